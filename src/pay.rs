@@ -1,0 +1,11 @@
+//! The Pay verb: settings, steps, card and bank rules, prompts, the gateway's answer, the outcome. Sans-I/O.
+//!
+//! Shape:   [`session::PaySession`] takes keys, played prompts and gateway answers, and gives prompts, status callbacks
+//!          and questions to the gateway, then one outcome.
+//! Units:   `CallTime`, milliseconds since the call was answered; attributes are in seconds as Twilio writes them.
+//! Secrets: what is keyed lives in `secret` types only; what leaves is masked or goes to the gateway.
+//! Sources: spec/pay.md, which settles what Twilio's, Telnyx's and SignalWire's pages say.
+
+pub mod card;
+pub mod gateway;
+pub mod step;

@@ -1,0 +1,221 @@
+//! What a session and a gateway say to each other.
+//!
+//! Shape:   plain values. Nothing here knows HTTP; a connector translates, `pay::submission` decides when to ask again.
+//! Secrets: an [`Instrument`] holds the card or account; it has no `Clone` and its `Debug` is masked. Texts that a
+//!          gateway sends are scrubbed of what the caller keyed before they go anywhere (`pay::outcome`).
+//! Sources: spec/connectors.md, section 19.
+
+use std::time::Duration;
+
+use super::card::{Brand, Expiration};
+use super::step::{PayErrorCode, words};
+use crate::money::{Amount, Currency};
+use crate::secret::{AccountNumber, CardNumber, Secret, SecurityCode};
+
+words! {
+    /// How the caller pays.
+    PaymentMethod {
+        /// By card.
+        CreditCard = "credit-card",
+        /// From a bank account, by ACH.
+        AchDebit = "ach-debit",
+    }
+}
+
+words! {
+    /// What kind of token is asked for.
+    TokenType {
+        /// Good for one payment.
+        OneTime = "one-time",
+        /// Good for many payments.
+        Reusable = "reusable",
+        /// The gateway's own payment-method object (Stripe).
+        PaymentMethod = "payment-method",
+    }
+}
+
+words! {
+    /// What kind of bank account.
+    BankAccountType {
+        /// A person's current account.
+        ConsumerChecking = "consumer-checking",
+        /// A person's savings account.
+        ConsumerSavings = "consumer-savings",
+        /// A company's current account.
+        CommercialChecking = "commercial-checking",
+    }
+}
+
+/// What the gateway is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Take money.
+    Charge(Amount, Currency),
+    /// Keep the instrument for later.
+    Tokenize(TokenType),
+}
+
+/// One payment, as the gateway is told of it. Holds nothing of the card: it may be stored and printed.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// `PK` and 32 hex digits; the idempotency key of every request about this payment.
+    pub transaction_id: String,
+    /// The call it belongs to.
+    pub call_sid: String,
+    /// The connector instance's unique name.
+    pub connector: String,
+    /// Charge or tokenize.
+    pub operation: Operation,
+    /// The currency of the verb, also where nothing is charged.
+    pub currency: Currency,
+    /// The verb's `description`.
+    pub description: Option<String>,
+    /// The verb's `<Parameter>`s (and Telnyx's `parameters`), in order.
+    pub parameters: Vec<(String, String)>,
+    /// Telnyx's `metadata`, in order.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// What pays.
+#[derive(Debug)]
+pub enum Instrument {
+    /// A card.
+    Card(Card),
+    /// A bank account.
+    BankAccount(BankAccount),
+    /// A token made earlier (Telnyx's `paymentToken`).
+    Token(Secret),
+}
+
+/// A card as keyed in and checked.
+#[derive(Debug)]
+pub struct Card {
+    /// Its number.
+    pub number: CardNumber,
+    /// Its brand.
+    pub brand: Brand,
+    /// When it expires.
+    pub expiration: Expiration,
+    /// Its security code, if it was asked for.
+    pub security_code: Option<SecurityCode>,
+    /// The postal code, if it was asked for or given in the document.
+    pub postal_code: Option<String>,
+}
+
+/// A bank account as keyed in and checked.
+#[derive(Debug)]
+pub struct BankAccount {
+    /// The bank's routing number: nine digits, not secret.
+    pub routing_number: String,
+    /// The account number.
+    pub account_number: AccountNumber,
+    /// Its kind.
+    pub account_type: BankAccountType,
+}
+
+/// What a connector instance can do and how patient one is with it. The machine checks a verb against it before the
+/// caller keys a digit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Takes charges by card.
+    pub charge_card: bool,
+    /// Takes charges from bank accounts.
+    pub charge_bank: bool,
+    /// Takes charges on a token made earlier.
+    pub charge_token: bool,
+    /// Token types it makes of cards.
+    pub tokenize_card: Vec<TokenType>,
+    /// Token types it makes of bank accounts.
+    pub tokenize_bank: Vec<TokenType>,
+    /// The currencies it takes; `None`: all.
+    pub currencies: Option<Vec<Currency>>,
+    /// Whether a bank payment needs the holder's name in the `AVSName` parameter.
+    pub bank_needs_holder_name: bool,
+    /// Other parameters without which it cannot work.
+    pub needed_parameters: Vec<String>,
+    /// Whether only the documented test numbers may reach the gateway (test mode of gateways that take real ones).
+    pub test_numbers_only: bool,
+    /// Whether the same transaction id with the same body gives the first answer again.
+    pub replays: bool,
+    /// Whether the gateway can be asked what became of a transaction id.
+    pub looks_up: bool,
+    /// How long one request may go unanswered.
+    pub answer_timeout: Duration,
+    /// How often a request is repeated at most.
+    pub repeats: u8,
+    /// How long all requests of one payment may take together.
+    pub overall: Duration,
+}
+
+/// A gateway's answer: one of five, no sixth. What a connector cannot map is [`Answer::Unknown`].
+#[derive(Debug)]
+pub enum Answer {
+    /// Final yes.
+    Approved(Approval),
+    /// Final no, by issuer, bank or risk; nothing stands.
+    Declined(Denial),
+    /// Final no, by the gateway or by us, not about the card; nothing stands.
+    Refused(PayErrorCode, Denial),
+    /// The request did not leave, or the gateway guarantees that it did nothing.
+    NotSent {
+        /// What was in the way, for the log: no digits, no body.
+        reason: String,
+        /// When to try again, if the gateway said so.
+        retry_after: Option<Duration>,
+    },
+    /// It may or may not have happened.
+    Unknown {
+        /// What was seen, for the log: a status, never a body.
+        reason: String,
+    },
+}
+
+/// What an approval carries.
+#[derive(Debug, Default)]
+pub struct Approval {
+    /// The charge's confirmation code.
+    pub confirmation_code: Option<String>,
+    /// The token made.
+    pub token: Option<Secret>,
+    /// The gateway's customer object.
+    pub profile_id: Option<Secret>,
+    /// What else the gateway sent back: `PayConnector_<name>`.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// What a no carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denial {
+    /// The gateway's code.
+    pub code: Option<String>,
+    /// The gateway's words.
+    pub message: Option<String>,
+    /// What else the gateway sent back: `PayConnector_<name>`.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// What `prepare` found: a step before the submission that moves no money.
+#[derive(Debug)]
+pub enum Preparation {
+    /// There is nothing to prepare.
+    Nothing,
+    /// A printable, card-free note that makes the submission repeatable after a restart.
+    Note(RecoveryNote),
+    /// An answer already: declined or refused at this stage.
+    Answered(Answer),
+}
+
+/// What a connector remembers between preparation and submission: holds no card data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryNote(pub String);
+
+/// What became of a transaction id.
+#[derive(Debug)]
+pub enum Resolution {
+    /// This.
+    Answer(Answer),
+    /// The gateway has never seen it.
+    NotFound,
+    /// This gateway cannot tell.
+    CannotTell,
+}

@@ -1,0 +1,290 @@
+//! Card numbers, security codes, account numbers, tokens and keys: the only types in the house that hold them.
+//!
+//! Shape:   plain values. Nothing here prints, compares in a timing-dependent way, or serializes itself.
+//! Limits:  [`DIGITS_MAX`] digits in one entry.
+//! Errors:  none; what is typed is always representable, whether it is valid is decided in `pay`.
+//! Secrets: every type keeps its bytes in one heap block that is never reallocated and is wiped when it is dropped. A
+//!          move copies a pointer, never a digit. Reviewers search for `expose`: it is the one way out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// The longest entry a caller can key into one field, in digits. A card number has at most 19 (ISO/IEC 7812-1), a bank
+/// account number 17; the rest is room for a Gather without `numDigits`.
+pub const DIGITS_MAX: usize = 64;
+
+/// A secret text: a token, a password, a gateway's key. Cheap to share, wiped when the last holder drops it.
+#[derive(Clone)]
+pub struct Secret(Arc<SecretString>);
+
+impl Secret {
+    /// Takes the text over; the caller's own copy is consumed.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Arc::new(SecretString::from(text)))
+    }
+
+    /// The text itself. Called where it leaves the process on purpose (a request, a callback) and nowhere else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether both hold the same text, in time that depends on the lengths alone.
+    #[must_use]
+    pub fn matches(&self, other: &str) -> bool {
+        self.expose().as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// Digits as a caller keys them in: ASCII `0` to `9`, at most [`DIGITS_MAX`]. `Debug` prints how many there are.
+pub struct Digits(Zeroizing<Vec<u8>>);
+
+impl Digits {
+    /// No digits yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(DIGITS_MAX)))
+    }
+
+    /// The digits of `text`; every other character is passed over, what is past [`DIGITS_MAX`] is not taken.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut digits = Self::new();
+        for byte in text.bytes().filter(u8::is_ascii_digit) {
+            digits.push(byte);
+        }
+        digits
+    }
+
+    /// Appends one ASCII digit. False, and nothing changed, when the buffer is full or `digit` is none.
+    pub fn push(&mut self, digit: u8) -> bool {
+        let fits = self.0.len() < DIGITS_MAX && digit.is_ascii_digit();
+        if fits {
+            self.0.push(digit);
+        }
+        fits
+    }
+
+    /// How many digits there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The digits themselves.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        // Only ASCII digits are ever pushed.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The last `count` digits, all of them if there are fewer: what a caller may be read back and a receipt may show.
+    #[must_use]
+    pub fn last(&self, count: usize) -> &str {
+        let text = self.expose();
+        text.get(text.len().saturating_sub(count)..).unwrap_or_default()
+    }
+
+    /// `mask` for every digit but the last `shown`.
+    #[must_use]
+    pub fn masked(&self, mask: char, shown: usize) -> String {
+        let hidden = self.len().saturating_sub(shown);
+        std::iter::repeat_n(mask, hidden).chain(self.last(shown).chars()).collect()
+    }
+
+    /// Whether the Luhn check holds (ISO/IEC 7812-1, annex B). False for no digits.
+    #[must_use]
+    pub fn luhn(&self) -> bool {
+        let sum: u32 = self
+            .0
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(place, byte)| {
+                let digit = u32::from(byte.wrapping_sub(b'0'));
+                match (place % 2, digit) {
+                    (0, _) => digit,
+                    (_, 0..=4) => digit * 2,
+                    _ => digit * 2 - 9,
+                }
+            })
+            .sum();
+        !self.is_empty() && sum.is_multiple_of(10)
+    }
+}
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digits({} keyed)", self.len())
+    }
+}
+
+impl PartialEq for Digits {
+    /// In time that depends on the lengths alone.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digits {}
+
+/// A card number (PAN) that passed every check of `pay`: 12 to 19 digits.
+pub struct CardNumber(Digits);
+
+impl CardNumber {
+    /// Wraps digits that `pay::card` has checked.
+    pub(crate) fn checked(digits: Digits) -> Self {
+        Self(digits)
+    }
+
+    /// The digits. Called by connectors and by nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// The last four digits: what receipts and callbacks may show.
+    #[must_use]
+    pub fn last_four(&self) -> &str {
+        self.0.last(4)
+    }
+
+    /// `xxxxxxxxxxxx4242`: every digit but the last four hidden.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        self.0.masked('x', 4)
+    }
+}
+
+impl fmt::Debug for CardNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CardNumber({})", self.masked())
+    }
+}
+
+/// A card's security code (CVV, CVC, CID): 3 or 4 digits. `Debug` prints nothing of it, not even its length.
+pub struct SecurityCode(Digits);
+
+impl SecurityCode {
+    /// Wraps digits that `pay` has checked.
+    pub(crate) fn checked(digits: Digits) -> Self {
+        Self(digits)
+    }
+
+    /// The digits. Called by connectors and by nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// One `x` a digit.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        self.0.masked('x', 0)
+    }
+}
+
+impl fmt::Debug for SecurityCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecurityCode(…)")
+    }
+}
+
+/// A bank account number: 4 to 17 digits.
+pub struct AccountNumber(Digits);
+
+impl AccountNumber {
+    /// Wraps digits that `pay` has checked.
+    pub(crate) fn checked(digits: Digits) -> Self {
+        Self(digits)
+    }
+
+    /// The digits. Called by connectors and by nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// The last two digits: what a caller may be read back.
+    #[must_use]
+    pub fn last_two(&self) -> &str {
+        self.0.last(2)
+    }
+
+    /// `*******92`: one `*` a digit, the last two shown.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        self.0.masked('*', 2)
+    }
+}
+
+impl fmt::Debug for AccountNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountNumber({})", self.masked())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let digits = Digits::of("4242 4242 4242 4242");
+        assert_eq!(format!("{digits:?}"), "Digits(16 keyed)");
+        assert_eq!(format!("{:?}", CardNumber::checked(digits)), "CardNumber(xxxxxxxxxxxx4242)");
+        assert_eq!(format!("{:?}", SecurityCode::checked(Digits::of("123"))), "SecurityCode(…)");
+        assert_eq!(format!("{:?}", AccountNumber::checked(Digits::of("12345678"))), "AccountNumber(******78)");
+        assert_eq!(format!("{:?}", Secret::new("tok_1".into())), "Secret(…)");
+    }
+
+    #[test]
+    fn luhn_holds_for_published_test_numbers_and_for_no_neighbour() {
+        for number in ["4242424242424242", "378282246310005", "6771798021000008", "79927398713"] {
+            assert!(Digits::of(number).luhn(), "{number}");
+        }
+        assert!(!Digits::of("4242424242424241").luhn());
+        assert!(!Digits::new().luhn());
+    }
+
+    #[test]
+    fn a_full_buffer_takes_no_more_and_never_moves() {
+        let mut digits = Digits::new();
+        let place = digits.0.as_ptr();
+        for _ in 0..DIGITS_MAX {
+            assert!(digits.push(b'7'));
+        }
+        assert!(!digits.push(b'7'));
+        assert!(!Digits::new().push(b'x'));
+        assert_eq!(digits.0.as_ptr(), place);
+    }
+}
