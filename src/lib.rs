@@ -13,6 +13,7 @@
 //! | [`time`] | the call's own time, a plain number |
 //! | [`form`] | the fields of a request |
 //! | [`tone`] | DTMF keys |
+//! | [`signature`] | who sent this: `X-Twilio-Signature` |
 //! | [`twiml`] | XML to typed verbs |
 //! | [`pay`] | the Pay verb |
 //! | [`flow`] | the call machine: runs a document verb by verb |
@@ -25,5 +26,6 @@ pub mod form;
 pub mod money;
 pub mod pay;
 pub mod secret;
+pub mod signature;
 pub mod time;
 pub mod tone;
