@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod form;
+pub mod media;
 pub mod money;
 pub mod pay;
 pub mod secret;

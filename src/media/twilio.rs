@@ -1,0 +1,380 @@
+//! Twilio Media Streams, bidirectional (`<Connect><Stream>`).
+//!
+//! Shape:   text messages of JSON in, [`MediaEvent`]s out; [`MediaCommand`]s in, `media`, `mark` and `clear` out.
+//! Units:   8 kHz mono mu-law, base64 in the message.
+//! Limits:  those of [`super`].
+//! Errors:  [`MediaError`]. What Twilio's near-clones leave out (`connected`, sequence numbers, `streamSid` outside of
+//!          `start`, the `stop` object) or write otherwise (numbers for strings) is none.
+//! Secrets: the sound of the last message is kept in one block that is wiped when it is let go.
+//! Sources: spec/media-streams.md 1.3 and 1.4.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::json::{self, Object, Raw, Text};
+use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, Start};
+
+/// Room for everything of a `media` message but the identifier and the sound.
+const FRAMING: usize = 64;
+
+/// One stream: what has come so far.
+pub struct Stream {
+    phase: Phase,
+    /// The sound of the message at hand; kept for its room.
+    samples: Zeroizing<Vec<u8>>,
+}
+
+/// How far the stream is.
+enum Phase {
+    /// Nothing has come.
+    Opened,
+    /// `connected` has come.
+    Greeted,
+    /// `start` has come.
+    Running(Running),
+    /// `stop` has come.
+    Stopped,
+}
+
+/// What is remembered of `start`, and of the keys since.
+struct Running {
+    stream_sid: String,
+    /// The same as a JSON string, for our own messages.
+    quoted_sid: String,
+    call_sid: String,
+    /// The sequence number of the last key press that had one.
+    last_key: Option<u64>,
+}
+
+impl Stream {
+    /// A stream that nothing has come on yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { phase: Phase::Opened, samples: Zeroizing::new(Vec::new()) }
+    }
+
+    /// Reads one message. The sound of an [`MediaEvent::Audio`] is kept until the next message only.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError`] if no Twilio-like platform sends this message at this point; the stream is to be closed.
+    pub fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
+        if matches!(self.phase, Phase::Stopped) {
+            return Ok(MediaEvent::Ignored(Ignored::AfterStop));
+        }
+        let text = json::text(incoming)?;
+        let Some((event, message)) = Message::read(text)? else {
+            return Ok(MediaEvent::Ignored(Ignored::UnknownEvent));
+        };
+        match (&mut self.phase, event) {
+            (Phase::Opened, Event::Connected) => {
+                self.phase = Phase::Greeted;
+                Ok(MediaEvent::Connected)
+            }
+            (Phase::Greeted | Phase::Running(_), Event::Connected) => {
+                Ok(MediaEvent::Ignored(Ignored::RepeatedGreeting))
+            }
+            (Phase::Opened | Phase::Greeted, Event::Start) => {
+                let start = started(message)?;
+                self.phase = Phase::Running(Running::new(&start));
+                Ok(MediaEvent::Started(start))
+            }
+            (Phase::Running(_), Event::Start) => Err(MediaError::StartedTwice),
+            (Phase::Opened | Phase::Greeted, Event::Media | Event::Dtmf | Event::Mark | Event::Stop) => {
+                Err(MediaError::NotStarted { message: event.name() })
+            }
+            (Phase::Running(running), Event::Media) => {
+                running.is_meant(&message)?;
+                heard(message, &mut self.samples)
+            }
+            (Phase::Running(running), Event::Dtmf) => {
+                running.is_meant(&message)?;
+                running.pressed(&message)
+            }
+            (Phase::Running(running), Event::Mark) => {
+                running.is_meant(&message)?;
+                played(&message)
+            }
+            (Phase::Running(running), Event::Stop) => {
+                running.is_meant(&message)?;
+                self.phase = Phase::Stopped;
+                Ok(MediaEvent::Stopped)
+            }
+            (Phase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
+        }
+    }
+
+    /// Writes one message.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::NotStarted`] or [`MediaError::Stopped`] unless the stream runs. A `Close` is always written.
+    pub fn encode(&self, command: MediaCommand<'_>) -> Result<Frame, MediaError> {
+        let text = match command {
+            MediaCommand::Audio(MuLaw(samples)) => {
+                let stream_sid = self.quoted_sid("media")?;
+                let mut text = String::with_capacity(FRAMING + stream_sid.len() + samples.len().div_ceil(3) * 4);
+                text.push_str(r#"{"event":"media","streamSid":"#);
+                text.push_str(stream_sid);
+                text.push_str(r#","media":{"payload":""#);
+                STANDARD.encode_string(samples, &mut text);
+                text.push_str(r#""}}"#);
+                text
+            }
+            // A mark's name has nothing that JSON escapes.
+            MediaCommand::Mark(name) => {
+                let (stream_sid, name) = (self.quoted_sid("mark")?, name.as_str());
+                format!(r#"{{"event":"mark","streamSid":{stream_sid},"mark":{{"name":"{name}"}}}}"#)
+            }
+            MediaCommand::Clear => format!(r#"{{"event":"clear","streamSid":{}}}"#, self.quoted_sid("clear")?),
+            MediaCommand::Close => return Ok(Frame::Close),
+        };
+        Ok(Frame::Text(text))
+    }
+
+    /// The stream's identifier as a JSON string, if `message` can be sent.
+    fn quoted_sid(&self, message: &'static str) -> Result<&str, MediaError> {
+        match &self.phase {
+            Phase::Opened | Phase::Greeted => Err(MediaError::NotStarted { message }),
+            Phase::Running(running) => Ok(&running.quoted_sid),
+            Phase::Stopped => Err(MediaError::Stopped),
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.phase {
+            Phase::Opened => "twilio::Stream(opened)",
+            Phase::Greeted => "twilio::Stream(greeted)",
+            Phase::Running(_) => "twilio::Stream(running)",
+            Phase::Stopped => "twilio::Stream(stopped)",
+        })
+    }
+}
+
+impl Running {
+    fn new(start: &Start) -> Self {
+        let quoted_sid = serde_json::Value::from(start.stream_sid.as_str()).to_string();
+        Self { stream_sid: start.stream_sid.clone(), quoted_sid, call_sid: start.call_sid.clone(), last_key: None }
+    }
+
+    /// Whether the message is of this stream and call, as far as it says. The account is nobody's proof of anything.
+    fn is_meant(&self, message: &Message<'_>) -> Result<(), MediaError> {
+        if message.stream_sid.as_ref().is_some_and(|Text(sid)| *sid != self.stream_sid) {
+            return Err(MediaError::OtherStream);
+        }
+        let stop = message.stop.as_ref().and_then(|Object(stop)| stop.call_sid.as_ref());
+        if stop.is_some_and(|Text(sid)| *sid != self.call_sid) {
+            return Err(MediaError::OtherCall);
+        }
+        Ok(())
+    }
+
+    /// A key press. Equal keys may follow each other, equal numbers may not: numbers count messages, so a number that is
+    /// not above the last key's is a second delivery. Other messages' numbers are not compared: a platform that counts
+    /// keys apart must not lose any.
+    fn pressed(&mut self, message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
+        let digit = message.dtmf.as_ref().and_then(|Object(dtmf)| dtmf.digit);
+        let key = json::key(digit.ok_or(MediaError::Missing { field: "dtmf.digit" })?)?;
+        let number = message.sequence_number.and_then(json::number);
+        if number.is_some() && number <= self.last_key {
+            return Ok(MediaEvent::Ignored(Ignored::RepeatedKey));
+        }
+        self.last_key = number.or(self.last_key);
+        Ok(MediaEvent::Key(key))
+    }
+}
+
+/// What `start` tells, if it tells enough.
+fn started(message: Message<'_>) -> Result<Start, MediaError> {
+    let Object(start) = *message.start.ok_or(MediaError::Missing { field: "start" })?;
+    let outer = json::identifier("streamSid", message.stream_sid)?;
+    let inner = json::identifier("start.streamSid", start.stream_sid)?;
+    if outer.is_some() && inner.is_some() && outer != inner {
+        return Err(MediaError::OtherStream);
+    }
+    if start.media_format.is_some_and(|Object(format)| !format.is_readable()) {
+        return Err(MediaError::MediaFormat);
+    }
+    Ok(Start {
+        stream_sid: inner.or(outer).ok_or(MediaError::Missing { field: "start.streamSid" })?,
+        call_sid: json::identifier("start.callSid", start.call_sid)?
+            .ok_or(MediaError::Missing { field: "start.callSid" })?,
+        account_sid: json::identifier("start.accountSid", start.account_sid)?,
+        custom_parameters: json::parameters(start.custom_parameters.unwrap_or_default())?,
+    })
+}
+
+/// The sound of a message. A bidirectional stream has the caller's track only; some write it `inbound_track`.
+fn heard<'a>(message: Message<'_>, samples: &'a mut Zeroizing<Vec<u8>>) -> Result<MediaEvent<'a>, MediaError> {
+    let Some(Object(media)) = message.media else { return Err(MediaError::Missing { field: "media" }) };
+    if media.track.is_some_and(|Text(track)| !matches!(track.as_ref(), "inbound" | "inbound_track")) {
+        return Ok(MediaEvent::Ignored(Ignored::OtherTrack));
+    }
+    let Text(payload) = media.payload.ok_or(MediaError::Missing { field: "media.payload" })?;
+    json::samples(&payload, samples)?;
+    Ok(MediaEvent::Audio(MuLaw(samples)))
+}
+
+/// A mark that came back.
+fn played(message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
+    let name = message.mark.as_ref().and_then(|Object(mark)| mark.name);
+    let name = name.ok_or(MediaError::Missing { field: "mark.name" })?;
+    let ours = json::scalar(name).and_then(|name| MarkName::parse(&name));
+    Ok(ours.map_or(MediaEvent::Ignored(Ignored::ForeignMark), MediaEvent::Played))
+}
+
+/// The events of the dialect.
+#[derive(Clone, Copy)]
+enum Event {
+    Connected,
+    Start,
+    Media,
+    Dtmf,
+    Mark,
+    Stop,
+}
+
+impl Event {
+    const ALL: [Self; 6] = [Self::Media, Self::Dtmf, Self::Mark, Self::Connected, Self::Start, Self::Stop];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Start => "start",
+            Self::Media => "media",
+            Self::Dtmf => "dtmf",
+            Self::Mark => "mark",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// A message: what is used of it. Everything else is passed over.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    #[serde(borrow)]
+    event: Option<Text<'a>>,
+    #[serde(borrow)]
+    sequence_number: Option<Raw<'a>>,
+    #[serde(borrow)]
+    stream_sid: Option<Text<'a>>,
+    #[serde(borrow)]
+    start: Option<Box<Object<StartPart<'a>>>>, // on the heap, because every message is moved with the room for it
+    #[serde(borrow)]
+    media: Option<Object<MediaPart<'a>>>,
+    #[serde(borrow)]
+    dtmf: Option<Object<DtmfPart<'a>>>,
+    #[serde(borrow)]
+    mark: Option<Object<MarkPart<'a>>>,
+    #[serde(borrow)]
+    stop: Option<Object<StopPart<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartPart<'a> {
+    #[serde(borrow)]
+    stream_sid: Option<Text<'a>>,
+    #[serde(borrow)]
+    account_sid: Option<Text<'a>>,
+    #[serde(borrow)]
+    call_sid: Option<Text<'a>>,
+    #[serde(borrow)]
+    media_format: Option<Object<MediaFormat<'a>>>,
+    #[serde(borrow)]
+    custom_parameters: Option<BTreeMap<Text<'a>, Raw<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MediaFormat<'a> {
+    #[serde(borrow)]
+    encoding: Option<Text<'a>>,
+    #[serde(borrow)]
+    sample_rate: Option<Raw<'a>>,
+    #[serde(borrow)]
+    channels: Option<Raw<'a>>,
+}
+
+impl MediaFormat<'_> {
+    /// Whether it is the one format there is, as far as it says.
+    fn is_readable(&self) -> bool {
+        self.encoding.as_ref().is_none_or(|Text(encoding)| encoding.eq_ignore_ascii_case("audio/x-mulaw"))
+            && self.sample_rate.is_none_or(|rate| json::number(rate) == Some(8000))
+            && self.channels.is_none_or(|channels| json::number(channels) == Some(1))
+    }
+}
+
+#[derive(Deserialize)]
+struct MediaPart<'a> {
+    #[serde(borrow)]
+    track: Option<Text<'a>>,
+    #[serde(borrow)]
+    payload: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct DtmfPart<'a> {
+    #[serde(borrow)]
+    digit: Option<Raw<'a>>,
+}
+
+#[derive(Deserialize)]
+struct MarkPart<'a> {
+    #[serde(borrow)]
+    name: Option<Raw<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StopPart<'a> {
+    #[serde(borrow)]
+    call_sid: Option<Text<'a>>,
+}
+
+/// No more of a message than its event.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    event: Option<Text<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message; `None` if its event is unknown. The fields of an unknown event may have any type, so a message
+    /// that does not fit is looked at again for its event alone.
+    fn read(text: &'a str) -> Result<Option<(Event, Self)>, MediaError> {
+        let (name, message) = match json::object::<Self>(text) {
+            Ok(mut message) => (message.event.take(), Ok(message)),
+            Err(fault @ MediaError::WrongShape { .. }) => (json::object::<Named<'_>>(text)?.event, Err(fault)),
+            Err(fault) => return Err(fault),
+        };
+        let Text(name) = name.ok_or(MediaError::Missing { field: "event" })?;
+        match Event::named(&name) {
+            Some(event) => message.map(|message| Some((event, message))),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
