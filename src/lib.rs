@@ -30,3 +30,4 @@ pub mod secret;
 pub mod signature;
 pub mod time;
 pub mod tone;
+pub mod twiml;

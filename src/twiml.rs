@@ -1,9 +1,11 @@
 //! TwiML documents: XML in, typed verbs out, every fault with its place.
 //!
-//! Shape:   [`parse`] reads a document; [`template`] renders a flow document before it is parsed. Nothing here runs one.
+//! Shape:   [`parse`] reads a document; [`template`] renders a flow document, which [`parse_rendered`] then reads;
+//!          [`template::check_view`] and [`parse_view`] judge one without values for its parameters. Nothing here runs one.
 //! Limits:  64 KiB a document, [`DEPTH_MAX`] elements deep, no document type declaration (so no entities of its own).
 //! Errors:  [`Fault`]: what is not well-formed is refused; a wrong attribute value is told, and the verb that has it
 //!          runs with that attribute's default (a `<Pay>` ends with `validation-error` instead).
+//! Secrets: what a caller keyed may come back as a template's parameter: no message quotes a rendered document's values.
 //! Sources: Twilio, "TwiML for Programmable Voice" and its pages of each verb.
 
 use std::fmt;
@@ -11,10 +13,13 @@ use std::time::Duration;
 
 use crate::tone::Key;
 
+mod hint;
 mod parse;
+mod place;
 pub mod template;
 
-pub use parse::{DEPTH_MAX, SIZE_MAX, parse};
+pub(crate) use hint::nearest;
+pub use parse::{DEPTH_MAX, SIZE_MAX, parse, parse_rendered, parse_view};
 
 /// A place in a document, both counted from 1; columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,8 +57,20 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// A fault that makes `touchtone check` fail.
+    pub(crate) fn error(position: Position, message: impl Into<String>) -> Self {
+        Self { position, severity: Severity::Error, message: message.into() }
+    }
+
+    /// A fault that is told once and harms nothing.
+    pub(crate) fn warning(position: Position, message: impl Into<String>) -> Self {
+        Self { position, severity: Severity::Warning, message: message.into() }
+    }
+}
+
 /// A document: the verbs of its `<Response>`, in order, and what was wrong with it short of being unreadable.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
     /// The verbs.
     pub verbs: Vec<Placed<Verb>>,
@@ -62,7 +79,7 @@ pub struct Document {
 }
 
 /// Something with its place in the document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed<T> {
     /// Where it begins.
     pub position: Position,
@@ -71,7 +88,7 @@ pub struct Placed<T> {
 }
 
 /// One verb.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `<Say>`
     Say(Say),
@@ -99,7 +116,7 @@ pub enum Verb {
 }
 
 /// What is heard: inside `<Gather>` and `<Prompt>`, and what the engine itself says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Utterance {
     /// Text to speak.
     Say(Say),
@@ -110,7 +127,7 @@ pub enum Utterance {
 }
 
 /// `<Say>`: speech.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Say {
     /// What to say; blanks folded, the text of SSML elements kept, the elements dropped.
     pub text: String,
@@ -123,7 +140,7 @@ pub struct Say {
 }
 
 /// `<Play>`: recorded audio or keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Play {
     /// What to play.
     pub source: PlaySource,
@@ -132,7 +149,7 @@ pub struct Play {
 }
 
 /// What a `<Play>` plays.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaySource {
     /// A URL, absolute or relative to the document.
     Url(String),
@@ -141,7 +158,7 @@ pub enum PlaySource {
 }
 
 /// `<Pause>`: silence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// How long, in whole seconds, 0 to 3600; Twilio's default is 1 s.
     pub length: Duration,
@@ -167,7 +184,7 @@ impl fmt::Display for Method {
 }
 
 /// `<Gather>`: keys from the caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gather {
     /// Where the keys go; none: the current document's own URL.
     pub action: Option<String>,
@@ -186,7 +203,7 @@ pub struct Gather {
 }
 
 /// `<Pay>`, as written: `pay::Settings` makes sense of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pay {
     /// Its attributes in order.
     pub attributes: Vec<Attribute>,
@@ -197,7 +214,7 @@ pub struct Pay {
 }
 
 /// One attribute as written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// Where its name begins.
     pub position: Position,
@@ -208,7 +225,7 @@ pub struct Attribute {
 }
 
 /// A `<Prompt>` of a `<Pay>`, as written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     /// Its attributes in order.
     pub attributes: Vec<Attribute>,
@@ -217,7 +234,7 @@ pub struct Prompt {
 }
 
 /// `<Redirect>`: another document takes over.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// Where it is; empty: the current document's own URL.
     pub url: String,
