@@ -6,6 +6,16 @@
 //! Secrets: what is keyed lives in `secret` types only; what leaves is masked or goes to the gateway.
 //! Sources: spec/pay.md, which settles what Twilio's, Telnyx's and SignalWire's pages say.
 
+pub mod admission;
+pub mod bank;
 pub mod card;
+pub mod field;
 pub mod gateway;
+pub mod keypad;
+pub mod outcome;
+pub mod prompts;
+pub mod sandbox;
+pub mod session;
+pub mod settings;
 pub mod step;
+pub mod submission;

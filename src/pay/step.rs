@@ -208,6 +208,30 @@ pub enum PayErrorCode {
 }
 
 impl PayErrorCode {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[
+        Self::Configuration,
+        Self::ServiceUnavailable,
+        Self::InvalidChargeAmount,
+        Self::UnknownConnector,
+        Self::TokenizeUnsupported,
+        Self::TokenTypeUnsupported,
+        Self::ChargeUnsupported,
+        Self::ChargeRejected,
+        Self::AuthorizationWithdrawn,
+        Self::TokenRejected,
+        Self::CurrencyUnsupported,
+        Self::CardRejected,
+        Self::MethodUnsupported,
+        Self::AvsNameNeeded,
+        Self::ParameterMissing,
+        Self::InvalidActionUrl,
+        Self::BankAccountTypeWithCard,
+        Self::InvalidParameter,
+        Self::NotATestNumber,
+        Self::NotApprovedForLive,
+    ];
+
     /// The number.
     #[must_use]
     pub const fn number(self) -> u16 {

@@ -1,0 +1,71 @@
+//! Bank routing and account numbers (ACH).
+//!
+//! Shape:   pure functions over digits.
+//! Errors:  [`EntryError`], an event like any other.
+//! Sources: American Bankers Association routing numbers: checksum weights 3-7-1 and the districts in use.
+
+use super::step::EntryError;
+use crate::secret::Digits;
+
+/// A routing number's length.
+pub const ROUTING_DIGITS: usize = 9;
+
+/// The fewest digits of an account number (spec/pay.md, section 4: our decision).
+const ACCOUNT_DIGITS_MIN: usize = 4;
+
+/// The most digits of an account number (the ACH record has 17 places).
+pub const ACCOUNT_DIGITS_MAX: usize = 17;
+
+/// Checks a routing number: nine digits, a district in use, the checksum.
+///
+/// # Errors
+/// [`EntryError::InvalidBankRoutingNumber`].
+pub fn check_routing(digits: &Digits) -> Result<String, EntryError> {
+    let text = digits.expose();
+    let district: u8 = text.get(..2).and_then(|two| two.parse().ok()).unwrap_or(u8::MAX);
+    let sum: u32 = text
+        .bytes()
+        .zip([3, 7, 1].into_iter().cycle())
+        .map(|(byte, weight)| u32::from(byte.wrapping_sub(b'0')).wrapping_mul(weight))
+        .sum();
+    let good =
+        text.len() == ROUTING_DIGITS && matches!(district, 0..=12 | 21..=32 | 61..=72 | 80) && sum.is_multiple_of(10);
+    if good { Ok(text.to_owned()) } else { Err(EntryError::InvalidBankRoutingNumber) }
+}
+
+/// Judges an account number: 4 to 17 digits.
+///
+/// # Errors
+/// [`EntryError::InvalidBankAccountNumber`].
+pub fn judge_account(digits: &Digits) -> Result<(), EntryError> {
+    if (ACCOUNT_DIGITS_MIN..=ACCOUNT_DIGITS_MAX).contains(&digits.len()) {
+        Ok(())
+    } else {
+        Err(EntryError::InvalidBankAccountNumber)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routing_numbers_need_their_length_district_and_checksum() {
+        for good in ["110000000", "021000021", "322271627", "011401533"] {
+            assert_eq!(check_routing(&Digits::of(good)), Ok(good.to_owned()), "{good}");
+        }
+        for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000"] {
+            assert!(check_routing(&Digits::of(bad)).is_err(), "{bad}");
+        }
+        // All zeros passes district and checksum; the rule of the specification is exactly those two.
+        assert!(check_routing(&Digits::of("000000000")).is_ok());
+    }
+
+    #[test]
+    fn account_numbers_have_four_to_seventeen_digits() {
+        assert!(judge_account(&Digits::of("123")).is_err());
+        assert!(judge_account(&Digits::of("1234")).is_ok());
+        assert!(judge_account(&Digits::of("12345678901234567")).is_ok());
+        assert!(judge_account(&Digits::of("123456789012345678")).is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! The fields a caller keys in: when one is complete, and when it is right.
+//!
+//! Shape:   pure functions; [`Captured`] holds what was accepted until it becomes the gateway's instrument.
+//! Secrets: takes digits over into `secret` types.
+//! Sources: spec/pay.md, sections 3 and 4.
+
+use super::admission::is_test_card;
+use super::bank;
+use super::card::{self, Brand, Completeness, Expiration, YearMonth};
+use super::gateway::{BankAccount, Card, Instrument, PaymentMethod};
+use super::outcome::Receipt;
+use super::prompts::{Language, LastDigits};
+use super::settings::{POSTAL_DIGITS_MAX, PostalCode, Settings};
+use super::step::{EntryError, Step};
+use crate::money::Currency;
+use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
+
+/// A step that captures digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The card number.
+    CardNumber,
+    /// Its expiration date.
+    ExpirationDate,
+    /// The postal code.
+    PostalCode,
+    /// The security code.
+    SecurityCode,
+    /// The bank's routing number.
+    RoutingNumber,
+    /// The account number.
+    AccountNumber,
+}
+
+impl Field {
+    /// The fields a verb asks for, in order.
+    #[must_use]
+    pub fn plan(settings: &Settings) -> Vec<Self> {
+        if settings.payment_token.is_some() {
+            return Vec::new();
+        }
+        match settings.payment_method {
+            PaymentMethod::CreditCard => {
+                let mut plan = vec![Self::CardNumber, Self::ExpirationDate];
+                if settings.postal_code == PostalCode::Asked {
+                    plan.push(Self::PostalCode);
+                }
+                if settings.security_code {
+                    plan.push(Self::SecurityCode);
+                }
+                plan
+            }
+            PaymentMethod::AchDebit => vec![Self::RoutingNumber, Self::AccountNumber],
+        }
+    }
+
+    /// The step that captures it.
+    #[must_use]
+    pub const fn step(self) -> Step {
+        match self {
+            Self::CardNumber => Step::PaymentCardNumber,
+            Self::ExpirationDate => Step::ExpirationDate,
+            Self::PostalCode => Step::PostalCode,
+            Self::SecurityCode => Step::SecurityCode,
+            Self::RoutingNumber => Step::BankRoutingNumber,
+            Self::AccountNumber => Step::BankAccountNumber,
+        }
+    }
+
+    /// Whether `digits` are a whole entry without `#`.
+    #[must_use]
+    pub fn completeness(self, digits: &Digits, settings: &Settings, brand: Option<Brand>) -> Completeness {
+        let length = match self {
+            Self::CardNumber => return card::completeness(digits, &settings.accepted),
+            Self::ExpirationDate => 4,
+            Self::PostalCode => postal_digits(settings),
+            Self::SecurityCode => security_code_digits(brand),
+            Self::RoutingNumber => bank::ROUTING_DIGITS,
+            Self::AccountNumber => bank::ACCOUNT_DIGITS_MAX,
+        };
+        if digits.len() >= length { Completeness::Whole } else { Completeness::Open }
+    }
+
+    /// Whether `digits` are right.
+    ///
+    /// # Errors
+    /// What is wrong, and the brand where a card number names one.
+    pub fn judge(
+        self,
+        digits: &Digits,
+        settings: &Settings,
+        brand: Option<Brand>,
+        now: YearMonth,
+        only_test_cards: bool,
+    ) -> Result<(), (EntryError, Option<Brand>)> {
+        let plain = |error| (error, brand);
+        match self {
+            Self::CardNumber => {
+                let brand = card::judge_number(digits, &settings.accepted)?;
+                if only_test_cards && !is_test_card(digits.expose()) {
+                    return Err((EntryError::InvalidCardNumber, Some(brand)));
+                }
+                Ok(())
+            }
+            Self::ExpirationDate => Expiration::read(digits, now).map(|_| ()).map_err(plain),
+            Self::PostalCode => {
+                let least = usize::from(settings.min_postal_code_length.unwrap_or(1));
+                let good = (least..=POSTAL_DIGITS_MAX).contains(&digits.len());
+                if good { Ok(()) } else { Err(plain(EntryError::InvalidPostalCode)) }
+            }
+            Self::SecurityCode => {
+                let good = digits.len() == security_code_digits(brand);
+                if good { Ok(()) } else { Err(plain(EntryError::InvalidSecurityCode)) }
+            }
+            Self::RoutingNumber => bank::check_routing(digits).map(|_| ()).map_err(plain),
+            Self::AccountNumber => bank::judge_account(digits).map_err(plain),
+        }
+    }
+}
+
+/// US zip codes have five digits, and callers do not expect to end them.
+fn postal_digits(settings: &Settings) -> usize {
+    let american = settings.prompts.language == Language::EnUs && settings.currency == Currency::USD;
+    if american && matches!(settings.min_postal_code_length, None | Some(5)) { 5 } else { POSTAL_DIGITS_MAX }
+}
+
+fn security_code_digits(brand: Option<Brand>) -> usize {
+    brand.map_or(3, Brand::security_code_digits)
+}
+
+/// The values accepted so far.
+#[derive(Debug, Default)]
+pub struct Captured {
+    card: Option<(CardNumber, Brand)>,
+    expiration: Option<Expiration>,
+    postal_code: Option<String>,
+    security_code: Option<SecurityCode>,
+    routing_number: Option<String>,
+    account_number: Option<AccountNumber>,
+}
+
+impl Captured {
+    /// Takes an entry that [`Field::judge`] found right, and notes it on the receipt.
+    pub fn take(&mut self, field: Field, digits: Digits, settings: &Settings, now: YearMonth, receipt: &mut Receipt) {
+        match field {
+            Field::CardNumber => {
+                if let Some(brand) = Brand::of(&digits, &settings.accepted) {
+                    let number = CardNumber::checked(digits);
+                    receipt.card = Some((number.masked(), brand));
+                    self.card = Some((number, brand));
+                }
+            }
+            Field::ExpirationDate => {
+                self.expiration = Expiration::read(&digits, now).ok();
+                receipt.expiration = self.expiration.map(|date| date.to_string());
+            }
+            Field::PostalCode => {
+                self.postal_code = Some(digits.expose().to_owned());
+                receipt.postal_code = self.postal_code.clone();
+            }
+            Field::SecurityCode => {
+                let code = SecurityCode::checked(digits);
+                receipt.security_code = Some(code.masked());
+                self.security_code = Some(code);
+            }
+            Field::RoutingNumber => {
+                self.routing_number = bank::check_routing(&digits).ok();
+                receipt.routing_number = self.routing_number.clone();
+            }
+            Field::AccountNumber => {
+                let number = AccountNumber::checked(digits);
+                receipt.account_number = Some(number.masked());
+                self.account_number = Some(number);
+            }
+        }
+    }
+
+    /// The card's brand, once it is known.
+    #[must_use]
+    pub fn brand(&self) -> Option<Brand> {
+        self.card.as_ref().map(|(_, brand)| *brand)
+    }
+
+    /// What the confirmation reads back.
+    #[must_use]
+    pub fn last_digits(&self) -> Option<LastDigits> {
+        match (&self.card, &self.account_number) {
+            (Some((number, _)), _) => Some(LastDigits::Card(number.last_four().to_owned())),
+            (None, Some(number)) => Some(LastDigits::Account(number.last_two().to_owned())),
+            (None, None) => None,
+        }
+    }
+
+    /// What the gateway is given. `None` if something is missing, which the plan of fields rules out.
+    #[must_use]
+    pub fn into_instrument(self, settings: &Settings) -> Option<Instrument> {
+        if let Some(token) = &settings.payment_token {
+            return Some(Instrument::Token(token.clone()));
+        }
+        match settings.payment_method {
+            PaymentMethod::CreditCard => {
+                let (number, brand) = self.card?;
+                let given = match &settings.postal_code {
+                    PostalCode::Given(code) => Some(code.clone()),
+                    PostalCode::Asked | PostalCode::Left => None,
+                };
+                Some(Instrument::Card(Card {
+                    number,
+                    brand,
+                    expiration: self.expiration?,
+                    security_code: self.security_code,
+                    postal_code: self.postal_code.or(given),
+                }))
+            }
+            PaymentMethod::AchDebit => Some(Instrument::BankAccount(BankAccount {
+                routing_number: self.routing_number?,
+                account_number: self.account_number?,
+                account_type: settings.bank_account_type,
+            })),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The keys of a call on their way to whoever listens: type-ahead, bursts, and the `#` that belongs to a field that
+//! is already complete.
+//!
+//! Shape:   one [`Keypad`] a call; it outlives verbs, so that nothing typed between two of them is lost.
+//! Units:   `CallTime`.
+//! Limits:  [`KEPT_MAX`] keys kept while nobody listens; what comes after them is dropped and told.
+//! Secrets: holds keys, whose `Debug` is masked.
+//! Sources: spec/pay.md, section 3, "Keys".
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::CallTime;
+use crate::tone::Key;
+
+/// How many keys wait for the next Gather or Pay at most.
+pub const KEPT_MAX: usize = 64;
+
+/// Keys that follow one another faster than this belong to one burst.
+const BURST_GAP: Duration = Duration::from_millis(250);
+
+/// The keys of one call.
+#[derive(Debug, Default)]
+pub struct Keypad {
+    kept: VecDeque<(CallTime, Key)>,
+    after: After,
+    dropped: u32,
+}
+
+/// What the next key may run into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum After {
+    /// Nothing.
+    #[default]
+    Ordinary,
+    /// A field completed by itself: this very key, if it is `#`, belongs to it.
+    Completion,
+    /// A field failed on a key pressed then: what follows in its burst goes with it.
+    Failure { last_key: CallTime, by_itself: bool },
+}
+
+/// What becomes of a key before anyone sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is input.
+    Input,
+    /// It belongs to a field that is over.
+    Spent,
+}
+
+/// How a field came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// By its length (or by the short wait that stands for it).
+    Itself,
+    /// By `#`.
+    Pound,
+    /// By a timer.
+    Timer,
+}
+
+impl Keypad {
+    /// No keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps a key for whoever listens next. With [`KEPT_MAX`] waiting already it is dropped, which
+    /// [`Self::take_dropped`] tells.
+    pub fn keep(&mut self, pressed: CallTime, key: Key) {
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push_back((pressed, key));
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// How many keys were dropped since this was last asked.
+    pub fn take_dropped(&mut self) -> u32 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// The oldest kept key and when it was pressed.
+    pub fn take(&mut self) -> Option<(CallTime, Key)> {
+        self.kept.pop_front()
+    }
+
+    /// Whether no key is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Decides what becomes of a key: to be asked once for each, in order. `A` to `D` must not come here, as they are
+    /// no input at all.
+    pub fn admit(&mut self, pressed: CallTime, key: Key) -> Admission {
+        match std::mem::take(&mut self.after) {
+            After::Ordinary => Admission::Input,
+            After::Completion if key == Key::Pound => Admission::Spent,
+            After::Completion => Admission::Input,
+            After::Failure { last_key, .. } if pressed - last_key < BURST_GAP => {
+                self.after = After::Failure { last_key: pressed, by_itself: false };
+                Admission::Spent
+            }
+            After::Failure { by_itself: true, .. } if key == Key::Pound => Admission::Spent,
+            After::Failure { .. } => Admission::Input,
+        }
+    }
+
+    /// A field was accepted.
+    pub fn field_accepted(&mut self, by: EndedBy) {
+        self.after = if by == EndedBy::Pound { After::Ordinary } else { After::Completion };
+    }
+
+    /// A field failed on the key pressed at `last_key`, or on a timer long after it.
+    pub fn field_failed(&mut self, by: EndedBy, last_key: Option<CallTime>) {
+        self.after = match last_key {
+            Some(last_key) => After::Failure { last_key, by_itself: by != EndedBy::Pound },
+            None => After::Ordinary,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(symbol: char) -> Key {
+        Key::parse(symbol).unwrap()
+    }
+
+    fn at(millis: u64) -> CallTime {
+        CallTime::from_millis(millis)
+    }
+
+    #[test]
+    fn only_the_very_next_pound_belongs_to_a_field_that_completed_by_itself() {
+        let mut keypad = Keypad::new();
+        keypad.field_accepted(EndedBy::Itself);
+        assert_eq!(keypad.admit(at(9000), Key::Pound), Admission::Spent);
+        assert_eq!(keypad.admit(at(9100), Key::Pound), Admission::Input);
+        keypad.field_accepted(EndedBy::Itself);
+        assert_eq!(keypad.admit(at(9200), key('1')), Admission::Input);
+        assert_eq!(keypad.admit(at(9300), Key::Pound), Admission::Input);
+        keypad.field_accepted(EndedBy::Pound);
+        assert_eq!(keypad.admit(at(9400), Key::Pound), Admission::Input);
+    }
+
+    #[test]
+    fn a_failing_key_takes_the_rest_of_its_burst_with_it() {
+        let mut keypad = Keypad::new();
+        keypad.field_failed(EndedBy::Itself, Some(at(1000)));
+        assert_eq!(keypad.admit(at(1249), key('1')), Admission::Spent);
+        assert_eq!(keypad.admit(at(1498), Key::Pound), Admission::Spent);
+        assert_eq!(keypad.admit(at(1748), key('2')), Admission::Input);
+        assert_eq!(keypad.admit(at(1749), key('3')), Admission::Input);
+    }
+
+    #[test]
+    fn a_late_pound_after_a_field_that_failed_by_its_length_is_still_its_own() {
+        let mut keypad = Keypad::new();
+        keypad.field_failed(EndedBy::Itself, Some(at(1000)));
+        assert_eq!(keypad.admit(at(3000), Key::Pound), Admission::Spent);
+        keypad.field_failed(EndedBy::Pound, Some(at(4000)));
+        assert_eq!(keypad.admit(at(6000), Key::Pound), Admission::Input);
+    }
+
+    #[test]
+    fn sixty_four_keys_are_kept_and_no_more() {
+        let mut keypad = Keypad::new();
+        for n in 0..KEPT_MAX as u64 {
+            keypad.keep(at(n), key('1'));
+        }
+        assert_eq!(keypad.take_dropped(), 0);
+        keypad.keep(at(99), key('2'));
+        assert_eq!((keypad.take_dropped(), keypad.take_dropped()), (1, 0));
+        assert_eq!(keypad.take(), Some((at(0), key('1'))));
+    }
+}

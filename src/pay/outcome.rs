@@ -1,0 +1,280 @@
+//! How a session ended, and the fields that tell it.
+//!
+//! Shape:   [`Receipt`] (what was captured, masked) and [`Ending`] (what came of it) become [`Form`] fields.
+//! Secrets: masks are made when a value is captured; what a gateway sends back is scrubbed here of what was keyed.
+//! Sources: spec/pay.md, sections 6, 7 and 9.
+
+use super::card::{Brand, grouped};
+use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
+use super::settings::Settings;
+use super::step::{PayErrorCode, PayResult, Step};
+use super::submission::Verdict;
+use crate::form::Form;
+
+/// The most parameters of a gateway's answer that are passed on, and the longest value, in characters.
+const PARAMETERS_MAX: usize = 64;
+const PARAMETER_LENGTH_MAX: usize = 1024;
+
+/// What was captured, masked: nothing here is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The number with all but the last four digits hidden, and the brand.
+    pub card: Option<(String, Brand)>,
+    /// `MMYY`.
+    pub expiration: Option<String>,
+    /// One `x` a digit.
+    pub security_code: Option<String>,
+    /// The postal code, keyed or given.
+    pub postal_code: Option<String>,
+    /// The routing number.
+    pub routing_number: Option<String>,
+    /// The account number with all but the last two digits hidden.
+    pub account_number: Option<String>,
+}
+
+/// How a card number's mask is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// With hyphens, as the card prints it: `action`.
+    Grouped,
+    /// Without: `statusCallback`.
+    Plain,
+}
+
+impl Receipt {
+    /// Adds what was captured.
+    pub fn tell(&self, form: &mut Form, mask: Mask, settings: &Settings) {
+        if let Some((number, brand)) = &self.card {
+            let shown = match mask {
+                Mask::Grouped => grouped(number, *brand),
+                Mask::Plain => number.clone(),
+            };
+            form.set("PaymentCardNumber", shown);
+            form.set("PaymentCardType", brand.word());
+        }
+        form.set_some("ExpirationDate", self.expiration.clone());
+        form.set_some("SecurityCode", self.security_code.clone());
+        form.set_some("PaymentCardPostalCode", self.postal_code.clone());
+        form.set_some("BankRoutingNumber", self.routing_number.clone());
+        form.set_some("BankAccountNumber", self.account_number.clone());
+        if settings.payment_method == PaymentMethod::AchDebit {
+            form.set("BankAccountType", settings.bank_account_type.word());
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// The word for it.
+    pub result: PayResult,
+    /// The number for it.
+    pub code: Option<PayErrorCode>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The gateway's own code.
+    pub connector_error: Option<String>,
+    /// What an approval brought.
+    pub approval: Approval,
+    /// What else the gateway sent back.
+    pub parameters: Vec<(String, String)>,
+}
+
+impl Ending {
+    /// An ending that needs no explanation.
+    #[must_use]
+    pub fn plain(result: PayResult) -> Self {
+        Self {
+            result,
+            code: None,
+            error: None,
+            connector_error: None,
+            approval: Approval::default(),
+            parameters: Vec::new(),
+        }
+    }
+
+    /// An ending with a code and words.
+    #[must_use]
+    pub fn fault(result: PayResult, code: PayErrorCode, error: impl Into<String>) -> Self {
+        Self { code: Some(code), error: Some(error.into()), ..Self::plain(result) }
+    }
+
+    /// What the gateway's verdict means for the session; `interrupted` is what the caller did meanwhile. Nobody is told
+    /// that nothing was taken when money was taken or may have been.
+    #[must_use]
+    pub fn of_verdict(
+        verdict: Verdict,
+        interrupted: Option<PayResult>,
+        operation: Operation,
+        instrument: &Instrument,
+    ) -> Self {
+        let scrub = Scrub(instrument);
+        match (verdict, interrupted) {
+            (Verdict::Approved(approval), _) => {
+                let confirmation_code = approval.confirmation_code.map(|code| scrub.number(&code));
+                let parameters = scrub.parameters(approval.parameters);
+                let approval = Approval { confirmation_code, parameters: Vec::new(), ..approval };
+                Self { approval, parameters, ..Self::plain(PayResult::Success) }
+            }
+            (Verdict::Unknown, _) => Self {
+                parameters: vec![("outcome".to_owned(), "unknown".to_owned())],
+                ..Self::fault(PayResult::PaymentConnectorError, PayErrorCode::ServiceUnavailable, "outcome unknown")
+            },
+            (
+                Verdict::Declined(_)
+                | Verdict::Refused(..)
+                | Verdict::Unavailable
+                | Verdict::BrokenDown
+                | Verdict::Stopped,
+                Some(result),
+            ) => Self::plain(result),
+            (Verdict::Declined(denial), None) => Self::denied(rejection(operation, instrument), denial, &scrub),
+            (Verdict::Refused(code, denial), None) => Self::denied(code, denial, &scrub),
+            (Verdict::Unavailable, None) => Self::fault(
+                PayResult::PaymentConnectorError,
+                PayErrorCode::ServiceUnavailable,
+                "the payment gateway could not be reached; nothing was taken",
+            ),
+            (Verdict::BrokenDown | Verdict::Stopped, None) => Self {
+                error: Some("the connector broke down before anything was sent".to_owned()),
+                ..Self::plain(PayResult::InternalError)
+            },
+        }
+    }
+
+    fn denied(code: PayErrorCode, denial: Denial, scrub: &Scrub<'_>) -> Self {
+        Self {
+            result: PayResult::PaymentConnectorError,
+            code: Some(code),
+            error: denial.message.map(|message| scrub.text(&message)),
+            connector_error: denial.code.map(|code| scrub.text(&code)),
+            approval: Approval::default(),
+            parameters: scrub.parameters(denial.parameters),
+        }
+    }
+
+    /// Adds how it ended.
+    pub fn tell(&self, form: &mut Form) {
+        form.set("Result", self.result.word());
+        form.set_some("PaymentConfirmationCode", self.approval.confirmation_code.clone());
+        form.set_some("PaymentToken", self.approval.token.clone());
+        form.set_some("ProfileId", self.approval.profile_id.clone());
+        form.set_some("PaymentError", self.error.clone());
+        form.set_some("PayErrorCode", self.code.map(|code| code.number().to_string()));
+        form.set_some("ConnectorError", self.connector_error.clone());
+        for (name, value) in &self.parameters {
+            form.set(format!("PayConnector_{name}"), value.clone());
+        }
+    }
+
+    /// Adds the fields that a Telnyx application looks for.
+    pub fn tell_telnyx(&self, form: &mut Form, step: Step) {
+        form.set("PayResult", if self.result == PayResult::Success { "success" } else { "failed" });
+        form.set_some("ChargeId", self.approval.confirmation_code.clone());
+        form.set_some("TokenId", self.approval.token.clone());
+        form.set("PaymentStep", step.word());
+        form.set_some("ErrorCode", self.code.map(|code| code.number().to_string()));
+    }
+}
+
+/// Which code a decline has: the card's, or that of the charge or token where a bank account or token was refused.
+fn rejection(operation: Operation, instrument: &Instrument) -> PayErrorCode {
+    match (instrument, operation) {
+        (Instrument::Card(_), _) => PayErrorCode::CardRejected,
+        (Instrument::BankAccount(_) | Instrument::Token(_), Operation::Charge(..)) => PayErrorCode::ChargeRejected,
+        (Instrument::BankAccount(_) | Instrument::Token(_), Operation::Tokenize(_)) => PayErrorCode::TokenRejected,
+    }
+}
+
+/// Takes out of a gateway's words what the caller keyed: some gateways quote it back.
+struct Scrub<'a>(&'a Instrument);
+
+impl Scrub<'_> {
+    /// Hides the card or account number, however it is grouped; for values that must else stay as they are.
+    fn number(&self, text: &str) -> String {
+        let secret = match self.0 {
+            Instrument::Card(card) => card.number.expose(),
+            Instrument::BankAccount(account) => account.account_number.expose(),
+            Instrument::Token(token) => return text.replace(token.expose(), "xxxx"),
+        };
+        hide(text, secret, false)
+    }
+
+    /// Hides the number, and the security code where it stands alone.
+    fn text(&self, text: &str) -> String {
+        let text = self.number(text);
+        match self.0 {
+            Instrument::Card(card) => match &card.security_code {
+                Some(code) => hide(&text, code.expose(), true),
+                None => text,
+            },
+            Instrument::BankAccount(_) | Instrument::Token(_) => text,
+        }
+    }
+
+    fn parameters(&self, parameters: Vec<(String, String)>) -> Vec<(String, String)> {
+        let cut = |text: String| text.chars().take(PARAMETER_LENGTH_MAX).collect::<String>();
+        parameters
+            .into_iter()
+            .take(PARAMETERS_MAX)
+            .map(|(name, value)| (cut(self.text(&name)), cut(self.text(&value))))
+            .collect()
+    }
+}
+
+/// Replaces every run of digits in `text` that spells `secret` by `x`s. Blanks, hyphens and dots between digits do not
+/// break a run. `alone`: only where no other digit is beside it.
+fn hide(text: &str, secret: &str, alone: bool) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let mut chars: Vec<char> = text.chars().collect();
+    let digits: Vec<(usize, char)> = chars.iter().copied().enumerate().filter(|(_, c)| c.is_ascii_digit()).collect();
+    let separates = |from: usize, to: usize| {
+        chars
+            .get(from + 1..to)
+            .is_some_and(|between| between.len() <= 1 && between.iter().all(|c| matches!(c, ' ' | '-' | '.')))
+    };
+    let secret: Vec<char> = secret.chars().collect();
+    let mut hidden = Vec::new();
+    for (first, window) in digits.windows(secret.len()).enumerate() {
+        let joined = window.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if separates(*a, *b)));
+        let spells = window.iter().map(|(_, c)| c).eq(secret.iter());
+        let touches = |index: Option<usize>, place: usize| {
+            index.and_then(|index| digits.get(index)).is_some_and(|(other, _)| other.abs_diff(place) == 1)
+        };
+        let (Some((start, _)), Some((end, _))) = (window.first(), window.last()) else { continue };
+        let beside = touches(first.checked_sub(1), *start) || touches(Some(first + secret.len()), *end);
+        if spells && joined && !(alone && beside) {
+            hidden.extend(window.iter().map(|(place, _)| *place));
+        }
+    }
+    for place in hidden {
+        if let Some(c) = chars.get_mut(place) {
+            *c = 'x';
+        }
+    }
+    chars.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
+        let number = "4242424242424242";
+        for (text, shown) in [
+            ("card 4242424242424242 declined", "card xxxxxxxxxxxxxxxx declined"),
+            ("card 4242 4242-4242.4242!", "card xxxx xxxx-xxxx.xxxx!"),
+            ("id 94242424242424242", "id 9xxxxxxxxxxxxxxxx"),
+            ("ends in 4242", "ends in 4242"),
+            ("", ""),
+        ] {
+            assert_eq!(hide(text, number, false), shown);
+        }
+        assert_eq!(hide("cvv 123 wrong, ref 51234, 123", "123", true), "cvv xxx wrong, ref 51234, xxx");
+        assert_eq!(hide("größer 123", "123", true), "größer xxx");
+    }
+}

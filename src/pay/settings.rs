@@ -1,0 +1,400 @@
+//! The attributes and children of a `<Pay>`, read once into typed settings.
+//!
+//! Shape:   [`Settings::read`] always gives settings, with the default in place of a bad value, and says what was bad:
+//!          the session then ends with `validation-error`, but still knows whom to tell.
+//! Units:   seconds in attributes, [`Duration`] here.
+//! Errors:  [`Refusal`]: attribute, value, what is allowed, and Twilio's error code.
+//! Secrets: `paymentToken`, which is never quoted back.
+//! Sources: spec/pay.md, section 2.
+
+use std::time::Duration;
+
+use super::card::{AcceptedBrands, Brand};
+use super::gateway::{BankAccountType, Operation, PaymentMethod, TokenType};
+use super::prompts::{Language, PromptBook};
+use super::step::PayErrorCode;
+use crate::money::{Amount, Currency};
+use crate::secret::Secret;
+use crate::twiml::{Attribute, Fault, Method, Pay, Position, Severity};
+
+mod json;
+mod prompt;
+
+/// Twilio's `timeout`, in seconds.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The longest postal code that can be keyed, in digits.
+pub const POSTAL_DIGITS_MAX: usize = 10;
+
+/// How `maxAttempts` counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttemptRule {
+    /// Twilio: how often a step may be tried *again*.
+    #[default]
+    Retries,
+    /// Telnyx: how often it may be tried.
+    Total,
+}
+
+/// Whether the caller is asked for a postal code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostalCode {
+    /// Yes.
+    Asked,
+    /// No.
+    Left,
+    /// The document has it.
+    Given(String),
+}
+
+/// A `<Pay>` as the session runs it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `action` as written.
+    pub action: Option<String>,
+    /// How `action` is asked.
+    pub method: Method,
+    /// `statusCallback` as written.
+    pub status_callback: Option<String>,
+    /// How `statusCallback` is told.
+    pub status_callback_method: Method,
+    /// Card or bank account.
+    pub payment_method: PaymentMethod,
+    /// What kind of account, if a bank account.
+    pub bank_account_type: BankAccountType,
+    /// How long to wait for the first digit once the prompt has been heard.
+    pub timeout: Duration,
+    /// How long to wait for the next digit.
+    pub inter_digit_timeout: Duration,
+    /// How often each step may be tried, 1 to 4.
+    pub tries: u8,
+    /// Whether the security code is asked for.
+    pub security_code: bool,
+    /// Whether and how the postal code is found.
+    pub postal_code: PostalCode,
+    /// The fewest digits of a postal code.
+    pub min_postal_code_length: Option<u8>,
+    /// The connector's unique name.
+    pub connector: String,
+    /// What the gateway is to do.
+    pub operation: Operation,
+    /// The currency.
+    pub currency: Currency,
+    /// Free text for the gateway.
+    pub description: Option<String>,
+    /// The card brands that are taken.
+    pub accepted: AcceptedBrands,
+    /// Names and values for the gateway, in order.
+    pub parameters: Vec<(String, String)>,
+    /// Telnyx's `metadata`.
+    pub metadata: Vec<(String, String)>,
+    /// What is heard.
+    pub prompts: PromptBook,
+    /// Whether the last digits are read back before the gateway is asked.
+    pub confirmation: bool,
+    /// Telnyx's `paymentToken`: charge this, ask for nothing.
+    pub payment_token: Option<Secret>,
+}
+
+/// Why a value was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where the attribute stands.
+    pub position: Position,
+    /// The attribute, the value, and what is allowed.
+    pub message: String,
+    /// Twilio's code for it.
+    pub code: PayErrorCode,
+}
+
+/// Settings, and what was wrong with them.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Usable settings.
+    pub settings: Settings,
+    /// Bad values: with any of these the verb ends at once.
+    pub refusals: Vec<Refusal>,
+    /// Unknown attributes.
+    pub warnings: Vec<Fault>,
+}
+
+impl Settings {
+    /// Reads a verb that stands at `position`.
+    #[must_use]
+    pub fn read(verb: &Pay, position: Position, rule: AttemptRule) -> Reading {
+        let mut reader = Reader { verb, position, refusals: Vec::new(), warnings: Vec::new() };
+        let settings = reader.settings(rule);
+        reader.name_unknown_attributes();
+        Reading { settings, refusals: reader.refusals, warnings: reader.warnings }
+    }
+}
+
+/// Every attribute this engine knows.
+const KNOWN: &[&str] = &[
+    "input",
+    "action",
+    "method",
+    "statusCallback",
+    "statusCallbackMethod",
+    "paymentMethod",
+    "bankAccountType",
+    "timeout",
+    "interDigitTimeout",
+    "maxAttempts",
+    "securityCode",
+    "postalCode",
+    "minPostalCodeLength",
+    "paymentConnector",
+    "tokenType",
+    "chargeAmount",
+    "currency",
+    "language",
+    "voice",
+    "description",
+    "validCardTypes",
+    "parameters",
+    "prompts",
+    "metadata",
+    "confirmation",
+    "transactionType",
+    "paymentToken",
+];
+
+struct Reader<'a> {
+    verb: &'a Pay,
+    position: Position,
+    refusals: Vec<Refusal>,
+    warnings: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, rule: AttemptRule) -> Settings {
+        self.one_of("input", "dtmf", |value| value.eq_ignore_ascii_case("dtmf").then_some(()));
+        let method = self.method("method");
+        let status_callback_method = self.method("statusCallbackMethod");
+        let payment_method =
+            self.word("paymentMethod", PaymentMethod::ALL, PaymentMethod::parse).unwrap_or(PaymentMethod::CreditCard);
+        let bank_account_type = self.bank_account_type(payment_method);
+        let timeout = self.seconds("timeout").unwrap_or(TIMEOUT_DEFAULT);
+        let inter_digit_timeout = self.seconds("interDigitTimeout").unwrap_or(timeout);
+        let attempts: u8 = self.whole("maxAttempts", 1, 3).unwrap_or(1);
+        let currency = self
+            .one_of("currency", "a three-letter ISO 4217 code such as usd", |value| value.parse().ok())
+            .unwrap_or(Currency::USD);
+        let language = self.word("language", Language::ALL, Language::parse).unwrap_or(Language::EnUs);
+        let payment_token = self.payment_token();
+        let operation = self.operation(currency, payment_token.is_some());
+        let voice = self.text("voice");
+        let custom = self.prompts();
+        Settings {
+            action: self.text("action"),
+            method,
+            status_callback: self.text("statusCallback"),
+            status_callback_method,
+            payment_method,
+            bank_account_type,
+            timeout,
+            inter_digit_timeout,
+            tries: match rule {
+                AttemptRule::Retries => attempts.saturating_add(1),
+                AttemptRule::Total => attempts,
+            },
+            security_code: self.boolean("securityCode").unwrap_or(true),
+            postal_code: self.postal_code(),
+            min_postal_code_length: self.whole("minPostalCodeLength", 1, POSTAL_DIGITS_MAX as u16),
+            connector: self.connector(),
+            operation,
+            currency,
+            description: self.text("description"),
+            accepted: self.accepted(),
+            parameters: self.parameters(),
+            metadata: self.json_pairs("metadata"),
+            prompts: PromptBook { custom, language, voice },
+            confirmation: self.boolean("confirmation").unwrap_or(false),
+            payment_token,
+        }
+    }
+
+    fn bank_account_type(&mut self, payment_method: PaymentMethod) -> BankAccountType {
+        let given = self.word("bankAccountType", BankAccountType::ALL, BankAccountType::parse);
+        if given.is_some() && payment_method == PaymentMethod::CreditCard {
+            let message =
+                "bankAccountType goes with paymentMethod=\"ach-debit\" only; remove it or pay by bank account"
+                    .to_owned();
+            self.refuse("bankAccountType", message, PayErrorCode::BankAccountTypeWithCard);
+        }
+        given.unwrap_or(BankAccountType::ConsumerChecking)
+    }
+
+    fn operation(&mut self, currency: Currency, has_token: bool) -> Operation {
+        let amount = self
+            .find("chargeAmount")
+            .map(|attribute| (attribute.value.clone(), Amount::parse(&attribute.value, currency)));
+        let amount = match amount {
+            Some((_, Ok(amount))) => Some(amount),
+            Some((value, Err(error))) => {
+                self.refuse(
+                    "chargeAmount",
+                    format!("chargeAmount=\"{value}\": {error}"),
+                    PayErrorCode::InvalidChargeAmount,
+                );
+                None
+            }
+            None => None,
+        };
+        let charged = amount.filter(|amount| !amount.is_zero());
+        let wants = self.one_of("transactionType", "charge or tokenize", |value| {
+            ["charge", "tokenize"].into_iter().find(|known| known.eq_ignore_ascii_case(value))
+        });
+        let token_type = self.word("tokenType", TokenType::ALL, TokenType::parse).unwrap_or(TokenType::Reusable);
+        if wants == Some("charge") && charged.is_none() {
+            let message = "transactionType=\"charge\" needs a chargeAmount above 0".to_owned();
+            self.refuse("transactionType", message, PayErrorCode::InvalidChargeAmount);
+        } else if has_token && charged.is_none() {
+            self.refuse(
+                "paymentToken",
+                "paymentToken needs a chargeAmount above 0".to_owned(),
+                PayErrorCode::InvalidChargeAmount,
+            );
+        }
+        match (wants, charged) {
+            (Some("tokenize"), _) | (_, None) => Operation::Tokenize(token_type),
+            (_, Some(amount)) => Operation::Charge(amount, currency),
+        }
+    }
+
+    fn payment_token(&mut self) -> Option<Secret> {
+        let value = self.find("paymentToken")?.value.trim().to_owned();
+        if value.is_empty() {
+            self.refuse(
+                "paymentToken",
+                "paymentToken is empty; leave it out to ask the caller".to_owned(),
+                PayErrorCode::InvalidParameter,
+            );
+            return None;
+        }
+        Some(Secret::new(value))
+    }
+
+    fn postal_code(&mut self) -> PostalCode {
+        self.one_of(
+            "postalCode",
+            "true, false, or a postal code of at most 10 letters, digits, blanks and hyphens",
+            |value| {
+                let plain = |c: char| c.is_ascii_alphanumeric() || c == ' ' || c == '-';
+                match value.to_ascii_lowercase().as_str() {
+                    "true" => Some(PostalCode::Asked),
+                    "false" => Some(PostalCode::Left),
+                    "" => None,
+                    code => (code.len() <= POSTAL_DIGITS_MAX && code.chars().all(plain))
+                        .then(|| PostalCode::Given(value.to_owned())),
+                }
+            },
+        )
+        .unwrap_or(PostalCode::Asked)
+    }
+
+    fn connector(&mut self) -> String {
+        self.one_of("paymentConnector", "the unique name of a Pay Connector", |value| {
+            (!value.is_empty()).then(|| value.to_owned())
+        })
+        .unwrap_or_else(|| "Default".to_owned())
+    }
+
+    fn accepted(&mut self) -> AcceptedBrands {
+        let allowed = format!("a list, separated by blanks, of {}", list(Brand::ALL.iter().map(|brand| brand.word())));
+        self.one_of("validCardTypes", &allowed, |value| {
+            let brands: Option<Vec<Brand>> = value.split_whitespace().map(Brand::parse).collect();
+            brands.filter(|brands| !brands.is_empty()).map(AcceptedBrands::new)
+        })
+        .unwrap_or_default()
+    }
+
+    fn method(&mut self, name: &'static str) -> Method {
+        self.one_of(name, "POST or GET", |value| match value.to_ascii_uppercase().as_str() {
+            "POST" => Some(Method::Post),
+            "GET" => Some(Method::Get),
+            _ => None,
+        })
+        .unwrap_or_default()
+    }
+
+    fn boolean(&mut self, name: &'static str) -> Option<bool> {
+        self.one_of(name, "true or false", |value| match value.to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        })
+    }
+
+    fn seconds(&mut self, name: &'static str) -> Option<Duration> {
+        self.whole(name, 1, 600).map(|seconds: u16| Duration::from_secs(u64::from(seconds)))
+    }
+
+    fn whole<N: TryFrom<u16>>(&mut self, name: &'static str, least: u16, most: u16) -> Option<N> {
+        self.one_of(name, &format!("a whole number from {least} to {most}"), |value| {
+            let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+            let number = value.parse::<u16>().ok().filter(|number| digits && (least..=most).contains(number))?;
+            N::try_from(number).ok()
+        })
+    }
+
+    fn word<W: Copy + std::fmt::Display>(
+        &mut self,
+        name: &'static str,
+        all: &[W],
+        parse: impl Fn(&str) -> Option<W>,
+    ) -> Option<W> {
+        self.one_of(name, &format!("one of {}", list(all.iter())), parse)
+    }
+
+    /// The value of an attribute, or a refusal that says what is allowed.
+    fn one_of<T>(&mut self, name: &'static str, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.find(name)?.value.trim().to_owned();
+        let found = read(&value);
+        if found.is_none() {
+            self.refuse(
+                name,
+                format!("{name}=\"{value}\" is not allowed: {name} is {allowed}"),
+                PayErrorCode::InvalidParameter,
+            );
+        }
+        found
+    }
+
+    /// A text; blank is as good as absent.
+    fn text(&self, name: &str) -> Option<String> {
+        self.find(name).map(|attribute| attribute.value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn find(&self, name: &str) -> Option<&Attribute> {
+        self.verb.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    fn refuse(&mut self, name: &str, message: String, code: PayErrorCode) {
+        let position = self.find(name).map_or(self.position, |attribute| attribute.position);
+        self.refusals.push(Refusal { position, message: format!("<Pay>: {message}"), code });
+    }
+
+    fn name_unknown_attributes(&mut self) {
+        for attribute in self.verb.attributes.iter().filter(|attribute| !KNOWN.contains(&attribute.name.as_str())) {
+            self.warnings.push(Fault {
+                position: attribute.position,
+                severity: Severity::Warning,
+                message: format!("<Pay> has no attribute {}; it is passed over", attribute.name),
+            });
+        }
+    }
+}
+
+/// `a, b, c or d`.
+fn list<W: std::fmt::Display>(words: impl Iterator<Item = W>) -> String {
+    let mut words: Vec<String> = words.map(|word| word.to_string()).collect();
+    match words.pop() {
+        Some(last) if !words.is_empty() => format!("{} or {last}", words.join(", ")),
+        only => only.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

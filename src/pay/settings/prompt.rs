@@ -1,0 +1,192 @@
+//! `<Prompt>` children and Telnyx's and SignalWire's `prompts` attribute: both become [`CustomPrompt`]s.
+
+use serde_json::Value;
+
+use super::{Reader, Refusal, list};
+use crate::pay::card::Brand;
+use crate::pay::prompts::CustomPrompt;
+use crate::pay::step::{EntryError, Moment, PayErrorCode};
+use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Severity, Utterance};
+
+/// The most attempts a prompt can name (Twilio, "TwiML Voice: <Prompt>").
+const ATTEMPT_MAX: u8 = 10;
+
+const KNOWN: &[&str] = &["for", "cardType", "attempt", "errorType", "requireMatchingInputs"];
+
+impl Reader<'_> {
+    /// The document's own prompts: those of the attribute first, less the moments that a child speaks for.
+    pub(super) fn prompts(&mut self) -> Vec<CustomPrompt> {
+        let verb = self.verb;
+        let children: Vec<CustomPrompt> =
+            verb.prompts.iter().filter_map(|child| self.child(&child.item, child.position)).collect();
+        let mut prompts = self.json_prompts();
+        prompts.retain_mut(|prompt| {
+            prompt.moments.retain(|moment| !children.iter().any(|child| child.moments.contains(moment)));
+            !prompt.moments.is_empty()
+        });
+        prompts.extend(children);
+        prompts
+    }
+
+    fn child(&mut self, prompt: &Prompt, position: Position) -> Option<CustomPrompt> {
+        for unknown in prompt.attributes.iter().filter(|attribute| !KNOWN.contains(&attribute.name.as_str())) {
+            self.warnings.push(Fault {
+                position: unknown.position,
+                severity: Severity::Warning,
+                message: format!("<Prompt> has no attribute {}; it is passed over", unknown.name),
+            });
+        }
+        let find = |name: &str| prompt.attributes.iter().find(|attribute| attribute.name == name);
+        if find("for").is_none_or(|attribute| attribute.value.trim().is_empty()) {
+            let allowed = list(Moment::ALL.iter());
+            self.refuse_at(position, format!("<Prompt> needs an attribute for, which is one or more of {allowed}"));
+            return None;
+        }
+        let moments = self.words_of(find("for"), "the payment steps", &list(Moment::ALL.iter()), Moment::parse)?;
+        let card_types = self.words_of(find("cardType"), "card types", &list(Brand::ALL.iter()), Brand::parse)?;
+        let attempts = self.words_of(find("attempt"), "numbers", "1 to 10", parse_attempt)?;
+        let errors = list(EntryError::ALL.iter().map(|error| error.prompt_word()));
+        let errors = self.words_of(find("errorType"), "error types", &errors, EntryError::parse_prompt_word)?;
+        let matching = match find("requireMatchingInputs")
+            .map(|attribute| (attribute, attribute.value.trim().to_ascii_lowercase()))
+        {
+            None => false,
+            Some((attribute, value)) => match value.as_str() {
+                "true" => true,
+                "false" => false,
+                _ => {
+                    let message =
+                        format!("<Prompt requireMatchingInputs=\"{value}\"> is not allowed: it is true or false");
+                    self.refuse_at(attribute.position, message);
+                    return None;
+                }
+            },
+        };
+        Some(CustomPrompt { moments, card_types, attempts, errors, matching, content: prompt.content.clone() })
+    }
+
+    /// A list separated by blanks; absent is empty; a bad word refuses the verb.
+    fn words_of<T>(
+        &mut self,
+        attribute: Option<&Attribute>,
+        what: &str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(attribute) = attribute else { return Some(Vec::new()) };
+        match attribute.value.split_whitespace().map(|word| parse(word).ok_or(word)).collect() {
+            Ok(found) => Some(found),
+            Err(word) => {
+                let name = &attribute.name;
+                let message =
+                    format!("<Prompt {name}=\"{}\">: \"{word}\" is not allowed: {what} are {allowed}", attribute.value);
+                self.refuse_at(attribute.position, message);
+                None
+            }
+        }
+    }
+
+    fn refuse_at(&mut self, position: Position, message: String) {
+        self.refusals.push(Refusal { position, message, code: PayErrorCode::InvalidParameter });
+    }
+
+    /// Telnyx: an object, step name to a text or a list of texts with qualifiers. SignalWire: a list of objects with
+    /// `for`, qualifiers and `actions`.
+    fn json_prompts(&mut self) -> Vec<CustomPrompt> {
+        let Some(value) = self.json("prompts") else { return Vec::new() };
+        let entries: Option<Vec<CustomPrompt>> = match &value {
+            Value::Array(entries) => entries.iter().map(|entry| from_json(entry, &text_of(entry, &["for"])?)).collect(),
+            Value::Object(steps) => steps
+                .iter()
+                .flat_map(|(step, entry)| match entry {
+                    Value::Array(entries) => entries.iter().map(|entry| from_json(entry, step)).collect(),
+                    entry => vec![from_json(entry, step)],
+                })
+                .collect(),
+            _ => None,
+        };
+        entries.unwrap_or_else(|| {
+            let allowed = "prompts is JSON: {\"step\": \"text\"}, {\"step\": [{\"text\": ..., \"attempt\": ...}]} or \
+                           [{\"for\": ..., \"actions\": [{\"type\": \"Say\", \"phrase\": ...}]}]";
+            self.refuse("prompts", allowed.to_owned(), PayErrorCode::InvalidParameter);
+            Vec::new()
+        })
+    }
+}
+
+fn parse_attempt(word: &str) -> Option<u8> {
+    word.parse().ok().filter(|attempt| (1..=ATTEMPT_MAX).contains(attempt))
+}
+
+/// One entry of the `prompts` attribute; `None` if any part of it makes no sense.
+fn from_json(entry: &Value, moments: &str) -> Option<CustomPrompt> {
+    let moments: Option<Vec<Moment>> = moments.replace('_', "-").split_whitespace().map(Moment::parse).collect();
+    let (card_types, attempts, errors, matching, content) = match entry {
+        Value::String(text) => (vec![], vec![], vec![], false, vec![say(text)]),
+        Value::Object(fields) => {
+            let words = |names: &[&str]| -> Option<Vec<String>> {
+                match names.iter().find_map(|name| fields.get(*name)) {
+                    None | Some(Value::Null) => Some(Vec::new()),
+                    Some(Value::String(text)) => Some(text.split_whitespace().map(str::to_owned).collect()),
+                    Some(Value::Number(number)) => Some(vec![number.to_string()]),
+                    Some(Value::Array(values)) => values.iter().map(scalar).collect(),
+                    Some(_) => None,
+                }
+            };
+            let card_types: Option<Vec<Brand>> =
+                words(&["card_type", "cardType"])?.iter().map(|word| Brand::parse(&word.replace('_', "-"))).collect();
+            let attempts: Option<Vec<u8>> =
+                words(&["attempts", "attempt"])?.iter().map(|word| parse_attempt(word)).collect();
+            let errors: Option<Vec<EntryError>> = words(&["error_type", "errorType"])?
+                .iter()
+                .map(|word| EntryError::parse_prompt_word(&word.replace('_', "-")))
+                .collect();
+            let matching = fields.get("require_matching_inputs").or_else(|| fields.get("requireMatchingInputs"));
+            let matching = matching.is_some_and(|value| value == true || value == "true");
+            (card_types?, attempts?, errors?, matching, content_of(entry)?)
+        }
+        _ => return None,
+    };
+    Some(CustomPrompt {
+        moments: moments.filter(|moments| !moments.is_empty())?,
+        card_types,
+        attempts,
+        errors,
+        matching,
+        content,
+    })
+}
+
+/// `text` (Telnyx) or `actions` (SignalWire).
+fn content_of(entry: &Value) -> Option<Vec<Utterance>> {
+    if let Some(text) = text_of(entry, &["text"]) {
+        return Some(vec![say(&text)]);
+    }
+    entry.get("actions")?.as_array()?.iter().map(action).collect()
+}
+
+fn action(action: &Value) -> Option<Utterance> {
+    let phrase = text_of(action, &["phrase", "text", "url"])?;
+    match text_of(action, &["type"])?.to_ascii_lowercase().as_str() {
+        "say" => Some(say(&phrase)),
+        "play" => Some(Utterance::Play(Play { source: PlaySource::Url(phrase), times: 1 })),
+        _ => None,
+    }
+}
+
+fn text_of(value: &Value, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| value.get(*name)).and_then(scalar)
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn say(text: &str) -> Utterance {
+    Utterance::Say(Say { text: text.to_owned(), voice: None, language: None, times: 1 })
+}

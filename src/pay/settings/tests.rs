@@ -1,0 +1,194 @@
+use super::*;
+use crate::pay::step::{EntryError, Moment};
+use crate::twiml::{Placed, Prompt, Say, Utterance};
+
+const HERE: Position = Position { line: 3, column: 5 };
+
+fn attributes(pairs: &[(&str, &str)]) -> Vec<Attribute> {
+    let attribute =
+        |(name, value): &(&str, &str)| Attribute { position: HERE, name: (*name).into(), value: (*value).into() };
+    pairs.iter().map(attribute).collect()
+}
+
+fn read(pairs: &[(&str, &str)]) -> Reading {
+    let verb = Pay { attributes: attributes(pairs), ..Pay::default() };
+    Settings::read(&verb, HERE, AttemptRule::Retries)
+}
+
+fn accepted(pairs: &[(&str, &str)]) -> Settings {
+    let reading = read(pairs);
+    assert_eq!(reading.refusals, [], "{pairs:?}");
+    reading.settings
+}
+
+fn code(pairs: &[(&str, &str)]) -> PayErrorCode {
+    let reading = read(pairs);
+    assert_eq!(reading.refusals.len(), 1, "{:?}", reading.refusals);
+    reading.refusals[0].code
+}
+
+#[test]
+fn a_bare_pay_has_twilio_s_defaults() {
+    let settings = accepted(&[]);
+    assert_eq!(settings.operation, Operation::Tokenize(TokenType::Reusable));
+    assert_eq!((settings.timeout, settings.inter_digit_timeout), (TIMEOUT_DEFAULT, TIMEOUT_DEFAULT));
+    assert_eq!((settings.tries, settings.connector.as_str()), (2, "Default"));
+    assert_eq!(settings.postal_code, PostalCode::Asked);
+    assert!(settings.security_code && !settings.confirmation);
+    assert_eq!(settings.prompts.language, Language::EnUs);
+}
+
+#[test]
+fn values_are_read_in_any_case_and_numbers_only_in_their_range() {
+    let settings = accepted(&[
+        ("language", "fr-ca"),
+        ("currency", "eur"),
+        ("chargeAmount", "12.50"),
+        ("timeout", "600"),
+        ("maxAttempts", "3"),
+        ("postalCode", "94111"),
+        ("validCardTypes", "visa JCB unionpay"),
+        ("securityCode", "FALSE"),
+    ]);
+    assert_eq!(settings.prompts.language, Language::FrCa);
+    let eur: Currency = "EUR".parse().unwrap();
+    assert_eq!(settings.operation, Operation::Charge(Amount::parse("12.5", eur).unwrap(), eur));
+    assert_eq!(settings.inter_digit_timeout, Duration::from_secs(600), "follows timeout");
+    assert_eq!(settings.tries, 4);
+    assert_eq!(settings.postal_code, PostalCode::Given("94111".into()));
+    assert!(settings.accepted.contains(Brand::Jcb) && !settings.accepted.contains(Brand::Amex));
+}
+
+#[test]
+fn every_bad_value_names_attribute_value_and_what_is_allowed() {
+    for (name, value) in [
+        ("input", "speech"),
+        ("method", "PUT"),
+        ("statusCallbackMethod", "x"),
+        ("paymentMethod", "cash"),
+        ("timeout", "0"),
+        ("timeout", "601"),
+        ("timeout", "5s"),
+        ("timeout", "+5"),
+        ("interDigitTimeout", "-1"),
+        ("maxAttempts", "0"),
+        ("maxAttempts", "4"),
+        ("securityCode", "maybe"),
+        ("postalCode", "12345678901"),
+        ("postalCode", ""),
+        ("minPostalCodeLength", "0"),
+        ("minPostalCodeLength", "11"),
+        ("paymentConnector", " "),
+        ("tokenType", "gold"),
+        ("currency", "dollars"),
+        ("language", "tlh"),
+        ("validCardTypes", "visa diners"),
+        ("validCardTypes", ""),
+        ("confirmation", "1"),
+        ("transactionType", "refund"),
+    ] {
+        let reading = read(&[(name, value)]);
+        assert_eq!(reading.refusals.len(), 1, "{name}={value}: {:?}", reading.refusals);
+        let refusal = &reading.refusals[0];
+        assert_eq!((refusal.code, refusal.position), (PayErrorCode::InvalidParameter, HERE));
+        assert!(refusal.message.contains(&format!("{name}=\"{}\"", value.trim())), "{}", refusal.message);
+    }
+}
+
+#[test]
+fn some_faults_have_codes_of_their_own() {
+    for amount in ["-1", "1e3", "$5", "1000000.01", "1.001"] {
+        assert_eq!(code(&[("chargeAmount", amount)]), PayErrorCode::InvalidChargeAmount, "{amount}");
+    }
+    assert_eq!(code(&[("bankAccountType", "consumer-savings")]), PayErrorCode::BankAccountTypeWithCard);
+    assert!(read(&[("bankAccountType", "consumer-savings"), ("paymentMethod", "ach-debit")]).refusals.is_empty());
+    assert_eq!(code(&[("transactionType", "charge")]), PayErrorCode::InvalidChargeAmount);
+    assert_eq!(code(&[("transactionType", "charge"), ("chargeAmount", "0")]), PayErrorCode::InvalidChargeAmount);
+    assert_eq!(code(&[("paymentToken", "tok_1")]), PayErrorCode::InvalidChargeAmount);
+}
+
+#[test]
+fn telnyx_s_words_win_over_the_inference() {
+    let settings = accepted(&[("transactionType", "tokenize"), ("chargeAmount", "5"), ("tokenType", "one-time")]);
+    assert_eq!(settings.operation, Operation::Tokenize(TokenType::OneTime));
+    let verb = Pay { attributes: attributes(&[("maxAttempts", "3")]), ..Pay::default() };
+    assert_eq!(Settings::read(&verb, HERE, AttemptRule::Total).settings.tries, 3);
+    let settings = accepted(&[("paymentToken", "tok_1"), ("chargeAmount", "5")]);
+    assert!(settings.payment_token.is_some());
+    assert!(!format!("{settings:?}").contains("tok_1"));
+}
+
+#[test]
+fn unknown_attributes_are_named_once_and_harm_nothing() {
+    let reading = read(&[("credential_sid", "x"), ("timeout", "7")]);
+    assert_eq!(reading.refusals, []);
+    assert_eq!(reading.warnings.len(), 1);
+    assert!(reading.warnings[0].message.contains("credential_sid"));
+    assert_eq!(reading.settings.timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn children_override_the_same_key_of_the_json_attributes() {
+    let mut verb = Pay {
+        attributes: attributes(&[
+            ("parameters", r#"{"order":"1","customer":7}"#),
+            ("metadata", r#"[{"name":"a","value":"b"}]"#),
+            (
+                "prompts",
+                r#"{"postal_code":"from json","security_code":[{"text":"four digits","card_type":"amex","attempt":"1 2"}]}"#,
+            ),
+        ]),
+        ..Pay::default()
+    };
+    verb.parameters.push(("order".into(), "2".into()));
+    let say = Say { text: "from child".into(), voice: None, language: None, times: 1 };
+    let child = Prompt { attributes: attributes(&[("for", "postal-code")]), content: vec![Utterance::Say(say)] };
+    verb.prompts.push(Placed { position: HERE, item: child });
+    let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+    assert_eq!(reading.refusals, []);
+    let settings = reading.settings;
+    assert_eq!(settings.parameters, [("customer".into(), "7".into()), ("order".into(), "2".into())]);
+    assert_eq!(settings.metadata, [("a".into(), "b".into())]);
+    assert_eq!(settings.prompts.custom.len(), 2);
+    assert_eq!(settings.prompts.custom[0].moments, [Moment::SecurityCode]);
+    assert_eq!(settings.prompts.custom[0].attempts, [1, 2]);
+    assert_eq!(settings.prompts.custom[1].moments, [Moment::PostalCode]);
+}
+
+#[test]
+fn signalwire_s_prompts_have_actions() {
+    let json = r#"[{"for":"payment-card-number","attempts":"2","error_type":"timeout invalid-card-number",
+                    "actions":[{"type":"Say","phrase":"Once more"},{"type":"Play","phrase":"https://example.com/a.wav"}]},
+                   {"for":"payment-failed","actions":[{"type":"Say","phrase":"Sorry"}]}]"#;
+    let settings = accepted(&[("prompts", json)]);
+    let prompt = &settings.prompts.custom[0];
+    assert_eq!(prompt.errors, [EntryError::InputTimeout, EntryError::InvalidCardNumber]);
+    assert_eq!(prompt.content.len(), 2);
+    for bad in [
+        "{",
+        "7",
+        r#"{"shoe-size":"x"}"#,
+        r#"[{"for":"postal-code"}]"#,
+        r#"{"postal_code":[{"text":"x","attempt":11}]}"#,
+    ] {
+        assert_eq!(code(&[("prompts", bad)]), PayErrorCode::InvalidParameter, "{bad}");
+    }
+    assert_eq!(code(&[("parameters", "[1]")]), PayErrorCode::InvalidParameter);
+}
+
+#[test]
+fn a_prompt_that_makes_no_sense_refuses_the_verb() {
+    for pairs in [
+        &[][..],
+        &[("for", "shoe-size")],
+        &[("for", "postal-code"), ("attempt", "11")],
+        &[("for", "postal-code"), ("errorType", "oops")],
+        &[("for", "security-code"), ("cardType", "gold")],
+        &[("for", "postal-code"), ("requireMatchingInputs", "yes")],
+    ] {
+        let prompt = Prompt { attributes: attributes(pairs), content: vec![] };
+        let verb = Pay { prompts: vec![Placed { position: HERE, item: prompt }], ..Pay::default() };
+        let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+        assert_eq!(reading.refusals.len(), 1, "{pairs:?}");
+    }
+}
