@@ -12,22 +12,47 @@
 //! | [`money`] | amounts and currencies |
 //! | [`time`] | the call's own time, a plain number |
 //! | [`form`] | the fields of a request |
-//! | [`tone`] | DTMF keys |
-//! | [`signature`] | who sent this: `X-Twilio-Signature` |
+//! | [`signature`] | `X-Twilio-Signature` |
+//! | [`tone`] | DTMF keys, and their sound |
+//! | `audio` | G.711, framing |
 //! | [`twiml`] | XML to typed verbs |
 //! | [`pay`] | the Pay verb |
 //! | [`flow`] | the call machine: runs a document verb by verb |
+//! | [`simulate`] | a call in virtual time, and what must hold in every one |
 //! | [`media`] | dialects of the media-stream protocols |
 //!
-//! These make up the crate without its `shell` feature: no runtime, no sockets, no disk, no clock, no randomness.
+//! These make up the crate without its `shell` feature: no runtime, no sockets, no disk, no clock, no randomness. The
+//! shell:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `library` | flow documents of a folder |
+//! | `config`, `account` | what is set, and who we are |
+//! | `http` | the way out: which addresses may be reached |
+//! | `speech` | text and recordings to sound |
+//! | `connector` | Pay Connectors: one trait, one file a gateway |
+//! | `callback` | signed requests to the merchant's application |
+//! | `call` | one task a live call |
+//! | `replay` | call scripts |
+//! | `server` | the sockets |
+//! | `cli` | commands |
+//!
+//! Absent on purpose: a second implementation of anything a call decides. Live calls, replays, the fuzzer and the phone in
+//! the terminal run the same [`flow::Call`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod flow;
 pub mod form;
+#[cfg(feature = "shell")]
+pub mod library;
 pub mod media;
 pub mod money;
 pub mod pay;
+#[cfg(feature = "shell")]
+pub mod replay;
 pub mod secret;
 pub mod signature;
+pub mod simulate;
 pub mod time;
 pub mod tone;
 pub mod twiml;

@@ -1,0 +1,73 @@
+//! The call machine: runs a document verb by verb, from the answer to the end. Sans-I/O.
+//!
+//! Shape:   [`Call::start`], then [`Call::handle`] and [`Call::handle_timeout`] in, [`Action`]s out through
+//!          [`Call::next_action`]; [`Call::deadline`] says until when it waits, and for what.
+//! Units:   [`CallTime`], milliseconds since the call was answered.
+//! Limits:  [`FETCH_LIMIT`] for an answer of the application, [`LOOP_LIMIT`] documents in a row that take no time.
+//! Errors:  none. What is wrong with a document is an [`Action::Warn`]; a call that cannot go on says so and hangs up.
+//! Secrets: keys are masked in every `Debug`; what they spell leaves in `secret` types.
+//! Sources: Twilio, "TwiML for Programmable Voice"; spec/pay.md.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+mod call;
+pub mod check;
+mod event;
+mod gather;
+pub mod link;
+mod pay;
+mod voice;
+
+pub use call::Call;
+pub use event::{Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Wait, Warning};
+pub use voice::TurnId;
+
+use crate::form::Form;
+use link::PlainHttp;
+
+/// How long the application has to answer (Twilio's limit).
+pub const FETCH_LIMIT: Duration = Duration::from_secs(15);
+
+/// How many documents in a row may take no time of speech, silence or keys before the call is cut.
+pub const LOOP_LIMIT: u32 = 30;
+
+/// What a call knows of the world around it when it begins.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The account's id: `AC` and 32 hex digits.
+    pub account_sid: String,
+    /// The call's id.
+    pub call_sid: String,
+    /// `From`, `To` and what else of Twilio's standard parameters the stream told.
+    pub caller: Form,
+    /// The stream's custom parameters: what flow documents are rendered with.
+    pub parameters: BTreeMap<String, crate::form::Value>,
+    /// When the call was answered, on the account's own clock.
+    pub answered_at: jiff::civil::DateTime,
+    /// Where transaction ids begin: random for a live call, fixed for a script.
+    pub seed: u128,
+    /// Whether the platform is Telnyx, whose Pay rules differ in places.
+    pub telnyx: bool,
+    /// Which targets may be asked without TLS.
+    pub plain_http: PlainHttp,
+}
+
+impl Context {
+    /// Twilio's standard parameters of a request to the application.
+    fn standard(&self, status: &'static str) -> Form {
+        let mut form = Form::new();
+        form.set("AccountSid", self.account_sid.clone());
+        form.set("CallSid", self.call_sid.clone());
+        form.set("CallStatus", status);
+        form.set("ApiVersion", "2010-04-01");
+        form.set("Direction", "inbound");
+        form.extend(&self.caller);
+        form
+    }
+}
+
+type Queue<T> = VecDeque<T>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,571 @@
+//! [`Call`]: the verbs in their order, and what happens to each.
+
+use std::time::Duration;
+
+use super::event::{Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Wait, Warning};
+use super::gather::{self, Gathered, Listening};
+use super::link::{Origin, Target};
+use super::pay::Paying;
+use super::voice::Voice;
+use super::{Context, FETCH_LIMIT, LOOP_LIMIT, Queue};
+use crate::form::Form;
+use crate::pay::keypad::Keypad;
+use crate::pay::prompts::{BuiltIn, Language};
+use crate::pay::session::Input;
+use crate::time::CallTime;
+use crate::tone::Key;
+use crate::twiml::{
+    Document, Gather, Method, Placed, Play, PlaySource, Position, Redirect, Say, Severity, Utterance, Verb,
+};
+
+/// The most faults of one document that are told.
+const FAULTS_TOLD: usize = 20;
+
+/// How much time in speech, silence or keys shows that documents are not just chasing each other.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// A call being run.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) context: Context,
+    /// The rest of the document.
+    verbs: Queue<Placed<Verb>>,
+    origin: Origin,
+    stage: Stage,
+    pub(super) keypad: Keypad,
+    pub(super) voice: Voice,
+    pub(super) payments: u32,
+    fetches: u32,
+    documents: Chase,
+    line: Line,
+    pub(super) actions: Queue<Action>,
+}
+
+/// Whether the caller is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Up,
+    Down,
+}
+
+/// Documents in a row that took no time.
+#[derive(Debug, Default)]
+struct Chase {
+    documents: u32,
+    /// When the verb of the moment began, if it is one that takes a caller's time.
+    since: Option<CallTime>,
+    spent: Duration,
+}
+
+/// What the call is doing.
+#[derive(Debug)]
+enum Stage {
+    /// Between two verbs.
+    Ready,
+    /// Saying something that is waited for.
+    Saying,
+    Pausing {
+        until: CallTime,
+    },
+    Gathering {
+        listening: Listening,
+        verb: Box<Gather>,
+        position: Position,
+    },
+    Paying(Box<Paying>),
+    Fetching {
+        id: FetchId,
+        until: CallTime,
+    },
+    /// Letting what is being said be heard before the end.
+    Ending(Ended),
+    Over,
+}
+
+impl Call {
+    /// Begins a call with its first document, or with the reason why there is none.
+    #[must_use]
+    pub fn start(now: CallTime, first: Result<NextDocument, FetchFailure>, context: Context) -> Self {
+        let mut call = Self {
+            context,
+            verbs: Queue::new(),
+            origin: Origin::Flow(String::new()),
+            stage: Stage::Ready,
+            keypad: Keypad::new(),
+            voice: Voice::default(),
+            payments: 0,
+            fetches: 0,
+            documents: Chase::default(),
+            line: Line::Up,
+            actions: Queue::new(),
+        };
+        match first {
+            Ok(next) => call.open(next),
+            Err(failure) => call.apologize(now, failure.code, None, failure.message),
+        }
+        call.proceed(now);
+        call
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle(&mut self, now: CallTime, event: Event) {
+        match event {
+            Event::Key(key) => self.handle_key(now, key),
+            Event::SpeechReady(turn, length) => self.voice.ready(now, turn, length),
+            Event::Played(turn) => {
+                self.voice.played(turn);
+                self.handle_silence(now);
+            }
+            Event::ConnectorFound(found) => self.pay_input(now, Input::ConnectorFound(found)),
+            Event::Replied(number, reply) => self.pay_input(now, Input::Replied(number, reply)),
+            Event::Fetched(id, fetched) => self.handle_fetched(now, id, fetched),
+            Event::HungUp => self.handle_hang_up(now),
+        }
+        self.proceed(now);
+    }
+
+    /// Takes note that [`Self::deadline`] has come. Before it, nothing happens.
+    pub fn handle_timeout(&mut self, now: CallTime) {
+        let Some((due, wait)) = self.deadline() else { return };
+        if now < due {
+            return;
+        }
+        if wait == Wait::Speech {
+            self.voice.give_up();
+            self.handle_silence(now);
+        } else {
+            match std::mem::replace(&mut self.stage, Stage::Ready) {
+                Stage::Gathering { mut listening, verb, position } => {
+                    let gathered = listening.timeout();
+                    self.gathered(now, position, &verb, gathered);
+                }
+                Stage::Fetching { .. } => {
+                    let message = format!("the application did not answer within {} s", FETCH_LIMIT.as_secs());
+                    self.apologize(now, 11200, None, message);
+                }
+                Stage::Paying(mut paying) => {
+                    paying.session.handle_timeout(now, &mut self.keypad);
+                    self.stage = Stage::Paying(paying);
+                    self.drain_pay(now);
+                }
+                // A pause is simply over.
+                stage @ (Stage::Ready | Stage::Saying | Stage::Ending(_) | Stage::Over) => self.stage = stage,
+                Stage::Pausing { .. } => {}
+            }
+        }
+        self.proceed(now);
+    }
+
+    /// The next thing to be done, until there is none.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Until when the call waits, and for what. `None` only when it is over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(CallTime, Wait)> {
+        let speech = self.voice.deadline().map(|until| (until, Wait::Speech));
+        let stage = match &self.stage {
+            Stage::Ready | Stage::Saying | Stage::Ending(_) | Stage::Over => None,
+            Stage::Pausing { until } => Some((*until, Wait::Pause)),
+            Stage::Gathering { listening, .. } => listening.deadline().map(|until| (until, Wait::Gather)),
+            Stage::Paying(paying) => paying.session.poll_timeout().map(|(until, timer)| (until, Wait::Pay(timer))),
+            Stage::Fetching { until, .. } => Some((*until, Wait::Fetch)),
+        };
+        match (&self.stage, speech, stage) {
+            (Stage::Over, ..) => None,
+            (_, Some(speech), Some(stage)) => Some(if speech.0 < stage.0 { speech } else { stage }),
+            (_, speech, stage) => speech.or(stage),
+        }
+    }
+
+    /// Whether the call is over: it wants nothing more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Whether something is being said.
+    #[must_use]
+    pub fn is_speaking(&self) -> bool {
+        !self.voice.is_silent()
+    }
+
+    /// Whether the next key is taken as it comes and nothing is being said: the moment a caller would press it.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        let listens = match &self.stage {
+            Stage::Gathering { .. } => true,
+            Stage::Paying(paying) => paying.session.is_listening(),
+            _ => false,
+        };
+        listens && self.voice.is_silent()
+    }
+
+    /// Whether the gateway is being asked.
+    #[must_use]
+    pub const fn is_processing(&self) -> bool {
+        matches!(&self.stage, Stage::Paying(paying) if paying.session.is_processing())
+    }
+
+    /// Where the call is, in a word or two: for traces and for counting what tests have passed through.
+    #[must_use]
+    pub fn stage_name(&self) -> &'static str {
+        match &self.stage {
+            Stage::Ready => "ready",
+            Stage::Saying => "saying",
+            Stage::Pausing { .. } => "pausing",
+            Stage::Gathering { .. } => "gathering",
+            Stage::Paying(paying) => paying.session.phase_name(),
+            Stage::Fetching { .. } => "fetching",
+            Stage::Ending(_) => "ending",
+            Stage::Over => "over",
+        }
+    }
+
+    /// Runs verbs until one has to be waited for.
+    fn proceed(&mut self, now: CallTime) {
+        while let Stage::Ready = self.stage {
+            self.documents.stop(now);
+            match self.verbs.pop_front() {
+                Some(Placed { position, item }) => self.run(now, position, item),
+                None => self.end(Ended::EndOfDocument),
+            }
+        }
+        if let Stage::Ending(ended) = self.stage
+            && (self.voice.is_silent() || self.line == Line::Down)
+        {
+            self.stage = Stage::Over;
+            self.actions.push_back(Action::End(ended));
+        }
+        let dropped = self.keypad.take_dropped();
+        if dropped > 0 && !self.is_over() {
+            let kept = crate::pay::keypad::KEPT_MAX;
+            self.warn(
+                None,
+                13910,
+                format!("{dropped} keys were dropped: no verb asked for any, and {kept} are waiting already"),
+            );
+        }
+    }
+
+    fn run(&mut self, now: CallTime, position: Position, verb: Verb) {
+        match verb {
+            Verb::Say(say) => self.say(now, vec![Utterance::Say(say)]),
+            Verb::Play(play) => self.say(now, vec![Utterance::Play(play)]),
+            Verb::Pause(pause) => {
+                self.documents.start(now);
+                self.stage = Stage::Pausing { until: now + pause.length };
+            }
+            Verb::Gather(gather) => self.gather(now, position, gather),
+            Verb::Pay(pay) => self.pay(now, position, &pay),
+            Verb::Redirect(redirect) => self.redirect(now, position, &redirect),
+            Verb::Hangup | Verb::Reject => self.end(Ended::Hangup),
+            Verb::Unsupported { name, known } => {
+                let why = if known { "needs the phone network itself" } else { "is no verb" };
+                self.warn(Some(position), 12200, format!("<{name}> {why}; it is skipped"));
+            }
+        }
+    }
+
+    fn say(&mut self, now: CallTime, heard: Vec<Utterance>) {
+        self.documents.start(now);
+        self.stage = Stage::Saying;
+        self.speak(now, heard);
+        self.handle_silence(now);
+    }
+
+    fn gather(&mut self, now: CallTime, position: Position, mut gather: Gather) {
+        self.documents.start(now);
+        let listening = Listening::new(&gather);
+        let prompts = std::mem::take(&mut gather.prompts);
+        self.stage = Stage::Gathering { listening, verb: Box::new(gather), position };
+        while let Stage::Gathering { .. } = self.stage {
+            let Some((pressed, key)) = self.keypad.take() else { break };
+            self.gather_key(now, pressed, key);
+        }
+        // Keys that were here already make the prompt needless.
+        if let Stage::Gathering { listening, .. } = &self.stage
+            && listening.is_prompting()
+        {
+            self.speak(now, prompts);
+            self.handle_silence(now);
+        }
+    }
+
+    fn gather_key(&mut self, now: CallTime, pressed: CallTime, key: Key) {
+        let Stage::Gathering { listening, .. } = &mut self.stage else { return };
+        match listening.key(now, pressed, key, &mut self.keypad) {
+            gather::Next::Wait => {}
+            gather::Next::Clear => self.clear(),
+            gather::Next::Over(gathered) => {
+                self.clear();
+                if let Stage::Gathering { verb, position, .. } = std::mem::replace(&mut self.stage, Stage::Ready) {
+                    self.gathered(now, position, &verb, gathered);
+                }
+            }
+        }
+    }
+
+    /// A `<Gather>` is over: its keys go to the action, or the next verb runs.
+    fn gathered(&mut self, now: CallTime, position: Position, verb: &Gather, gathered: Gathered) {
+        if gathered.empty && !verb.action_on_empty_result {
+            return;
+        }
+        let mut form = Form::new();
+        form.set("Digits", gathered.digits);
+        form.set_some("FinishedOnKey", gathered.finished_on.map(|key| key.symbol().to_string()));
+        self.remember(&form);
+        let target = match (&verb.action, &self.origin) {
+            (Some(action), origin) => origin.resolve(action, self.context.plain_http),
+            (None, Origin::Url(url)) => Ok(Target::Url(url.clone())),
+            (None, Origin::Flow(_)) => return,
+        };
+        match target {
+            Ok(target) => self.fetch(now, Purpose::Gather, target, verb.method, form),
+            Err(error) => {
+                let action = verb.action.as_deref().unwrap_or_default();
+                self.apologize(now, 11100, Some(position), format!("<Gather action=\"{action}\">: {error}"));
+            }
+        }
+    }
+
+    fn redirect(&mut self, now: CallTime, position: Position, redirect: &Redirect) {
+        match self.origin.resolve(&redirect.url, self.context.plain_http) {
+            Ok(target) => self.fetch(now, Purpose::Redirect, target, redirect.method, Form::new()),
+            Err(error) => {
+                let message = format!("<Redirect>{}</Redirect>: {error}", redirect.url);
+                self.apologize(now, 11100, Some(position), message);
+            }
+        }
+    }
+
+    /// Asks for a document and waits for it.
+    pub(super) fn fetch(&mut self, now: CallTime, purpose: Purpose, target: Target, method: Method, form: Form) {
+        let id = self.request(purpose, target, method, form);
+        if self.line == Line::Up {
+            self.documents.stop(now);
+            self.stage = Stage::Fetching { id, until: now + FETCH_LIMIT };
+        } else {
+            self.end(Ended::Caller);
+        }
+    }
+
+    fn request(&mut self, purpose: Purpose, target: Target, method: Method, form: Form) -> FetchId {
+        self.fetches = self.fetches.saturating_add(1);
+        let id = FetchId(self.fetches);
+        let mut fields = self.context.standard(if self.line == Line::Up { "in-progress" } else { "completed" });
+        fields.extend(&form);
+        let answer_wanted = self.line == Line::Up;
+        // A flow that nobody hears is not run, but its request is still told.
+        let parameters = self.context.parameters.clone();
+        self.actions.push_back(Action::Fetch(Fetch {
+            id,
+            purpose,
+            target,
+            method,
+            form: fields,
+            parameters,
+            answer_wanted,
+        }));
+        id
+    }
+
+    /// What a request tells joins the parameters that later flow documents are rendered with.
+    pub(super) fn remember(&mut self, form: &Form) {
+        for (name, value) in form.iter() {
+            self.context.parameters.insert(name.to_owned(), value.clone());
+        }
+    }
+
+    fn handle_fetched(&mut self, now: CallTime, fetched_id: FetchId, fetched: Fetched) {
+        if !matches!(&self.stage, Stage::Fetching { id, .. } if *id == fetched_id) {
+            return;
+        }
+        self.stage = Stage::Ready;
+        match fetched {
+            Fetched::Document(next) => {
+                self.documents.documents = self.documents.documents.saturating_add(1);
+                if self.documents.documents > LOOP_LIMIT {
+                    let message =
+                        format!("{LOOP_LIMIT} documents in a row sent the call on without a word; it is cut here");
+                    return self.apologize(now, 12400, None, message);
+                }
+                self.open(next);
+            }
+            Fetched::Failed(failure) => self.apologize(now, failure.code, None, failure.message),
+            Fetched::NotAsked => {}
+        }
+    }
+
+    /// A document takes over.
+    fn open(&mut self, next: NextDocument) {
+        let Document { verbs, faults } = next.document;
+        self.verbs = verbs.into();
+        self.origin = next.origin;
+        let errors = faults.into_iter().filter(|fault| fault.severity == Severity::Error);
+        for fault in errors.take(FAULTS_TOLD) {
+            self.warn(Some(fault.position), 12200, fault.message);
+        }
+    }
+
+    fn handle_key(&mut self, now: CallTime, key: Key) {
+        if self.line == Line::Down {
+            return;
+        }
+        self.documents.documents = 0;
+        match &mut self.stage {
+            Stage::Gathering { .. } => self.gather_key(now, now, key),
+            Stage::Paying(_) => self.pay_input(now, Input::Key(now, key)),
+            Stage::Ready | Stage::Saying | Stage::Pausing { .. } | Stage::Fetching { .. } => {
+                if !matches!(key, Key::Letter(_)) {
+                    self.keypad.keep(now, key);
+                }
+            }
+            Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    /// If everything has been heard, whoever waits for that goes on.
+    fn handle_silence(&mut self, now: CallTime) {
+        if !self.voice.is_silent() {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Saying => self.stage = Stage::Ready,
+            Stage::Gathering { listening, .. } => listening.heard(now),
+            Stage::Paying(_) => self.pay_input(now, Input::Heard),
+            Stage::Ready | Stage::Pausing { .. } | Stage::Fetching { .. } | Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    fn handle_hang_up(&mut self, now: CallTime) {
+        if self.line == Line::Down {
+            return;
+        }
+        self.line = Line::Down;
+        self.voice.clear();
+        match &self.stage {
+            Stage::Over => {}
+            Stage::Paying(_) => self.pay_input(now, Input::CallerHungUp),
+            Stage::Ready
+            | Stage::Saying
+            | Stage::Pausing { .. }
+            | Stage::Gathering { .. }
+            | Stage::Fetching { .. }
+            | Stage::Ending(_) => {
+                self.end(Ended::Caller);
+            }
+        }
+    }
+
+    fn pay_input(&mut self, now: CallTime, input: Input) {
+        if let Stage::Paying(paying) = &mut self.stage {
+            paying.session.handle_input(now, input, &mut self.keypad);
+            self.drain_pay(now);
+        }
+    }
+
+    /// Does what the Pay session wants; goes on when it is over.
+    fn drain_pay(&mut self, now: CallTime) {
+        let Stage::Paying(mut paying) = std::mem::replace(&mut self.stage, Stage::Ready) else { return };
+        let Some(outcome) = self.carry_out(now, &mut paying) else {
+            self.stage = Stage::Paying(paying);
+            // A prompt of no words has been heard as soon as it is said.
+            if matches!(&self.stage, Stage::Paying(paying) if paying.session.waits_to_be_heard()) {
+                self.handle_silence(now);
+            }
+            return;
+        };
+        self.remember(&outcome);
+        match paying.action {
+            Some((target, method)) => self.fetch(now, Purpose::Pay, target, method, outcome),
+            None if self.line == Line::Down => self.end(Ended::Caller),
+            None => {}
+        }
+    }
+
+    /// Begins to run a `<Pay>`.
+    pub(super) fn begin_paying(&mut self, now: CallTime, paying: Paying) {
+        self.documents.start(now);
+        self.stage = Stage::Paying(Box::new(paying));
+        self.drain_pay(now);
+    }
+
+    /// Says something, with the addresses of recordings made absolute. Nothing audible is not said.
+    pub(super) fn speak(&mut self, now: CallTime, heard: Vec<Utterance>) {
+        let heard: Vec<Utterance> =
+            heard.into_iter().filter(is_audible).map(|utterance| self.located(utterance)).collect();
+        if !heard.is_empty() && self.line == Line::Up {
+            let turn = self.voice.begin(now);
+            self.actions.push_back(Action::Speak(turn, heard));
+        }
+    }
+
+    fn located(&self, utterance: Utterance) -> Utterance {
+        match (utterance, &self.origin) {
+            (Utterance::Play(Play { source: PlaySource::Url(link), times }), Origin::Url(base)) => {
+                let link = base.join(&link).map_or(link, String::from);
+                Utterance::Play(Play { source: PlaySource::Url(link), times })
+            }
+            (other, _) => other,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        if !self.voice.is_silent() {
+            self.voice.clear();
+            self.actions.push_back(Action::Clear);
+        }
+    }
+
+    pub(super) fn warn(&mut self, position: Option<Position>, code: u32, message: String) {
+        self.actions.push_back(Action::Warn(Warning { position, code, message }));
+    }
+
+    /// The call cannot go on: the caller is told so, and the merchant why.
+    fn apologize(&mut self, now: CallTime, code: u32, position: Option<Position>, message: String) {
+        self.warn(position, code, message);
+        let language = Language::EnUs;
+        let text = BuiltIn::of(language).sentence("apology").to_owned();
+        let say = Say { text, voice: None, language: Some(language.word().to_owned()), times: 1 };
+        self.speak(now, vec![Utterance::Say(say)]);
+        self.end(Ended::Hangup);
+    }
+
+    fn end(&mut self, ended: Ended) {
+        let ended = if self.line == Line::Down { Ended::Caller } else { ended };
+        self.verbs.clear();
+        self.stage = Stage::Ending(ended);
+    }
+
+    pub(super) const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl Chase {
+    /// A verb that takes a caller's time begins.
+    fn start(&mut self, now: CallTime) {
+        self.since = Some(now);
+    }
+
+    /// It is over: time spent with the caller shows that documents are not just chasing each other.
+    fn stop(&mut self, now: CallTime) {
+        if let Some(since) = self.since.take() {
+            self.spent = self.spent.saturating_add(now - since);
+        }
+        if self.spent >= PROGRESS {
+            *self = Self::default();
+        }
+    }
+}
+
+fn is_audible(utterance: &Utterance) -> bool {
+    match utterance {
+        Utterance::Say(say) => !say.text.trim().is_empty(),
+        Utterance::Play(Play { source: PlaySource::Digits(keys), .. }) => !keys.is_empty(),
+        Utterance::Play(Play { source: PlaySource::Url(link), .. }) => !link.is_empty(),
+        Utterance::Pause(pause) => !pause.length.is_zero(),
+    }
+}

@@ -1,0 +1,188 @@
+//! The vocabulary of a call: what happens to it, and what it wants done.
+//!
+//! Shape:   small enums; traces show them, scripts contain them, metrics count them.
+//! Secrets: keys and tokens in them are masked in `Debug`; a card leaves in an [`Instrument`] only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::link::{Origin, Target};
+use super::voice::TurnId;
+use crate::form::{Form, Value};
+use crate::pay::gateway::{Attempt, Capabilities, Instrument};
+use crate::pay::session::{Progress, Timer};
+use crate::pay::submission::{Question, Reply};
+use crate::tone::Key;
+use crate::twiml::{Document, Method, Position, Utterance};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The caller pressed a key.
+    Key(Key),
+    /// The sound of a turn is there and lasts so long.
+    SpeechReady(TurnId, Duration),
+    /// A turn was heard to its end.
+    Played(TurnId),
+    /// The connector that was looked up; none: there is none of that name.
+    ConnectorFound(Option<Capabilities>),
+    /// The gateway's answer to a question.
+    Replied(u16, Reply),
+    /// The answer to a fetch.
+    Fetched(FetchId, Fetched),
+    /// The caller is gone.
+    HungUp,
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Say this after what is being said, then report [`Event::Played`].
+    Speak(TurnId, Vec<Utterance>),
+    /// Stop what is being said and forget what was to be said.
+    Clear,
+    /// Look a connector up by name, then report [`Event::ConnectorFound`].
+    FindConnector(String),
+    /// Ask the gateway; a question before it is given up. Then report [`Event::Replied`].
+    Ask(Question, Arc<Attempt>, Arc<Instrument>),
+    /// A Pay session went on: for metrics, traces and people.
+    Report(Progress, Form),
+    /// Send a status callback, in order.
+    Notify(Url, Method, Form),
+    /// Ask for a document, at once, then report [`Event::Fetched`].
+    Fetch(Fetch),
+    /// Something is wrong with the document or the application: log it, tell `error_url`.
+    Warn(Warning),
+    /// It is over: end the stream. Nothing follows.
+    End(Ended),
+}
+
+/// The number of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchId(pub u32);
+
+/// A document that is asked for.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// Its number.
+    pub id: FetchId,
+    /// Why.
+    pub purpose: Purpose,
+    /// Where.
+    pub target: Target,
+    /// How, if it is a URL.
+    pub method: Method,
+    /// The request's fields; for a flow they are among `parameters` too.
+    pub form: Form,
+    /// What a flow document is rendered with.
+    pub parameters: BTreeMap<String, Value>,
+    /// Whether the answer is of any use: a caller who is gone hears no document.
+    pub answer_wanted: bool,
+}
+
+/// Why a document is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A `<Gather>` brought keys.
+    Gather,
+    /// A `<Pay>` is over.
+    Pay,
+    /// A `<Redirect>`.
+    Redirect,
+}
+
+/// What came of a fetch.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The next document.
+    Document(NextDocument),
+    /// It could not be had.
+    Failed(FetchFailure),
+    /// It was not asked for: the call goes on with the next verb (`touchtone dial` without `--live`).
+    NotAsked,
+}
+
+/// A document and where it came from.
+#[derive(Debug)]
+pub struct NextDocument {
+    /// The document.
+    pub document: Document,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Why there is no document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FetchFailure {
+    /// Twilio's error code: 11200 not retrieved, 12100 not readable.
+    pub code: u32,
+    /// What went wrong and what to do, without any secret.
+    pub message: String,
+}
+
+impl FetchFailure {
+    /// The document could not be retrieved (Twilio's 11200).
+    #[must_use]
+    pub fn not_retrieved(message: impl Into<String>) -> Self {
+        Self { code: 11200, message: message.into() }
+    }
+
+    /// The document could not be read (Twilio's 12100).
+    #[must_use]
+    pub fn not_readable(message: impl Into<String>) -> Self {
+        Self { code: 12100, message: message.into() }
+    }
+}
+
+/// Something that the merchant should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where in the document.
+    pub position: Option<Position>,
+    /// Twilio's error code, or the nearest to it.
+    pub code: u32,
+    /// What is wrong and what happens instead.
+    pub message: String,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// `<Hangup>`, `<Reject>`, or an apology.
+    Hangup,
+    /// The document has no further verb.
+    EndOfDocument,
+    /// The caller hung up.
+    Caller,
+}
+
+impl Ended {
+    /// What scripts call it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hangup => "hangup",
+            Self::EndOfDocument => "end of document",
+            Self::Caller => "caller",
+        }
+    }
+}
+
+/// What a call waits for: a stuck call names its timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A turn to be rendered and heard.
+    Speech,
+    /// A `<Pause>` to be over.
+    Pause,
+    /// A key for a `<Gather>`.
+    Gather,
+    /// A document.
+    Fetch,
+    /// Something a Pay session waits for.
+    Pay(Timer),
+}

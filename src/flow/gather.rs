@@ -1,0 +1,122 @@
+//! One `<Gather>`: keys until enough, the finishing key, or the timer.
+//!
+//! Shape:   keys, silence and timeouts in, at most one [`Gathered`] out.
+//! Units:   `CallTime`.
+//! Limits:  [`KEYS_MAX`] keys.
+//! Secrets: what was keyed is a [`Secret`]: merchants do ask for account numbers.
+//! Sources: Twilio, "TwiML Voice: <Gather>".
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::pay::keypad::{Admission, EndedBy, Keypad};
+use crate::secret::Secret;
+use crate::time::CallTime;
+use crate::tone::Key;
+use crate::twiml::Gather;
+
+/// The most keys one `<Gather>` takes. Twilio names no limit; chosen freely.
+const KEYS_MAX: usize = 256;
+
+/// What a `<Gather>` brought.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The keys, without the finishing one.
+    pub(super) digits: Secret,
+    /// Whether any key was pressed before the finishing one.
+    pub(super) empty: bool,
+    /// The key that finished it.
+    pub(super) finished_on: Option<Key>,
+}
+
+/// What a `<Gather>` wants done after an input.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing.
+    Wait,
+    /// The prompt is cut short.
+    Clear,
+    /// It is over.
+    Over(Gathered),
+}
+
+#[derive(Debug)]
+enum Ear {
+    Prompting,
+    Listening { until: CallTime },
+}
+
+/// A `<Gather>` at work.
+pub(super) struct Listening {
+    timeout: Duration,
+    finish_on_key: Option<Key>,
+    most: usize,
+    keys: Zeroizing<String>,
+    ear: Ear,
+}
+
+impl Listening {
+    pub(super) fn new(verb: &Gather) -> Self {
+        let most = verb.num_digits.map_or(KEYS_MAX, usize::from).min(KEYS_MAX);
+        Self {
+            timeout: verb.timeout,
+            finish_on_key: verb.finish_on_key,
+            most,
+            keys: Zeroizing::new(String::with_capacity(KEYS_MAX)),
+            ear: Ear::Prompting,
+        }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<CallTime> {
+        match self.ear {
+            Ear::Prompting => None,
+            Ear::Listening { until } => Some(until),
+        }
+    }
+
+    /// Whether the prompt has not been cut or heard to its end.
+    pub(super) const fn is_prompting(&self) -> bool {
+        matches!(self.ear, Ear::Prompting)
+    }
+
+    /// Everything said has been heard.
+    pub(super) fn heard(&mut self, now: CallTime) {
+        if let Ear::Prompting = self.ear {
+            self.ear = Ear::Listening { until: now + self.timeout };
+        }
+    }
+
+    pub(super) fn key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) -> Next {
+        if matches!(key, Key::Letter(_)) || keypad.admit(pressed, key) == Admission::Spent {
+            return Next::Wait;
+        }
+        let cut = self.is_prompting();
+        self.ear = Ear::Listening { until: now + self.timeout };
+        if self.finish_on_key == Some(key) {
+            keypad.field_accepted(EndedBy::Pound);
+            return Next::Over(self.take(Some(key)));
+        }
+        self.keys.push(key.symbol());
+        if self.keys.len() >= self.most {
+            keypad.field_accepted(EndedBy::Itself);
+            return Next::Over(self.take(None));
+        }
+        if cut { Next::Clear } else { Next::Wait }
+    }
+
+    pub(super) fn timeout(&mut self) -> Gathered {
+        self.take(None)
+    }
+
+    fn take(&mut self, finished_on: Option<Key>) -> Gathered {
+        let empty = self.keys.is_empty();
+        Gathered { digits: Secret::new(std::mem::take(&mut *self.keys)), empty, finished_on }
+    }
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Listening({} keyed, {:?})", self.keys.len(), self.ear)
+    }
+}

@@ -1,0 +1,510 @@
+//! A call in virtual time: the same call machine that serves live calls, in a world of plain values.
+//!
+//! Shape:   [`Simulation`] carries the machine's actions out through a [`World`], keeps a [`Record`] of all that happened
+//!          and lets a script or a fuzzer press keys, wait and hang up. Nothing here sleeps.
+//! Units:   [`CallTime`]. A character is spoken in [`PER_CHARACTER`].
+//! Limits:  [`STEPS_MAX`] events a call: a document that goes round for ever ends there.
+//! Secrets: records mask keys and secret fields when they are shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::flow::link::Target;
+use crate::flow::{
+    Action, Call, Context, Ended, Event, Fetch, FetchFailure, Fetched, NextDocument, Purpose, TurnId, Wait, Warning,
+};
+use crate::form::Form;
+use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, Resolution};
+use crate::pay::sandbox;
+use crate::pay::session::{Progress, What};
+use crate::pay::submission::{Ask, Question, Reply};
+use crate::time::CallTime;
+use crate::tone::Key;
+use crate::twiml::{Method, PlaySource, Utterance};
+
+/// How long a character takes to be said (spec/interface.md, "Call scripts").
+pub const PER_CHARACTER: Duration = Duration::from_millis(60);
+
+/// How long a recording takes, whatever it is: there is no sound here. Chosen freely.
+pub const PER_RECORDING: Duration = Duration::from_secs(2);
+
+/// The most events and deadlines of one call.
+pub const STEPS_MAX: u32 = 200_000;
+
+/// What is outside of the call.
+pub trait World {
+    /// The connector of that name.
+    fn connector(&mut self, name: &str) -> Option<Capabilities>;
+
+    /// What the gateway answers and after how long; none: it is silent.
+    fn gateway(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument)
+    -> Option<(Duration, Reply)>;
+
+    /// The document that is asked for, and after how long it is there.
+    fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched);
+}
+
+/// The sandbox's reply to a question, as every world without a gateway of its own gives it.
+#[must_use]
+pub fn sandbox_reply(question: &Question, attempt: &Attempt, instrument: &Instrument) -> Reply {
+    match question.what {
+        Ask::Prepare => Reply::Prepared(Preparation::Nothing),
+        Ask::Submit(_) => Reply::Submitted(sandbox::answer(attempt, instrument)),
+        Ask::Resolve(_) => Reply::Resolved(Resolution::CannotTell),
+    }
+}
+
+/// Something that happened in a call.
+#[derive(Debug)]
+pub enum Record {
+    /// A key was pressed.
+    Pressed(Key),
+    /// Something is being said.
+    Said(TurnId, Vec<Utterance>),
+    /// It was heard to its end.
+    Heard(TurnId),
+    /// What was being said was cut.
+    Cleared,
+    /// A connector was looked up.
+    LookedUp(String, bool),
+    /// The gateway was asked.
+    Asked(Question, Arc<Attempt>),
+    /// It answered.
+    Answered(u16, &'static str),
+    /// A document was asked for.
+    Requested(Box<Fetch>),
+    /// It came, or did not.
+    Fetched(String),
+    /// A status callback was sent.
+    Notified(Url, Method, Form),
+    /// A Pay session went on.
+    Reported(Progress, Form),
+    /// Something is wrong with the document or the application.
+    Warned(Warning),
+    /// A deadline came.
+    TimedOut(Wait),
+    /// The caller hung up.
+    HungUp,
+    /// The call ended.
+    Ended(Ended),
+}
+
+/// Everything said until the call listens or waits.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// What was said, in words.
+    pub text: String,
+    /// Whether it is being said, was said, or was cut.
+    pub state: TurnState,
+}
+
+/// How far a turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnState {
+    /// It is being said.
+    Speaking,
+    /// It was said to its end.
+    Spoken,
+    /// It was cut by a key.
+    Cut,
+}
+
+/// A call in virtual time.
+pub struct Simulation<W> {
+    call: Call,
+    world: W,
+    now: CallTime,
+    /// When what is being said will have been said.
+    said_until: CallTime,
+    inbox: BTreeMap<(CallTime, u64), Event>,
+    sequence: u64,
+    steps: u32,
+    records: Vec<(CallTime, Record)>,
+    turns: Vec<Turn>,
+    /// Whether the next word said begins a new turn.
+    turn_over: bool,
+}
+
+impl<W: World> Simulation<W> {
+    /// Answers a call.
+    pub fn start(first: Result<NextDocument, FetchFailure>, context: Context, world: W) -> Self {
+        let call = Call::start(CallTime::ZERO, first, context);
+        let mut simulation = Self {
+            call,
+            world,
+            now: CallTime::ZERO,
+            said_until: CallTime::ZERO,
+            inbox: BTreeMap::new(),
+            sequence: 0,
+            steps: 0,
+            records: Vec::new(),
+            turns: Vec::new(),
+            turn_over: true,
+        };
+        simulation.drain();
+        simulation.settle();
+        simulation
+    }
+
+    /// The time of the call.
+    pub const fn now(&self) -> CallTime {
+        self.now
+    }
+
+    /// The machine.
+    pub const fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The world.
+    pub const fn world(&self) -> &W {
+        &self.world
+    }
+
+    /// All that happened.
+    pub fn records(&self) -> &[(CallTime, Record)] {
+        &self.records
+    }
+
+    /// All that was said.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// How the call ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.records.iter().rev().find_map(|(_, record)| match record {
+            Record::Ended(ended) => Some(*ended),
+            _ => None,
+        })
+    }
+
+    /// The caller presses a key now.
+    pub fn press(&mut self, key: Key) {
+        if self.call.is_over() {
+            return;
+        }
+        self.record(Record::Pressed(key));
+        self.handle(Event::Key(key));
+        self.settle();
+    }
+
+    /// The caller hangs up now.
+    pub fn hang_up(&mut self) {
+        if self.call.is_over() {
+            return;
+        }
+        self.record(Record::HungUp);
+        // Nobody hears the rest.
+        self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
+        for turn in self.turns.iter_mut().filter(|turn| turn.state == TurnState::Speaking) {
+            turn.state = TurnState::Cut;
+        }
+        self.handle(Event::HungUp);
+        self.settle();
+    }
+
+    /// Lets time pass until `then`. What arrives at that very instant has arrived; a deadline of that instant has not come
+    /// yet, as a key pressed now wins over it.
+    pub fn advance_to(&mut self, then: CallTime) {
+        while let Some((at, is_input)) = self.next() {
+            if at > then || (at == then && !is_input) || !self.step() {
+                break;
+            }
+        }
+        self.now = self.now.max(then);
+    }
+
+    /// Lets the next thing happen. False: nothing will, ever, or the call has gone on for too long.
+    pub fn step(&mut self) -> bool {
+        let Some((at, is_input)) = self.next() else { return false };
+        if self.steps >= STEPS_MAX {
+            return false;
+        }
+        self.steps += 1;
+        self.now = self.now.max(at);
+        if is_input {
+            if let Some((_, event)) = self.inbox.pop_first() {
+                self.deliver(event);
+            }
+        } else {
+            if let Some((_, wait)) = self.call.deadline() {
+                self.record(Record::TimedOut(wait));
+            }
+            self.call.handle_timeout(self.now);
+            self.drain();
+        }
+        true
+    }
+
+    /// Lets everything happen that will without the caller. False: the call did not end.
+    pub fn run_to_end(&mut self) -> bool {
+        while !self.call.is_over() && self.step() {}
+        self.call.is_over()
+    }
+
+    /// When the next thing happens, and whether it is an input (which wins) or a deadline.
+    fn next(&self) -> Option<(CallTime, bool)> {
+        let input = self.inbox.keys().next().map(|(at, _)| *at);
+        let deadline = self.call.deadline().map(|(at, _)| at);
+        match (input, deadline) {
+            (Some(input), Some(deadline)) if deadline < input => Some((deadline, false)),
+            (Some(input), _) => Some((input, true)),
+            (None, Some(deadline)) => Some((deadline, false)),
+            (None, None) => None,
+        }
+    }
+
+    /// Delivers what has already arrived.
+    fn settle(&mut self) {
+        while self.inbox.keys().next().is_some_and(|(at, _)| *at <= self.now) && self.step() {}
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match &event {
+            Event::Played(turn) => {
+                let turn = *turn;
+                self.record(Record::Heard(turn));
+            }
+            Event::Replied(number, reply) => {
+                let (number, word) = (*number, reply_word(reply));
+                self.record(Record::Answered(number, word));
+            }
+            Event::Fetched(_, fetched) => {
+                let what = match fetched {
+                    Fetched::Document(next) => format!("{} verbs", next.document.verbs.len()),
+                    Fetched::Failed(failure) => failure.message.clone(),
+                    Fetched::NotAsked => "not asked".to_owned(),
+                };
+                self.record(Record::Fetched(what));
+            }
+            Event::Key(_) | Event::SpeechReady(..) | Event::ConnectorFound(_) | Event::HungUp => {}
+        }
+        self.handle(event);
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.call.handle(self.now, event);
+        self.drain();
+    }
+
+    /// Carries out what the machine wants.
+    fn drain(&mut self) {
+        while let Some(action) = self.call.next_action() {
+            self.perform(action);
+        }
+        if !self.call.is_speaking() {
+            self.turn_over = true;
+            if let Some(turn) = self.turns.last_mut()
+                && turn.state == TurnState::Speaking
+            {
+                turn.state = TurnState::Spoken;
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Speak(id, heard) => self.speak(id, heard),
+            Action::Clear => {
+                self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
+                self.said_until = self.now;
+                for turn in self.turns.iter_mut().filter(|turn| turn.state == TurnState::Speaking) {
+                    turn.state = TurnState::Cut;
+                }
+                self.turn_over = true;
+                self.record(Record::Cleared);
+            }
+            Action::FindConnector(name) => {
+                let found = self.world.connector(&name);
+                self.record(Record::LookedUp(name, found.is_some()));
+                self.call.handle(self.now, Event::ConnectorFound(found));
+            }
+            Action::Ask(question, attempt, instrument) => {
+                self.turn_over = true;
+                let reply = self.world.gateway(&question, &attempt, &instrument);
+                let number = question.number;
+                self.record(Record::Asked(question, attempt));
+                if let Some((after, reply)) = reply {
+                    self.schedule(after, Event::Replied(number, reply));
+                }
+            }
+            Action::Fetch(fetch) => {
+                self.turn_over = true;
+                let (after, fetched) = self.world.document(&fetch);
+                let (id, wanted) = (fetch.id, fetch.answer_wanted);
+                self.record(Record::Requested(Box::new(fetch)));
+                if wanted {
+                    self.schedule(after, Event::Fetched(id, fetched));
+                }
+            }
+            Action::Report(progress, form) => self.record(Record::Reported(progress, form)),
+            Action::Notify(url, method, form) => self.record(Record::Notified(url, method, form)),
+            Action::Warn(warning) => self.record(Record::Warned(warning)),
+            Action::End(ended) => {
+                self.inbox.clear();
+                self.record(Record::Ended(ended));
+            }
+        }
+    }
+
+    fn speak(&mut self, id: TurnId, heard: Vec<Utterance>) {
+        let length = heard.iter().map(length).fold(Duration::ZERO, Duration::saturating_add);
+        let ends = self.said_until.max(self.now) + length;
+        self.said_until = ends;
+        let text = words(&heard);
+        match self.turns.last_mut() {
+            Some(turn) if !self.turn_over => {
+                turn.text.push(' ');
+                turn.text.push_str(&text);
+                turn.state = TurnState::Speaking;
+            }
+            last => {
+                // What goes on being said behind a gateway's back is still heard.
+                if let Some(turn) = last
+                    && turn.state == TurnState::Speaking
+                {
+                    turn.state = TurnState::Spoken;
+                }
+                self.turns.push(Turn { text, state: TurnState::Speaking });
+            }
+        }
+        self.turn_over = false;
+        self.record(Record::Said(id, heard));
+        self.call.handle(self.now, Event::SpeechReady(id, length));
+        let after = ends - self.now;
+        self.schedule(after, Event::Played(id));
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.sequence += 1;
+        self.inbox.insert((self.now + after, self.sequence), event);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.push((self.now, record));
+    }
+}
+
+/// How long something takes to be heard.
+#[must_use]
+pub fn length(utterance: &Utterance) -> Duration {
+    match utterance {
+        Utterance::Say(say) => {
+            let characters = u32::try_from(say.text.chars().count()).unwrap_or(u32::MAX);
+            PER_CHARACTER.saturating_mul(characters).saturating_mul(u32::from(say.times))
+        }
+        Utterance::Play(play) => {
+            let once = match &play.source {
+                PlaySource::Url(_) => PER_RECORDING,
+                PlaySource::Digits(keys) => {
+                    Duration::from_millis(200).saturating_mul(u32::try_from(keys.len()).unwrap_or(u32::MAX))
+                }
+            };
+            once.saturating_mul(u32::from(play.times))
+        }
+        Utterance::Pause(pause) => pause.length,
+    }
+}
+
+/// What is heard, in words.
+#[must_use]
+pub fn words(heard: &[Utterance]) -> String {
+    let words: Vec<String> = heard
+        .iter()
+        .filter_map(|utterance| match utterance {
+            Utterance::Say(say) => Some(say.text.clone()),
+            Utterance::Play(play) => match &play.source {
+                PlaySource::Url(link) => Some(format!("[{link}]")),
+                PlaySource::Digits(keys) => Some(format!("[{} tones]", keys.len())),
+            },
+            Utterance::Pause(_) => None,
+        })
+        .collect();
+    words.join(" ")
+}
+
+fn reply_word(reply: &Reply) -> &'static str {
+    let answer = match reply {
+        Reply::Prepared(Preparation::Nothing | Preparation::Note(_)) => return "prepared",
+        Reply::Prepared(Preparation::Answered(answer))
+        | Reply::Submitted(answer)
+        | Reply::Resolved(Resolution::Answer(answer)) => answer,
+        Reply::Resolved(Resolution::NotFound) => return "not found",
+        Reply::Resolved(Resolution::CannotTell) => return "cannot tell",
+        Reply::Panicked => return "panicked",
+    };
+    match answer {
+        Answer::Approved(_) => "approved",
+        Answer::Declined(_) => "declined",
+        Answer::Refused(..) => "refused",
+        Answer::NotSent { .. } => "not sent",
+        Answer::Unknown { .. } => "unknown",
+    }
+}
+
+impl fmt::Display for Record {
+    /// One line, for people: keys and secret fields masked.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pressed(key) => write!(f, "key       {key:?}"),
+            Self::Said(_, heard) => write!(f, "say       \"{}\"", words(heard)),
+            Self::Heard(_) => write!(f, "heard"),
+            Self::Cleared => write!(f, "cut"),
+            Self::LookedUp(name, found) => {
+                write!(f, "connector {name}{}", if *found { "" } else { " (there is none)" })
+            }
+            Self::Asked(question, attempt) => {
+                let what = match question.what {
+                    Ask::Prepare => "prepare",
+                    Ask::Submit(_) => "submit",
+                    Ask::Resolve(_) => "resolve",
+                };
+                write!(f, "gateway   {what} {}", attempt.transaction_id)
+            }
+            Self::Answered(_, word) => write!(f, "gateway   {word}"),
+            Self::Requested(fetch) => {
+                let purpose = match fetch.purpose {
+                    Purpose::Gather | Purpose::Pay => "action",
+                    Purpose::Redirect => "redirect",
+                };
+                write!(f, "{purpose:<9} {} {}", shown(&fetch.target, fetch.method), fetch.form.shown())
+            }
+            Self::Fetched(what) => write!(f, "document  {what}"),
+            Self::Notified(url, method, form) => {
+                write!(f, "status    {} {}", shown(&Target::Url(url.clone()), *method), form.shown())
+            }
+            Self::Reported(progress, form) => write!(f, "pay       {} {}", step_line(progress), form.shown()),
+            Self::Warned(warning) => match warning.position {
+                Some(position) => write!(f, "warning   {position}: {}", warning.message),
+                None => write!(f, "warning   {}", warning.message),
+            },
+            Self::TimedOut(wait) => write!(f, "timeout   {wait:?}"),
+            Self::HungUp => write!(f, "caller hangs up"),
+            Self::Ended(ended) => write!(f, "end       {}", ended.word()),
+        }
+    }
+}
+
+fn shown(target: &Target, method: Method) -> String {
+    match target {
+        Target::Flow(_) => target.to_string(),
+        Target::Url(_) => format!("{method} {target}"),
+    }
+}
+
+/// `payment-card-number attempt 1 captured`.
+#[must_use]
+pub fn step_line(progress: &Progress) -> String {
+    let what = match progress.what {
+        What::Begun => "begun".to_owned(),
+        What::Failed(error) => error.to_string(),
+        What::Captured => "captured".to_owned(),
+        What::Finished(result) => format!("finished: {result}"),
+    };
+    format!("{} attempt {} {what}", progress.step, progress.attempt)
+}
