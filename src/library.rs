@@ -1,0 +1,109 @@
+//! The flow documents of a folder: read, rendered, parsed.
+//!
+//! Shape:   [`Library::load`] gives the call machine its next document.
+//! Errors:  [`FetchFailure`]: no such flow (with the ones there are), a template or document fault with its place.
+//! Secrets: parameters are shown to the template only; errors name them, never their values.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::flow::link::{Origin, is_flow_name};
+use crate::flow::{FetchFailure, NextDocument};
+use crate::form::Value;
+use crate::twiml;
+
+/// A folder of flow documents. Files are read when they are needed, so an edit counts for the next call.
+#[derive(Clone, Debug)]
+pub struct Library {
+    folder: PathBuf,
+}
+
+impl Library {
+    /// The documents of `folder`, which need not exist yet.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The names of all flows, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = files
+            .map(|file| file.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "xml") && path.is_file())
+            .filter_map(|path| path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned))
+            .filter(|name| is_flow_name(name))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Whether there is a flow of that name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        is_flow_name(name) && self.path(name).is_file()
+    }
+
+    /// The file of a flow.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.xml"))
+    }
+
+    /// The template of a flow as it is in its file.
+    ///
+    /// # Errors
+    /// When there is no such flow or its file cannot be read.
+    pub fn source(&self, name: &str) -> Result<String, FetchFailure> {
+        if !self.contains(name) {
+            let known = self.names();
+            let hint = if known.is_empty() {
+                format!("the folder {} has no flow documents", self.folder.display())
+            } else {
+                format!("there are {}", known.join(", "))
+            };
+            return Err(FetchFailure::not_retrieved(format!("there is no flow named {name}; {hint}")));
+        }
+        let path = self.path(name);
+        let too_long = std::fs::metadata(&path).is_ok_and(|file| file.len() > twiml::SIZE_MAX as u64);
+        if too_long {
+            let message = format!("{}: longer than {} bytes", path.display(), twiml::SIZE_MAX);
+            return Err(FetchFailure::not_readable(message));
+        }
+        std::fs::read_to_string(&path)
+            .map_err(|error| FetchFailure::not_retrieved(format!("{}: {error}", path.display())))
+    }
+
+    /// A flow, rendered with `parameters` and parsed.
+    ///
+    /// # Errors
+    /// When it cannot be had or read, with file, line and column.
+    pub fn load(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
+        read_flow(&self.path(name).display().to_string(), name, &self.source(name)?, parameters)
+    }
+}
+
+/// Renders and parses the source of a flow; faults are placed in `file`.
+///
+/// # Errors
+/// When it cannot be rendered or read.
+pub fn read_flow(
+    file: &str,
+    name: &str,
+    source: &str,
+    parameters: &BTreeMap<String, Value>,
+) -> Result<NextDocument, FetchFailure> {
+    let plain: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+    let failure = |fault: twiml::Fault| FetchFailure::not_readable(format!("{file}:{fault}"));
+    let text = twiml::template::render(name, source, &plain).map_err(failure)?;
+    let document = twiml::parse_rendered(&text).map_err(failure)?;
+    Ok(NextDocument { document, origin: Origin::Flow(name.to_owned()) })
+}

@@ -1,0 +1,112 @@
+//! Writes what happened into a script as what is expected. Everything before `expect:` stays as it is.
+
+use super::expect::Summary;
+use super::run::Outcome;
+use crate::form::Value;
+
+/// Fields that say nothing about a call's behaviour.
+const UNTOLD: &[&str] = &[
+    "AccountSid",
+    "CallSid",
+    "ApiVersion",
+    "Direction",
+    "From",
+    "To",
+    "CallStatus",
+    "PaymentConnector",
+    "PaymentMethod",
+];
+
+/// The script `text` with the expectations that `outcome` fulfils.
+pub(super) fn blessed(text: &str, outcome: &Outcome) -> String {
+    let (before, after) = around_expect(text);
+    let mut blessed = before.trim_end().to_owned();
+    blessed.push_str("\n\n");
+    blessed.push_str(&expectations(&outcome.summary));
+    if !after.trim().is_empty() {
+        blessed.push('\n');
+        blessed.push_str(after);
+    }
+    blessed
+}
+
+/// What stands before the top-level `expect:` and after its block.
+fn around_expect(text: &str) -> (&str, &str) {
+    let mut begin = None;
+    let mut place = 0;
+    for line in text.split_inclusive('\n') {
+        let top_level = !line.starts_with([' ', '\t', '#', '\n', '\r', '-']) && !line.trim().is_empty();
+        match begin {
+            None if line.starts_with("expect:") => begin = Some(place),
+            Some(begin) if top_level => {
+                return text
+                    .split_at_checked(place)
+                    .map_or((text, ""), |(head, after)| (head.get(..begin).unwrap_or(head), after));
+            }
+            _ => {}
+        }
+        place += line.len();
+    }
+    (begin.and_then(|begin| text.get(..begin)).unwrap_or(text), "")
+}
+
+fn expectations(summary: &Summary) -> String {
+    let mut lines = vec!["expect:".to_owned()];
+    if let Some(result) = summary.result {
+        lines.push(format!("  result: {result}"));
+    }
+    if let Some(card) = &summary.card {
+        lines.push(format!("  card: {card}"));
+    }
+    if summary.submissions > 0 {
+        lines.push(format!("  submissions: {}", summary.submissions));
+    }
+    if !summary.warnings.is_empty() {
+        lines.push("  warnings:".to_owned());
+        lines.extend(summary.warnings.iter().map(|warning| format!("    - {}", quoted(warning))));
+    }
+    if !summary.requests.is_empty() {
+        lines.push("  requests:".to_owned());
+    }
+    for sent in &summary.requests {
+        let mut fields = vec![format!("to: {}", sent.to.word())];
+        for (name, value) in sent.form.iter().filter(|(name, _)| !UNTOLD.contains(name)) {
+            // A token is as random as the gateway wants it to be.
+            let value = match value {
+                Value::Plain(text) => quoted(text),
+                Value::Secret(_) => "/.+/".to_owned(),
+            };
+            fields.push(format!("{name}: {value}"));
+        }
+        lines.push(format!("    - {{ {} }}", fields.join(", ")));
+    }
+    if let Some(ended) = summary.ended {
+        lines.push(format!("  ended: {}", ended.word()));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A text as YAML can hold it on one line.
+fn quoted(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        && !matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n");
+    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_expectations_are_rewritten() {
+        let text =
+            "flow: a\ncall:\n  - hang up\nexpect:\n  result: x\n  # a comment in it\n\n  ended: y\ndialect: twilio\n";
+        assert_eq!(around_expect(text), ("flow: a\ncall:\n  - hang up\n", "dialect: twilio\n"));
+        assert_eq!(around_expect("flow: a\n"), ("flow: a\n", ""));
+        assert_eq!(quoted("success"), "success");
+        assert_eq!(quoted("1"), "\"1\"");
+        assert_eq!(quoted("end \"x\""), "\"end \\\"x\\\"\"");
+    }
+}

@@ -1,0 +1,208 @@
+//! What happened in a call, as far as scripts compare it, and the comparison.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use super::script::{Expect, Text};
+use crate::flow::link::Target;
+use crate::flow::{Ended, Purpose};
+use crate::form::Form;
+use crate::pay::session::What;
+use crate::pay::step::PayResult;
+use crate::pay::submission::Ask;
+use crate::simulate::{Record, Simulation, World};
+
+/// What happened in a call.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The last Pay session's result.
+    pub result: Option<PayResult>,
+    /// The last Pay session's card brand.
+    pub card: Option<String>,
+    /// Requests to the application, in order.
+    pub requests: Vec<Sent>,
+    /// How the call ended.
+    pub ended: Option<Ended>,
+    /// Warnings, in order.
+    pub warnings: Vec<String>,
+    /// How often the gateway was asked to charge or tokenize.
+    pub submissions: u32,
+}
+
+/// A request to the application.
+#[derive(Debug)]
+pub struct Sent {
+    /// What kind it is.
+    pub to: Recipient,
+    /// Its URL, or the name of the flow that took its place.
+    pub target: String,
+    /// Its fields.
+    pub form: Form,
+}
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// `statusCallback`
+    StatusCallback,
+    /// The `action` of a Gather or Pay.
+    Action,
+    /// A `<Redirect>`.
+    Redirect,
+}
+
+impl Recipient {
+    /// What scripts call it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::StatusCallback => "statusCallback",
+            Self::Action => "action",
+            Self::Redirect => "redirect",
+        }
+    }
+
+    /// Status callbacks are in order among themselves only; so is the rest.
+    const fn line(self) -> bool {
+        matches!(self, Self::StatusCallback)
+    }
+}
+
+impl Summary {
+    /// What happened in a simulation so far.
+    #[must_use]
+    pub fn of<W: World>(simulation: &Simulation<W>) -> Self {
+        let mut summary = Self { ended: simulation.ended(), ..Self::default() };
+        for (_, record) in simulation.records() {
+            match record {
+                Record::Requested(fetch) => summary.requests.push(Sent {
+                    to: match fetch.purpose {
+                        Purpose::Gather | Purpose::Pay => Recipient::Action,
+                        Purpose::Redirect => Recipient::Redirect,
+                    },
+                    target: match &fetch.target {
+                        Target::Flow(name) => name.clone(),
+                        Target::Url(url) => url.to_string(),
+                    },
+                    form: fetch.form.clone(),
+                }),
+                Record::Notified(url, _, form) => summary.requests.push(Sent {
+                    to: Recipient::StatusCallback,
+                    target: url.to_string(),
+                    form: form.clone(),
+                }),
+                Record::Reported(progress, form) => {
+                    if let What::Finished(result) = progress.what {
+                        summary.result = Some(result);
+                        summary.card = form.value("PaymentCardType").map(|value| value.shown().to_owned());
+                    }
+                }
+                Record::Warned(warning) => summary.warnings.push(warning.message.clone()),
+                Record::Asked(question, _) if matches!(question.what, Ask::Submit(_)) => summary.submissions += 1,
+                _ => {}
+            }
+        }
+        summary
+    }
+}
+
+/// Everything expected that did not happen, in words.
+pub(super) fn compare(expected: &Expect, summary: &Summary) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut scalar = |what: &str, expected: &Option<Text>, actual: Option<&str>| {
+        if let Some(Text(expected)) = expected
+            && !matches(expected, actual.unwrap_or_default()).unwrap_or(false)
+        {
+            failures.push(format!("{what}: expected {expected}, got {}", actual.unwrap_or("none")));
+        }
+    };
+    scalar("result", &expected.result, summary.result.map(PayResult::word));
+    scalar("card", &expected.card, summary.card.as_deref());
+    scalar("ended", &expected.ended, summary.ended.map(Ended::word));
+    if let Some(submissions) = expected.submissions
+        && submissions != summary.submissions
+    {
+        failures.push(format!("submissions: expected {submissions}, got {}", summary.submissions));
+    }
+    let mut warnings = summary.warnings.iter();
+    for Text(expected) in &expected.warnings {
+        if !warnings.any(|warning| matches(expected, warning).unwrap_or(false) || warning.contains(expected)) {
+            failures.push(format!("warnings: expected \"{expected}\", got {:?}", summary.warnings));
+        }
+    }
+    failures.extend(compare_requests(&expected.requests, &summary.requests));
+    failures
+}
+
+/// Expected requests must occur in their order; others may lie between. Status callbacks and the rest are two orders.
+fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent]) -> Vec<String> {
+    let mut failures = Vec::new();
+    // Where to look on, for status callbacks and for the rest.
+    let mut next = [0, 0];
+    for (number, expected) in expected.iter().enumerate() {
+        let number = number + 1;
+        let to = expected.get("to").map_or("", |to| to.0.as_str());
+        let kinds = [Recipient::StatusCallback, Recipient::Action, Recipient::Redirect];
+        let Some(kind) = kinds.into_iter().find(|kind| kind.word() == to) else {
+            failures.push(format!("requests, entry {number}: to is statusCallback, action or redirect, not \"{to}\""));
+            continue;
+        };
+        let [status, rest] = &mut next;
+        let from = if kind.line() { status } else { rest };
+        let mut nearest: Option<String> = None;
+        let found =
+            sent.iter().enumerate().skip(*from).filter(|(_, sent)| sent.to.line() == kind.line()).find(|(_, sent)| {
+                match differs(expected, kind, sent) {
+                    None => true,
+                    Some(difference) => {
+                        nearest.get_or_insert(difference);
+                        false
+                    }
+                }
+            });
+        match found {
+            Some((place, _)) => *from = place + 1,
+            None => {
+                let nearest = nearest.map_or_else(
+                    || "no further one was sent".to_owned(),
+                    |nearest| format!("the next one differs: {nearest}"),
+                );
+                failures.push(format!("requests, entry {number}: no {to} with {}; {nearest}", shown(expected)));
+            }
+        }
+    }
+    failures
+}
+
+/// The first difference between what is expected and what was sent.
+fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &Sent) -> Option<String> {
+    if sent.to != kind {
+        return Some(format!("to: {}", sent.to.word()));
+    }
+    expected.iter().filter(|(name, _)| *name != "to").find_map(|(name, Text(expected))| {
+        let (actual, shown) = match name.as_str() {
+            "url" => (sent.target.as_str(), sent.target.as_str()),
+            name => sent.form.value(name).map_or(("", "none"), |value| (value.expose(), value.shown())),
+        };
+        match matches(expected, actual) {
+            Ok(true) => None,
+            Ok(false) => Some(format!("{name}: {shown}")),
+            Err(error) => Some(format!("{name}: {error}")),
+        }
+    })
+}
+
+/// Equal, or matched by a regex between slashes.
+fn matches(expected: &str, actual: &str) -> Result<bool, String> {
+    match expected.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(pattern) => Regex::new(pattern).map(|regex| regex.is_match(actual)).map_err(|error| error.to_string()),
+        None => Ok(expected == actual),
+    }
+}
+
+fn shown(expected: &BTreeMap<String, Text>) -> String {
+    let fields: Vec<String> =
+        expected.iter().filter(|(name, _)| *name != "to").map(|(name, value)| format!("{name}: {}", value.0)).collect();
+    if fields.is_empty() { "any fields".to_owned() } else { fields.join(", ") }
+}

@@ -1,0 +1,414 @@
+//! The format of a call script.
+//!
+//! Shape:   YAML in, [`Script`] out; an unknown key is an error that names the known ones.
+//! Secrets: keys in scripts are made up; they are still masked when shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use crate::pay::step::PayErrorCode;
+use crate::tone::Key;
+
+/// The wall clock of a script that names none: 1 June 2026, 12:00.
+pub(super) const CLOCK: jiff::civil::DateTime = jiff::civil::datetime(2026, 6, 1, 12, 0, 0, 0);
+
+/// How far apart pressed keys are, unless the script says so.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// One call: what is run, what the caller does, what is expected.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// The flow that answers.
+    pub(super) flow: Option<String>,
+    /// Or the document that answers, in place.
+    pub(super) document: Option<String>,
+    /// The platform's dialect; its Pay rules differ in places.
+    #[serde(default)]
+    pub(super) dialect: Dialect,
+    /// Custom parameters of the stream.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Text>,
+    /// Wall clock when the call is answered: with an offset or `Z`, or without, as the account's own time.
+    pub(super) clock: Option<Clock>,
+    /// Answers to requests, by URL.
+    #[serde(default)]
+    pub(super) documents: BTreeMap<String, Text>,
+    /// The gateway's answers to submissions, in order; after them the sandbox answers.
+    #[serde(default)]
+    pub(super) gateway: Vec<GatewayAnswer>,
+    /// What the caller does.
+    #[serde(default)]
+    pub(super) call: Vec<Step>,
+    /// What is expected.
+    #[serde(default)]
+    pub(super) expect: Expect,
+}
+
+impl Script {
+    /// Reads a script.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let script: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        match (&script.flow, &script.document) {
+            (Some(_), Some(_)) => Err("a script has either flow or document, not both".to_owned()),
+            (None, None) => Err("a script names a flow (flow: donate) or holds a document (document: |)".to_owned()),
+            _ => Ok(script),
+        }
+    }
+}
+
+/// The platform whose rules apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Dialect {
+    #[default]
+    Twilio,
+    SignalWire,
+    Telnyx,
+    Plivo,
+    Vonage,
+    Jambonz,
+    Asterisk,
+    Freeswitch,
+}
+
+/// One answer of the gateway.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GatewayAnswer {
+    /// Approves a charge.
+    pub(super) charge_id: Option<Text>,
+    /// Approves a token.
+    pub(super) token_id: Option<Text>,
+    /// The customer object that goes with a token.
+    pub(super) profile_id: Option<Text>,
+    /// Declines.
+    pub(super) error_code: Option<Text>,
+    /// The words of a decline or refusal.
+    pub(super) error_message: Option<Text>,
+    /// What else the gateway sends back.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Text>,
+    /// An answer that is neither yes nor no.
+    pub(super) outcome: Option<Oddity>,
+    /// Twilio's code of a refusal that is not about the card, 64001 to 64024.
+    pub(super) refused: Option<RefusedWith>,
+    /// How long it takes.
+    #[serde(default)]
+    pub(super) after: Length,
+}
+
+/// A refusal's code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedWith(pub(super) PayErrorCode);
+
+impl<'de> Deserialize<'de> for RefusedWith {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u16::deserialize(deserializer)?;
+        let code = PayErrorCode::ALL.iter().find(|code| code.number() == number);
+        code.copied().map(Self).ok_or_else(|| de::Error::custom(format!("refused: {number} is no PayErrorCode")))
+    }
+}
+
+/// Answers that are neither yes nor no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Oddity {
+    /// It may or may not have happened.
+    Unknown,
+    /// The request did not leave.
+    NotSent,
+    /// There is never an answer.
+    Silent,
+    /// The connector breaks down before anything is sent.
+    BrokenDown,
+}
+
+/// What the caller does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Hear(String),
+    Press { keys: Vec<Key>, every: Duration },
+    Wait(Duration),
+    HangUp,
+}
+
+/// What is expected. Keys that are not given are not compared.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    /// The last Pay session's result.
+    pub(super) result: Option<Text>,
+    /// The last Pay session's card brand.
+    pub(super) card: Option<Text>,
+    /// Requests to the application.
+    #[serde(default)]
+    pub(super) requests: Vec<BTreeMap<String, Text>>,
+    /// How the call ended.
+    pub(super) ended: Option<Text>,
+    /// Words of warnings, in order.
+    #[serde(default)]
+    pub(super) warnings: Vec<Text>,
+    /// How often a payment was submitted to the gateway, repeats included.
+    pub(super) submissions: Option<u32>,
+}
+
+/// A text. A bare number is an error: `0123` and `20.50` would lose digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Text(pub(super) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Quoted;
+        impl Visitor<'_> for Quoted {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Text, E> {
+                Err(E::custom(QUOTE_IT))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Text, E> {
+                Err(E::custom(QUOTE_IT))
+            }
+
+            fn visit_u128<E: de::Error>(self, _: u128) -> Result<Text, E> {
+                Err(E::custom(QUOTE_IT))
+            }
+
+            fn visit_i128<E: de::Error>(self, _: i128) -> Result<Text, E> {
+                Err(E::custom(QUOTE_IT))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Text, E> {
+                Err(E::custom(QUOTE_IT))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Text, E> {
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(Quoted)
+    }
+}
+
+const QUOTE_IT: &str = "this is text, and a bare number would lose digits: quote it, like \"4242\"";
+
+/// A length of time: `6s`, `800ms`, `1.5s`, `2m`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Length(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        duration(&text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// Reads `800ms`, `6s`, `1.5s` or `2m`.
+///
+/// # Errors
+/// What a length of time looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor: f64 = match unit.trim() {
+        "ms" => 1.0,
+        "s" => 1000.0,
+        "m" => 60_000.0,
+        _ => return Err(format!("\"{text}\" is no length of time; write 800ms, 6s or 2m")),
+    };
+    let millis = number.parse::<f64>().map(|number| number * factor).unwrap_or(-1.0);
+    if (0.0..=86_400_000.0).contains(&millis) {
+        Ok(Duration::from_millis(millis.round() as u64))
+    } else {
+        Err(format!("\"{text}\" is no length of time between 0 and a day; write 800ms, 6s or 2m"))
+    }
+}
+
+/// A wall clock, on the account's own time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(pub(super) jiff::civil::DateTime);
+
+impl<'de> Deserialize<'de> for Clock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let instant =
+            text.parse::<jiff::Timestamp>().map(|instant| instant.to_zoned(jiff::tz::TimeZone::UTC).datetime());
+        instant
+            .or_else(|_| text.parse::<jiff::civil::DateTime>())
+            .map(Self)
+            .map_err(|_| de::Error::custom(format!("clock: \"{text}\" is no time; write 2026-11-22T10:00:00Z")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneStep;
+        impl<'de> Visitor<'de> for OneStep {
+            type Value = Step;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("hear: TEXT, press: \"KEYS\", wait: 6s, or hang up")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Step, E> {
+                if text == "hang up" { Ok(Step::HangUp) } else { Err(unknown_step(text)) }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+                let Some(name) = map.next_key::<String>()? else { return Err(unknown_step("{}")) };
+                let step = match name.as_str() {
+                    "hear" => Step::Hear(map.next_value::<Text>()?.0),
+                    "wait" => Step::Wait(map.next_value::<Length>()?.0),
+                    "press" => map.next_value::<Press>()?.0,
+                    "hang up" => {
+                        map.next_value::<de::IgnoredAny>()?;
+                        Step::HangUp
+                    }
+                    other => return Err(unknown_step(other)),
+                };
+                match map.next_key::<String>()? {
+                    None => Ok(step),
+                    Some(extra) => Err(de::Error::custom(format!(
+                        "one step a line: \"{extra}\" begins another one, put a - before it"
+                    ))),
+                }
+            }
+        }
+        deserializer.deserialize_any(OneStep)
+    }
+}
+
+fn unknown_step<E: de::Error>(text: &str) -> E {
+    E::custom(format!("\"{text}\" is no step; a caller can hear: TEXT, press: \"KEYS\", wait: 6s, or hang up"))
+}
+
+/// `press: "42 42"` or `press: {keys: "42", every: 40ms}`.
+struct Press(Step);
+
+impl<'de> Deserialize<'de> for Press {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Press;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("keys as text, like \"4242\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Press, E> {
+                Ok(Press(Step::Press { keys: keys(text)?, every: EVERY }))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Press, E> {
+                Err(E::custom(QUOTE_KEYS))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Press, E> {
+                Err(E::custom(QUOTE_KEYS))
+            }
+
+            fn visit_u128<E: de::Error>(self, _: u128) -> Result<Press, E> {
+                Err(E::custom(QUOTE_KEYS))
+            }
+
+            fn visit_i128<E: de::Error>(self, _: i128) -> Result<Press, E> {
+                Err(E::custom(QUOTE_KEYS))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Press, E> {
+                Err(E::custom(QUOTE_KEYS))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Press, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Timed {
+                    keys: Text,
+                    #[serde(default)]
+                    every: Option<Length>,
+                }
+                let timed = Timed::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let every = timed.every.map_or(EVERY, |every| every.0);
+                Ok(Press(Step::Press { keys: keys(&timed.keys.0)?, every }))
+            }
+        }
+        deserializer.deserialize_any(Keys)
+    }
+}
+
+const QUOTE_KEYS: &str = "keys are text, and a bare number would lose digits: quote it, like press: \"4242\"";
+
+/// The keys of a text; blanks are passed over.
+fn keys<E: de::Error>(text: &str) -> Result<Vec<Key>, E> {
+    text.chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| Key::parse(c).ok_or_else(|| E::custom("a key is one of 0-9 * # A-D")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_number_is_told_to_be_quoted() {
+        for line in
+            ["press: 4242", "press: 0123", "press: 4242424242424242", "press: 1.5", "press: 99999999999999999999999"]
+        {
+            let error = Script::parse(&format!("flow: donate\ncall:\n  - {line}\n")).unwrap_err();
+            assert!(error.contains("quote it"), "{line}: {error}");
+        }
+        let error = Script::parse("flow: donate\nparameters: { amount: 20.50 }\n").unwrap_err();
+        assert!(error.contains("quote it"), "{error}");
+    }
+
+    #[test]
+    fn every_kind_of_step_is_read() {
+        let text = "document: |\n  <Response/>\nclock: 2026-11-22T10:00:00Z\ncall:\n  - hear: card number\n  - press: \"42 42#\"\n  - press: {keys: \"12\", every: 40ms}\n  - wait: 1.5s\n  - hang up\n";
+        let script = Script::parse(text).unwrap();
+        assert_eq!(script.call.len(), 5);
+        assert!(matches!(&script.call[1], Step::Press { keys, every } if keys.len() == 5 && *every == EVERY));
+        assert!(matches!(&script.call[2], Step::Press { every, .. } if every.as_millis() == 40));
+        assert!(matches!(script.call[3], Step::Wait(length) if length.as_millis() == 1500));
+        assert!(matches!(script.call[4], Step::HangUp));
+    }
+
+    #[test]
+    fn what_is_no_script_says_what_is_expected() {
+        for (text, expected) in [
+            ("call: []", "flow"),
+            ("flow: a\ndocument: b", "not both"),
+            ("flow: a\ncall: [ {dance: x} ]", "hear: TEXT"),
+            ("flow: a\ncall: [ \"hang  up\" ]", "hang up"),
+            ("flow: a\ncall: [ {wait: 6} ]", "write 800ms"),
+            ("flow: a\ncall: [ {press: \"4x\"} ]", "0-9 * #"),
+            ("flow: a\nclock: yesterday", "write 2026-11-22"),
+            ("flow: a\nflwo: b", "flwo"),
+            ("flow: a\nexpect: {outcome: x}", "outcome"),
+        ] {
+            let error = Script::parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
