@@ -44,6 +44,8 @@
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]
+pub mod http;
+#[cfg(feature = "shell")]
 pub mod library;
 pub mod media;
 pub mod money;

@@ -1,0 +1,322 @@
+//! Requests to gateways, at endpoints that an operator configured.
+//!
+//! Shape:   [`Gateway::send`], one request and one reply. It never sends anything twice.
+//! Limits:  https, or http to this machine ([`Endpoint`]); no redirect, no reuse of a connection, 64 KiB of a reply.
+//! Errors:  [`GatewayFault`]: not sent, or nobody knows.
+//! Secrets: a [`Body`] holds card data: it is wiped when the last of it is sent and it has no `Debug` of its contents.
+//!          Credentials are marked as such for the HTTP library, which then keeps them out of its own traces.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method};
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::address::Reach;
+use super::resolve::{Filtered, is_unreachable};
+use super::{ClientError, builder, plain_client, read_body, reason, shown_url, tls_client};
+use crate::secret::Secret;
+
+/// How much of a reply is read, in bytes. Our choice: a gateway's answer has some hundred.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest wait a gateway can ask for; a longer one is taken for this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where a gateway is: https, or http on this machine, without credentials or a fragment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+/// Why a text is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// No absolute http or https URL.
+    #[error("an absolute URL is needed, such as https://gateway.example.com/pay")]
+    InvalidUrl,
+    /// Plain http to another machine.
+    #[error("card data travels by https only; http is for 127.0.0.1, [::1] and localhost")]
+    PlainHttp,
+    /// `user:password@`.
+    #[error("credentials in the URL would be shown with it: use `username` and `password`")]
+    Credentials,
+    /// `#...`.
+    #[error("a fragment (#...) is never sent")]
+    Fragment,
+}
+
+impl Endpoint {
+    /// Reads an endpoint.
+    ///
+    /// # Errors
+    /// When card data could not or must not be sent there.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let url = Url::parse(text).map_err(|_| EndpointError::InvalidUrl)?;
+        let loopback = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => return Err(EndpointError::InvalidUrl),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return Err(EndpointError::PlainHttp),
+            _ => return Err(EndpointError::InvalidUrl),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(EndpointError::Credentials);
+        }
+        if url.fragment().is_some() {
+            return Err(EndpointError::Fragment);
+        }
+        Ok(Self(url))
+    }
+
+    /// The whole URL, for requests and for the store; a query may hold a key.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// Without the query.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown_url(&self.0))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+/// How a gateway knows us.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// It does not.
+    None,
+    /// HTTP Basic.
+    Basic {
+        /// The user's name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A bearer token.
+    Bearer(Secret),
+}
+
+/// Bytes on their way to a gateway, wiped when the last of them is sent.
+pub struct Body(Zeroizing<Vec<u8>>);
+
+impl Body {
+    /// Takes the bytes over. They should have been written into room enough: a buffer that grows leaves copies behind.
+    #[must_use]
+    pub const fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// Length and capacity.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (self.0.len(), self.0.capacity())
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(…)")
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct GatewayRequest<'a> {
+    /// The method.
+    pub method: Method,
+    /// Where to.
+    pub endpoint: &'a Endpoint,
+    /// As whom.
+    pub authorization: &'a Authorization,
+    /// Further headers: content type, idempotency key. None of them may be secret.
+    pub headers: HeaderMap,
+    /// What.
+    pub body: Option<Body>,
+    /// How long until the whole reply must be there.
+    pub timeout: Duration,
+}
+
+/// A reply, whatever its status.
+#[derive(Debug)]
+pub struct GatewayReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After`: seconds, or a date told as seconds from now.
+    pub retry_after: Option<Duration>,
+    /// The body; `None` when it broke off, came too late or is longer than 64 KiB.
+    pub body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Why there is no reply. The texts hold nothing of request or reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GatewayFault {
+    /// No connection came about: the request never left.
+    #[error("not reached: {0}")]
+    NotReached(String),
+    /// The request may have arrived.
+    #[error("no reply: {0}")]
+    NoReply(String),
+}
+
+/// The clients for requests to gateways. One serves all connectors.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    plain: Client,
+    tls: Client,
+    has_certificates: bool,
+}
+
+impl Gateway {
+    /// Makes the clients. A machine without CA certificates gets a warning here and an error at each https request.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up at all.
+    pub fn new() -> Result<Self, ClientError> {
+        // A connection a request: with one that was used before, "the gateway closed it" and "the gateway got the
+        // request and died" look alike, and the latter means that nobody knows whether the card was charged.
+        let client = || builder().http1_only().pool_max_idle_per_host(0);
+        // What `Endpoint` takes for this machine by its name really has to be it.
+        let plain = plain_client(client().dns_resolver(Filtered(Reach::LOOPBACK)))?;
+        let (tls, has_certificates) = tls_client(client)?;
+        Ok(Self { plain, tls, has_certificates })
+    }
+
+    /// As on a machine without CA certificates.
+    #[cfg(test)]
+    pub(super) fn without_certificates(self) -> Self {
+        Self { has_certificates: false, ..self }
+    }
+
+    /// Sends one request, once.
+    ///
+    /// # Errors
+    /// When there is no reply; the variant tells whether the request can have arrived.
+    pub async fn send(&self, request: GatewayRequest<'_>) -> Result<GatewayReply, GatewayFault> {
+        let url = request.endpoint.0.clone();
+        let client = if url.scheme() == "https" { &self.tls } else { &self.plain };
+        if url.scheme() == "https" && !self.has_certificates {
+            return Err(GatewayFault::NotReached(super::OutboundError::NoCertificates.to_string()));
+        }
+        let mut builder = client.request(request.method, url).timeout(request.timeout).headers(request.headers);
+        builder = match request.authorization {
+            Authorization::None => builder,
+            Authorization::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
+            Authorization::Bearer(token) => builder.bearer_auth(token.expose()),
+        };
+        if let Some(body) = request.body {
+            builder = builder.body(Bytes::from_owner(body));
+        }
+        let mut response = builder.send().await.map_err(|error| fault(&error))?;
+        let mut body = Zeroizing::new(Vec::with_capacity(4096));
+        let whole = matches!(read_body(&mut response, REPLY_BYTES_MAX, &mut body).await, Ok(false));
+        Ok(GatewayReply {
+            status: response.status().as_u16(),
+            retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, Timestamp::now())),
+            body: whole.then_some(body),
+        })
+    }
+}
+
+fn fault(error: &reqwest::Error) -> GatewayFault {
+    if error.is_connect() || error.is_builder() || is_unreachable(error) {
+        GatewayFault::NotReached(reason(error))
+    } else if error.is_timeout() {
+        GatewayFault::NoReply("nothing came in time".to_owned())
+    } else {
+        GatewayFault::NoReply(reason(error))
+    }
+}
+
+/// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+        // Too many digits for a number are a very long wait all the same.
+        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_https_or_on_this_machine() {
+        for good in [
+            "https://gateway.example.com/pay?tenant=1",
+            "https://10.0.0.8/pay",
+            "http://127.0.0.1:9000/pay",
+            "http://[::1]/",
+            "http://localhost:1/x",
+            "http://pay.localhost/",
+        ] {
+            assert!(Endpoint::parse(good).is_ok(), "{good}");
+        }
+        for (bad, error) in [
+            ("http://gateway.example.com/pay", EndpointError::PlainHttp),
+            ("http://10.0.0.8/pay", EndpointError::PlainHttp),
+            ("http://localhost.example.com/", EndpointError::PlainHttp),
+            ("ftp://127.0.0.1/", EndpointError::InvalidUrl),
+            ("/pay", EndpointError::InvalidUrl),
+            ("", EndpointError::InvalidUrl),
+            ("https://user:pass@gateway.example.com/", EndpointError::Credentials),
+            ("https://gateway.example.com/#pay", EndpointError::Fragment),
+        ] {
+            assert_eq!(Endpoint::parse(bad), Err(error), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_shown_without_its_query() {
+        let endpoint = Endpoint::parse("https://gateway.example.com/pay?code=k1").unwrap();
+        assert_eq!(format!("{endpoint} {endpoint:?}"), {
+            "https://gateway.example.com/pay Endpoint(https://gateway.example.com/pay)"
+        });
+        assert_eq!(endpoint.expose(), "https://gateway.example.com/pay?code=k1");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            (" 7 ", Some(7)),
+            ("Sun, 22 Nov 2026 10:00:30 GMT", Some(30)),
+            ("Sun, 22 Nov 2026 09:00:00 GMT", Some(0)),
+            ("99999999999999999999999", Some(86_400)),
+            ("", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            let value = HeaderValue::from_str(text).unwrap();
+            assert_eq!(retry_after(&value, now), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
+}
