@@ -41,6 +41,8 @@
 //! the terminal run the same [`flow::Call`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+#[cfg(feature = "shell")]
+pub mod connector;
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]

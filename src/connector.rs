@@ -1,0 +1,191 @@
+//! Pay Connectors: one trait, one file a gateway, and the registry of named instances.
+//!
+//! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
+//!          the instances, [`config`] makes them of their keys, [`submit`] asks one with what every shell needs around it.
+//! Limits:  a connector never sleeps and never asks twice: the machine's submission policy decides when to ask again, how
+//!          long to wait and when to stop, so that it can be tested without sockets.
+//! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.
+//! Secrets: an [`Instrument`] reaches a connector by reference and leaves it only in the gateway's request.
+//! Sources: spec/connectors.md, section 19.
+#![allow(clippy::disallowed_methods, reason = "what gateways take is measured, and dates are theirs")]
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+
+pub mod config;
+pub mod generic;
+pub mod registry;
+pub mod sandbox;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
+pub use registry::{Registry, RegistryError};
+
+/// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The gateway's word: `sandbox`, `generic`. Also the label of its metrics, so one of few.
+    pub kind: &'static str,
+    /// Test or live.
+    pub mode: Mode,
+    /// What it is set to, by key; secret keys are left out.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// Why a connector cannot be used as it is set, for the person who can mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CheckRefused(pub String);
+
+/// What came of taking a payment back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undoing {
+    /// Nothing stands any more.
+    Done,
+    /// There was nothing to take back.
+    NothingThere,
+    /// This gateway has no way to take a payment back by our id.
+    Impossible,
+    /// It may or may not stand.
+    Unknown {
+        /// What was seen, for the log: a status, never a body.
+        reason: String,
+    },
+}
+
+/// A gateway. Implementations are shared between calls and asked by several at once.
+///
+/// # Contract
+/// - One question, at most one request that moves money. No waiting, no second try: the caller of these methods decides.
+///   A future may be dropped at any point, which is how a time limit is enforced; what was sent is then unknown.
+/// - [`submit`](Self::submit) may come again with the same attempt, instrument and note. It must then send the same
+///   idempotency key (derived from `transaction_id`) and the same body.
+/// - [`prepare`](Self::prepare), [`resolve`](Self::resolve) and [`check`](Self::check) move no money; `resolve` and
+///   [`undo`](Self::undo) work without the instrument.
+/// - What the gateway said and what is not known for certain is [`Answer::Unknown`], never `Declined` and never `NotSent`.
+/// - Nothing of the instrument may be in a reason, a note, a log line or a panic.
+///
+/// No method has a default: what a gateway cannot do, its connector says.
+pub trait Connector: Send + Sync {
+    /// What this instance is.
+    fn describe(&self) -> Description;
+
+    /// What it can do. The machine checks a verb against it before the caller keys a digit.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Looks whether the gateway is there and takes the credentials, without card data.
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>>;
+
+    /// The step before the submission, for gateways that first take the card and then the money.
+    fn prepare(&self, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation>;
+
+    /// Charges or tokenizes. After a restart there is no instrument, only the note of the preparation.
+    fn submit(
+        &self,
+        attempt: Arc<Attempt>,
+        instrument: Option<Arc<Instrument>>,
+        note: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer>;
+
+    /// Asks the gateway what became of an attempt.
+    fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
+
+    /// Takes an approval back that must not stand.
+    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing>;
+}
+
+/// Asks a connector to prepare. A panic is [`Answer::NotSent`]: a preparation moves no money, by contract.
+pub async fn prepare(connector: &dyn Connector, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> Preparation {
+    caught(connector, || connector.prepare(attempt, instrument))
+        .await
+        .unwrap_or_else(|reason| Preparation::Answered(Answer::NotSent { reason, retry_after: None }))
+}
+
+/// Asks a connector to charge or tokenize and measures it (`touchtone_gateway_seconds`). A panic is
+/// [`Answer::Unknown`]: the request may have left before.
+///
+/// The future may be dropped to enforce a time limit; it then counts as `abandoned`.
+pub async fn submit(
+    connector: &dyn Connector,
+    attempt: Arc<Attempt>,
+    instrument: Option<Arc<Instrument>>,
+    note: Option<RecoveryNote>,
+) -> Answer {
+    let mut measured = Measured::new(connector.describe().kind);
+    let answer = caught(connector, || connector.submit(Arc::clone(&attempt), instrument, note))
+        .await
+        .unwrap_or_else(|reason| Answer::Unknown { reason });
+    measured.answer = word(&answer);
+    log(&attempt, &answer);
+    answer
+}
+
+/// Logs what an operator may have to act on. What the gateway said about the card is the caller's and the merchant's.
+fn log(attempt: &Attempt, answer: &Answer) {
+    let (connector, transaction_id) = (&attempt.connector, &attempt.transaction_id);
+    match answer {
+        Answer::Approved(_) | Answer::Declined(_) => {}
+        Answer::Refused(code, _) => {
+            tracing::warn!(connector, transaction_id, code = code.number(), "the gateway refused the request");
+        }
+        Answer::NotSent { reason, .. } => {
+            tracing::warn!(connector, transaction_id, reason, "the gateway was not asked");
+        }
+        Answer::Unknown { reason } => {
+            tracing::warn!(connector, transaction_id, reason, "nobody knows what the gateway did");
+        }
+    }
+}
+
+/// Asks a connector what became of an attempt. A panic is [`Resolution::CannotTell`].
+pub async fn resolve(connector: &dyn Connector, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> Resolution {
+    caught(connector, || connector.resolve(attempt, note)).await.unwrap_or(Resolution::CannotTell)
+}
+
+/// Runs one question; the error is the reason to give when the connector panicked.
+async fn caught<'a, T>(connector: &dyn Connector, ask: impl FnOnce() -> BoxFuture<'a, T>) -> Result<T, String> {
+    // Asked inside, so that a panic before the future exists is caught too.
+    AssertUnwindSafe(async { ask().await }).catch_unwind().await.map_err(|_panic| {
+        // The panic's own text is not looked at: nobody vouches for what is in it.
+        tracing::error!(connector = connector.describe().kind, "the connector panicked");
+        "the connector panicked".to_owned()
+    })
+}
+
+/// The answer's word in metrics.
+const fn word(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Approved(_) => "approved",
+        Answer::Declined(_) => "declined",
+        Answer::Refused(..) => "refused",
+        Answer::NotSent { .. } => "not_sent",
+        Answer::Unknown { .. } => "unknown",
+    }
+}
+
+/// Records how long a gateway took, when dropped: an answer that nobody waits for any longer counts too.
+struct Measured {
+    kind: &'static str,
+    answer: &'static str,
+    since: Instant,
+}
+
+impl Measured {
+    fn new(kind: &'static str) -> Self {
+        Self { kind, answer: "abandoned", since: Instant::now() }
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        metrics::histogram!("touchtone_gateway_seconds", "connector" => self.kind, "answer" => self.answer)
+            .record(self.since.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,421 @@
+//! What an instance is configured with: `[[connector]]` in a file, or the same keys as JSON.
+//!
+//! Shape:   [`ConnectorConfig`] is read by serde from any format; [`ConnectorConfig::build`] makes the connector of it.
+//!          [`KINDS`] lists kinds and keys for those who show or check them.
+//! Limits:  a name has 1 to 64 characters.
+//! Errors:  [`ConnectorConfigError`] names the instance and the key, never a value that could be secret.
+//! Secrets: every text becomes a [`Secret`] before anything looks at it, so no parser's error can quote it.
+//! Sources: spec/interface.md, "Configuration" and "Connector kinds".
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Connector;
+use super::generic::{Dialect, Generic, GenericSettings};
+use super::sandbox::Sandbox;
+use crate::http::{Authorization, Endpoint, Gateway};
+use crate::pay::step::words;
+use crate::secret::Secret;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest name, in characters. Our choice.
+const NAME_CHARS_MAX: usize = 64;
+
+words! {
+    /// Whether real money moves.
+    Mode {
+        /// For trying out: of a gateway that takes real cards, only the documented test numbers get through.
+        Test = "test",
+        /// Real.
+        Live = "live",
+    }
+}
+
+/// A kind of connector, for commands and forms.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// What `kind` says.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub meaning: &'static str,
+    /// Its own keys, beside `name`, `kind` and `mode`.
+    pub keys: &'static [Key],
+}
+
+/// A key of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its value is never shown.
+    pub secret: bool,
+    /// Whether there is no instance without it.
+    pub required: bool,
+    /// What it is when it is not given.
+    pub default: Option<&'static str>,
+    /// What it is for, in a sentence.
+    pub meaning: &'static str,
+}
+
+/// Every kind there is.
+pub const KINDS: &[Kind] = &[
+    Kind { name: "sandbox", meaning: "Approves test payments without a network; no money moves.", keys: &[] },
+    Kind {
+        name: "generic",
+        meaning: "Posts each payment as JSON to an endpoint of yours, in the contract of Twilio's Generic Pay Connector.",
+        keys: &[
+            Key {
+                name: "endpoint",
+                secret: false,
+                required: true,
+                default: None,
+                meaning: "Where the processor listens: https, or http on this machine.",
+            },
+            Key {
+                name: "username",
+                secret: false,
+                required: false,
+                default: None,
+                meaning: "The user for HTTP Basic; goes with password.",
+            },
+            Key {
+                name: "password",
+                secret: true,
+                required: false,
+                default: None,
+                meaning: "The password for HTTP Basic; goes with username.",
+            },
+            Key {
+                name: "bearer",
+                secret: true,
+                required: false,
+                default: None,
+                meaning: "A bearer token, instead of username and password.",
+            },
+            Key {
+                name: "dialect",
+                secret: false,
+                required: false,
+                default: Some("twilio"),
+                meaning: "Whose variant of the contract the processor speaks.",
+            },
+        ],
+    },
+];
+
+/// The keys of every kind.
+const COMMON_KEYS: [&str; 3] = ["name", "kind", "mode"];
+
+/// An instance as configured.
+#[derive(Clone, Debug)]
+pub struct ConnectorConfig {
+    /// The unique name, which `<Pay paymentConnector>` gives.
+    pub name: String,
+    /// Test or live; test unless it is said.
+    pub mode: Mode,
+    /// The kind and its settings.
+    pub kind: KindConfig,
+}
+
+/// A kind with its settings.
+#[derive(Clone, Debug)]
+pub enum KindConfig {
+    /// Moves no money.
+    Sandbox,
+    /// The generic contract.
+    Generic(GenericSettings),
+}
+
+/// What is wrong with an instance's keys.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectorConfigError {
+    /// It has no usable name.
+    #[error("a connector needs a `name` of 1 to 64 characters, without control characters, `/` or blanks at its ends")]
+    Name,
+    /// A needed key is not there.
+    #[error("connector `{connector}`: `{key}` is missing")]
+    Missing {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key that its kind does not have.
+    #[error("connector `{connector}`: unknown key `{key}`; the nearest known one is `{nearest}`")]
+    UnknownKey {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: String,
+        /// What may have been meant.
+        nearest: &'static str,
+    },
+    /// A value that is no text.
+    #[error("connector `{connector}`: `{key}` is text in quotes, not {found}")]
+    NotText {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: String,
+        /// What kind of value is there.
+        found: &'static str,
+    },
+    /// A value that cannot be.
+    #[error("connector `{connector}`: `{key}`: {reason}")]
+    Invalid {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: &'static str,
+        /// What is allowed.
+        reason: String,
+    },
+}
+
+impl ConnectorConfig {
+    /// Makes the connector.
+    #[must_use]
+    pub fn build(&self, gateway: &Arc<Gateway>) -> Arc<dyn Connector> {
+        match &self.kind {
+            KindConfig::Sandbox => Arc::new(Sandbox::new(self.mode)),
+            KindConfig::Generic(settings) => Arc::new(Generic::new(settings.clone(), self.mode, Arc::clone(gateway))),
+        }
+    }
+
+    /// The instance as JSON, secrets in the clear, for a store that encrypts it. Reading it gives the same instance.
+    #[must_use]
+    pub fn to_json(&self) -> Secret {
+        let mut keys = vec![("name", self.name.as_str()), ("mode", self.mode.word())];
+        match &self.kind {
+            KindConfig::Sandbox => keys.push(("kind", "sandbox")),
+            KindConfig::Generic(settings) => {
+                keys.extend([
+                    ("kind", "generic"),
+                    ("endpoint", settings.endpoint.expose()),
+                    ("dialect", settings.dialect.word()),
+                ]);
+                match &settings.authorization {
+                    Authorization::None => {}
+                    Authorization::Basic { username, password } => {
+                        keys.extend([("username", username.as_str()), ("password", password.expose())]);
+                    }
+                    Authorization::Bearer(token) => keys.push(("bearer", token.expose())),
+                }
+            }
+        }
+        let keys: BTreeMap<&str, &str> = keys.into_iter().collect();
+        // A map of texts is always JSON.
+        Secret::new(serde_json::to_string(&keys).unwrap_or_default())
+    }
+
+    fn read(mut keys: Keys) -> Result<Self, ConnectorConfigError> {
+        let name = match keys.0.remove("name") {
+            Some(Value::Text(name)) if is_name(name.expose()) => name.expose().to_owned(),
+            _ => return Err(ConnectorConfigError::Name),
+        };
+        let mut keys = Reader { connector: &name, keys };
+        let kind = keys.needed("kind")?;
+        let Some(kind) = KINDS.iter().find(|known| known.name == kind.expose()) else {
+            let known: Vec<&str> = KINDS.iter().map(|known| known.name).collect();
+            return Err(keys.invalid("kind", format!("`{}` is none of {}", kind.expose(), known.join(", "))));
+        };
+        keys.refuse_unknown(kind)?;
+        let mode = match keys.text("mode")? {
+            None => Mode::Test,
+            Some(word) => Mode::parse(word.expose())
+                .ok_or_else(|| keys.invalid("mode", format!("`{}` is none of test, live", word.expose())))?,
+        };
+        let kind = match kind.name {
+            "generic" => KindConfig::Generic(generic(&mut keys)?),
+            _ => KindConfig::Sandbox,
+        };
+        Ok(Self { name, mode, kind })
+    }
+}
+
+impl<'de> Deserialize<'de> for ConnectorConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Keys::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+fn generic(keys: &mut Reader<'_>) -> Result<GenericSettings, ConnectorConfigError> {
+    let endpoint = Endpoint::parse(keys.needed("endpoint")?.expose())
+        .map_err(|error| keys.invalid("endpoint", error.to_string()))?;
+    let dialect = match keys.text("dialect")? {
+        None => Dialect::default(),
+        Some(word) => Dialect::ALL.iter().copied().find(|known| known.word() == word.expose()).ok_or_else(|| {
+            let known: Vec<&str> = Dialect::ALL.iter().map(|known| known.word()).collect();
+            keys.invalid("dialect", format!("`{}` is not supported; supported: {}", word.expose(), known.join(", ")))
+        })?,
+    };
+    let authorization = match (keys.text("username")?, keys.text("password")?, keys.text("bearer")?) {
+        (None, None, None) => Authorization::None,
+        (Some(username), Some(password), None) => {
+            if username.expose().is_empty() || username.expose().contains([':', '\n', '\r', '\0']) {
+                return Err(keys.invalid("username", "it is empty or has a colon or a line break in it".to_owned()));
+            }
+            Authorization::Basic { username: username.expose().to_owned(), password }
+        }
+        (None, None, Some(token)) => {
+            if token.expose().is_empty() || HeaderValue::from_str(token.expose()).is_err() {
+                return Err(keys.invalid("bearer", "it is empty or holds what no header can carry".to_owned()));
+            }
+            Authorization::Bearer(token)
+        }
+        (Some(_), None, None) => return Err(keys.missing("password")),
+        (None, Some(_), None) => return Err(keys.missing("username")),
+        (_, _, Some(_)) => {
+            let reason = "give either `bearer` or `username` and `password`".to_owned();
+            return Err(keys.invalid("bearer", reason));
+        }
+    };
+    Ok(GenericSettings { endpoint, authorization, dialect })
+}
+
+fn is_name(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=NAME_CHARS_MAX).contains(&length)
+        && name.trim() == name
+        && !name.chars().any(|letter| letter.is_control() || letter == '/')
+}
+
+/// The keys of one instance, with its name for errors.
+struct Reader<'a> {
+    connector: &'a str,
+    keys: Keys,
+}
+
+impl Reader<'_> {
+    fn text(&mut self, key: &'static str) -> Result<Option<Secret>, ConnectorConfigError> {
+        match self.keys.0.remove(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Other(found)) => {
+                Err(ConnectorConfigError::NotText { connector: self.connector.to_owned(), key: key.to_owned(), found })
+            }
+        }
+    }
+
+    fn needed(&mut self, key: &'static str) -> Result<Secret, ConnectorConfigError> {
+        self.text(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn refuse_unknown(&self, kind: &Kind) -> Result<(), ConnectorConfigError> {
+        let known = || COMMON_KEYS.into_iter().chain(kind.keys.iter().map(|key| key.name));
+        let Some(key) = self.keys.0.keys().find(|key| !known().any(|known| known == key.as_str())) else {
+            return Ok(());
+        };
+        Err(ConnectorConfigError::UnknownKey {
+            connector: self.connector.to_owned(),
+            key: key.clone(),
+            nearest: known().min_by_key(|known| strsim::damerau_levenshtein(known, key)).unwrap_or("name"),
+        })
+    }
+
+    fn missing(&self, key: &'static str) -> ConnectorConfigError {
+        ConnectorConfigError::Missing { connector: self.connector.to_owned(), key }
+    }
+
+    fn invalid(&self, key: &'static str, reason: String) -> ConnectorConfigError {
+        ConnectorConfigError::Invalid { connector: self.connector.to_owned(), key, reason }
+    }
+}
+
+/// Keys and values before they mean anything.
+struct Keys(BTreeMap<String, Value>);
+
+enum Value {
+    Text(Secret),
+    /// Something else, by the name of its kind.
+    Other(&'static str),
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the keys of a connector")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    let value = map.next_value()?;
+                    if keys.contains_key(&key) {
+                        return Err(de::Error::custom(format!("the key `{key}` stands twice")));
+                    }
+                    keys.insert(key, value);
+                }
+                Ok(Keys(keys))
+            }
+        }
+
+        deserializer.deserialize_map(Table)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(Secret::new(text.to_owned())))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Value, E> {
+                Ok(Value::Text(Secret::new(text)))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+                Ok(Value::Other("true or false"))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+                Ok(Value::Other("a number"))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+                Ok(Value::Other("a number"))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+                Ok(Value::Other("a number"))
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Other("nothing"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Value::Other("a list"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Value::Other("a table"))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}

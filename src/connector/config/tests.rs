@@ -1,0 +1,108 @@
+use figment::Figment;
+use figment::providers::{Format, Toml};
+
+use super::*;
+
+fn read(toml: &str) -> Result<ConnectorConfig, String> {
+    Figment::from(Toml::string(toml)).extract().map_err(|error| error.to_string())
+}
+
+fn fault(toml: &str) -> String {
+    match read(toml) {
+        Ok(config) => panic!("{config:?}"),
+        Err(message) => message,
+    }
+}
+
+const GENERIC: &str = "name = 'Shop'\nkind = 'generic'\nendpoint = 'https://gateway.example.com/pay?k=1'\n";
+
+#[test]
+fn an_instance_is_in_test_mode_unless_it_says_live() {
+    let sandbox = read("name = 'Default'\nkind = 'sandbox'").unwrap();
+    assert_eq!((sandbox.name.as_str(), sandbox.mode), ("Default", Mode::Test));
+    assert!(matches!(sandbox.kind, KindConfig::Sandbox));
+    assert_eq!(read(&format!("{GENERIC}mode = 'live'")).unwrap().mode, Mode::Live);
+}
+
+#[test]
+fn authentication_follows_from_the_keys_given() {
+    let authorization = |keys: &str| match read(&format!("{GENERIC}{keys}")).unwrap().kind {
+        KindConfig::Generic(settings) => settings.authorization,
+        KindConfig::Sandbox => panic!(),
+    };
+    assert!(matches!(authorization("dialect = 'twilio'"), Authorization::None));
+    assert!(matches!(authorization("bearer = 't'"), Authorization::Bearer(token) if token.expose() == "t"));
+    match authorization("username = 'u'\npassword = 'p'") {
+        Authorization::Basic { username, password } => assert_eq!((&*username, password.expose()), ("u", "p")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    for (key, nearest) in [("endpont", "endpoint"), ("user_name", "username"), ("moed", "mode")] {
+        let message = fault(&format!("{GENERIC}{key} = 'x'"));
+        assert!(
+            message.contains(&format!("`Shop`: unknown key `{key}`; the nearest known one is `{nearest}`")),
+            "{message}"
+        );
+    }
+    assert!(fault("name = 'Default'\nkind = 'sandbox'\nendpoint = 'https://x/'").contains("unknown key `endpoint`"));
+}
+
+#[test]
+fn a_fault_names_the_key_and_what_is_allowed() {
+    for (toml, text) in [
+        ("kind = 'sandbox'".to_owned(), "needs a `name`"),
+        ("name = ' x'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
+        ("name = 'a/b'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
+        ("name = 'x'".to_owned(), "`kind` is missing"),
+        ("name = 'x'\nkind = 'stripe'".to_owned(), "`stripe` is none of sandbox, generic"),
+        ("name = 'x'\nkind = 'generic'".to_owned(), "`endpoint` is missing"),
+        ("name = 'x'\nkind = 'generic'\nendpoint = 'http://example.com/'".to_owned(), "https only"),
+        (format!("{GENERIC}mode = 'prod'"), "`prod` is none of test, live"),
+        (format!("{GENERIC}dialect = 'telnyx'"), "`telnyx` is not supported; supported: twilio"),
+        (format!("{GENERIC}username = 'u'"), "`password` is missing"),
+        (format!("{GENERIC}password = 'p'"), "`username` is missing"),
+        (format!("{GENERIC}username = 'u:v'\npassword = 'p'"), "colon"),
+        (format!("{GENERIC}username = 'u'\npassword = 'p'\nbearer = 't'"), "either `bearer`"),
+        (format!("{GENERIC}bearer = \"a\\nb\""), "no header can carry"),
+    ] {
+        let message = fault(&toml);
+        assert!(message.contains(text), "{toml}: {message}");
+    }
+}
+
+#[test]
+fn a_secret_of_the_wrong_type_is_not_quoted() {
+    let message = fault(&format!("{GENERIC}username = 'u'\npassword = 48151623"));
+    assert!(message.contains("`password` is text in quotes, not a number"), "{message}");
+    assert!(!message.contains("48151623"), "{message}");
+}
+
+#[test]
+fn what_a_store_keeps_reads_back_the_same() {
+    for keys in ["bearer = 't\"1'", "username = 'u'\npassword = 'p'\nmode = 'live'", ""] {
+        let config = read(&format!("{GENERIC}{keys}")).unwrap();
+        let json = config.to_json();
+        assert!(json.expose().contains("gateway.example.com/pay?k=1"));
+        let again: ConnectorConfig = serde_json::from_str(json.expose()).unwrap();
+        assert_eq!(again.to_json().expose(), json.expose());
+        assert_eq!(again.mode, config.mode);
+    }
+    let twice = r#"{"name":"a","name":"b","kind":"sandbox"}"#;
+    assert!(serde_json::from_str::<ConnectorConfig>(twice).unwrap_err().to_string().contains("`name` stands twice"));
+}
+
+#[test]
+fn every_key_a_kind_lists_is_one_it_reads() {
+    let json = |extra: &[(&str, &str)]| {
+        let mut keys = BTreeMap::from([("name", "x"), ("kind", "generic"), ("endpoint", "https://x.example/")]);
+        keys.extend(extra.iter().copied());
+        serde_json::from_str::<ConnectorConfig>(&serde_json::to_string(&keys).unwrap())
+    };
+    for key in KINDS.iter().find(|kind| kind.name == "generic").unwrap().keys {
+        // A value that the key cannot have, or cannot have alone: a key that is listed and ignored would pass.
+        assert!(json(&[(key.name, "\n")]).is_err(), "{}", key.name);
+    }
+}

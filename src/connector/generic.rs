@@ -1,0 +1,213 @@
+//! The `generic` connector: one JSON request to an endpoint of the operator's, in Twilio's contract.
+//!
+//! Shape:   [`request`] writes the body, [`answer`] reads the reply, both pure; between them one POST.
+//! Limits:  cards and bank accounts, charge and tokenize. Twilio's contract names no field for a token made earlier and
+//!          none for the token type, which is the processor's choice.
+//! Errors:  as `answer` lists them. After a restart nothing can be asked: the contract has no look-up.
+//! Secrets: the body is written once into wiped memory of the right size; its bytes are in no error and no log.
+//! Sources: Twilio, "Generic Pay Connector"; spec/connectors.md, section 3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest};
+use crate::pay::gateway::{
+    Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution, TokenType,
+};
+use crate::pay::step::PayErrorCode;
+
+pub mod answer;
+#[cfg(test)]
+mod loopback_tests;
+pub mod request;
+#[cfg(test)]
+pub(super) mod samples;
+
+/// How long one request may go unanswered, and how often it is repeated (Twilio).
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a request is repeated (Twilio).
+pub const REPEATS: u8 = 5;
+/// How long all requests of one payment may take together (spec/connectors.md, section 2.5).
+const OVERALL: Duration = Duration::from_secs(75);
+
+/// Whose variant of the contract is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Twilio's, the original.
+    #[default]
+    Twilio,
+}
+
+impl Dialect {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[Self::Twilio];
+
+    /// The configuration's word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Twilio => "twilio",
+        }
+    }
+}
+
+/// What an instance is set to.
+#[derive(Clone, Debug)]
+pub struct GenericSettings {
+    /// Where the processor listens.
+    pub endpoint: Endpoint,
+    /// How it knows us.
+    pub authorization: Authorization,
+    /// Whose contract it keeps.
+    pub dialect: Dialect,
+}
+
+/// A processor behind the generic contract.
+#[derive(Clone, Debug)]
+pub struct Generic {
+    settings: GenericSettings,
+    mode: Mode,
+    gateway: Arc<Gateway>,
+}
+
+impl Generic {
+    /// An instance. In test mode only the documented test numbers reach it, which the machine sees to.
+    #[must_use]
+    pub const fn new(settings: GenericSettings, mode: Mode, gateway: Arc<Gateway>) -> Self {
+        Self { settings, mode, gateway }
+    }
+
+    async fn ask(&self, attempt: &Attempt, instrument: &Instrument) -> Answer {
+        let body = match self.settings.dialect {
+            Dialect::Twilio => request::twilio(attempt, instrument),
+        };
+        let Some(body) = body else {
+            return Answer::Refused(
+                PayErrorCode::ChargeUnsupported,
+                Denial { message: Some("this connector takes no token made earlier".to_owned()), ..Denial::default() },
+            );
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let request = GatewayRequest {
+            method: Method::POST,
+            endpoint: &self.settings.endpoint,
+            authorization: &self.settings.authorization,
+            headers,
+            body: Some(body),
+            timeout: ANSWER_TIMEOUT,
+        };
+        match self.gateway.send(request).await {
+            Ok(reply) => {
+                tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
+                answer::read(attempt.operation, reply)
+            }
+            Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },
+            Err(GatewayFault::NoReply(reason)) => Answer::Unknown { reason },
+        }
+    }
+
+    /// Whether the endpoint is there and takes the credentials: a HEAD, which every server understands or refuses.
+    async fn look(&self) -> Result<(), CheckRefused> {
+        let request = GatewayRequest {
+            method: Method::HEAD,
+            endpoint: &self.settings.endpoint,
+            authorization: &self.settings.authorization,
+            headers: HeaderMap::new(),
+            body: None,
+            timeout: ANSWER_TIMEOUT,
+        };
+        let endpoint = &self.settings.endpoint;
+        match self.gateway.send(request).await {
+            Ok(reply) => match reply.status {
+                401 | 403 => Err(format!("{endpoint} refuses these credentials (HTTP status {})", reply.status)),
+                300..=399 => Err(format!(
+                    "{endpoint} redirects (HTTP status {}), and card data follows no redirect: give the final URL",
+                    reply.status
+                )),
+                500.. => Err(format!("{endpoint} is out of order (HTTP status {})", reply.status)),
+                // 404 and 405 too: many a processor knows its path by POST alone.
+                _ => Ok(()),
+            },
+            Err(fault) => Err(format!("{endpoint}: {fault}")),
+        }
+        .map_err(CheckRefused)
+    }
+}
+
+impl Connector for Generic {
+    fn describe(&self) -> Description {
+        let mut settings = vec![
+            ("endpoint", self.settings.endpoint.to_string()),
+            ("dialect", self.settings.dialect.word().to_owned()),
+        ];
+        if let Authorization::Basic { username, .. } = &self.settings.authorization {
+            settings.push(("username", username.clone()));
+        }
+        let authentication = match &self.settings.authorization {
+            Authorization::None => "none",
+            Authorization::Basic { .. } => "basic",
+            Authorization::Bearer(_) => "bearer",
+        };
+        settings.push(("authentication", authentication.to_owned()));
+        Description { kind: "generic", mode: self.mode, settings }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            charge_card: true,
+            charge_bank: true,
+            charge_token: false,
+            tokenize_card: TokenType::ALL.to_vec(),
+            tokenize_bank: TokenType::ALL.to_vec(),
+            currencies: None,
+            bank_needs_holder_name: false,
+            needed_parameters: Vec::new(),
+            test_numbers_only: self.mode == Mode::Test,
+            replays: true,
+            looks_up: false,
+            answer_timeout: ANSWER_TIMEOUT,
+            repeats: REPEATS,
+            overall: OVERALL,
+        }
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {
+        self.look().boxed()
+    }
+
+    fn prepare(&self, _attempt: Arc<Attempt>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+        ready(Preparation::Nothing).boxed()
+    }
+
+    fn submit(
+        &self,
+        attempt: Arc<Attempt>,
+        instrument: Option<Arc<Instrument>>,
+        _note: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
+        async move {
+            match instrument {
+                Some(instrument) => self.ask(&attempt, &instrument).await,
+                // Asked after a restart: an earlier request may have arrived, and it cannot be repeated without the card.
+                None => Answer::Unknown { reason: "the card is gone, and this contract has no look-up".to_owned() },
+            }
+        }
+        .boxed()
+    }
+
+    fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+        ready(Resolution::CannotTell).boxed()
+    }
+
+    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
+        ready(Undoing::Impossible).boxed()
+    }
+}

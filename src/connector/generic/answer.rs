@@ -1,0 +1,211 @@
+//! The reply of the generic contract, read leniently.
+//!
+//! Shape:   [`read`], a pure function: any status and any bytes in, one of the five answers out.
+//! Limits:  codes, words and parameters of the gateway are kept up to a length; see the constants.
+//! Errors:  what cannot be understood is [`Answer::Unknown`]: the money may have moved.
+//! Secrets: a token becomes a [`Secret`] at once. A reason holds a status and never a byte of the body.
+//! Sources: spec/connectors.md, sections 3.1 to 3.4.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::http::GatewayReply;
+use crate::pay::gateway::{Answer, Approval, Denial, Operation};
+use crate::pay::step::PayErrorCode;
+use crate::secret::Secret;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest id, in characters: longer ones are not understood, because half an id is none.
+const ID_CHARS_MAX: usize = 512;
+/// The longest error code, in characters; the rest is cut off.
+const CODE_CHARS_MAX: usize = 128;
+/// The longest error message, in characters; the rest is cut off.
+const MESSAGE_CHARS_MAX: usize = 1024;
+/// How many parameters are passed on.
+const PARAMETERS_MAX: usize = 64;
+/// The longest name of a parameter, in characters; one with a longer name is left out.
+const PARAMETER_NAME_CHARS_MAX: usize = 128;
+/// The longest value of a parameter, in characters; one with a longer value is left out.
+const PARAMETER_VALUE_CHARS_MAX: usize = 4096;
+
+/// Why a reply is not understood that says yes with a status that says no.
+const CONTRADICTION: &str = "and the body has an id and no error code";
+
+/// What a reply holds, of all dialects. Members are read one by one: one that is odd does not spoil the others.
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow, default)]
+    charge_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    token_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error_message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    parameters: Option<&'a RawValue>,
+}
+
+/// Reads a reply.
+///
+/// | reply | answer |
+/// |---|---|
+/// | 429 | not sent |
+/// | 503 with `Retry-After` | not sent |
+/// | 2xx or 4xx, an error code | declined |
+/// | 2xx or 409, the id that was asked for and no error code | approved |
+/// | another 4xx, the same | unknown: the status says no, the body says yes |
+/// | 401, 403 with neither | refused: the configuration is wrong (64001) |
+/// | anything else | unknown |
+#[must_use]
+pub fn read(operation: Operation, reply: GatewayReply) -> Answer {
+    let status = reply.status;
+    if status == 429 || (status == 503 && reply.retry_after.is_some()) {
+        return Answer::NotSent { reason: format!("HTTP status {status}"), retry_after: reply.retry_after };
+    }
+    let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}") };
+    if !matches!(status, 200..=299 | 400..=499) {
+        return unknown("which is no answer of this contract");
+    }
+    let understood = match &reply.body {
+        Some(body) => understand(operation, body, status),
+        None => Err("and the body broke off or is too long"),
+    };
+    match understood {
+        Ok(answer) => answer,
+        Err(what) if matches!(status, 401 | 403) && what != CONTRADICTION => Answer::Refused(
+            PayErrorCode::Configuration,
+            Denial {
+                message: Some(format!("the gateway refuses the credentials (HTTP status {status})")),
+                ..Denial::default()
+            },
+        ),
+        Err(what) => unknown(what),
+    }
+}
+
+fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, &'static str> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    // Asked for by name: an array of the members' values would be taken for the object otherwise.
+    let reply: Reply<'_> = (body.first() == Some(&b'{'))
+        .then(|| serde_json::from_slice(body).ok())
+        .flatten()
+        .ok_or("and the body is no JSON object of this contract")?;
+    if let Some(code) = reply.error_code.and_then(error_code) {
+        return Ok(Answer::Declined(Denial {
+            code: Some(cut(code, CODE_CHARS_MAX)),
+            message: reply.error_message.and_then(message),
+            parameters: reply.parameters.map(parameters).unwrap_or_default(),
+        }));
+    }
+    let id = match operation {
+        Operation::Charge(..) => reply.charge_id,
+        Operation::Tokenize(_) => reply.token_id,
+    };
+    let id = id.and_then(id_text).ok_or("and neither an id nor an error code is in the body")?;
+    // A repeat may be answered with 409 and the first result.
+    if !matches!(status, 200..=299 | 409) {
+        return Err(CONTRADICTION);
+    }
+    let mut approval =
+        Approval { parameters: reply.parameters.map(parameters).unwrap_or_default(), ..Approval::default() };
+    match operation {
+        Operation::Charge(..) => approval.confirmation_code = Some(id),
+        Operation::Tokenize(_) => approval.token = Some(Secret::new(id)),
+    }
+    Ok(Answer::Approved(approval))
+}
+
+/// An id as text. A number is taken as it is written: as a float it would lose digits.
+fn id_text(raw: &RawValue) -> Option<String> {
+    let text = match first_byte(raw) {
+        b'"' => serde_json::from_str::<String>(raw.get()).ok()?,
+        b'-' | b'0'..=b'9' => raw.get().to_owned(),
+        _ => return None,
+    };
+    (!text.trim().is_empty() && text.chars().count() <= ID_CHARS_MAX).then_some(text)
+}
+
+/// An error code as text; `None` where it says that there is no error: null, false, empty or zero.
+fn error_code(raw: &RawValue) -> Option<String> {
+    let json = raw.get();
+    let text = match first_byte(raw) {
+        // A string that cannot be read is an error code all the same.
+        b'"' => serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned()),
+        _ if matches!(json, "null" | "false" | "{}" | "[]") => return None,
+        _ => json.to_owned(),
+    };
+    let none = text.trim().is_empty() || text.trim().parse() == Ok(0.0);
+    (!none).then_some(text)
+}
+
+fn message(raw: &RawValue) -> Option<String> {
+    let text = value_text(raw)?;
+    (!text.is_empty()).then(|| cut(text, MESSAGE_CHARS_MAX))
+}
+
+/// A value as text: a string's own, of everything else its JSON; `None` for null.
+fn value_text(raw: &RawValue) -> Option<String> {
+    match first_byte(raw) {
+        b'"' => serde_json::from_str(raw.get()).ok(),
+        b'n' => None,
+        _ => Some(raw.get().to_owned()),
+    }
+}
+
+/// The members of `parameters` in their order.
+fn parameters(raw: &RawValue) -> Vec<(String, String)> {
+    let Ok(Members(members)) = serde_json::from_str(raw.get()) else { return Vec::new() };
+    let given = members.len();
+    let kept: Vec<(String, String)> = members
+        .into_iter()
+        .filter(|(name, _)| !name.is_empty() && name.chars().count() <= PARAMETER_NAME_CHARS_MAX)
+        .filter_map(|(name, value)| value_text(value).map(|text| (name, text)))
+        .filter(|(_, text)| text.chars().count() <= PARAMETER_VALUE_CHARS_MAX)
+        .take(PARAMETERS_MAX)
+        .collect();
+    if kept.len() < given {
+        tracing::warn!(given, kept = kept.len(), "some of the gateway's parameters are empty, too long or too many");
+    }
+    kept
+}
+
+/// An object's members in the order they are written.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Reader).map(Members)
+    }
+}
+
+fn first_byte(raw: &RawValue) -> u8 {
+    raw.get().bytes().next().unwrap_or(b' ')
+}
+
+fn cut(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}

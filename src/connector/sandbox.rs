@@ -1,0 +1,67 @@
+//! The `sandbox` connector: [`crate::pay::sandbox`] behind the trait, so that a server without a gateway can take calls.
+//!
+//! Shape:   no network, nothing remembered.
+//! Errors:  none. After a restart the card is gone and the answer with it: [`Resolution::CannotTell`].
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::sandbox;
+
+/// The gateway that moves no money.
+#[derive(Clone, Copy, Debug)]
+pub struct Sandbox {
+    mode: Mode,
+}
+
+impl Sandbox {
+    /// An instance. It answers alike in either mode.
+    #[must_use]
+    pub const fn new(mode: Mode) -> Self {
+        Self { mode }
+    }
+}
+
+impl Connector for Sandbox {
+    fn describe(&self) -> Description {
+        Description { kind: "sandbox", mode: self.mode, settings: Vec::new() }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        sandbox::capabilities()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn prepare(&self, _attempt: Arc<Attempt>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+        ready(Preparation::Nothing).boxed()
+    }
+
+    fn submit(
+        &self,
+        attempt: Arc<Attempt>,
+        instrument: Option<Arc<Instrument>>,
+        _note: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
+        let answer = match instrument {
+            Some(instrument) => sandbox::answer(&attempt, &instrument),
+            None => Answer::Unknown { reason: "the card is gone, and the sandbox remembers nothing".to_owned() },
+        };
+        ready(answer).boxed()
+    }
+
+    fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+        ready(Resolution::CannotTell).boxed()
+    }
+
+    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
+        // No money ever moved.
+        ready(Undoing::NothingThere).boxed()
+    }
+}
