@@ -42,6 +42,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 #[cfg(feature = "shell")]
+pub mod callback;
+#[cfg(feature = "shell")]
 pub mod connector;
 pub mod flow;
 pub mod form;

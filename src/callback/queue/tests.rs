@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::super::delivery::Tried;
+use super::*;
+
+/// An application by script: for each URL what its tries end with, one after another; then it answers.
+struct Scripted {
+    start: Instant,
+    script: Mutex<BTreeMap<String, VecDeque<Tried>>>,
+    /// How long each try takes.
+    takes: Duration,
+    tries: Mutex<Vec<(Duration, String, Uuid)>>,
+}
+
+impl Scripted {
+    fn new(takes: Duration) -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), script: Mutex::default(), takes, tries: Mutex::default() })
+    }
+
+    /// Fails this often, then answers.
+    fn fails(&self, url: &str, times: usize) {
+        let failures = std::iter::repeat_n(Tried::Again("HTTP status 500".into()), times).collect();
+        self.script.lock().unwrap().insert(url.into(), failures);
+    }
+
+    fn says(&self, url: &str, tried: Tried) {
+        self.script.lock().unwrap().entry(url.into()).or_default().push_back(tried);
+    }
+
+    /// The tries of one URL, in milliseconds since the start.
+    fn times(&self, url: &str) -> Vec<u128> {
+        let tries = self.tries.lock().unwrap();
+        tries.iter().filter(|(_, tried, _)| tried == url).map(|(at, ..)| at.as_millis()).collect()
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.tries.lock().unwrap().iter().map(|(_, url, _)| url.clone()).collect()
+    }
+}
+
+impl Courier for Scripted {
+    fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried> {
+        async move {
+            self.tries.lock().unwrap().push((self.start.elapsed(), request.url.clone(), token));
+            sleep(self.takes).await;
+            let next = self.script.lock().unwrap().get_mut(&request.url).and_then(VecDeque::pop_front);
+            next.unwrap_or(Tried::Answered(200))
+        }
+        .boxed()
+    }
+}
+
+fn status(url: &str) -> CallbackRequest {
+    let mut form = Form::new();
+    form.set("For", "payment-card-number");
+    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.into(), form }
+}
+
+fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
+    Deliveries::by(Arc::<Scripted>::clone(courier), patience)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn each_callback_waits_until_the_one_before_was_answered() {
+    let application = Scripted::new(Duration::from_secs(3));
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    for url in ["a", "b", "c"] {
+        queue.send(status(url));
+    }
+    assert_eq!(deliveries.under_way(), 3);
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["a", "b", "c"]);
+    assert_eq!([application.times("a"), application.times("b"), application.times("c")], [[0], [3000], [6000]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_do_not_wait_for_each_other() {
+    let application = Scripted::new(Duration::from_secs(3));
+    let deliveries = deliveries(&application, Patience::default());
+    for call in ["CA1", "CA2"] {
+        deliveries.queue(call).send(status(call));
+    }
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!([application.times("CA1"), application.times("CA2")], [[0], [0]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_try_is_repeated_after_waits_that_double_with_the_same_token() {
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("a", 9);
+    let deliveries = deliveries(&application, Patience::default());
+    deliveries.queue("CA1").send(status("a"));
+    deliveries.drained(DAY).await.unwrap();
+    // 0.5, 1, 2, 4, 8, 16 seconds between them, then 30.
+    assert_eq!(application.times("a"), [0, 500, 1500, 3500, 7500, 15_500, 31_500, 61_500, 91_500, 121_500]);
+    let tries = application.tries.lock().unwrap();
+    assert!(tries.iter().all(|(_, _, token)| *token == tries[0].2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_another_callback_is_another() {
+    let application = Scripted::new(Duration::ZERO);
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    deliveries.drained(DAY).await.unwrap();
+    let tries = application.tries.lock().unwrap();
+    assert_ne!(tries[0].2, tries[1].2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_fails_for_a_minute_steps_aside_and_is_still_tried() {
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("a", 8);
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    queue.send(status("c"));
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!([application.times("b"), application.times("c")], [[60_000], [60_000]]);
+    assert_eq!(application.times("a").last(), Some(&91_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_application_keeps_the_next_callback_a_minute_and_no_longer() {
+    let application = Scripted::new(Duration::from_secs(15));
+    application.fails("a", 1000);
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.times("b"), [60_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_is_given_up_after_an_hour_and_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("a", 1000);
+    let deliveries = deliveries(&application, Patience::default());
+    deliveries.queue("CA1").send(status("a"));
+    assert_eq!(deliveries.drained(Duration::from_secs(3500)).await, Err(Undelivered(1)));
+    deliveries.drained(Duration::from_secs(100)).await.unwrap();
+    let last = application.times("a").last().copied().unwrap();
+    assert!((3_570_000..=3_600_000).contains(&last), "{last}");
+    let shown = recorder.handle().render();
+    assert!(shown.contains(r#"touchtone_callbacks_given_up_total{kind="status"} 1"#), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_an_answer_and_a_target_that_is_not_allowed_is_given_up_at_once() {
+    let application = Scripted::new(Duration::ZERO);
+    application.says("rejected", Tried::Answered(404));
+    application.says("redirected", Tried::Answered(302));
+    application.says("hopeless", Tried::Hopeless("not allowed".into()));
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    for url in ["rejected", "redirected", "hopeless", "last"] {
+        queue.send(status(url));
+    }
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["rejected", "redirected", "hopeless", "last"]);
+    assert_eq!(application.times("last"), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_gives_its_oldest_callback_up_and_keeps_the_newest() {
+    let application = Scripted::new(Duration::from_secs(1));
+    let deliveries = deliveries(&application, Patience { queue_max: 2, ..Patience::default() });
+    let queue = deliveries.queue("CA1");
+    queue.send(status("under way"));
+    sleep(Duration::from_millis(100)).await;
+    for url in ["a", "b", "c", "d"] {
+        queue.send(status(url));
+    }
+    assert_eq!(deliveries.under_way(), 3);
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["under way", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_when_the_call_ends_is_still_delivered() {
+    let application = Scripted::new(Duration::from_secs(1));
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    drop(queue);
+    assert_eq!(deliveries.drained(Duration::from_millis(1500)).await, Err(Undelivered(1)));
+    deliveries.drained(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(application.urls(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_notices_are_retried_on_their_own_and_bounded() {
+    let application = Scripted::new(Duration::from_secs(1));
+    application.fails("fault", 1);
+    let deliveries = deliveries(&application, Patience { notices_max: 1, ..Patience::default() });
+    deliveries.notice("fault", "CA1", 12_100, "line 3: no <Response>");
+    deliveries.notice("one too many", "CA2", 12_100, "line 3: no <Response>");
+    assert_eq!(deliveries.under_way(), 1);
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.times("fault"), [0, 1500]);
+    deliveries.notice("later", "CA3", 12_100, "line 3: no <Response>");
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["fault", "fault", "later"]);
+}
