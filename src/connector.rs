@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::submission::{Ask, Reply};
 
 pub mod config;
 pub mod generic;
@@ -101,11 +102,17 @@ pub trait Connector: Send + Sync {
     fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing>;
 }
 
-/// Asks a connector to prepare. A panic is [`Answer::NotSent`]: a preparation moves no money, by contract.
-pub async fn prepare(connector: &dyn Connector, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> Preparation {
-    caught(connector, || connector.prepare(attempt, instrument))
-        .await
-        .unwrap_or_else(|reason| Preparation::Answered(Answer::NotSent { reason, retry_after: None }))
+/// Asks a connector what the machine wants to know. A panic while preparing is [`Reply::Panicked`]: nothing was sent yet,
+/// by contract. A panic while submitting is [`Answer::Unknown`].
+pub async fn ask(connector: &dyn Connector, what: Ask, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> Reply {
+    match what {
+        Ask::Prepare => match caught(connector, || connector.prepare(attempt, instrument)).await {
+            Ok(preparation) => Reply::Prepared(preparation),
+            Err(_) => Reply::Panicked,
+        },
+        Ask::Submit(note) => Reply::Submitted(submit(connector, attempt, Some(instrument), note).await),
+        Ask::Resolve(note) => Reply::Resolved(resolve(connector, attempt, note).await),
+    }
 }
 
 /// Asks a connector to charge or tokenize and measures it (`touchtone_gateway_seconds`). A panic is

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: see `touchtone --help`.
+
+fn main() -> std::process::ExitCode {
+    touchtone::cli::run()
+}

@@ -58,8 +58,8 @@ async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_runni
             async move { submit(&*connector, attempt, Some(instrument), None).await }
         });
         assert!(matches!(asked.await.unwrap(), Answer::Unknown { reason } if reason == "the connector panicked"));
-        let prepared = prepare(&*connector, Arc::clone(&attempt), Arc::new(card(None, None))).await;
-        assert!(matches!(prepared, Preparation::Answered(Answer::NotSent { .. })), "{prepared:?}");
+        let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&attempt), Arc::new(card(None, None))).await;
+        assert!(matches!(prepared, Reply::Panicked), "{prepared:?}");
         assert!(matches!(resolve(&*connector, attempt, None).await, Resolution::CannotTell));
         registry.remove("Broken");
     }
@@ -71,8 +71,8 @@ async fn the_sandbox_connector_says_what_the_pure_function_says() {
     assert_eq!(sandbox.check().await, Ok(()));
     assert_eq!(sandbox.capabilities(), crate::pay::sandbox::capabilities());
     let (attempt, instrument) = (Arc::new(tokenize()), Arc::new(card(None, None)));
-    let prepared = prepare(&*sandbox, Arc::clone(&attempt), Arc::clone(&instrument)).await;
-    assert!(matches!(prepared, Preparation::Nothing));
+    let prepared = ask(&*sandbox, Ask::Prepare, Arc::clone(&attempt), Arc::clone(&instrument)).await;
+    assert!(matches!(prepared, Reply::Prepared(Preparation::Nothing)));
     let token = |answer| match answer {
         Answer::Approved(Approval { token: Some(token), .. }) => token.expose().to_owned(),
         other => panic!("{other:?}"),

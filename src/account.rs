@@ -1,0 +1,117 @@
+//! The account that this server is: its id and token, made on the first start and kept in the data folder.
+//!
+//! Secrets: the token is in a file that only its owner can read, and printed once, when it is made.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::Config;
+use crate::secret::Secret;
+
+/// The file in the data folder.
+const FILE: &str = "account.toml";
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// `AC` and 32 hex digits.
+    pub sid: String,
+    /// Signs callbacks, checks upgrades.
+    pub auth_token: Secret,
+    /// Whether the token was made just now: the one time it is shown.
+    pub is_new: bool,
+}
+
+/// Why there is no account.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The data folder or the file in it cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it was.
+    #[error("{0}: not an account; it has account_sid = \"AC...\" and auth_token = \"...\"")]
+    Malformed(PathBuf),
+    /// A configured id that is none.
+    #[error("account_sid is AC and 32 hexadecimal digits")]
+    Sid,
+    /// There is no randomness to make a token of.
+    #[error("the system has no random numbers: {0}")]
+    Random(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    account_sid: String,
+    auth_token: Secret,
+}
+
+impl Account {
+    /// The configured account; what is not configured is read from the data folder, or made and kept there.
+    ///
+    /// # Errors
+    /// When the data folder cannot be written, or what is in it cannot be read.
+    pub fn open(config: &Config) -> Result<Self, AccountError> {
+        if let Some(sid) = &config.account_sid
+            && !is_sid(sid)
+        {
+            return Err(AccountError::Sid);
+        }
+        if let (Some(sid), Some(auth_token)) = (&config.account_sid, &config.auth_token) {
+            return Ok(Self { sid: sid.clone(), auth_token: auth_token.clone(), is_new: false });
+        }
+        let path = config.data.join(FILE);
+        let (kept, is_new) = match std::fs::read_to_string(&path) {
+            Ok(text) => (read(&text).ok_or_else(|| AccountError::Malformed(path.clone()))?, false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (make(&path)?, true),
+            Err(source) => return Err(AccountError::File { path, source }),
+        };
+        Ok(Self {
+            sid: config.account_sid.clone().unwrap_or(kept.account_sid),
+            is_new: is_new && config.auth_token.is_none(),
+            auth_token: config.auth_token.clone().unwrap_or(kept.auth_token),
+        })
+    }
+}
+
+fn read(text: &str) -> Option<Kept> {
+    use figment::providers::Format;
+    figment::Figment::from(figment::providers::Toml::string(text))
+        .extract::<Kept>()
+        .ok()
+        .filter(|kept| is_sid(&kept.account_sid))
+}
+
+fn make(path: &Path) -> Result<Kept, AccountError> {
+    let (sid, token) = (format!("AC{}", hex()?), hex()?);
+    let failed = |source| AccountError::File { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
+    let text = zeroize::Zeroizing::new(format!("account_sid = \"{sid}\"\nauth_token = \"{token}\"\n"));
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(Kept { account_sid: sid, auth_token: Secret::new(token) })
+}
+
+/// 32 random hexadecimal digits.
+fn hex() -> Result<String, AccountError> {
+    let high = getrandom::u64().map_err(|error| AccountError::Random(error.to_string()))?;
+    let low = getrandom::u64().map_err(|error| AccountError::Random(error.to_string()))?;
+    Ok(format!("{high:016x}{low:016x}"))
+}
+
+fn is_sid(sid: &str) -> bool {
+    sid.strip_prefix("AC").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

@@ -1,0 +1,76 @@
+//! The commands.
+//!
+//! Shape:   [`run`] reads the command line, does what it says, and gives the exit code: 0 fine, 1 the thing checked failed,
+//!          2 usage or configuration.
+//! Sources: spec/interface.md, "Commands".
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
+#![allow(clippy::disallowed_methods, reason = "the terminal is outside of the machine")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod check;
+mod replay;
+
+/// Takes card and bank payments over an ordinary phone call.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run call scripts in virtual time and compare what happens with what they expect
+    Replay(replay::Replay),
+    /// Look for faults in flow documents
+    Check(check::Check),
+}
+
+/// Where flow documents are.
+#[derive(Debug, Args)]
+struct Flows {
+    /// The folder of flow documents
+    #[arg(long, default_value = "flows", value_name = "DIR")]
+    flows: PathBuf,
+}
+
+/// What went wrong with a command, for the person who gave it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+impl Failure {
+    fn new(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            // A closed pipe is no reason to complain.
+            let _ = error.print();
+            return code;
+        }
+    };
+    let done = match cli.command {
+        Command::Replay(command) => command.run(),
+        Command::Check(command) => command.run(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("touchtone: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The configuration: a TOML file, then the environment, then the command line.
+//!
+//! Shape:   [`Config::load`] gives a complete, checked configuration.
+//! Units:   seconds.
+//! Errors:  [`ConfigError`]: the key, what is wrong, and for an unknown key the nearest known one.
+//! Secrets: `auth_token` and connectors' credentials are `secret` types; errors never quote values.
+//! Sources: spec/interface.md, "Configuration".
+#![allow(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+#![allow(clippy::disallowed_types, reason = "figment's maps")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::connector::ConnectorConfig;
+use crate::secret::Secret;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "touchtone.toml";
+
+/// Where the server listens unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Before each variable of the environment.
+const PREFIX: &str = "TOUCHTONE_";
+
+/// Keys of the contract that this version does not have yet: naming them beats ignoring them.
+const NOT_YET: &[&str] = &["database", "secret_key", "flow_urls", "tls"];
+
+/// Everything that can be set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// The address that platforms reach this server by: what their signatures are made of.
+    #[serde(default, deserialize_with = "web_address")]
+    pub public_url: Option<Url>,
+    /// The account's id, `AC` and 32 hex digits; made and kept in the data folder if absent.
+    pub account_sid: Option<String>,
+    /// The account's token: signs callbacks, checks upgrades; made and kept in the data folder if absent.
+    pub auth_token: Option<Secret>,
+    /// The folder of flow documents.
+    #[serde(default = "flows")]
+    pub flows: PathBuf,
+    /// The folder for what is kept.
+    #[serde(default = "data")]
+    pub data: PathBuf,
+    /// The account's time zone, an IANA name: when a card expires.
+    #[serde(default = "time_zone")]
+    pub time_zone: TimeZone,
+    /// Whether callbacks, documents and recordings may use http and reach loopback and private addresses.
+    #[serde(default, deserialize_with = "boolean")]
+    pub allow_http_callbacks: bool,
+    /// Where faults are told that no document names a target for.
+    #[serde(default, deserialize_with = "web_address")]
+    pub error_url: Option<Url>,
+    /// Media streams.
+    #[serde(default)]
+    pub media: Media,
+    /// Speech.
+    #[serde(default)]
+    pub speech: Speech,
+    /// Pay Connectors.
+    #[serde(default, rename = "connector")]
+    pub connectors: Vec<ConnectorConfig>,
+}
+
+/// `[media]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// Whether an upgrade must be signed. Default: yes, unless the server listens on loopback.
+    #[serde(deserialize_with = "some_boolean")]
+    pub require_signature: Option<bool>,
+    /// How many calls may be live at once; 0: no limit.
+    #[serde(deserialize_with = "number")]
+    pub max_calls: u32,
+    /// How long a stream may be without any message.
+    #[serde(deserialize_with = "seconds")]
+    pub idle_timeout: Duration,
+    /// Above this a stream is read more slowly; 0: no limit.
+    #[serde(deserialize_with = "number")]
+    pub max_messages_per_second: u32,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            require_signature: None,
+            max_calls: 0,
+            idle_timeout: Duration::from_secs(60),
+            max_messages_per_second: 500,
+        }
+    }
+}
+
+/// `[speech]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Speech {
+    /// What turns text into sound.
+    pub engine: SpeechEngine,
+}
+
+/// A speech engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpeechEngine {
+    /// SVOX Pico, in this very program.
+    #[default]
+    Pico,
+    /// Silence, for tests.
+    None,
+}
+
+impl<'de> Deserialize<'de> for SpeechEngine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "pico" => Ok(Self::Pico),
+            "none" => Ok(Self::None),
+            known @ ("espeak-ng" | "piper" | "http") => Err(de::Error::custom(format!(
+                "the engine {known} is not in this version yet; there are pico and none"
+            ))),
+            _ => Err(de::Error::custom("engine is pico or none")),
+        }
+    }
+}
+
+/// An IANA time zone.
+#[derive(Clone, Debug)]
+pub struct TimeZone(pub jiff::tz::TimeZone);
+
+impl<'de> Deserialize<'de> for TimeZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        jiff::tz::TimeZone::get(&name)
+            .map(Self)
+            .map_err(|_| de::Error::custom(format!("{name} is no time zone; write a name such as Europe/Berlin")))
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named on the command line is not there.
+    #[error("{0}: there is no such file")]
+    NoFile(PathBuf),
+    /// A key that does not exist.
+    #[error("unknown key {key}; the nearest known one is {nearest}{place}")]
+    UnknownKey {
+        /// The key, with the tables it is in.
+        key: String,
+        /// What may have been meant.
+        nearest: String,
+        /// Where it was found.
+        place: String,
+    },
+    /// A key of a later version.
+    #[error("{0} is not available in this version yet; remove it")]
+    NotYet(String),
+    /// A value that cannot be.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Config {
+    /// Reads the file (the default one only if it is there), then the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the key.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from(file, environment)
+    }
+
+    fn from(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        match file {
+            Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.to_owned())),
+            Some(file) => figment = figment.merge(Toml::file_exact(file)),
+            None if Path::new(DEFAULT_FILE).is_file() => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
+            None => {}
+        }
+        let settings = figment.merge(Serialized::globals(nested(environment)));
+        settings.extract().map_err(explained)
+    }
+}
+
+/// `TOUCHTONE_MEDIA__MAX_CALLS=5` as `{"media": {"max_calls": "5"}}`: every value stays the text it is, so that a token of
+/// digits keeps its zeros.
+fn nested(environment: impl Iterator<Item = (String, String)>) -> Value {
+    let mut root = Map::new();
+    for (name, value) in environment {
+        let Some(name) = name.strip_prefix(PREFIX) else { continue };
+        let path: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
+        let Some((last, tables)) = path.split_last() else { continue };
+        let mut table = Some(&mut root);
+        for name in tables {
+            table = table.and_then(|table| {
+                table.entry(name.clone()).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+            });
+        }
+        if let Some(table) = table {
+            table.insert(last.clone(), Value::String(value));
+        }
+    }
+    Value::Object(root)
+}
+
+/// The first of figment's errors, in our words.
+fn explained(error: figment::Error) -> ConfigError {
+    let Some(error) = error.into_iter().next() else {
+        return ConfigError::Invalid("the configuration cannot be read".to_owned());
+    };
+    let place = error
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.source.as_ref())
+        .map(|source| format!(" ({source})"))
+        .unwrap_or_default();
+    let path = error.path.join(".");
+    match &error.kind {
+        figment::error::Kind::UnknownField(key, known) => {
+            let full = if path.is_empty() || path == *key || path.ends_with(&format!(".{key}")) {
+                if path.is_empty() { key.clone() } else { path.clone() }
+            } else {
+                format!("{path}.{key}")
+            };
+            if NOT_YET.contains(&key.as_str()) || full == "media.in_band_dtmf" {
+                return ConfigError::NotYet(full);
+            }
+            let nearest =
+                known.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+            ConfigError::UnknownKey { key: full, nearest: nearest.copied().unwrap_or("none").to_owned(), place }
+        }
+        figment::error::Kind::Message(message) => ConfigError::Invalid(format!("{}{message}{place}", prefix(&path))),
+        // What is there is not quoted: it may be a secret.
+        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
+            ConfigError::Invalid(format!("{}expected {expected}{place}", prefix(&path)))
+        }
+        other => ConfigError::Invalid(format!("{}{other}{place}", prefix(&path))),
+    }
+}
+
+fn prefix(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
+}
+
+const fn listen() -> SocketAddr {
+    LISTEN
+}
+
+fn flows() -> PathBuf {
+    PathBuf::from("flows")
+}
+
+fn data() -> PathBuf {
+    PathBuf::from("data")
+}
+
+const fn time_zone() -> TimeZone {
+    TimeZone(jiff::tz::TimeZone::UTC)
+}
+
+/// A value of a file as it is, of the environment as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Loose {
+    Truth(bool),
+    Number(u32),
+    Text(String),
+}
+
+fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.map(Some).ok_or_else(|| de::Error::custom("expected an address such as https://pay.example.com"))
+}
+
+fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Loose::deserialize(deserializer) {
+        Ok(Loose::Truth(truth)) => Ok(truth),
+        Ok(Loose::Text(text)) if text == "true" || text == "1" => Ok(true),
+        Ok(Loose::Text(text)) if text == "false" || text == "0" => Ok(false),
+        _ => Err(de::Error::custom("expected true or false")),
+    }
+}
+
+fn some_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    boolean(deserializer).map(Some)
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = match Loose::deserialize(deserializer) {
+        Ok(Loose::Number(number)) => Some(number),
+        Ok(Loose::Text(text)) => text.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| de::Error::custom("expected a whole number, not negative"))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = number(deserializer).map_err(|_: D::Error| de::Error::custom("expected whole seconds"))?;
+    if seconds == 0 {
+        Err(de::Error::custom("expected at least 1 second"))
+    } else {
+        Ok(Duration::from_secs(u64::from(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        Config::from(
+            Some(file.path()),
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = read("", &[]).unwrap();
+        assert_eq!(config.listen, LISTEN);
+        assert_eq!(config.media.idle_timeout, Duration::from_secs(60));
+        assert_eq!((config.media.max_messages_per_second, config.media.require_signature), (500, None));
+        assert!(!config.allow_http_callbacks && config.connectors.is_empty());
+    }
+
+    #[test]
+    fn the_environment_wins_and_keeps_its_zeros() {
+        let config = read(
+            "auth_token = \"file\"\n[media]\nmax_calls = 3\n",
+            &[
+                ("TOUCHTONE_AUTH_TOKEN", "0012"),
+                ("TOUCHTONE_MEDIA__MAX_CALLS", "7"),
+                ("TOUCHTONE_ALLOW_HTTP_CALLBACKS", "true"),
+                ("OTHER", "x"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.auth_token.unwrap().expose(), "0012");
+        assert_eq!(config.media.max_calls, 7);
+        assert!(config.allow_http_callbacks);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        let error = read("lissten = \"1.2.3.4:1\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown key lissten; the nearest known one is listen"), "{error}");
+        let error = read("[media]\nmax_call = 1\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown key media.max_call; the nearest known one is max_calls"), "{error}");
+        let error = read("", &[("TOUCHTONE_FLOW", "x")]).unwrap_err().to_string();
+        assert!(error.contains("flows"), "{error}");
+        assert!(matches!(read("database = \"sqlite://x\"", &[]), Err(ConfigError::NotYet(key)) if key == "database"));
+        assert!(
+            matches!(read("[media]\nin_band_dtmf = \"auto\"", &[]), Err(ConfigError::NotYet(key)) if key == "media.in_band_dtmf")
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named_and_never_quoted() {
+        for (toml, key) in [
+            ("auth_token = 12345678", "auth_token"),
+            ("time_zone = \"Mars/North\"", "time_zone"),
+            ("listen = \"here\"", "listen"),
+            ("[media]\nidle_timeout = 0", "idle_timeout"),
+            ("[speech]\nengine = \"piper\"", "engine"),
+            ("[speech]\nengine = \"robot\"", "engine"),
+        ] {
+            let error = read(toml, &[]).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains("12345678"), "{toml}: {error}");
+        }
+    }
+}
