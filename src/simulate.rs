@@ -6,7 +6,7 @@
 //! Limits:  [`STEPS_MAX`] events a call: a document that goes round for ever ends there.
 //! Secrets: records mask keys and secret fields when they are shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::flow::{
 use crate::form::Form;
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, Resolution};
 use crate::pay::sandbox;
-use crate::pay::session::{Progress, What};
+use crate::pay::session::{Progress, Timer, What};
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::time::CallTime;
 use crate::tone::Key;
@@ -39,6 +39,11 @@ pub const STEPS_MAX: u32 = 200_000;
 pub trait World {
     /// The connector of that name.
     fn connector(&mut self, name: &str) -> Option<Capabilities>;
+
+    /// How long looking a connector up takes.
+    fn lookup_time(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// What the gateway answers and after how long; none: it is silent.
     fn gateway(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument)
@@ -113,6 +118,9 @@ pub enum TurnState {
     Cut,
 }
 
+/// An arrow of the machine's diagram: [`Call::stage_name`] and the kind of input that came then.
+pub type Arrow = (&'static str, &'static str);
+
 /// A call in virtual time.
 pub struct Simulation<W> {
     call: Call,
@@ -125,6 +133,7 @@ pub struct Simulation<W> {
     steps: u32,
     records: Vec<(CallTime, Record)>,
     turns: Vec<Turn>,
+    arrows: BTreeSet<Arrow>,
     /// Whether the next word said begins a new turn.
     turn_over: bool,
 }
@@ -143,6 +152,7 @@ impl<W: World> Simulation<W> {
             steps: 0,
             records: Vec::new(),
             turns: Vec::new(),
+            arrows: BTreeSet::new(),
             turn_over: true,
         };
         simulation.drain();
@@ -173,6 +183,11 @@ impl<W: World> Simulation<W> {
     /// All that was said.
     pub fn turns(&self) -> &[Turn] {
         &self.turns
+    }
+
+    /// Every arrow that was taken.
+    pub const fn arrows(&self) -> &BTreeSet<Arrow> {
+        &self.arrows
     }
 
     /// How the call ended, if it has.
@@ -233,6 +248,7 @@ impl<W: World> Simulation<W> {
             }
         } else {
             if let Some((_, wait)) = self.call.deadline() {
+                self.arrows.insert((self.call.stage_name(), timeout_word(wait)));
                 self.record(Record::TimedOut(wait));
             }
             self.call.handle_timeout(self.now);
@@ -288,8 +304,13 @@ impl<W: World> Simulation<W> {
     }
 
     fn handle(&mut self, event: Event) {
-        self.call.handle(self.now, event);
+        self.tell(event);
         self.drain();
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.arrows.extend(event_word(&event).map(|word| (self.call.stage_name(), word)));
+        self.call.handle(self.now, event);
     }
 
     /// Carries out what the machine wants.
@@ -322,13 +343,20 @@ impl<W: World> Simulation<W> {
             Action::FindConnector(name) => {
                 let found = self.world.connector(&name);
                 self.record(Record::LookedUp(name, found.is_some()));
-                self.call.handle(self.now, Event::ConnectorFound(found));
+                let after = self.world.lookup_time();
+                if after.is_zero() {
+                    self.tell(Event::ConnectorFound(found));
+                } else {
+                    self.schedule(after, Event::ConnectorFound(found));
+                }
             }
             Action::Ask(question, attempt, instrument) => {
                 self.turn_over = true;
                 let reply = self.world.gateway(&question, &attempt, &instrument);
                 let number = question.number;
                 self.record(Record::Asked(question, attempt));
+                // The question before it is given up.
+                self.inbox.retain(|_, event| !matches!(event, Event::Replied(..)));
                 if let Some((after, reply)) = reply {
                     self.schedule(after, Event::Replied(number, reply));
                 }
@@ -426,6 +454,40 @@ pub fn words(heard: &[Utterance]) -> String {
         })
         .collect();
     words.join(" ")
+}
+
+/// The kind of an input, for [`Arrow`]s; none: it only tells how long something takes to be said.
+fn event_word(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::Key(Key::Digit(_)) => "digit",
+        Event::Key(Key::Star) => "star",
+        Event::Key(Key::Pound) => "pound",
+        Event::Key(Key::Letter(_)) => "letter",
+        Event::SpeechReady(..) => return None,
+        Event::Played(_) => "heard",
+        Event::ConnectorFound(Some(_)) => "connector found",
+        Event::ConnectorFound(None) => "no connector",
+        Event::Replied(_, reply) => reply_word(reply),
+        Event::Fetched(_, Fetched::Document(_)) => "document",
+        Event::Fetched(_, Fetched::Failed(_)) => "no document",
+        Event::Fetched(_, Fetched::NotAsked) => "not asked",
+        Event::HungUp => "hang-up",
+    })
+}
+
+/// The kind of a deadline, for [`Arrow`]s.
+const fn timeout_word(wait: Wait) -> &'static str {
+    match wait {
+        Wait::Speech => "speech timeout",
+        Wait::Pause => "pause timeout",
+        Wait::Gather => "gather timeout",
+        Wait::Fetch => "fetch timeout",
+        Wait::Pay(Timer::Connector) => "connector timeout",
+        Wait::Pay(Timer::FirstDigit) => "first digit timeout",
+        Wait::Pay(Timer::NextDigit) => "next digit timeout",
+        Wait::Pay(Timer::AnotherDigit) => "another digit timeout",
+        Wait::Pay(Timer::Gateway) => "gateway timeout",
+    }
 }
 
 fn reply_word(reply: &Reply) -> &'static str {

@@ -1,21 +1,22 @@
 //! Runs a script: its caller against the call machine, its world of documents and gateway answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use url::Url;
 
 use super::expect::{self, Summary};
-use super::script::{CLOCK, Dialect, GatewayAnswer, Oddity, Script, Step};
+use super::script::{Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, GatewayAnswer, Oddity, Script, Step};
 use crate::flow::link::{Origin, PlainHttp, Target};
 use crate::flow::{Context, Fetch, FetchFailure, Fetched, NextDocument};
 use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
-use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument};
+use crate::money::Currency;
+use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Resolution};
 use crate::pay::sandbox;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
-use crate::simulate::{Simulation, TurnState, World, sandbox_reply};
+use crate::simulate::{Arrow, Simulation, TurnState, World, sandbox_reply};
 use crate::time::CallTime;
 use crate::twiml;
 
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// What scripts compare.
     pub summary: Summary,
+    /// Every arrow of the machine's diagram that the call took.
+    pub arrows: BTreeSet<Arrow>,
 }
 
 /// Runs a script to its end.
@@ -40,7 +43,8 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
     };
     let world = ScriptWorld {
         library,
-        documents: script.documents.iter().map(|(url, text)| (url.clone(), text.0.clone())).collect(),
+        documents: &script.documents,
+        connector: &script.connector,
         answers: script.gateway.iter().cloned().collect(),
     };
     let mut failures = Vec::new();
@@ -61,7 +65,7 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
     let summary = Summary::of(&simulation);
     failures.extend(expect::compare(&script.expect, &summary));
     let trace = simulation.records().iter().map(|(at, record)| format!("{at:>9}  {record}")).collect();
-    Outcome { failures, trace, summary }
+    Outcome { failures, trace, summary, arrows: simulation.arrows().clone() }
 }
 
 fn context(script: &Script) -> Context {
@@ -158,13 +162,18 @@ fn folded(text: &str) -> String {
 /// Documents and gateway answers of a script.
 struct ScriptWorld<'a> {
     library: &'a Library,
-    documents: BTreeMap<String, String>,
+    documents: &'a BTreeMap<String, DocumentAnswer>,
+    connector: &'a ConnectorScript,
     answers: VecDeque<GatewayAnswer>,
 }
 
 impl World for ScriptWorld<'_> {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
-        Some(sandbox::capabilities())
+        (!self.connector.missing).then(|| self.connector.capabilities())
+    }
+
+    fn lookup_time(&self) -> Duration {
+        self.connector.after.0
     }
 
     fn gateway(
@@ -173,48 +182,84 @@ impl World for ScriptWorld<'_> {
         attempt: &Attempt,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
-        let breaks_down = |answer: &GatewayAnswer| answer.outcome == Some(Oddity::BrokenDown);
-        if !matches!(question.what, Ask::Submit(_)) {
-            if self.answers.front().is_some_and(breaks_down) {
-                let after = self.answers.pop_front().map_or(Duration::ZERO, |answer| answer.after.0);
-                return Some((after, Reply::Panicked));
-            }
-            return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
+        let breaks_down = self.answers.front().is_some_and(|answer| answer.outcome == Some(Oddity::BrokenDown));
+        let prepares = question.what == Ask::Prepare;
+        let sandbox = || Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
+        // A preparation has no entry of its own: only a breakdown shows this early.
+        if prepares && !breaks_down {
+            return sandbox();
         }
-        let Some(answer) = self.answers.pop_front() else {
-            return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
-        };
+        let Some(answer) = self.answers.pop_front() else { return sandbox() };
         let after = answer.after.0;
-        if answer.outcome == Some(Oddity::Silent) {
-            return None;
-        }
-        Some((after, scripted(answer).map_or_else(|| sandbox_reply(question, attempt, instrument), Reply::Submitted)))
+        let resolves = matches!(question.what, Ask::Resolve(_));
+        let reply = match answer.outcome {
+            Some(Oddity::Silent) => return None,
+            Some(Oddity::BrokenDown) => Some(Reply::Panicked),
+            Some(Oddity::NotFound) => resolves.then_some(Reply::Resolved(Resolution::NotFound)),
+            Some(Oddity::Unknown | Oddity::NotSent) | None => scripted(answer).map(|answer| {
+                if resolves { Reply::Resolved(Resolution::Answer(answer)) } else { Reply::Submitted(answer) }
+            }),
+        };
+        Some((after, reply.unwrap_or_else(|| sandbox_reply(question, attempt, instrument))))
     }
 
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched) {
-        let fetched = match &fetch.target {
-            Target::Flow(name) => self.library.load(name, &fetch.parameters),
+        let (after, fetched) = match &fetch.target {
+            Target::Flow(name) => (Duration::ZERO, self.library.load(name, &fetch.parameters)),
             Target::Url(url) => match self.find(url) {
-                Some(text) if text.trim().is_empty() => {
-                    Ok(NextDocument { document: twiml::Document::default(), origin: Origin::Url(url.clone()) })
-                }
-                Some(text) => twiml::parse(text)
-                    .map(|document| NextDocument { document, origin: Origin::Url(url.clone()) })
-                    .map_err(|fault| FetchFailure::not_readable(format!("{url}:{fault}"))),
+                Some(DocumentAnswer { text, after }) => (after.0, read(url, &text.0)),
                 None => return (Duration::ZERO, Fetched::NotAsked),
             },
         };
-        (Duration::ZERO, fetched.map_or_else(Fetched::Failed, Fetched::Document))
+        (after, fetched.map_or_else(Fetched::Failed, Fetched::Document))
     }
 }
 
 impl ScriptWorld<'_> {
-    fn find(&self, url: &Url) -> Option<&String> {
-        self.documents
-            .iter()
-            .find(|(known, _)| Url::parse(known).is_ok_and(|known| known == *url))
-            .map(|(_, text)| text)
+    fn find(&self, url: &Url) -> Option<&DocumentAnswer> {
+        self.documents.iter().find(|(known, _)| Url::parse(known).is_ok_and(|known| known == *url)).map(|(_, it)| it)
     }
+}
+
+impl ConnectorScript {
+    /// The sandbox's, less what the script takes away.
+    fn capabilities(&self) -> Capabilities {
+        let mut can = sandbox::capabilities();
+        for what in &self.cannot {
+            match what {
+                Ability::ChargeCard => can.charge_card = false,
+                Ability::ChargeBank => can.charge_bank = false,
+                Ability::ChargeToken => can.charge_token = false,
+                Ability::TokenizeCard => can.tokenize_card.clear(),
+                Ability::TokenizeBank => can.tokenize_bank.clear(),
+                Ability::Replay => can.replays = false,
+            }
+        }
+        if let Some(types) = &self.token_types {
+            can.tokenize_card.retain(|known| types.iter().any(|given| given.0 == known.word()));
+            can.tokenize_bank.retain(|known| types.iter().any(|given| given.0 == known.word()));
+        }
+        can.currencies =
+            self.currencies.as_ref().map(|codes| codes.iter().filter_map(|code| code.0.parse::<Currency>().ok()).collect());
+        can.needed_parameters = self.needs.iter().map(|name| name.0.clone()).filter(|name| name != AVS_NAME).collect();
+        can.bank_needs_holder_name = self.needs.iter().any(|name| name.0 == AVS_NAME);
+        can.test_numbers_only = self.test_mode;
+        can.looks_up = self.looks_up;
+        can
+    }
+}
+
+/// The parameter that only bank payments need.
+const AVS_NAME: &str = "AVSName";
+
+/// The document that an application answers with.
+fn read(url: &Url, text: &str) -> Result<NextDocument, FetchFailure> {
+    let document = if text.trim().is_empty() {
+        twiml::Document::default()
+    } else {
+        twiml::parse(text).map_err(|fault| FetchFailure::not_readable(format!("{url}:{fault}")))?
+    };
+    Ok(NextDocument { document, origin: Origin::Url(url.clone()) })
 }
 
 /// The answer a script writes down; none: what the sandbox says.
@@ -232,7 +277,7 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
         Some(Oddity::NotSent) => {
             return Some(Answer::NotSent { reason: "as the script says".to_owned(), retry_after: None });
         }
-        Some(Oddity::Silent | Oddity::BrokenDown) | None => {}
+        Some(Oddity::Silent | Oddity::BrokenDown | Oddity::NotFound) | None => {}
     }
     if denial.code.is_some() {
         return Some(Answer::Declined(denial));

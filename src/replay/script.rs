@@ -37,7 +37,10 @@ pub struct Script {
     pub(super) clock: Option<Clock>,
     /// Answers to requests, by URL.
     #[serde(default)]
-    pub(super) documents: BTreeMap<String, Text>,
+    pub(super) documents: BTreeMap<String, DocumentAnswer>,
+    /// What the connector is like, where it is not like the sandbox.
+    #[serde(default)]
+    pub(super) connector: ConnectorScript,
     /// The gateway's answers to submissions, in order; after them the sandbox answers.
     #[serde(default)]
     pub(super) gateway: Vec<GatewayAnswer>,
@@ -77,6 +80,90 @@ pub(super) enum Dialect {
     Jambonz,
     Asterisk,
     Freeswitch,
+}
+
+/// A document, or `{text: ..., after: 3s}` for one that takes its time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DocumentAnswer {
+    /// The document.
+    pub(super) text: Text,
+    /// How long it takes.
+    pub(super) after: Length,
+}
+
+impl<'de> Deserialize<'de> for DocumentAnswer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Late {
+            text: Text,
+            #[serde(default)]
+            after: Length,
+        }
+        struct TextOrLate;
+        impl<'de> Visitor<'de> for TextOrLate {
+            type Value = DocumentAnswer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a document, or {text: ..., after: 3s}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentAnswer, E> {
+                Ok(DocumentAnswer { text: Text(text.to_owned()), after: Length::default() })
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<DocumentAnswer, E> {
+                Ok(DocumentAnswer::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DocumentAnswer, A::Error> {
+                let Late { text, after } = Late::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(DocumentAnswer { text, after })
+            }
+        }
+        deserializer.deserialize_any(TextOrLate)
+    }
+}
+
+/// A connector that is not like the sandbox.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConnectorScript {
+    /// There is none of that name.
+    #[serde(default)]
+    pub(super) missing: bool,
+    /// How long looking it up takes.
+    #[serde(default)]
+    pub(super) after: Length,
+    /// What it cannot do.
+    #[serde(default)]
+    pub(super) cannot: Vec<Ability>,
+    /// The only token types it makes.
+    pub(super) token_types: Option<Vec<Text>>,
+    /// The only currencies it takes.
+    pub(super) currencies: Option<Vec<Text>>,
+    /// Parameters without which it cannot work; `AVSName` is asked of bank payments only.
+    #[serde(default)]
+    pub(super) needs: Vec<Text>,
+    /// Whether only the documented test numbers pass.
+    #[serde(default)]
+    pub(super) test_mode: bool,
+    /// Whether it can be asked what became of a payment.
+    #[serde(default)]
+    pub(super) looks_up: bool,
+}
+
+/// Something that a connector may be unable to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Ability {
+    ChargeCard,
+    ChargeBank,
+    ChargeToken,
+    TokenizeCard,
+    TokenizeBank,
+    /// The same transaction id gives the first answer again.
+    Replay,
 }
 
 /// One answer of the gateway.
@@ -127,8 +214,10 @@ pub(super) enum Oddity {
     NotSent,
     /// There is never an answer.
     Silent,
-    /// The connector breaks down before anything is sent.
+    /// The connector breaks down: as the first answer, before anything is sent.
     BrokenDown,
+    /// Asked what became of the payment, the gateway has never seen it.
+    NotFound,
 }
 
 /// What the caller does next.
