@@ -241,11 +241,9 @@ impl Call {
         let dropped = self.keypad.take_dropped();
         if dropped > 0 && !self.is_over() {
             let kept = crate::pay::keypad::KEPT_MAX;
-            self.warn(
-                None,
-                13910,
-                format!("{dropped} keys were dropped: no verb asked for any, and {kept} are waiting already"),
-            );
+            let keys = if dropped == 1 { "a key was".to_owned() } else { format!("{dropped} keys were") };
+            let message = format!("{keys} dropped: no verb asked for any, and {kept} are waiting already");
+            self.warn(None, 13910, message);
         }
     }
 

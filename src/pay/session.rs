@@ -620,6 +620,9 @@ impl PaySession {
     /// The one place where a session's outcome is decided.
     fn finish(&mut self, ending: Ending) {
         let mut told = self.fields();
+        if ending.result == PayResult::InternalError {
+            told.set("ErrorType", PayResult::InternalError.word());
+        }
         self.receipt.tell(&mut told, Mask::Plain, &self.settings);
         ending.tell(&mut told);
         let progress = Progress { step: self.at.0, attempt: self.at.1, what: What::Finished(ending.result) };

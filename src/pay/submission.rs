@@ -82,6 +82,8 @@ pub struct Submission {
     repeats: u8,
     /// When a submission last left whose outcome is not known.
     doubt_since: Option<CallTime>,
+    /// Whether nothing more is to be sent but what finds out about a doubt.
+    stopping: bool,
 }
 
 #[derive(Debug)]
@@ -115,8 +117,16 @@ impl Submission {
     /// Begins: the first question is always the preparation.
     #[must_use]
     pub fn start(now: CallTime, limits: Capabilities) -> (Self, Question) {
-        let mut submission =
-            Self { limits, started: now, stage: Stage::Over, note: None, asked: 0, repeats: 0, doubt_since: None };
+        let mut submission = Self {
+            limits,
+            started: now,
+            stage: Stage::Over,
+            note: None,
+            asked: 0,
+            repeats: 0,
+            doubt_since: None,
+            stopping: false,
+        };
         let question = submission.ask(now, Next::Prepare);
         (submission, question)
     }
@@ -133,8 +143,10 @@ impl Submission {
         }
     }
 
-    /// Stops it if nothing can have been sent; else it goes on, as its outcome must be known.
+    /// Stops it if nothing can have been sent; else it goes on until its outcome is known, and not a step further: a
+    /// request that turns out not to have left is not repeated.
     pub fn stop(&mut self) -> Step {
+        self.stopping = true;
         let unsent = match self.stage {
             Stage::Preparing { .. } | Stage::Pausing { .. } => self.doubt_since.is_none(),
             Stage::Submitting { .. } | Stage::Resolving { .. } | Stage::Over => false,
@@ -209,6 +221,9 @@ impl Submission {
 
     /// This one request did nothing; an earlier one may have.
     fn not_sent(&mut self, now: CallTime, next: Next, retry_after: Option<Duration>) -> Step {
+        if self.stopping && self.doubt_since.is_none() {
+            return self.over(Verdict::Stopped);
+        }
         let wait = retry_after.unwrap_or_else(|| self.back_off());
         if self.may_repeat(now + wait) {
             return self.pause(now, wait, next);
@@ -446,12 +461,25 @@ mod tests {
         let (mut submission, _) = Submission::start(CallTime::ZERO, limits());
         assert!(matches!(submission.stop(), Step::Over(Verdict::Stopped)));
         let (mut submission, number) = submitting(limits());
-        assert!(matches!(submission.stop(), Step::Wait), "on its way");
         submission.handle_reply(CallTime::ZERO, number, not_sent());
         assert!(matches!(submission.stop(), Step::Over(Verdict::Stopped)), "between two tries that did not leave");
         let (mut submission, number) = submitting(limits());
         submission.handle_reply(CallTime::ZERO, number, unknown());
         assert!(matches!(submission.stop(), Step::Wait), "in doubt");
+    }
+
+    #[test]
+    fn a_request_that_did_not_leave_is_not_repeated_once_it_is_to_stop() {
+        let (mut submission, number) = submitting(limits());
+        assert!(matches!(submission.stop(), Step::Wait), "on its way");
+        let step = submission.handle_reply(CallTime::from_millis(100), number, not_sent());
+        assert!(matches!(step, Step::Over(Verdict::Stopped)));
+        let (mut submission, number) = submitting(limits());
+        submission.handle_reply(CallTime::ZERO, number, unknown());
+        let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+        submission.stop();
+        let (verdict, ..) = run(submission, number, || Some(not_sent()));
+        assert!(matches!(verdict, Verdict::Unknown), "the doubt of before is not forgotten");
     }
 
     #[test]
