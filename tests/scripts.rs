@@ -227,7 +227,8 @@ fn every_flow_is_without_fault_and_run_by_a_script() {
         let document = twiml::parse_view(&view).unwrap_or_else(|fault| panic!("{flow}:{fault}"));
         let faults = check(&document, |name| library.contains(name));
         assert!(faults.is_empty(), "{flow}: {faults:?}");
-        let went_on_to = OUTCOMES.values().flat_map(|outcome| &outcome.summary.requests).any(|sent| sent.target == *flow);
+        let went_on_to =
+            OUTCOMES.values().flat_map(|outcome| &outcome.summary.requests).any(|sent| sent.target == *flow);
         assert!(heads.contains(flow) || went_on_to, "no script runs {flow}");
     }
 }

@@ -35,6 +35,8 @@ pub struct Call {
     pub(super) keypad: Keypad,
     pub(super) voice: Voice,
     pub(super) payments: u32,
+    /// The parameters that are the last payment's outcome.
+    told_by_payment: Vec<String>,
     fetches: u32,
     documents: Chase,
     line: Line,
@@ -94,6 +96,7 @@ impl Call {
             keypad: Keypad::new(),
             voice: Voice::default(),
             payments: 0,
+            told_by_payment: Vec::new(),
             fetches: 0,
             documents: Chase::default(),
             line: Line::Up,
@@ -475,6 +478,11 @@ impl Call {
             }
             return;
         };
+        // What an earlier payment told is not this one's.
+        for name in std::mem::take(&mut self.told_by_payment) {
+            self.context.parameters.remove(&name);
+        }
+        self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
         self.remember(&outcome);
         match paying.action {
             Some((target, method)) => self.fetch(now, Purpose::Pay, target, method, outcome),

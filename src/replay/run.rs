@@ -239,8 +239,10 @@ impl ConnectorScript {
             can.tokenize_card.retain(|known| types.iter().any(|given| given.0 == known.word()));
             can.tokenize_bank.retain(|known| types.iter().any(|given| given.0 == known.word()));
         }
-        can.currencies =
-            self.currencies.as_ref().map(|codes| codes.iter().filter_map(|code| code.0.parse::<Currency>().ok()).collect());
+        can.currencies = self
+            .currencies
+            .as_ref()
+            .map(|codes| codes.iter().filter_map(|code| code.0.parse::<Currency>().ok()).collect());
         can.needed_parameters = self.needs.iter().map(|name| name.0.clone()).filter(|name| name != AVS_NAME).collect();
         can.bank_needs_holder_name = self.needs.iter().any(|name| name.0 == AVS_NAME);
         can.test_numbers_only = self.test_mode;
