@@ -43,6 +43,7 @@
 
 #[cfg(feature = "shell")]
 pub mod account;
+pub mod audio;
 #[cfg(feature = "shell")]
 pub mod callback;
 #[cfg(feature = "shell")]
@@ -65,6 +66,8 @@ pub mod replay;
 pub mod secret;
 pub mod signature;
 pub mod simulate;
+#[cfg(feature = "shell")]
+pub mod speech;
 pub mod time;
 pub mod tone;
 pub mod twiml;

@@ -1,8 +1,10 @@
 //! DTMF: the keys of a telephone.
 //!
-//! Shape:   one type, [`Key`].
+//! Shape:   one type, [`Key`]; [`generate`] makes their sound.
 //! Secrets: a key is part of a card number. `Debug` prints `•`; [`Key::symbol`] is the one way to what was pressed.
 //! Sources: ITU-T Q.23 (the sixteen keys).
+
+pub mod generate;
 
 use std::fmt;
 
