@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod check;
 mod replay;
+mod serve;
 
 /// Takes card and bank payments over an ordinary phone call.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server that calls attach to
+    Serve(serve::Serve),
     /// Run call scripts in virtual time and compare what happens with what they expect
     Replay(replay::Replay),
     /// Look for faults in flow documents
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Serve(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Check(command) => command.run(),
     };

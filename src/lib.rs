@@ -45,6 +45,8 @@
 pub mod account;
 pub mod audio;
 #[cfg(feature = "shell")]
+pub mod call;
+#[cfg(feature = "shell")]
 pub mod callback;
 #[cfg(feature = "shell")]
 pub mod cli;
@@ -64,6 +66,8 @@ pub mod pay;
 #[cfg(feature = "shell")]
 pub mod replay;
 pub mod secret;
+#[cfg(feature = "shell")]
+pub mod server;
 pub mod signature;
 pub mod simulate;
 #[cfg(feature = "shell")]

@@ -1,0 +1,202 @@
+//! The sockets: media streams, health, metrics; the start and the end of the server.
+//!
+//! Shape:   [`Server::open`] reads everything and listens; [`Server::run`] serves until it is told to stop and has drained.
+//! Limits:  the drain; everything else is a call's own.
+//! Errors:  [`StartError`]: what keeps the server from starting and what to do about it.
+//! Secrets: the auth token is shown once, on the first start, by the command.
+#![allow(clippy::disallowed_methods, reason = "a server lives in real time")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::account::Account;
+use crate::call::{Calls, House};
+use crate::callback::{Application, Deliveries, Patience};
+use crate::config::Config;
+use crate::connector::{Registry, RegistryError};
+use crate::flow::link::PlainHttp;
+use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
+use crate::library::Library;
+use crate::speech::{self, Speech};
+
+mod health;
+mod inspect;
+mod media;
+
+/// How long calls have that are told to end because the drain is over: time for a gateway's answer to arrive.
+const LAST_WAIT: Duration = Duration::from_secs(20);
+
+/// How long callbacks have to be delivered after the last call.
+const CALLBACKS_WAIT: Duration = Duration::from_secs(20);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two connectors of one name.
+    #[error(transparent)]
+    Connectors(#[from] RegistryError),
+    /// No way out.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// No voice.
+    #[error(transparent)]
+    Speech(#[from] speech::StartError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}; choose another one with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    house: Arc<House>,
+    desk: Desk,
+}
+
+/// What the HTTP side of the house shares.
+#[derive(Clone, Debug)]
+struct Desk {
+    house: Arc<House>,
+    public_url: Url,
+    require_signature: bool,
+    draining: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Opens everything and listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open(config: Config, account: Account) -> Result<Self, StartError> {
+        Self::open_with(config, account, |_| Ok(())).await
+    }
+
+    /// As [`Self::open`], with connectors of the embedder's own added to the configured ones.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_with(
+        config: Config,
+        account: Account,
+        add: impl FnOnce(&Registry) -> Result<(), RegistryError>,
+    ) -> Result<Self, StartError> {
+        health::install_recorder();
+        let speech = Speech::start(config.speech.engine).await?;
+        let gateway = Arc::new(Gateway::new()?);
+        let connectors = if config.connectors.is_empty() {
+            tracing::warn!(
+                "no connector is configured: Default is a sandbox, which approves test payments; no money moves"
+            );
+            Registry::sandbox()
+        } else {
+            Registry::new(&config.connectors, &gateway)?
+        };
+        add(&connectors)?;
+        let listen = config.listen;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
+        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone()));
+        let deliveries = Deliveries::new(Arc::clone(&application), Patience::default());
+        let plain_http = match (config.allow_http_callbacks, address.ip().is_loopback()) {
+            (true, _) => PlainHttp::Always,
+            (false, true) => PlainHttp::Loopback,
+            (false, false) => PlainHttp::Never,
+        };
+        let library = Library::new(&config.flows);
+        inspect::warn_of_faults(&library, &connectors);
+        let public_url = config.public_url.clone().or_else(|| Url::parse(&format!("http://{address}")).ok());
+        let require_signature = config.media.require_signature.unwrap_or(!address.ip().is_loopback());
+        let house = Arc::new(House {
+            account,
+            library,
+            connectors,
+            speech,
+            outbound,
+            application,
+            deliveries,
+            calls: Calls::default(),
+            plain_http,
+            config,
+        });
+        let Some(public_url) = public_url else {
+            let source = std::io::Error::other("the address makes no URL: set public_url");
+            return Err(StartError::Listen { address, source });
+        };
+        let desk = Desk {
+            house: Arc::clone(&house),
+            public_url,
+            require_signature,
+            draining: Arc::new(AtomicBool::new(false)),
+        };
+        Ok(Self { listener, address, house, desk })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The house, for whoever embeds the server.
+    #[must_use]
+    pub const fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// Serves until `stop` is ready, then takes no new calls, lets running ones finish for at most `drain`, and returns.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
+        let Self { listener, house, desk, .. } = self;
+        let draining = Arc::clone(&desk.draining);
+        let over = drained(Arc::clone(&house), draining, stop, drain);
+        axum::serve(listener, router(desk)).with_graceful_shutdown(over).await
+    }
+}
+
+/// Waits for the stop, then for everything that is on its way.
+async fn drained(house: Arc<House>, draining: Arc<AtomicBool>, stop: impl Future<Output = ()>, drain: Duration) {
+    stop.await;
+    draining.store(true, Ordering::Release);
+    tracing::info!(calls = house.calls.live(), "stopping: no new calls; running ones may finish");
+    if timeout(drain, house.calls.all_over()).await.is_err() {
+        tracing::warn!(calls = house.calls.live(), "the drain is over: the remaining calls are ended");
+        house.calls.end_all();
+        if timeout(LAST_WAIT, house.calls.all_over()).await.is_err() {
+            tracing::error!(
+                calls = house.calls.live(),
+                "calls are still waiting for a gateway; their outcome is not told"
+            );
+        }
+    }
+    if let Err(undelivered) = house.deliveries.drained(CALLBACKS_WAIT).await {
+        tracing::error!(%undelivered, "callbacks are lost");
+    }
+}
+
+fn router(desk: Desk) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/media/{dialect}/{flow}", get(media::upgrade))
+        .with_state(desk)
+}

@@ -1,0 +1,52 @@
+//! Liveness, readiness, metrics.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use super::Desk;
+
+/// The recorder is the process's, as the `metrics` crate has it: several servers in one process count together.
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Where the buckets of every histogram end, in seconds.
+const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 75.0];
+
+/// Begins to count. The second time nothing happens.
+pub(super) fn install_recorder() {
+    RECORDER.get_or_init(|| {
+        let recorder = match PrometheusBuilder::new().set_buckets(BUCKETS) {
+            Ok(builder) => builder.build_recorder(),
+            Err(_) => PrometheusBuilder::new().build_recorder(),
+        };
+        let handle = recorder.handle();
+        // An embedder's own recorder goes before ours; then `/metrics` is empty.
+        let _ = metrics::set_global_recorder(recorder);
+        crate::call::metrics::describe();
+        handle
+    });
+}
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static str) {
+    if desk.draining.load(Ordering::Acquire) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+pub(super) async fn metrics() -> impl IntoResponse {
+    let text = RECORDER.get().map(|handle| {
+        handle.run_upkeep();
+        handle.render()
+    });
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text.unwrap_or_default())
+}

@@ -1,0 +1,91 @@
+//! Every command in README.md, run as it stands there.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Commands that are not run here, and why.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("git clone", "this is the clone; what follows in it is run"),
+    ("tests/run", "it runs this very test"),
+    ("cargo run --release -- dial donate", "waits for a person's keys: run below with none"),
+];
+
+/// The lines of every `sh` block.
+fn commands() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).filter(|line| !line.trim().is_empty()).collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder as a fresh clone is: with the flows, without anything a server left behind.
+fn clone() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-r").arg(root().join("flows")).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
+    folder
+}
+
+fn shell(command: &str, folder: &Path) -> Command {
+    let mut shell = Command::new("bash");
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_touchtone"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    shell.args(["-euo", "pipefail", "-c", command]).current_dir(folder).env("PATH", path).env_remove("RUST_LOG");
+    shell
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let folder = clone();
+    let commands = commands();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in &commands {
+        if NOT_RUN.iter().any(|(known, _)| command.starts_with(known)) {
+            continue;
+        }
+        if command.contains(" serve") {
+            serves(command, folder.path());
+            continue;
+        }
+        let output = shell(command, folder.path()).stdin(Stdio::null()).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{command}\n{said}");
+        assert!(!said.is_empty(), "{command} says nothing");
+    }
+}
+
+#[test]
+fn the_first_command_calls_a_flow_that_needs_nothing() {
+    let output = shell("touchtone dial donate", clone().path()).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("How many dollars"), "{said}");
+}
+
+#[test]
+fn the_pipe_of_the_readme_pays() {
+    let pipe = commands().into_iter().find(|command| command.starts_with("printf")).expect("a payment through a pipe");
+    let output = shell(&pipe, clone().path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("success"), "{said}");
+    assert!(!said.contains("4242424242424242"), "{said}");
+}
+
+/// Starts a server and waits until it says where it listens.
+fn serves(command: &str, folder: &Path) {
+    // Its own free port: two tests may run at once.
+    let mut child = shell(&format!("exec {command} --listen 127.0.0.1:0"), folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let listens = lines.map_while(Result::ok).any(|line| line.starts_with("listening on http://127.0.0.1:"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(listens, "{command} does not listen");
+}
