@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod check;
+mod dial;
 mod replay;
 mod serve;
 
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run call scripts in virtual time and compare what happens with what they expect
     Replay(replay::Replay),
+    /// Call a flow from this terminal: its prompts as text, your keys as a telephone's
+    Dial(dial::Dial),
     /// Look for faults in flow documents
     Check(check::Check),
 }
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Dial(command) => command.run(),
         Command::Check(command) => command.run(),
     };
     match done {

@@ -490,7 +490,9 @@ const fn timeout_word(wait: Wait) -> &'static str {
     }
 }
 
-fn reply_word(reply: &Reply) -> &'static str {
+/// A gateway's answer in a word or two.
+#[must_use]
+pub fn reply_word(reply: &Reply) -> &'static str {
     let answer = match reply {
         Reply::Prepared(Preparation::Nothing | Preparation::Note(_)) => return "prepared",
         Reply::Prepared(Preparation::Answered(answer))

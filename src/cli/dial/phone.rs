@@ -1,0 +1,296 @@
+//! A call in real time: the call machine, a person or lines of keys, and the world outside.
+//!
+//! Units:   [`CallTime`] by the wall clock. A prompt takes as long as in virtual time; there is no sound here.
+//! Errors:  [`BadLine`]; everything else is the call's own business.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::caller::{Act, BadLine, Hand};
+use super::input::{Input, Stop};
+use super::outside::{Live, Local};
+use super::paper::Ink;
+use super::teller::Teller;
+use super::{TICK, ear};
+use crate::flow::{Action, Call, Context, Event, Fetch, FetchFailure, Fetched, NextDocument, TurnId, Wait};
+use crate::pay::session::Timer;
+use crate::simulate::{Record, World, length, reply_word};
+use crate::time::CallTime;
+use crate::twiml::Utterance;
+
+/// What is around the call.
+pub(super) enum Outside {
+    Local(Local),
+    Live(Box<Live>),
+}
+
+/// A call under way.
+pub(super) struct Phone<'a> {
+    call: Call,
+    outside: Outside,
+    teller: &'a mut Teller,
+    answered: Instant,
+    /// What will have happened at a known time.
+    inbox: BTreeMap<(CallTime, u64), Event>,
+    sequence: u64,
+    said_until: CallTime,
+    /// What happens at a time that nobody knows.
+    events: mpsc::UnboundedSender<Event>,
+    /// Whether a key was the last thing heard or said.
+    pressed_last: bool,
+}
+
+/// Calls and stays on the phone until the call is over.
+pub(super) async fn run(
+    first: Result<NextDocument, FetchFailure>,
+    context: Context,
+    outside: Outside,
+    mut inputs: mpsc::Receiver<Input>,
+    teller: &mut Teller,
+) -> Result<(), BadLine> {
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let mut phone = Phone {
+        call: Call::start(CallTime::ZERO, first, context),
+        outside,
+        teller,
+        answered: Instant::now(),
+        inbox: BTreeMap::new(),
+        sequence: 0,
+        said_until: CallTime::ZERO,
+        events,
+        pressed_last: false,
+    };
+    let (mut hand, mut stop, mut bad, mut reading) = (Hand::new(), Stop::new(), None, true);
+    loop {
+        phone.drain();
+        if phone.call.is_over() {
+            break;
+        }
+        let now = phone.now();
+        let mut wake = phone.due().unwrap_or(now + TICK);
+        let mut read_on = false;
+        match hand.act(now, ear(&phone.call, phone.pressed_last)) {
+            Act::Press(key) => {
+                phone.press(key);
+                continue;
+            }
+            Act::HangUp => {
+                phone.hang_up();
+                continue;
+            }
+            Act::Until(then) => wake = wake.min(then),
+            Act::Listen => {}
+            Act::ReadOn => read_on = reading,
+        }
+        if phone.teller.paper.has_status() {
+            let line = phone.status(now);
+            phone.teller.paper.status(&line);
+            wake = wake.min(now + TICK);
+        }
+        tokio::select! { biased;
+            input = inputs.recv(), if read_on => match input {
+                Some(Input::Key(key)) => phone.press(key),
+                Some(Input::Line(line)) => hand.take(phone.now(), Some(line)),
+                Some(Input::HangUp) => { reading = false; phone.hang_up() }
+                Some(Input::Help) => phone.help(),
+                Some(Input::Bad(line)) => { reading = false; bad = Some(line); phone.hang_up() }
+                None => { reading = false; hand.take(phone.now(), None) }
+            },
+            () = stop.asked() => {
+                if !reading {
+                    break;
+                }
+                reading = false;
+                phone.hang_up();
+            }
+            Some(event) = happened.recv() => phone.deliver(event),
+            () = sleep_until(phone.answered + Duration::from_millis(wake.as_millis())) => phone.turn_clock(),
+        }
+    }
+    phone.finish().await;
+    bad.map_or(Ok(()), Err)
+}
+
+impl Phone<'_> {
+    fn now(&self) -> CallTime {
+        CallTime::ZERO + self.answered.elapsed()
+    }
+
+    fn due(&self) -> Option<CallTime> {
+        let input = self.inbox.keys().next().map(|(at, _)| *at);
+        let deadline = self.call.deadline().map(|(at, _)| at);
+        input.into_iter().chain(deadline).min()
+    }
+
+    fn press(&mut self, key: crate::tone::Key) {
+        self.pressed_last = true;
+        self.tell(&Record::Pressed(key));
+        self.call.handle(self.now(), Event::Key(key));
+    }
+
+    fn hang_up(&mut self) {
+        self.tell(&Record::HungUp);
+        self.inbox.clear();
+        self.said_until = CallTime::ZERO;
+        self.call.handle(self.now(), Event::HungUp);
+    }
+
+    /// What is due has happened; an input wins over a deadline.
+    fn turn_clock(&mut self) {
+        let now = self.now();
+        if let Some(first) = self.inbox.first_entry()
+            && first.key().0 <= now
+        {
+            let event = first.remove();
+            return self.deliver(event);
+        }
+        if let Some((_, wait)) = self.call.deadline().filter(|(at, _)| *at <= now) {
+            self.tell(&Record::TimedOut(wait));
+            self.call.handle_timeout(now);
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match &event {
+            Event::Replied(number, reply) => self.tell(&Record::Answered(*number, reply_word(reply))),
+            Event::Fetched(_, Fetched::NotAsked) => self.tell(&Record::Fetched("not asked".to_owned())),
+            _ => {}
+        }
+        self.call.handle(self.now(), event);
+    }
+
+    fn drain(&mut self) {
+        let mut told = false;
+        while let Some(action) = self.call.next_action() {
+            self.perform(action);
+            told = true;
+        }
+        if told {
+            self.teller.flush();
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Speak(turn, heard) => self.speak(turn, heard),
+            Action::Clear => {
+                self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
+                self.said_until = self.now();
+                self.tell(&Record::Cleared);
+            }
+            Action::FindConnector(name) => {
+                let found = match &mut self.outside {
+                    Outside::Local(local) => local.connector(&name),
+                    Outside::Live(live) => live.connector(&name),
+                };
+                self.tell(&Record::LookedUp(name, found.is_some()));
+                self.call.handle(self.now(), Event::ConnectorFound(found));
+            }
+            Action::Ask(question, attempt, instrument) => {
+                self.tell(&Record::Asked(question.clone(), attempt.clone()));
+                match &mut self.outside {
+                    Outside::Local(local) => {
+                        let number = question.number;
+                        if let Some((after, reply)) = local.gateway(&question, &attempt, &instrument) {
+                            self.schedule(after, Event::Replied(number, reply));
+                        }
+                    }
+                    Outside::Live(live) => live.ask(question, attempt, instrument, &self.events),
+                }
+            }
+            Action::Fetch(fetch) => self.fetch(fetch),
+            Action::Report(progress, form) => self.tell(&Record::Reported(progress, form)),
+            Action::Notify(url, method, form) => {
+                if let Outside::Live(live) = &self.outside {
+                    live.notify(&url, method, form.clone());
+                }
+                self.tell(&Record::Notified(url, method, form));
+            }
+            Action::Warn(warning) => {
+                if let Outside::Live(live) = &self.outside {
+                    live.warn(&warning);
+                }
+                self.tell(&Record::Warned(warning));
+            }
+            Action::End(ended) => {
+                self.inbox.clear();
+                self.tell(&Record::Ended(ended));
+            }
+        }
+    }
+
+    fn speak(&mut self, turn: TurnId, heard: Vec<Utterance>) {
+        let now = self.now();
+        let length = heard.iter().map(length).fold(Duration::ZERO, Duration::saturating_add);
+        self.said_until = self.said_until.max(now) + length;
+        self.pressed_last = false;
+        self.tell(&Record::Said(turn, heard));
+        self.call.handle(now, Event::SpeechReady(turn, length));
+        let after = self.said_until - now;
+        self.schedule(after, Event::Played(turn));
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        self.tell(&Record::Requested(Box::new(fetch.clone())));
+        match &mut self.outside {
+            Outside::Local(local) if fetch.answer_wanted => {
+                let (after, fetched) = local.document(&fetch);
+                self.schedule(after, Event::Fetched(fetch.id, fetched));
+            }
+            Outside::Local(_) => {}
+            Outside::Live(live) => live.fetch(fetch, &self.events),
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.sequence += 1;
+        self.inbox.insert((self.now() + after, self.sequence), event);
+    }
+
+    fn tell(&mut self, record: &Record) {
+        let now = self.now();
+        self.teller.tell(now, record);
+    }
+
+    fn help(&mut self) {
+        let now = self.now();
+        self.teller.note(now, "help", Ink::Faint, super::KEYS_HELP);
+    }
+
+    /// What the call is doing right now.
+    fn status(&self, now: CallTime) -> String {
+        let keys = "•".repeat(self.teller.keys_untold());
+        let left = |until: CallTime| format!("{} s", (until - now).as_millis().div_ceil(1000));
+        let deadline = self.call.deadline();
+        let doing = if self.call.is_listening() {
+            let until = deadline.map(|(until, _)| format!(" ({})", left(until))).unwrap_or_default();
+            format!("listening{until}")
+        } else if self.call.is_speaking() {
+            format!("speaking, {} left", left(self.said_until))
+        } else {
+            match deadline {
+                Some((until, Wait::Pause)) => format!("pausing, {} left", left(until)),
+                Some((_, Wait::Pay(Timer::Gateway))) => "asking the gateway".to_owned(),
+                Some((_, Wait::Fetch)) => "asking the application".to_owned(),
+                _ => "one moment".to_owned(),
+            }
+        };
+        super::status_line(&doing, &keys)
+    }
+
+    async fn finish(self) {
+        self.teller.tell_keys();
+        self.teller.flush();
+        self.teller.paper.status("");
+        if let Outside::Live(live) = self.outside {
+            let lost = live.finish().await;
+            if lost > 0 {
+                let at = CallTime::ZERO + self.answered.elapsed();
+                self.teller.note(at, "warning", Ink::Doubtful, &format!("{lost} requests were not answered in time"));
+            }
+        }
+    }
+}

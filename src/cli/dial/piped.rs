@@ -1,0 +1,66 @@
+//! A call in virtual time, its keys from lines: over in milliseconds, however long the caller waits.
+
+use super::caller::{Act, Hand, Line};
+use super::ear;
+use super::outside::Local;
+use super::teller::Teller;
+use crate::flow::{Context, FetchFailure, NextDocument};
+use crate::simulate::{Record, Simulation};
+
+/// Calls, does what the lines say, and tells what happens.
+pub(super) fn run(
+    first: Result<NextDocument, FetchFailure>,
+    context: Context,
+    outside: Local,
+    lines: Vec<Line>,
+    teller: &mut Teller,
+) {
+    let mut simulation = Simulation::start(first, context, outside);
+    let (mut hand, mut lines, mut told) = (Hand::new(), lines.into_iter(), 0);
+    loop {
+        let pending = pressed_last(simulation.records());
+        told = tell(&simulation, told, teller);
+        if simulation.call().is_over() {
+            return;
+        }
+        let now = simulation.now();
+        match hand.act(now, ear(simulation.call(), pending)) {
+            Act::Press(key) => simulation.press(key),
+            Act::HangUp => {
+                simulation.hang_up();
+                simulation.run_to_end();
+                tell(&simulation, told, teller);
+                return;
+            }
+            Act::Until(then) => simulation.advance_to(then),
+            Act::Listen => {
+                // A call in which nothing will ever happen again is left.
+                if !simulation.step() {
+                    simulation.hang_up();
+                }
+            }
+            Act::ReadOn => hand.take(now, lines.next()),
+        }
+    }
+}
+
+/// Whether nothing was said since the last key: it may not have been the last one.
+fn pressed_last(records: &[(crate::time::CallTime, Record)]) -> bool {
+    let last = records.iter().rev().find(|(_, record)| matches!(record, Record::Pressed(_) | Record::Said(..)));
+    matches!(last, Some((_, Record::Pressed(_))))
+}
+
+/// Tells what was not told yet; how much has been told then.
+fn tell(simulation: &Simulation<Local>, told: usize, teller: &mut Teller) -> usize {
+    let records = simulation.records();
+    for (at, record) in records.iter().skip(told) {
+        teller.tell(*at, record);
+    }
+    if records.len() > told {
+        teller.flush();
+    }
+    if simulation.call().is_over() {
+        teller.tell_keys();
+    }
+    records.len()
+}
