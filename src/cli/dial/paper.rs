@@ -137,12 +137,11 @@ impl Paper {
         self.mode == Mode::Raw
     }
 
+    /// The line that changes makes room; it is back when it is next told.
     fn put(&mut self, line: &str) {
-        let status = std::mem::take(&mut self.status);
-        let erased = if status.is_empty() { "" } else { "\r\x1b[K" };
+        let erased = if std::mem::take(&mut self.status).is_empty() { "" } else { "\r\x1b[K" };
         let end = if self.mode == Mode::Raw { "\r\n" } else { "\n" };
         let _ = write!(self.out, "{erased}{line}{end}").and_then(|()| self.out.flush());
-        self.status(&status);
     }
 
     fn inked(&self, ink: Ink, text: &str) -> String {

@@ -26,7 +26,8 @@ impl Playback {
     /// Appends a sound of so many samples.
     pub(super) fn media(&mut self, now: CallTime, samples: usize) {
         if now >= self.ends() {
-            (self.since, self.samples) = (now, 0);
+            // The clock counts whole milliseconds that are over: no mark may come back before its sound was heard.
+            (self.since, self.samples) = (now + Duration::from_millis(1), 0);
         }
         self.samples = self.samples.saturating_add(samples);
         self.untold = self.untold.saturating_add(samples);
@@ -89,10 +90,10 @@ mod tests {
         playback.mark(at(110), "first".into());
         playback.media(at(200), 4000);
         playback.mark(at(210), "second".into());
-        assert_eq!((playback.next(), playback.ends()), (Some(at(1100)), at(1600)));
-        assert_eq!(playback.due(at(1099)), None);
-        assert_eq!(playback.due(at(1100)).as_deref(), Some("first"));
-        assert_eq!(playback.due(at(1600)).as_deref(), Some("second"));
+        assert_eq!((playback.next(), playback.ends()), (Some(at(1101)), at(1601)));
+        assert_eq!(playback.due(at(1100)), None);
+        assert_eq!(playback.due(at(1101)).as_deref(), Some("first"));
+        assert_eq!(playback.due(at(1601)).as_deref(), Some("second"));
         assert_eq!(playback.untold(), Some(Duration::from_millis(1500)));
         assert_eq!(playback.untold(), None);
     }
