@@ -38,6 +38,7 @@ mod phone;
 mod piped;
 mod playback;
 mod stream;
+mod target;
 mod teller;
 
 /// How often the line that changes is looked at.
@@ -80,7 +81,7 @@ pub(super) struct Dial {
 impl Dial {
     pub(super) fn run(self) -> Result<bool, Failure> {
         if let Some(url) = &self.url {
-            let target = stream::Target::read(url, self.flow.as_deref())?;
+            let target = target::Target::read(url, self.flow.as_deref())?;
             let environment = || std::env::var("TOUCHTONE_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
             let token = self.auth_token.or_else(|| environment().map(Secret::new));
             return in_real_time(async move |inputs, teller| {

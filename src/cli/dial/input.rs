@@ -95,19 +95,18 @@ impl Drop for Keyboard {
 
 fn read_keys(unwanted: &AtomicBool, inputs: &mpsc::Sender<Input>) {
     while !unwanted.load(Ordering::Relaxed) {
-        let input = match event::poll(LOOK_AROUND) {
-            Ok(false) => continue,
-            Ok(true) => match event::read() {
-                Ok(event::Event::Key(key)) if key.kind != KeyEventKind::Release => meaning(key),
+        let input =
+            match event::poll(LOOK_AROUND).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
+                Ok(Some(event::Event::Key(key))) if key.kind != KeyEventKind::Release => meaning(key),
                 Ok(_) => None,
-                Err(_) => Some(Input::HangUp),
-            },
-            // The terminal is gone.
-            Err(_) => Some(Input::HangUp),
-        };
-        let is_last = matches!(input, Some(Input::HangUp));
+                // The terminal is gone.
+                Err(_) => {
+                    let _ = inputs.blocking_send(Input::HangUp);
+                    return;
+                }
+            };
         // Whoever types faster than the call takes keys waits, as on a pipe.
-        if input.is_some_and(|input| inputs.blocking_send(input).is_err()) || is_last {
+        if input.is_some_and(|input| inputs.blocking_send(input).is_err()) {
             return;
         }
     }

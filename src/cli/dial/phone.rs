@@ -63,10 +63,12 @@ pub(super) async fn run(
         events,
         pressed_last: false,
     };
-    let (mut hand, mut stop, mut bad, mut reading) = (Hand::new(), Stop::new(), None, true);
+    let (mut hand, mut stop, mut bad) = (Hand::new(), Stop::new(), None);
+    // Whether there is more to read, and whether the caller is still there.
+    let (mut open, mut there, mut left) = (true, true, false);
     loop {
         phone.drain();
-        if phone.call.is_over() {
+        if left || phone.call.is_over() {
             break;
         }
         let now = phone.now();
@@ -78,12 +80,13 @@ pub(super) async fn run(
                 continue;
             }
             Act::HangUp => {
+                there = false;
                 phone.hang_up();
                 continue;
             }
             Act::Until(then) => wake = wake.min(then),
             Act::Listen => {}
-            Act::ReadOn => read_on = reading,
+            Act::ReadOn => read_on = there,
         }
         if phone.teller.paper.has_status() {
             let line = phone.status(now);
@@ -91,26 +94,22 @@ pub(super) async fn run(
             wake = wake.min(now + TICK);
         }
         tokio::select! { biased;
-            input = inputs.recv(), if read_on => match input {
+            input = inputs.recv(), if open && (read_on || !there) => match input {
+                Some(Input::HangUp) if !there => left = true,
+                Some(_) if !there => {}
                 Some(Input::Key(key)) => phone.press(key),
                 Some(Input::Line(line)) => hand.take(phone.now(), Some(line)),
-                Some(Input::HangUp) => { reading = false; phone.hang_up() }
+                Some(Input::HangUp) => { there = false; phone.hang_up() }
                 Some(Input::Help) => phone.help(),
-                Some(Input::Bad(line)) => { reading = false; bad = Some(line); phone.hang_up() }
-                None => { reading = false; hand.take(phone.now(), None) }
+                Some(Input::Bad(line)) => { there = false; bad = Some(line); phone.hang_up() }
+                None => { open = false; if there { hand.take(phone.now(), None) } }
             },
-            () = stop.asked() => {
-                if !reading {
-                    break;
-                }
-                reading = false;
-                phone.hang_up();
-            }
+            () = stop.asked() => if there { there = false; phone.hang_up() } else { left = true },
             Some(event) = happened.recv() => phone.deliver(event),
             () = sleep_until(phone.answered + Duration::from_millis(wake.as_millis())) => phone.turn_clock(),
         }
     }
-    phone.finish().await;
+    phone.finish(left).await;
     bad.map_or(Ok(()), Err)
 }
 
@@ -281,10 +280,17 @@ impl Phone<'_> {
         super::status_line(&doing, &keys)
     }
 
-    async fn finish(self) {
+    /// Waits for what is still being sent, unless the caller has left without waiting for the end of the call.
+    async fn finish(self, left: bool) {
         self.teller.tell_keys();
         self.teller.flush();
         self.teller.paper.status("");
+        if left {
+            let text = "you left before the call was over: what the gateway or the application did is not known";
+            let now = self.now();
+            self.teller.note(now, "warning", Ink::Doubtful, text);
+            return;
+        }
         if let Outside::Live(live) = self.outside {
             let lost = live.finish().await;
             if lost > 0 {

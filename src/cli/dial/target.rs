@@ -1,0 +1,80 @@
+//! What `--url` dials: a server and a flow there, and what to do when it takes no call.
+//!
+//! Errors:  [`Failure`], with how an address is written or what the server wants.
+
+use tokio_tungstenite::tungstenite::Error;
+use url::Url;
+
+use crate::cli::Failure;
+use crate::flow::link::is_flow_name;
+
+/// A server and a flow there.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) url: Url,
+    /// Host and port.
+    pub(super) place: String,
+    pub(super) flow: String,
+}
+
+impl Target {
+    /// Puts address and flow together; either may name the flow.
+    pub(super) fn read(text: &str, flow: Option<&str>) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure(format!("--url {why}; write it as ws://127.0.0.1:8080/media/twilio/FLOW"));
+        let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
+        match url.scheme() {
+            "ws" if url.host().is_some() => {}
+            "wss" => return Err(wrong("cannot dial wss yet: dial the server behind its TLS proxy")),
+            _ => return Err(wrong("must begin with ws://")),
+        }
+        let segments: Vec<String> = url.path().split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        let named = match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [.., "media", "twilio", named] => Some((*named).to_owned()),
+            [] | [.., "media", "twilio"] => None,
+            _ => return Err(wrong("has another path than /media/twilio/FLOW, the one dialect this phone speaks")),
+        };
+        let flow = match (named, flow) {
+            (Some(named), Some(flow)) if named != flow => {
+                return Err(Failure(format!(
+                    "--url names the flow {named}, the command {flow}: leave one of them out"
+                )));
+            }
+            (Some(named), _) => named,
+            (None, Some(flow)) if is_flow_name(flow) => {
+                let path = if segments.is_empty() { "media/twilio".to_owned() } else { segments.join("/") };
+                url.set_path(&format!("/{path}/{flow}"));
+                flow.to_owned()
+            }
+            (None, _) => return Err(wrong("names no flow, and the command none either")),
+        };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let place = format!("{}{port}", url.host_str().unwrap_or_default());
+        Ok(Self { url, place, flow })
+    }
+}
+
+/// Why there is no call, and what to do about it.
+pub(super) fn refused(target: &Target, signed: bool, error: &Error) -> Failure {
+    let Target { place, flow, .. } = target;
+    let status = match error {
+        Error::Http(answer) => Some(answer.status().as_u16()),
+        _ => None,
+    };
+    Failure(match (status, error) {
+        (Some(403), _) if signed => format!(
+            "{place} refused the signature (HTTP 403): is it the server's auth token, and is the server's public_url \
+             the address dialled here?"
+        ),
+        (Some(403), _) => format!(
+            "{place} wants the call signed (HTTP 403): give the server's auth token with --auth-token or \
+             TOUCHTONE_AUTH_TOKEN"
+        ),
+        (Some(404), _) => format!("{place} has no flow named {flow} (HTTP 404): look into the server's flows folder"),
+        (Some(503), _) => format!("{place} takes no calls right now (HTTP 503): it is full, or shutting down"),
+        (Some(status), _) => format!("{place} answered with HTTP status {status} instead of taking the call"),
+        (None, Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            format!("nothing listens at {place}: start the server with `touchtone serve`")
+        }
+        (None, error) => format!("{place}: {error}"),
+    })
+}
