@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod check;
 mod dial;
+mod fuzz;
 mod replay;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Command {
     Dial(dial::Dial),
     /// Look for faults in flow documents
     Check(check::Check),
+    /// Play random calls against every flow and look for a rule that does not hold
+    Fuzz(fuzz::Fuzz),
 }
 
 /// Where flow documents are.
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Dial(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

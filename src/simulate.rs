@@ -26,6 +26,10 @@ use crate::time::CallTime;
 use crate::tone::Key;
 use crate::twiml::{Method, PlaySource, Utterance};
 
+pub mod chance;
+pub mod invariants;
+mod leak;
+
 /// How long a character takes to be said (spec/interface.md, "Call scripts").
 pub const PER_CHARACTER: Duration = Duration::from_millis(60);
 
@@ -261,6 +265,11 @@ impl<W: World> Simulation<W> {
     pub fn run_to_end(&mut self) -> bool {
         while !self.call.is_over() && self.step() {}
         self.call.is_over()
+    }
+
+    /// When the next thing happens without the caller, if anything does.
+    pub fn next_moment(&self) -> Option<CallTime> {
+        self.next().map(|(at, _)| at)
     }
 
     /// When the next thing happens, and whether it is an input (which wins) or a deadline.

@@ -106,7 +106,7 @@ pub enum Fetched {
 }
 
 /// A document and where it came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NextDocument {
     /// The document.
     pub document: Document,

@@ -1,0 +1,210 @@
+//! `touchtone fuzz`
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::{Failure, Flows};
+use crate::flow::{FetchFailure, NextDocument};
+use crate::form::Value;
+use crate::library::{Library, read_flow};
+use crate::pay::step::PayResult;
+use crate::simulate::chance::{self, Chance, Plan, Played};
+use crate::simulate::invariants::Violation;
+
+/// How many rendered documents are kept: the parameters of calls repeat themselves, but not for ever.
+const KEPT_MAX: usize = 4096;
+
+/// How many parameters a flow may need.
+const MISSING_MAX: usize = 32;
+
+#[derive(Debug, Args)]
+pub(super) struct Fuzz {
+    /// Where chance begins; the same seed plays the same calls (default: another one every time)
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many calls to play
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    calls: u64,
+    #[command(flatten)]
+    flows: Flows,
+}
+
+impl Fuzz {
+    pub(super) fn run(self) -> Result<bool, Failure> {
+        let shelf = Shelf::read(&Library::new(&self.flows.flows))?;
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => getrandom::u64().map_err(|error| Failure(format!("no seed could be drawn: {error}")))?,
+        };
+        println!("seed {seed}");
+        let flows = shelf.playable();
+        if flows.is_empty() {
+            return Err(Failure(format!(
+                "no flow of the folder {} can be run; `touchtone check` says why",
+                self.flows.flows.display()
+            )));
+        }
+        let mut tally = Tally::default();
+        let began = Instant::now();
+        for (number, (flow, missing)) in (0..self.calls).zip(flows.iter().cycle()) {
+            // Calls next to each other have nothing in common.
+            let call_seed = Chance::new(seed.wrapping_add(number)).number();
+            let (plan, played) = chance::call(&shelf, flow, missing, call_seed);
+            let broken = chance::violation(&played).or_else(|| tally.check_twin(&shelf, &plan, &played, call_seed));
+            if let Some(violation) = broken {
+                tell(&violation, call_seed, &plan, &played);
+                return Ok(false);
+            }
+            tally.count(&plan, &played);
+        }
+        tally.tell(began.elapsed().as_secs_f64());
+        Ok(true)
+    }
+}
+
+fn tell(violation: &Violation, seed: u64, plan: &Plan, played: &Played<'_, Shelf>) {
+    println!("call {seed} of the flow {}: {violation}", plan.flow);
+    println!("`touchtone replay --trace` shows it with this script:\n");
+    print!("{}", plan.script(played));
+}
+
+/// What calls came to.
+#[derive(Debug, Default)]
+struct Tally {
+    calls: u64,
+    twins: u64,
+    keys: u64,
+    results: BTreeMap<&'static str, u64>,
+    endings: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    fn check_twin(&mut self, shelf: &Shelf, plan: &Plan, played: &Played<'_, Shelf>, seed: u64) -> Option<Violation> {
+        let twin = plan.twin(seed)?;
+        self.twins += 1;
+        chance::difference(played, &twin.play(shelf))
+    }
+
+    fn count(&mut self, plan: &Plan, played: &Played<'_, Shelf>) {
+        self.calls += 1;
+        self.keys += plan.keys();
+        *self.results.entry(chance::result(played).map_or("(no Pay ended)", PayResult::word)).or_default() += 1;
+        if let Some(ended) = played.ended() {
+            *self.endings.entry(ended.word()).or_default() += 1;
+        }
+    }
+
+    fn tell(&self, seconds: f64) {
+        let rate = self.calls as f64 / seconds.max(0.001);
+        println!("{} calls, {} keys, {:.1} s: {rate:.0} calls/s", self.calls, self.keys, seconds);
+        println!("{} of them again with other hidden digits, and nothing shown differed", self.twins);
+        println!("no rule was broken\n");
+        for (heading, counts) in [("last result", &self.results), ("ended by", &self.endings)] {
+            println!("{heading:<30}   calls");
+            for (word, count) in counts {
+                println!("  {word:<28} {count:>7}");
+            }
+        }
+    }
+}
+
+/// The flows of a folder, read once.
+#[derive(Debug)]
+struct Shelf {
+    flows: BTreeMap<String, Result<Source, FetchFailure>>,
+    kept: RefCell<BTreeMap<(String, Vec<String>), Result<NextDocument, FetchFailure>>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    file: String,
+    text: String,
+}
+
+impl Shelf {
+    fn read(library: &Library) -> Result<Self, Failure> {
+        let folder = library.folder();
+        std::fs::read_dir(folder).map_err(|error| {
+            Failure(format!("the folder {} cannot be read ({error}); name another one with --flows", folder.display()))
+        })?;
+        let names = library.names();
+        if names.is_empty() {
+            return Err(Failure(format!(
+                "the folder {} has no flow documents; put NAME.xml files there or name another one with --flows",
+                folder.display()
+            )));
+        }
+        let read = |name: String| {
+            let file = library.path(&name).display().to_string();
+            let source = library.source(&name).map(|text| Source { file, text });
+            (name, source)
+        };
+        Ok(Self { flows: names.into_iter().map(read).collect(), kept: RefCell::default() })
+    }
+
+    /// Every flow that can be run, with the parameters that it cannot do without. Names the others.
+    fn playable(&self) -> Vec<(String, Vec<String>)> {
+        let mut playable = Vec::new();
+        for name in self.flows.keys() {
+            match self.missing(name) {
+                Ok(missing) => playable.push((name.clone(), missing)),
+                Err(failure) => println!("skipped: {failure}"),
+            }
+        }
+        playable
+    }
+
+    fn missing(&self, name: &str) -> Result<Vec<String>, FetchFailure> {
+        let mut given: BTreeMap<String, Value> = BTreeMap::new();
+        loop {
+            match chance::Flows::flow(self, name, &given) {
+                Ok(_) => return Ok(given.into_keys().collect()),
+                Err(failure) => match missing_parameter(&failure.message) {
+                    Some(parameter) if given.len() < MISSING_MAX && !given.contains_key(parameter) => {
+                        given.insert(parameter.to_owned(), Value::from("1"));
+                    }
+                    _ => return Err(failure),
+                },
+            }
+        }
+    }
+}
+
+/// The parameter that a rendering missed, from its message.
+fn missing_parameter(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("the parameter ")?;
+    rest.split_once(" is missing").map(|(name, _)| name)
+}
+
+impl chance::Flows for Shelf {
+    fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
+        let source = match self.flows.get(name) {
+            Some(Ok(source)) => source,
+            Some(Err(failure)) => return Err(failure.clone()),
+            None => {
+                let known: Vec<&str> = self.flows.keys().map(String::as_str).collect();
+                let message = format!("there is no flow named {name}; there are {}", known.join(", "));
+                return Err(FetchFailure::not_retrieved(message));
+            }
+        };
+        // A document is the same for every call that has the same values for what its template could name.
+        let named = parameters.iter().filter(|(parameter, _)| source.text.contains(parameter.as_str()));
+        let key = (
+            name.to_owned(),
+            named.flat_map(|(parameter, value)| [parameter.clone(), value.expose().to_owned()]).collect::<Vec<_>>(),
+        );
+        let mut kept = self.kept.borrow_mut();
+        if let Some(known) = kept.get(&key) {
+            return known.clone();
+        }
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        let read = read_flow(&source.file, name, &source.text, parameters);
+        kept.insert(key, read.clone());
+        read
+    }
+}

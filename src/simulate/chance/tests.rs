@@ -1,0 +1,73 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::flow::link::Origin;
+use crate::twiml;
+
+/// Flows that between them have every kind of verb that listens.
+struct Samples;
+
+const SAMPLES: &[(&str, &str)] = &[
+    (
+        "card",
+        "<Response><Say>Hello.</Say><Pay chargeAmount='20.45' maxAttempts='2' statusCallback='https://example.com/status'/></Response>",
+    ),
+    (
+        "menu",
+        "<Response><Gather numDigits='1' action='card'><Say>Press 1 to pay.</Say></Gather><Redirect>bank</Redirect></Response>",
+    ),
+    (
+        "bank",
+        "<Response><Pay paymentMethod='ach-debit' chargeAmount='5' confirmation='true' maxAttempts='3' action='https://example.com/paid'><Prompt for='bank-account-number' requireMatchingInputs='true'><Say>Once more.</Say></Prompt></Pay></Response>",
+    ),
+    (
+        "token",
+        "<Response><Pay tokenType='one-time' postalCode='false' validCardTypes='visa mastercard amex maestro discover jcb diners-club enroute unionpay' confirmation='true' timeout='1'><Prompt for='payment-card-number security-code' cardType='visa amex'><Say>Your card.</Say></Prompt><Prompt for='payment-completed'><Say>Done.</Say></Prompt></Pay><Pay chargeAmount='1' securityCode='false' action='https://example.com/second'/></Response>",
+    ),
+    (
+        "twice",
+        "<Response><Pay chargeAmount='1' postalCode='false'><Prompt for='payment-card-number security-code' requireMatchingInputs='true'><Say>Again.</Say></Prompt></Pay><Pause length='2'/><Redirect>menu</Redirect></Response>",
+    ),
+    ("wrong", "<Response><Pay chargeAmount='-1'/><Dial>+1</Dial><Gather><Say>x</Say></Gather></Response>"),
+];
+
+impl Flows for Samples {
+    fn flow(&self, name: &str, _: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
+        let found = SAMPLES.iter().find(|(known, _)| *known == name);
+        let (_, text) = found.ok_or_else(|| FetchFailure::not_retrieved("there is no such flow"))?;
+        let document = twiml::parse(text).map_err(|fault| FetchFailure::not_readable(fault.to_string()))?;
+        Ok(NextDocument { document, origin: Origin::Flow(name.to_owned()) })
+    }
+}
+
+fn flow(seed: u64) -> &'static str {
+    SAMPLES[usize::try_from(seed).unwrap() % SAMPLES.len()].0
+}
+
+#[test]
+fn no_call_by_chance_breaks_a_rule_and_its_twin_shows_the_same() {
+    let mut results = BTreeSet::new();
+    let mut twins = 0;
+    for seed in 0..std::env::var("N").map_or(1500, |n| n.parse().unwrap()) {
+        let (plan, played) = call(&Samples, flow(seed), &[], seed);
+        let script = plan.script(&played);
+        assert_eq!(violation(&played), None, "seed {seed}\n{script}");
+        results.insert(result(&played));
+        if let Some(twin) = plan.twin(seed) {
+            let other = twin.play(&Samples);
+            assert_eq!(difference(&played, &other), None, "seed {seed}\n{script}\n{}", twin.script(&other));
+            twins += 1;
+        }
+    }
+    assert!(twins > 500, "{twins}");
+    // Every result but the agent's cancel and what only a faulty connector brings about.
+    assert!(results.len() >= 8, "{results:?}");
+}
+
+#[test]
+fn a_plan_plays_the_same_call_again() {
+    for seed in 0..300 {
+        let (plan, played) = call(&Samples, flow(seed), &[], seed);
+        assert_eq!(difference(&played, &plan.play(&Samples)), None, "seed {seed}\n{}", plan.script(&played));
+    }
+}

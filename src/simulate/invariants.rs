@@ -1,0 +1,291 @@
+//! What must hold in every call, whatever the document, the caller and the gateway do.
+//!
+//! Shape:   [`broken`] reads the records of a call once and names the first rule that does not hold in them.
+//! Limits:  it sees what the records tell. That no digit is lost needs the instrument, which they do not hold:
+//!          `tests/properties.rs` looks there.
+//! Secrets: a [`Violation`] repeats no key and no value of a field.
+//! Sources: design, "Invariants to state in code and fuzz"; spec/pay.md, sections 3 and 6.
+
+use std::collections::BTreeSet;
+
+use super::{Record, leak};
+use crate::flow::{Call, Purpose, Wait};
+use crate::form::{Form, Value};
+use crate::pay::session::{Progress, Timer, What};
+use crate::pay::step::{PayErrorCode, PayResult, Step};
+use crate::pay::submission::Ask;
+use crate::time::CallTime;
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at {at} s: {what}")]
+pub struct Violation {
+    /// When it was broken.
+    pub at: CallTime,
+    /// Which rule, in words, and how.
+    pub what: String,
+}
+
+/// The first rule that `records`, those of a call from its answer to its end, break. `call`: the machine afterwards.
+#[must_use]
+pub fn broken(records: &[(CallTime, Record)], call: &Call) -> Option<Violation> {
+    let mut watch = Watch::default();
+    for (at, record) in records {
+        if let Err(what) = watch.see(record) {
+            return Some(Violation { at: *at, what });
+        }
+    }
+    let at = records.last().map_or(CallTime::ZERO, |(at, _)| *at);
+    let found = stuck(call).or_else(|| watch.over(call).err()).map(|what| Violation { at, what });
+    found.or_else(|| leak::leaked(records).map(|(at, what)| Violation { at, what }))
+}
+
+/// Why a call would never go on: every wait of one that is not over has a deadline.
+#[must_use]
+pub fn stuck(call: &Call) -> Option<String> {
+    let waits_for_ever = !call.is_over() && call.deadline().is_none();
+    waits_for_ever.then(|| format!("it waits without a deadline, {}", call.stage_name()))
+}
+
+type Held = Result<(), String>;
+
+fn rule(holds: bool, what: &str) -> Held {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// What was seen of a call so far.
+#[derive(Debug, Default)]
+struct Watch {
+    session: Option<Session>,
+    /// The outcome whose action request may still be sent.
+    owed: Option<PayResult>,
+    /// Outcomes, and status callbacks that told one.
+    finished: u32,
+    told: u32,
+    transactions: BTreeSet<String>,
+    star: bool,
+    hung_up: bool,
+    ended: bool,
+}
+
+/// A Pay session that has no outcome yet.
+#[derive(Debug, Default)]
+struct Session {
+    begun: Vec<Step>,
+    captured: Vec<Step>,
+    /// The attempt that is being made at the step of the moment.
+    attempt: u8,
+    transaction: Option<String>,
+    /// The question that waits for its answer, and whether it is a submission.
+    asked: Option<(u16, bool)>,
+    last_number: u16,
+    submissions: u32,
+    /// Whether the last submission may be repeated: it was not answered for good.
+    repeatable: bool,
+    /// Whether a submission may have done something that nobody saw.
+    doubt: bool,
+    /// Whether the gateway said that it has never seen the payment.
+    not_found: bool,
+    verdict: Option<Verdict>,
+}
+
+/// A final answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Yes,
+    No,
+}
+
+impl Watch {
+    fn see(&mut self, record: &Record) -> Held {
+        rule(!self.ended, "something was done after the end")?;
+        match record {
+            Record::Pressed(key) => {
+                self.star |= key.symbol() == '*';
+                Ok(())
+            }
+            Record::Said(..) => rule(!self.hung_up, "something was said to a caller who is gone"),
+            Record::LookedUp(..) => {
+                self.owed = None;
+                let before = self.session.replace(Session::default());
+                rule(before.is_none(), "a Pay session began while another one was going on")
+            }
+            Record::Reported(Progress { what: What::Finished(result), .. }, form) => self.finished(*result, form),
+            Record::Reported(progress, _) => self.session()?.reported(*progress),
+            Record::Asked(question, attempt) => {
+                let submits = matches!(question.what, Ask::Submit(_));
+                let id = &attempt.transaction_id;
+                let session = self.session()?;
+                session.asked(question.number, submits, id)?;
+                let first = session.transaction.is_none();
+                session.transaction.get_or_insert_with(|| id.clone());
+                let new = !first || self.transactions.insert(id.clone());
+                rule(new, "two Pay sessions have the same transaction id")
+            }
+            Record::Answered(number, word) => {
+                if let Some(session) = &mut self.session {
+                    session.answered(*number, word);
+                }
+                Ok(())
+            }
+            Record::TimedOut(Wait::Pay(Timer::Gateway)) => {
+                self.session()?.gave_up();
+                Ok(())
+            }
+            Record::Requested(fetch) if fetch.purpose == Purpose::Pay => {
+                let owed = self.owed.take().ok_or("an action request without an outcome, or a second one for it")?;
+                let told = fetch.form.value("Result").map(Value::expose);
+                rule(told == Some(owed.word()), "the action request tells another result than the session had")
+            }
+            Record::Notified(_, _, form) => {
+                self.told += u32::from(form.value("Result").is_some());
+                // It is told before it is reported.
+                rule(self.told <= self.finished + 1, "an outcome was told to statusCallback twice")
+            }
+            Record::HungUp => {
+                self.hung_up = true;
+                Ok(())
+            }
+            Record::Ended(_) => {
+                self.ended = true;
+                rule(self.session.is_none(), "the call ended and a Pay session has no outcome")
+            }
+            Record::Heard(_)
+            | Record::Cleared
+            | Record::Requested(_)
+            | Record::Fetched(_)
+            | Record::Warned(_)
+            | Record::TimedOut(_) => Ok(()),
+        }
+    }
+
+    fn session(&mut self) -> Result<&mut Session, String> {
+        self.session.as_mut().ok_or_else(|| "a Pay session did something after its outcome".to_owned())
+    }
+
+    fn finished(&mut self, result: PayResult, form: &Form) -> Held {
+        self.finished += 1;
+        self.owed = Some(result);
+        match result {
+            PayResult::CallerInterruptedWithStar => rule(self.star, "interrupted with *, which nobody pressed")?,
+            PayResult::CallerHungUp => rule(self.hung_up, "caller-hung-up, and the caller is there")?,
+            PayResult::Success
+            | PayResult::TooManyFailedAttempts
+            | PayResult::PaymentConnectorError
+            | PayResult::ValidationError
+            | PayResult::InternalError
+            | PayResult::TransactionCancelled => {}
+        }
+        match self.session.take() {
+            Some(session) => session.outcome(result, form),
+            // A verb with faulty attributes ends before anything is looked up.
+            None => rule(result == PayResult::ValidationError, "a Pay session had two outcomes"),
+        }
+    }
+
+    fn over(&self, call: &Call) -> Held {
+        rule(call.is_over(), "the call does not end, although the caller is gone")?;
+        rule(self.ended, "the call is over and did not say so")?;
+        rule(self.told <= self.finished, "an outcome was told to statusCallback that there was not")
+    }
+}
+
+impl Session {
+    fn reported(&mut self, progress: Progress) -> Held {
+        let Progress { step, attempt, what } = progress;
+        match what {
+            What::Begun => {
+                rule(!self.begun.contains(&step), "a step began twice")?;
+                rule(self.missing().is_none(), "a step began before the one before it was captured")?;
+                self.begun.push(step);
+                self.attempt = 1;
+                rule(attempt == 1, "a step began with another attempt than the first")
+            }
+            What::Failed(_) => {
+                self.is_at(step, attempt)?;
+                self.attempt = self.attempt.saturating_add(1);
+                Ok(())
+            }
+            What::Captured => {
+                self.is_at(step, attempt)?;
+                self.captured.push(step);
+                Ok(())
+            }
+            What::Finished(_) => Ok(()),
+        }
+    }
+
+    fn is_at(&self, step: Step, attempt: u8) -> Held {
+        rule(self.begun.last() == Some(&step), "something was reported of a step that is not being asked for")?;
+        rule(!self.captured.contains(&step), "a captured field was captured or failed again")?;
+        rule(self.attempt == attempt, "attempts are not counted one by one")
+    }
+
+    /// A step that was begun and not captured.
+    fn missing(&self) -> Option<Step> {
+        let captures = self.begun.iter().filter(|step| **step != Step::PaymentProcessing);
+        captures.copied().find(|step| !self.captured.contains(step))
+    }
+
+    fn asked(&mut self, number: u16, submits: bool, transaction: &str) -> Held {
+        rule(self.begun.contains(&Step::PaymentProcessing), "the gateway was asked before payment-processing")?;
+        rule(self.missing().is_none(), "the gateway was asked before every field was captured")?;
+        let has = |step| self.captured.contains(&step);
+        // A token given in the document needs no field.
+        let whole = self.captured.is_empty()
+            || (has(Step::PaymentCardNumber) && has(Step::ExpirationDate))
+            || (has(Step::BankRoutingNumber) && has(Step::BankAccountNumber));
+        rule(whole, "the gateway was asked without all fields of a card or an account")?;
+        rule(self.verdict.is_none(), "the gateway was asked after its final answer")?;
+        let same = self.transaction.as_ref().is_none_or(|known| known == transaction);
+        rule(same, "a Pay session has two transaction ids")?;
+        rule(number > self.last_number, "questions to the gateway are not numbered in their order")?;
+        if submits {
+            rule(self.submissions == 0 || self.repeatable, "a payment was submitted again without need")?;
+            self.submissions += 1;
+            self.repeatable = false;
+        }
+        self.last_number = number;
+        self.asked = Some((number, submits));
+        Ok(())
+    }
+
+    fn answered(&mut self, number: u16, word: &str) {
+        // The answer to a question that was given up changes nothing.
+        let Some((_, submits)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
+        match word {
+            "approved" => self.verdict = Some(Verdict::Yes),
+            "declined" | "refused" => self.verdict = Some(Verdict::No),
+            "not found" => self.not_found = true,
+            "unknown" | "panicked" if submits => self.doubt = true,
+            _ => {}
+        }
+        self.repeatable |= submits && self.verdict.is_none();
+    }
+
+    /// The gateway's timer came, for an answer or for the next try.
+    fn gave_up(&mut self) {
+        if let Some((_, true)) = self.asked.take() {
+            self.doubt = true;
+            self.repeatable = true;
+        }
+    }
+
+    fn outcome(&self, result: PayResult, form: &Form) -> Held {
+        let value = |name: &str| form.value(name).map(Value::expose);
+        let code = PayErrorCode::ServiceUnavailable.number().to_string();
+        let unknown = result == PayResult::PaymentConnectorError
+            && value("PayErrorCode") == Some(&code)
+            && value("PaymentError") == Some("outcome unknown");
+        let success = result == PayResult::Success;
+        let on_its_way = matches!(self.asked, Some((_, true)));
+        rule(!on_its_way, "a Pay session ended while its submission was on its way")?;
+        match (self.verdict, self.doubt) {
+            (Some(Verdict::Yes), _) => rule(success, "the gateway approved, and success was not told"),
+            (Some(Verdict::No), _) => rule(!success && !unknown, "the gateway said no, and something else was told"),
+            (None, true) if self.not_found => rule(!success, "the gateway found nothing, and success was told"),
+            (None, true) => rule(unknown, "nobody knows whether money was taken, and that was not told"),
+            (None, false) => rule(!success && !unknown, "nothing was taken, and something else was told"),
+        }
+    }
+}
