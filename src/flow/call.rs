@@ -37,6 +37,8 @@ pub struct Call {
     pub(super) payments: u32,
     /// The parameters that are the last payment's outcome.
     told_by_payment: Vec<String>,
+    /// The number of the last question to a gateway.
+    pub(super) questions: u16,
     fetches: u32,
     documents: Chase,
     line: Line,
@@ -97,6 +99,7 @@ impl Call {
             voice: Voice::default(),
             payments: 0,
             told_by_payment: Vec::new(),
+            questions: 0,
             fetches: 0,
             documents: Chase::default(),
             line: Line::Up,

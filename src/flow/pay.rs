@@ -41,6 +41,7 @@ impl Call {
             transaction_id: format!("PK{transaction:032x}"),
             answered_at: self.context.answered_at,
             telnyx: self.context.telnyx,
+            asked: self.questions,
         };
         let session = PaySession::start(now, reading, around);
         self.begin_paying(now, Paying { session, action, status_callback });
@@ -87,6 +88,7 @@ impl Call {
                 Output::Clear => self.clear(),
                 Output::Report(progress, form) => self.report(progress, form, paying),
                 Output::Ask(question, attempt, instrument) => {
+                    self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
                 }
                 Output::Finish(_, form) => outcome = Some(form),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::link::Origin;
 use super::*;
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument};
+use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument};
 use crate::pay::sandbox;
 use crate::pay::session::What;
 use crate::pay::step::{EntryError, PayResult, Step};
@@ -329,4 +329,22 @@ fn every_wait_of_a_call_has_a_deadline() {
         steps += 1;
     }
     assert!(steps > 5);
+}
+
+#[test]
+fn the_late_answer_to_one_payment_is_not_taken_for_that_to_the_next() {
+    let declined = || Answer::Declined(Denial::default());
+    let answers = vec![(16_000, Answer::Approved(Approval::default())), (0, declined()), (5000, declined())];
+    let pay = "<Pay chargeAmount=\"1\" postalCode=\"false\" securityCode=\"false\"/>";
+    let world = TestWorld { answers, ..TestWorld::default() };
+    let mut call = call_in(&format!("<Response>{pay}{pay}</Response>"), world);
+    press(&mut call, "4242424242424242 1228");
+    // The first payment's first try is given up after 10 s, and its second one declined at once.
+    wait(&mut call, 10_100);
+    press(&mut call, "5555555555554444 1228");
+    assert!(call.call().is_processing());
+    assert!(call.run_to_end());
+    let results: Vec<What> = happened(&call).into_iter().map(|(_, _, what)| what).collect();
+    let finished = results.iter().filter(|what| matches!(what, What::Finished(_)));
+    assert_eq!(finished.collect::<Vec<_>>(), vec![&What::Finished(PayResult::PaymentConnectorError); 2]);
 }

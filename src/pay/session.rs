@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub answered_at: jiff::civil::DateTime,
     /// Whether the platform is Telnyx, whose rules differ in places.
     pub telnyx: bool,
+    /// The number of the last question that earlier payments of the call asked; 0 if there was none.
+    pub asked: u16,
 }
 
 /// What a session is told.
@@ -506,7 +508,7 @@ impl PaySession {
         });
         let instrument = Arc::new(instrument);
         self.outputs.push_back(Output::Speak(self.heard_at(Moment::PaymentProcessing)));
-        let (submission, question) = Submission::start(now, limits);
+        let (submission, question) = Submission::start_after(now, limits, self.around.asked);
         self.outputs.push_back(Output::Ask(question, Arc::clone(&attempt), Arc::clone(&instrument)));
         self.phase = Phase::Processing { submission, instrument, attempt, interrupted: None };
     }

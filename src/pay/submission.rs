@@ -22,7 +22,7 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(8);
 /// A question to the connector. A new one abandons the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Its number within the submission; an answer to an earlier one is ignored.
+    /// Its number, higher than that of every earlier one of the call; an answer to an earlier one is ignored.
     pub number: u16,
     /// What is asked.
     pub what: Ask,
@@ -117,12 +117,18 @@ impl Submission {
     /// Begins: the first question is always the preparation.
     #[must_use]
     pub fn start(now: CallTime, limits: Capabilities) -> (Self, Question) {
+        Self::start_after(now, limits, 0)
+    }
+
+    /// Begins after `asked` questions of earlier payments, whose late answers are not for this one.
+    #[must_use]
+    pub fn start_after(now: CallTime, limits: Capabilities, asked: u16) -> (Self, Question) {
         let mut submission = Self {
             limits,
             started: now,
             stage: Stage::Over,
             note: None,
-            asked: 0,
+            asked,
             repeats: 0,
             doubt_since: None,
             stopping: false,

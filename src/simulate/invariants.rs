@@ -63,6 +63,7 @@ struct Watch {
     finished: u32,
     told: u32,
     transactions: BTreeSet<String>,
+    last_number: u16,
     star: bool,
     hung_up: bool,
     ended: bool,
@@ -78,7 +79,6 @@ struct Session {
     transaction: Option<String>,
     /// The question that waits for its answer, and whether it is a submission.
     asked: Option<(u16, bool)>,
-    last_number: u16,
     submissions: u32,
     /// Whether the last submission may be repeated: it was not answered for good.
     repeatable: bool,
@@ -117,6 +117,10 @@ impl Watch {
                 let id = &attempt.transaction_id;
                 let session = self.session()?;
                 session.asked(question.number, submits, id)?;
+                // Else the late answer to one payment could be taken for that to another.
+                let in_order = std::mem::replace(&mut self.last_number, question.number) < question.number;
+                rule(in_order, "questions to the gateway are not numbered in their order")?;
+                let session = self.session()?;
                 let first = session.transaction.is_none();
                 session.transaction.get_or_insert_with(|| id.clone());
                 let new = !first || self.transactions.insert(id.clone());
@@ -239,13 +243,11 @@ impl Session {
         rule(self.verdict.is_none(), "the gateway was asked after its final answer")?;
         let same = self.transaction.as_ref().is_none_or(|known| known == transaction);
         rule(same, "a Pay session has two transaction ids")?;
-        rule(number > self.last_number, "questions to the gateway are not numbered in their order")?;
         if submits {
             rule(self.submissions == 0 || self.repeatable, "a payment was submitted again without need")?;
             self.submissions += 1;
             self.repeatable = false;
         }
-        self.last_number = number;
         self.asked = Some((number, submits));
         Ok(())
     }
