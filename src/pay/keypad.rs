@@ -113,12 +113,12 @@ impl Keypad {
         self.after = if by == EndedBy::Pound { After::Ordinary } else { After::Completion };
     }
 
-    /// A field failed on the key pressed at `last_key`, or on a timer long after it.
+    /// A field failed on the key pressed at `last_key`, or on a timer long after it. None: nothing was keyed into it, and
+    /// what the next key belongs to is as before.
     pub fn field_failed(&mut self, by: EndedBy, last_key: Option<CallTime>) {
-        self.after = match last_key {
-            Some(last_key) => After::Failure { last_key, by_itself: by != EndedBy::Pound },
-            None => After::Ordinary,
-        };
+        if let Some(last_key) = last_key {
+            self.after = After::Failure { last_key, by_itself: by != EndedBy::Pound };
+        }
     }
 }
 
@@ -164,6 +164,18 @@ mod tests {
         assert_eq!(keypad.admit(at(3000), Key::Pound), Admission::Spent);
         keypad.field_failed(EndedBy::Pound, Some(at(4000)));
         assert_eq!(keypad.admit(at(6000), Key::Pound), Admission::Input);
+    }
+
+    #[test]
+    fn a_field_that_nothing_was_keyed_into_does_not_end_the_burst_of_the_one_before() {
+        let mut keypad = Keypad::new();
+        keypad.field_failed(EndedBy::Itself, Some(at(1000)));
+        assert_eq!(keypad.admit(at(1200), key('1')), Admission::Spent);
+        keypad.field_failed(EndedBy::Timer, None);
+        assert_eq!(keypad.admit(at(1400), key('2')), Admission::Spent);
+        keypad.field_accepted(EndedBy::Itself);
+        keypad.field_failed(EndedBy::Timer, None);
+        assert_eq!(keypad.admit(at(9000), Key::Pound), Admission::Spent, "the very next key");
     }
 
     #[test]

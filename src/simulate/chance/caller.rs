@@ -14,6 +14,9 @@ use crate::tone::Key;
 /// Milliseconds between keys: faster than any finger, around a burst's 250, slow.
 const GAPS: [u64; 8] = [10, 40, 100, 100, 200, 249, 250, 400];
 
+/// Keys that follow one another faster than this may belong to an entry that failed (spec/pay.md, section 3).
+const BURST_GAP: Duration = Duration::from_millis(250);
+
 /// The most times something happens while the caller waits to be listened to.
 const PATIENCE: u32 = 40;
 
@@ -39,6 +42,7 @@ pub(super) struct Caller<'a, F> {
     /// How many records were looked at, and what they told last.
     looked_at: usize,
     step: Option<Step>,
+    /// Whether an entry failed in the burst that is going on.
     failed: bool,
     four: bool,
     last_press: Option<CallTime>,
@@ -91,7 +95,6 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Takes in what was reported since.
     fn look(&mut self) {
-        self.failed = false;
         for (_, record) in self.simulation.records().iter().skip(self.looked_at) {
             if let Record::Reported(progress, form) = record {
                 match progress.what {
@@ -215,21 +218,27 @@ impl<'a, F: Flows> Caller<'a, F> {
         let mut keys: Vec<Key> = keys.chars().filter_map(Key::parse).collect();
         let every = self.chance.one_of(&GAPS, 100);
         let run = keys.iter().take_while(|key| matches!(key, Key::Digit(_))).count();
-        let (step, failed, last_press) = (self.step, self.failed, self.last_press);
+        // What happens before the first key may change what is asked for.
+        self.simulation.advance_to(self.next_key);
+        self.look();
+        let now = self.simulation.now();
+        self.failed &= self.last_press.is_some_and(|last| now - last < BURST_GAP);
+        let (step, failed) = (self.step, self.failed);
         let mut hidden = None;
         let mut unknown = false;
+        let mut confirming = false;
         let mut place = 0;
         let pressing = Move::Press { keys: keys.clone(), every };
         let pressed = perform(&pressing, &mut self.simulation, &mut self.next_key, |simulation| {
             let stage = simulation.call().stage_name();
             if place == 0 && run > 0 {
                 // The rest of a failed burst goes nowhere; what else comes now begins an empty field.
-                let burst = last_press.is_some_and(|last| simulation.now() - last < Duration::from_millis(250));
                 let empty = matches!(stage, "prompting" | "waiting" | "prompting again" | "waiting again");
-                if empty && !(failed && burst) {
+                if empty && !failed {
                     hidden = step.and_then(Field::of);
                 }
             }
+            confirming |= stage.ends_with("confirmation");
             let digit = matches!(keys.get(place), Some(Key::Digit(_)));
             unknown |= digit && (hidden.is_none() || place >= run);
             place += 1;
@@ -240,6 +249,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         if pressed > 0 {
             self.last_press = Some(self.simulation.now());
             self.unknown |= unknown;
+            self.failed |= confirming;
             if let Some(field) = hidden {
                 plan.hidden.push(Hidden { step: plan.moves.len(), length: run.min(pressed), field });
             }
