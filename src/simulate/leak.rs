@@ -79,7 +79,7 @@ impl Windows {
                     fetch.parameters.get(*name).into_iter().for_each(&mut allow);
                 }
             }
-            Record::Reported(_, form) => {
+            Record::Reported(_, form) | Record::Notified(_, _, form) => {
                 PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
             }
             _ => {}

@@ -216,6 +216,9 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     fn press(&mut self, keys: String, plan: &mut Plan) {
         let mut keys: Vec<Key> = keys.chars().filter_map(Key::parse).collect();
+        if keys.is_empty() {
+            return self.wait_for_deadline(plan);
+        }
         let every = self.chance.one_of(&GAPS, 100);
         let run = keys.iter().take_while(|key| matches!(key, Key::Digit(_))).count();
         // What happens before the first key may change what is asked for.
