@@ -8,14 +8,18 @@
 //! a folder of its name in `corpus/`. `tests/corpus.rs` fails while one of them is missing.
 
 mod media_frames;
+mod pay_keys;
+mod twiml;
 
 pub use media_frames::media_frames;
+pub use pay_keys::pay_keys;
+pub use twiml::twiml;
 
 /// A target: what must hold for every input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("media_frames", media_frames)];
+pub const TARGETS: &[(&str, Target)] = &[("media_frames", media_frames), ("pay_keys", pay_keys), ("twiml", twiml)];
 
 /// The program of a target: under cargo-fuzz the fuzzer, otherwise a replay of the files it is given.
 #[cfg(fuzzing)]
