@@ -18,29 +18,38 @@ const RUN: usize = 7;
 /// Fields whose digits the merchant is told on purpose.
 const PUBLIC: &[&str] = &["Digits", "BankRoutingNumber", "PaymentCardPostalCode", "From", "To"];
 
-/// The first record that repeats [`RUN`] keyed digits in a row, and what kind it is.
+/// The first record that repeats [`RUN`] keyed digits in a row, and what kind it is. What was shown before it was keyed, or
+/// is public, is no leak.
 pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String)> {
-    let mut windows = Windows::default();
-    let mut keyed = records.iter().filter_map(|(_, record)| match record {
-        Record::Pressed(key) => Some(*key),
-        _ => None,
-    });
+    let mut known = BTreeSet::new();
+    for (_, record) in records {
+        public(record, &mut known);
+    }
+    let mut keyed = BTreeSet::new();
     let mut run = Run::default();
-    for key in &mut keyed {
-        match key {
-            Key::Digit(digit) => windows.0.extend(run.push(digit.ascii())),
-            Key::Star | Key::Pound => run = Run::default(),
-            // No input at all.
-            Key::Letter(_) => {}
+    for (at, record) in records {
+        match record {
+            Record::Pressed(Key::Digit(digit)) => {
+                keyed.extend(run.push(digit.ascii()).filter(|window| !known.contains(window)));
+            }
+            Record::Pressed(Key::Star | Key::Pound) => run = Run::default(),
+            // A letter is no input at all.
+            Record::Pressed(Key::Letter(_)) => {}
+            record => {
+                let mut found = |window| {
+                    let leaks = keyed.contains(&window);
+                    if !leaks {
+                        known.insert(window);
+                    }
+                    leaks
+                };
+                if let Some(kind) = shown_in(record, &mut found) {
+                    return Some((*at, kind.to_owned()));
+                }
+            }
         }
     }
-    for (_, record) in records {
-        windows.allow_public(record);
-    }
-    if windows.0.is_empty() {
-        return None;
-    }
-    records.iter().find_map(|(at, record)| windows.shown_in(record).map(|kind| (*at, kind.to_owned())))
+    None
 }
 
 /// The last digits of a run, as a number of [`RUN`] places.
@@ -59,88 +68,78 @@ impl Run {
     }
 }
 
-/// Every [`RUN`] digits in a row that were keyed and are nobody else's business.
-#[derive(Debug, Default)]
-struct Windows(BTreeSet<u32>);
-
-impl Windows {
-    /// Takes out what is told on purpose.
-    fn allow_public(&mut self, record: &Record) {
-        let mut allow = |value: &Value| {
-            windows_of(value.expose(), |window| {
-                self.0.remove(&window);
-                false
-            });
-        };
-        match record {
-            Record::Requested(fetch) => {
-                for name in PUBLIC {
-                    fetch.form.value(name).into_iter().for_each(&mut allow);
-                    fetch.parameters.get(*name).into_iter().for_each(&mut allow);
-                }
+/// Adds what the record tells on purpose.
+fn public(record: &Record, known: &mut BTreeSet<u32>) {
+    let mut allow = |value: &Value| {
+        windows_of(value.expose(), &mut |window| {
+            known.insert(window);
+            false
+        });
+    };
+    match record {
+        Record::Requested(fetch) => {
+            for name in PUBLIC {
+                fetch.form.value(name).into_iter().for_each(&mut allow);
+                fetch.parameters.get(*name).into_iter().for_each(&mut allow);
             }
-            Record::Reported(_, form) | Record::Notified(_, _, form) => {
-                PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
-            }
-            _ => {}
         }
-    }
-
-    fn shown_in(&self, record: &Record) -> Option<&'static str> {
-        match record {
-            Record::Said(_, heard) => {
-                heard.iter().any(|said| self.in_utterance(said)).then_some("keyed digits were said")
-            }
-            Record::Requested(fetch) => {
-                self.in_form(&fetch.form).then_some("keyed digits were told in a request to the application")
-            }
-            Record::Notified(_, _, form) => self.in_form(form).then_some("keyed digits were told to statusCallback"),
-            Record::Reported(_, form) => self.in_form(form).then_some("keyed digits were reported"),
-            Record::Warned(warning) => self.in_text(&warning.message).then_some("keyed digits are in a warning"),
-            Record::Fetched(what) => self.in_text(what).then_some("keyed digits are in the words about a document"),
-            Record::LookedUp(name, _) => self.in_text(name).then_some("keyed digits are in a connector's name"),
-            Record::Pressed(_)
-            | Record::Heard(_)
-            | Record::Cleared
-            | Record::Asked(..)
-            | Record::Answered(..)
-            | Record::TimedOut(_)
-            | Record::HungUp
-            | Record::Ended(_) => None,
+        Record::Reported(_, form) | Record::Notified(_, _, form) => {
+            PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
         }
+        _ => {}
     }
+}
 
-    fn in_utterance(&self, said: &Utterance) -> bool {
-        match said {
-            Utterance::Say(say) => self.in_text(&say.text),
-            Utterance::Play(play) => match &play.source {
-                PlaySource::Url(link) => self.in_text(link),
-                PlaySource::Digits(_) => false,
-            },
-            Utterance::Pause(_) => false,
+/// Whether `found` finds something in what the record shows, and in what kind of record.
+fn shown_in(record: &Record, found: &mut dyn FnMut(u32) -> bool) -> Option<&'static str> {
+    let (shown, kind) = match record {
+        Record::Said(_, heard) => (heard.iter().any(|said| in_utterance(said, found)), "keyed digits were said"),
+        Record::Requested(fetch) => {
+            (in_form(&fetch.form, found), "keyed digits were told in a request to the application")
         }
-    }
+        Record::Notified(_, _, form) => (in_form(form, found), "keyed digits were told to statusCallback"),
+        Record::Reported(_, form) => (in_form(form, found), "keyed digits were reported"),
+        Record::Warned(warning) => (windows_of(&warning.message, found), "keyed digits are in a warning"),
+        Record::Fetched(what) => (windows_of(what, found), "keyed digits are in the words about a document"),
+        Record::LookedUp(name, _) => (windows_of(name, found), "keyed digits are in a connector's name"),
+        Record::Pressed(_)
+        | Record::Heard(_)
+        | Record::Cleared
+        | Record::Asked(..)
+        | Record::Answered(..)
+        | Record::TimedOut(_)
+        | Record::HungUp
+        | Record::Ended(_) => return None,
+    };
+    shown.then_some(kind)
+}
 
-    /// Also where a value would be masked when it is shown: the merchant gets it.
-    fn in_form(&self, form: &Form) -> bool {
-        form.iter().filter(|(name, _)| !name.ends_with("Sid")).any(|(_, value)| self.in_text(value.expose()))
+fn in_utterance(said: &Utterance, found: &mut dyn FnMut(u32) -> bool) -> bool {
+    match said {
+        Utterance::Say(say) => windows_of(&say.text, found),
+        Utterance::Play(play) => match &play.source {
+            PlaySource::Url(link) => windows_of(link, found),
+            PlaySource::Digits(_) => false,
+        },
+        Utterance::Pause(_) => false,
     }
+}
 
-    fn in_text(&self, text: &str) -> bool {
-        windows_of(text, |window| self.0.contains(&window))
-    }
+/// Also where a value would be masked when it is shown: the merchant gets it.
+fn in_form(form: &Form, found: &mut dyn FnMut(u32) -> bool) -> bool {
+    form.iter().filter(|(name, _)| !name.ends_with("Sid")).any(|(_, value)| windows_of(value.expose(), found))
 }
 
 /// Every [`RUN`] digits in a row of `text`; one blank, hyphen or dot between two digits does not break a row. Ends with
 /// true as soon as `found` says so.
-fn windows_of(text: &str, mut found: impl FnMut(u32) -> bool) -> bool {
+fn windows_of(text: &str, found: &mut dyn FnMut(u32) -> bool) -> bool {
     let mut run = Run::default();
     let mut separated = false;
     for byte in text.bytes() {
         match byte {
             b'0'..=b'9' => {
                 separated = false;
-                if run.push(byte).is_some_and(&mut found) {
+                if run.push(byte).is_some_and(&mut *found) {
                     return true;
                 }
             }
@@ -180,5 +179,15 @@ mod tests {
         assert!(!after("4242567890123456", "xxxx-xxxx-xxxx-3456"));
         assert!(!after("4242#567", "4242567"));
         assert!(!after("4242567", "4242568"));
+    }
+
+    #[test]
+    fn what_was_shown_before_it_was_keyed_is_no_leak() {
+        let warning = || Record::Warned(Warning { position: None, code: 1, message: "at most 1000000".to_owned() });
+        let mut records = vec![(CallTime::ZERO, warning())];
+        records.extend(pressed("110000000"));
+        records.push((CallTime::ZERO, warning()));
+        assert_eq!(leaked(&records), None);
+        assert!(leaked(&records[1..]).is_some());
     }
 }
