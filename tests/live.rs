@@ -1,4 +1,12 @@
 //! Calls over a real socket: every result, the generic connector, who may come in, and how a stream ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests live in the real world")]
 
 mod support;
 

@@ -1,4 +1,17 @@
 //! The real binary as an operator meets it: its first start, its logs, its end; and that nothing a caller keys is left behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests live in the real world"
+)]
 
 mod support;
 

@@ -1,4 +1,17 @@
 //! Every command in README.md, run as it stands there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests live in the real world"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

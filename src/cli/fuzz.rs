@@ -111,11 +111,14 @@ impl Tally {
     }
 }
 
+/// A flow by its name and the parameters it was rendered with, or why there is no document.
+type Rendered = BTreeMap<(String, Vec<String>), Result<NextDocument, FetchFailure>>;
+
 /// The flows of a folder, read once.
 #[derive(Debug)]
 struct Shelf {
     flows: BTreeMap<String, Result<Source, FetchFailure>>,
-    kept: RefCell<BTreeMap<(String, Vec<String>), Result<NextDocument, FetchFailure>>>,
+    kept: RefCell<Rendered>,
 }
 
 #[derive(Debug)]

@@ -1,5 +1,18 @@
 //! What tests of the public face share: a server in this process, a caller who speaks as Twilio does, and the merchant's
 //! application and gateway on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "tests live in the real world"
+)]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, HashMap};
