@@ -13,8 +13,8 @@
 //! | [`time`] | the call's own time, a plain number |
 //! | [`form`] | the fields of a request |
 //! | [`signature`] | `X-Twilio-Signature` |
+//! | [`audio`] | G.711, framing |
 //! | [`tone`] | DTMF keys, and their sound |
-//! | `audio` | G.711, framing |
 //! | [`twiml`] | XML to typed verbs |
 //! | [`pay`] | the Pay verb |
 //! | [`flow`] | the call machine: runs a document verb by verb |
