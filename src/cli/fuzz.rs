@@ -211,3 +211,54 @@ impl chance::Flows for Shelf {
         read
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{self, Script};
+
+    /// A folder of two flows, one of which cannot do without a parameter.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let menu = "<Response><Gather numDigits=\"1\" action=\"pay\"><Say>Press 1.</Say></Gather></Response>";
+        let pay = "<Response><Pay chargeAmount=\"{{ amount }}\" maxAttempts=\"2\" action=\"https://example.com/paid\"/><Say>You pressed {{ Digits | default('nothing') }}.</Say></Response>";
+        std::fs::write(folder.path().join("menu.xml"), menu).unwrap();
+        std::fs::write(folder.path().join("pay.xml"), pay).unwrap();
+        folder
+    }
+
+    /// Ids differ on purpose: those of random calls have no digits.
+    fn without_ids(line: &str) -> String {
+        let words =
+            line.split(' ').filter(|word| !["AccountSid", "CallSid", "PK"].iter().any(|id| word.starts_with(id)));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_call_s_script_replays_to_the_same_trace() {
+        let folder = folder();
+        let library = Library::new(folder.path());
+        let shelf = Shelf::read(&library).unwrap();
+        let flows = shelf.playable();
+        assert_eq!(flows.last(), Some(&("pay".to_owned(), vec!["amount".to_owned()])));
+        for (seed, (flow, missing)) in (0..300).zip(flows.iter().cycle()) {
+            let (plan, played) = chance::call(&shelf, flow, missing, seed);
+            let text = plan.script(&played);
+            let outcome = replay::run(&Script::parse(&text).unwrap(), &library);
+            assert!(outcome.failures.is_empty(), "{text}\n{:?}", outcome.failures);
+            let trace: Vec<String> =
+                played.records().iter().map(|(at, record)| without_ids(&format!("{at:>9}  {record}"))).collect();
+            let replayed: Vec<String> = outcome.trace.iter().map(|line| without_ids(line)).collect();
+            assert_eq!(trace, replayed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_or_has_no_flow_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none")] {
+            let failure = Shelf::read(&Library::new(path)).unwrap_err();
+            assert!(failure.to_string().contains("--flows"), "{failure}");
+        }
+    }
+}
