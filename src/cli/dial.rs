@@ -50,7 +50,7 @@ const KEYS_HELP: &str = "0-9 * # A-D are the telephone's keys (a key cuts in on 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 On a terminal every key is a telephone's key. Piped input has lines of keys, `wait 3s` and `hang up`, and takes no time:\n  \
-  printf '4242 4242 4242 4242\\n1230\\n94105\\n123\\n' | touchtone dial donate")]
+  printf '25#\\n4242 4242 4242 4242\\n1230\\n94105\\n123\\n' | touchtone dial donate")]
 pub(super) struct Dial {
     /// The flow to call
     #[arg(value_name = "FLOW", required_unless_present = "url")]
