@@ -109,8 +109,13 @@ impl Form {
     /// `Name=value Name=value`, secrets masked: for people to read.
     #[must_use]
     pub fn shown(&self) -> String {
-        let fields: Vec<String> = self.iter().map(|(name, value)| format!("{name}={}", value.shown())).collect();
-        fields.join(" ")
+        let mut shown = String::new();
+        for (name, value) in self.iter() {
+            for part in [if shown.is_empty() { "" } else { " " }, name, "=", value.shown()] {
+                shown.push_str(part);
+            }
+        }
+        shown
     }
 
     /// The fields as `application/x-www-form-urlencoded`, secrets in the clear: the body of the request itself.
