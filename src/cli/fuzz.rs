@@ -160,6 +160,10 @@ impl Shelf {
         playable
     }
 
+    fn mentions(&self, name: &str, parameter: &str) -> bool {
+        matches!(self.flows.get(name), Some(Ok(source)) if source.text.contains(parameter))
+    }
+
     fn missing(&self, name: &str) -> Result<Vec<String>, FetchFailure> {
         let mut given: BTreeMap<String, Value> = BTreeMap::new();
         loop {
@@ -168,6 +172,10 @@ impl Shelf {
                 Err(failure) => match missing_parameter(&failure.message) {
                     Some(parameter) if given.len() < MISSING_MAX && !given.contains_key(parameter) => {
                         given.insert(parameter.to_owned(), Value::from("1"));
+                    }
+                    // It goes on from a Gather, and works with what was keyed there.
+                    None if self.mentions(name, "Digits") && !given.contains_key("Digits") => {
+                        given.insert("Digits".to_owned(), Value::from("12345678"));
                     }
                     _ => return Err(failure),
                 },

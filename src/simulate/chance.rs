@@ -42,7 +42,7 @@ const CLOCKS: [DateTime; 4] = [
 ];
 
 /// What a flow is given for a parameter that it cannot do without.
-const VALUES: [&str; 6] = ["20.45", "5", "visa amex", "Ann & Bob <3", "en-GB", ""];
+const VALUES: [&str; 7] = ["20.45", "5", "12345678", "visa amex", "Ann & Bob <3", "en-GB", ""];
 
 /// A seeded source of numbers: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
 /// Good enough for choosing, for nothing secret.
