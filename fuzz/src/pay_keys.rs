@@ -371,5 +371,5 @@ fn luhn(digits: &str) -> bool {
     let values = digits.chars().rev().filter_map(|digit| digit.to_digit(10));
     let sum: u32 =
         values.enumerate().map(|(place, value)| if place % 2 == 1 { doubled[value as usize] } else { value }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
