@@ -60,10 +60,9 @@ impl World for Scripted {
         let (what, after) = said?;
         let reply = match question.what {
             Ask::Prepare => match what % 8 {
-                0..=3 => Reply::Prepared(Preparation::Nothing),
+                0..=3 | 6 => Reply::Prepared(Preparation::Nothing),
                 4 => Reply::Prepared(Preparation::Note(RecoveryNote("note".into()))),
                 5 => Reply::Prepared(Preparation::Answered(answer(what / 8))),
-                6 => Reply::Submitted(answer(what / 8)),
                 _ => Reply::Panicked,
             },
             Ask::Submit(_) if what % 16 == 15 => Reply::Panicked,
