@@ -63,6 +63,7 @@ fn context() -> Context {
         caller: Form::new(),
         parameters: BTreeMap::new(),
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
+        answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 1,
         telnyx: false,
         plain_http: PlainHttp::Never,

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+mod agent;
 mod call;
 pub mod check;
 mod event;
@@ -20,7 +21,10 @@ mod pay;
 mod voice;
 
 pub use call::Call;
-pub use event::{Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Wait, Warning};
+pub use event::{
+    Action, AgentCommand, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, LedBy, NextDocument,
+    PaymentId, Purpose, Redirection, Wait, Warning,
+};
 pub use voice::TurnId;
 
 use crate::form::Form;
@@ -45,6 +49,8 @@ pub struct Context {
     pub parameters: BTreeMap<String, crate::form::Value>,
     /// When the call was answered, on the account's own clock.
     pub answered_at: jiff::civil::DateTime,
+    /// The same in UTC.
+    pub answered_at_utc: jiff::civil::DateTime,
     /// Where transaction ids begin: random for a live call, fixed for a script.
     pub seed: u128,
     /// Whether the platform is Telnyx, whose Pay rules differ in places.

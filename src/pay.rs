@@ -1,12 +1,14 @@
 //! The Pay verb: settings, steps, card and bank rules, prompts, the gateway's answer, the outcome. Sans-I/O.
 //!
 //! Shape:   [`session::PaySession`] takes keys, played prompts and gateway answers, and gives prompts, status callbacks
-//!          and questions to the gateway, then one outcome.
+//!          and questions to the gateway, then one outcome. [`assisted::AssistedSession`] is the same led by an agent:
+//!          no prompts, one field at a time, in any order.
 //! Units:   `CallTime`, milliseconds since the call was answered; attributes are in seconds as Twilio writes them.
 //! Secrets: what is keyed lives in `secret` types only; what leaves is masked or goes to the gateway.
 //! Sources: spec/pay.md, which settles what Twilio's, Telnyx's and SignalWire's pages say.
 
 pub mod admission;
+pub mod assisted;
 pub mod bank;
 pub mod card;
 pub mod field;
@@ -17,5 +19,6 @@ pub mod prompts;
 pub mod sandbox;
 pub mod session;
 pub mod settings;
+mod settlement;
 pub mod step;
 pub mod submission;

@@ -11,6 +11,7 @@ use crate::library::Library;
 
 mod bless;
 mod expect;
+mod outside;
 mod run;
 mod script;
 

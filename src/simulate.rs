@@ -15,9 +15,11 @@ use url::Url;
 
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, Call, Context, Ended, Event, Fetch, FetchFailure, Fetched, NextDocument, Purpose, TurnId, Wait, Warning,
+    Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, Fetched, NextDocument,
+    PaymentId, Purpose, Redirection, TurnId, Wait, Warning,
 };
 use crate::form::Form;
+use crate::pay::assisted::{AgentError, Capture, Command};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, Resolution};
 use crate::pay::sandbox;
 use crate::pay::session::{Progress, Timer, What};
@@ -91,7 +93,15 @@ pub enum Record {
     /// A status callback was sent.
     Notified(Url, Method, Form),
     /// A Pay session went on.
-    Reported(Progress, Form),
+    Reported(PaymentId, Progress, Form),
+    /// An agent asked for something.
+    Commanded(CommandId, AgentCommand),
+    /// What the agent was answered.
+    Replied(CommandId, Result<String, AgentError>),
+    /// The application sent the call elsewhere.
+    Redirected(Redirection),
+    /// The application ended the call.
+    Completed,
     /// Something is wrong with the document or the application.
     Warned(Warning),
     /// A deadline came.
@@ -133,6 +143,7 @@ pub struct Simulation<W> {
     /// When what is being said will have been said.
     said_until: CallTime,
     inbox: BTreeMap<(CallTime, u64), Event>,
+    commands: u32,
     sequence: u64,
     steps: u32,
     records: Vec<(CallTime, Record)>,
@@ -152,6 +163,7 @@ impl<W: World> Simulation<W> {
             now: CallTime::ZERO,
             said_until: CallTime::ZERO,
             inbox: BTreeMap::new(),
+            commands: 0,
             sequence: 0,
             steps: 0,
             records: Vec::new(),
@@ -218,13 +230,53 @@ impl<W: World> Simulation<W> {
             return;
         }
         self.record(Record::HungUp);
-        // Nobody hears the rest.
+        self.silence();
+        self.handle(Event::HungUp);
+        self.settle();
+    }
+
+    /// An agent asks for something now; [`Self::answer`] tells what comes of it.
+    pub fn command(&mut self, command: AgentCommand) -> CommandId {
+        self.commands += 1;
+        let id = CommandId(self.commands);
+        self.record(Record::Commanded(id, command.clone()));
+        self.handle(Event::Agent(id, command));
+        self.settle();
+        id
+    }
+
+    /// What an agent was answered, once there is an answer.
+    pub fn answer(&self, id: CommandId) -> Option<&Result<String, AgentError>> {
+        self.records.iter().rev().find_map(|(_, record)| match record {
+            Record::Replied(answered, answer) if *answered == id => Some(answer),
+            _ => None,
+        })
+    }
+
+    /// The application sends the call elsewhere now.
+    pub fn redirect(&mut self, redirection: Redirection) {
+        self.record(Record::Redirected(redirection.clone()));
+        self.handle(Event::Redirected(redirection));
+        self.settle();
+    }
+
+    /// The application ends the call now.
+    pub fn complete(&mut self) {
+        if self.call.is_over() {
+            return;
+        }
+        self.record(Record::Completed);
+        self.silence();
+        self.handle(Event::Completed);
+        self.settle();
+    }
+
+    /// Nobody hears the rest.
+    fn silence(&mut self) {
         self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
         for turn in self.turns.iter_mut().filter(|turn| turn.state == TurnState::Speaking) {
             turn.state = TurnState::Cut;
         }
-        self.handle(Event::HungUp);
-        self.settle();
     }
 
     /// Lets time pass until `then`. What arrives at that very instant has arrived; a deadline of that instant has not come
@@ -307,7 +359,13 @@ impl<W: World> Simulation<W> {
                 };
                 self.record(Record::Fetched(what));
             }
-            Event::Key(_) | Event::SpeechReady(..) | Event::ConnectorFound(_) | Event::HungUp => {}
+            Event::Key(_)
+            | Event::SpeechReady(..)
+            | Event::ConnectorFound(_)
+            | Event::HungUp
+            | Event::Agent(..)
+            | Event::Redirected(_)
+            | Event::Completed => {}
         }
         self.handle(event);
     }
@@ -341,11 +399,8 @@ impl<W: World> Simulation<W> {
         match action {
             Action::Speak(id, heard) => self.speak(id, heard),
             Action::Clear => {
-                self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
+                self.silence();
                 self.said_until = self.now;
-                for turn in self.turns.iter_mut().filter(|turn| turn.state == TurnState::Speaking) {
-                    turn.state = TurnState::Cut;
-                }
                 self.turn_over = true;
                 self.record(Record::Cleared);
             }
@@ -379,7 +434,8 @@ impl<W: World> Simulation<W> {
                     self.schedule(after, Event::Fetched(id, fetched));
                 }
             }
-            Action::Report(progress, form) => self.record(Record::Reported(progress, form)),
+            Action::Report(payment, progress, form) => self.record(Record::Reported(payment, progress, form)),
+            Action::Answer(id, answer) => self.record(Record::Replied(id, answer)),
             Action::Notify(url, method, form) => self.record(Record::Notified(url, method, form)),
             Action::Warn(warning) => self.record(Record::Warned(warning)),
             Action::End(ended) => {
@@ -481,6 +537,17 @@ fn event_word(event: &Event) -> Option<&'static str> {
         Event::Fetched(_, Fetched::Failed(_)) => "no document",
         Event::Fetched(_, Fetched::NotAsked) => "not asked",
         Event::HungUp => "hang-up",
+        Event::Agent(_, AgentCommand::Create(_)) => "agent creates",
+        Event::Agent(_, AgentCommand::Update { form, .. }) => match Command::read(form) {
+            Ok(Command::Capture(Capture { matcher: false, .. })) => "agent captures",
+            Ok(Command::Capture(_)) => "agent captures again",
+            Ok(Command::Complete) => "agent completes",
+            Ok(Command::Cancel) => "agent cancels",
+            Err(_) => "agent errs",
+        },
+        Event::Redirected(Redirection::Document(_)) => "sent to a document",
+        Event::Redirected(Redirection::Url(..)) => "sent to a URL",
+        Event::Completed => "completed",
     })
 }
 
@@ -491,11 +558,11 @@ const fn timeout_word(wait: Wait) -> &'static str {
         Wait::Pause => "pause timeout",
         Wait::Gather => "gather timeout",
         Wait::Fetch => "fetch timeout",
-        Wait::Pay(Timer::Connector) => "connector timeout",
-        Wait::Pay(Timer::FirstDigit) => "first digit timeout",
-        Wait::Pay(Timer::NextDigit) => "next digit timeout",
-        Wait::Pay(Timer::AnotherDigit) => "another digit timeout",
-        Wait::Pay(Timer::Gateway) => "gateway timeout",
+        Wait::Pay(Timer::Connector) | Wait::Agent(Timer::Connector) => "connector timeout",
+        Wait::Pay(Timer::FirstDigit) | Wait::Agent(Timer::FirstDigit) => "first digit timeout",
+        Wait::Pay(Timer::NextDigit) | Wait::Agent(Timer::NextDigit) => "next digit timeout",
+        Wait::Pay(Timer::AnotherDigit) | Wait::Agent(Timer::AnotherDigit) => "another digit timeout",
+        Wait::Pay(Timer::Gateway) | Wait::Agent(Timer::Gateway) => "gateway timeout",
     }
 }
 
@@ -551,13 +618,26 @@ impl fmt::Display for Record {
             Self::Notified(url, method, form) => {
                 write!(f, "status    {} {}", shown(&Target::Url(url.clone()), *method), form.shown())
             }
-            Self::Reported(progress, form) => write!(f, "pay       {} {}", step_line(progress), form.shown()),
+            Self::Reported(_, progress, form) => write!(f, "pay       {} {}", step_line(progress), form.shown()),
             Self::Warned(warning) => match warning.position {
                 Some(position) => write!(f, "warning   {position}: {}", warning.message),
                 None => write!(f, "warning   {}", warning.message),
             },
             Self::TimedOut(wait) => write!(f, "timeout   {wait:?}"),
             Self::HungUp => write!(f, "caller hangs up"),
+            Self::Commanded(_, AgentCommand::Create(form)) => write!(f, "agent     create {}", form.shown()),
+            Self::Commanded(_, AgentCommand::Update { sid, form }) => {
+                write!(f, "agent     update {sid} {}", form.shown())
+            }
+            Self::Replied(_, Ok(sid)) => write!(f, "answer    {sid}"),
+            Self::Replied(_, Err(error)) => write!(f, "answer    {} {}: {error}", error.status, error.code),
+            Self::Redirected(Redirection::Document(next)) => {
+                write!(f, "elsewhere {} verbs", next.document.verbs.len())
+            }
+            Self::Redirected(Redirection::Url(url, method)) => {
+                write!(f, "elsewhere {}", shown(&Target::Url(url.clone()), *method))
+            }
+            Self::Completed => write!(f, "the application ends the call"),
             Self::Ended(ended) => write!(f, "end       {}", ended.word()),
         }
     }
@@ -575,6 +655,7 @@ fn shown(target: &Target, method: Method) -> String {
 pub fn step_line(progress: &Progress) -> String {
     let what = match progress.what {
         What::Begun => "begun".to_owned(),
+        What::Keyed => "keyed".to_owned(),
         What::Failed(error) => error.to_string(),
         What::Captured => "captured".to_owned(),
         What::Finished(result) => format!("finished: {result}"),

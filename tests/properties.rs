@@ -135,6 +135,7 @@ fn call(document: &str, telnyx: bool, world: Scripted) -> Simulation<Scripted> {
         caller: Form::new(),
         parameters: BTreeMap::new(),
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
+        answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
         telnyx,
         plain_http: PlainHttp::Never,

@@ -96,6 +96,7 @@ fn run(line: &[(u64, Input)], gateway: Gateway) -> Reports {
         caller: Form::new(),
         parameters: BTreeMap::new(),
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
+        answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
         telnyx: false,
         plain_http: PlainHttp::Never,
@@ -115,9 +116,9 @@ fn run(line: &[(u64, Input)], gateway: Gateway) -> Reports {
     assert_eq!(broken(call.records(), call.call()), None);
     let (mut reports, mut result) = (Vec::new(), String::new());
     for (_, record) in call.records() {
-        if let Record::Reported(progress, _) = record {
+        if let Record::Reported(_, progress, _) = record {
             let what = match progress.what {
-                What::Begun => continue,
+                What::Begun | What::Keyed => continue,
                 What::Captured => "captured".to_owned(),
                 What::Failed(error) => error.to_string(),
                 What::Finished(word) => {

@@ -430,7 +430,7 @@ impl Actor {
             Action::Ask(question, attempt, instrument) => {
                 self.asking.ask(&self.house, question, attempt, instrument, self.answers.clone());
             }
-            Action::Report(progress, _) => {
+            Action::Report(_, progress, _) => {
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
@@ -438,6 +438,7 @@ impl Actor {
                 self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })
             }
             Action::Fetch(fetch) => self.fetch(fetch),
+            Action::Answer(..) => {}
             Action::Warn(warning) => {
                 let place = warning.position.map(|position| position.to_string()).unwrap_or_default();
                 tracing::warn!(code = warning.code, place, "{}", warning.message);
@@ -521,12 +522,14 @@ fn context(house: &House, start: &Start) -> Context {
         start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
     let zone = house.config.time_zone.0.clone();
     let seed = uuid::Uuid::new_v4().as_u128();
+    let answered = jiff::Timestamp::now();
     Context {
         account_sid: start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone()),
         call_sid: start.call_sid.clone(),
         caller,
         parameters,
-        answered_at: jiff::Timestamp::now().to_zoned(zone).datetime(),
+        answered_at: answered.to_zoned(zone).datetime(),
+        answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed,
         telnyx: false,
         plain_http: house.plain_http,

@@ -199,12 +199,14 @@ fn context(parameters: Vec<(String, String)>, time_zone: jiff::tz::TimeZone) -> 
     let mut caller = Form::new();
     caller.set("From", parameters.get("From").map_or("+15005550006", Value::expose));
     caller.set("To", parameters.get("To").map_or("+15005550001", Value::expose));
+    let answered = jiff::Timestamp::now();
     Context {
         account_sid: format!("AC{:032x}", 1),
         call_sid: format!("CA{:032x}", 1),
         caller,
         parameters,
-        answered_at: jiff::Timestamp::now().to_zoned(time_zone).datetime(),
+        answered_at: answered.to_zoned(time_zone).datetime(),
+        answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed: 1,
         telnyx: false,
         plain_http: PlainHttp::Always,

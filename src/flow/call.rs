@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::event::{Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Wait, Warning};
+use super::agent::Assisting;
+use super::event::{
+    Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Redirection, Wait, Warning,
+};
 use super::gather::{self, Gathered, Listening};
 use super::link::{Origin, Target};
 use super::pay::Paying;
 use super::voice::Voice;
 use super::{Context, FETCH_LIMIT, LOOP_LIMIT, Queue};
 use crate::form::Form;
+use crate::pay::assisted;
 use crate::pay::keypad::Keypad;
 use crate::pay::prompts::{BuiltIn, Language};
 use crate::pay::session::Input;
@@ -32,6 +36,10 @@ pub struct Call {
     verbs: Queue<Placed<Verb>>,
     origin: Origin,
     stage: Stage,
+    /// The payment that an agent leads, beside whatever the document does.
+    pub(super) assisting: Option<Box<Assisting>>,
+    /// Where the application sends the call, as soon as the verb of the moment can be left.
+    elsewhere: Option<Redirection>,
     pub(super) keypad: Keypad,
     pub(super) voice: Voice,
     pub(super) payments: u32,
@@ -41,15 +49,16 @@ pub struct Call {
     pub(super) questions: u16,
     fetches: u32,
     documents: Chase,
-    line: Line,
+    pub(super) line: Line,
     pub(super) actions: Queue<Action>,
 }
 
 /// Whether the caller is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+pub(super) enum Line {
     Up,
-    Down,
+    /// No longer, and why.
+    Down(Ended),
 }
 
 /// Documents in a row that took no time.
@@ -95,6 +104,8 @@ impl Call {
             verbs: Queue::new(),
             origin: Origin::Flow(String::new()),
             stage: Stage::Ready,
+            assisting: None,
+            elsewhere: None,
             keypad: Keypad::new(),
             voice: Voice::default(),
             payments: 0,
@@ -122,10 +133,19 @@ impl Call {
                 self.voice.played(turn);
                 self.handle_silence(now);
             }
+            Event::ConnectorFound(found) if self.is_assisted() => {
+                self.assisted_input(now, assisted::Input::ConnectorFound(found));
+            }
             Event::ConnectorFound(found) => self.pay_input(now, Input::ConnectorFound(found)),
+            Event::Replied(number, reply) if self.is_assisted() => {
+                self.assisted_input(now, assisted::Input::Replied(number, reply));
+            }
             Event::Replied(number, reply) => self.pay_input(now, Input::Replied(number, reply)),
             Event::Fetched(id, fetched) => self.handle_fetched(now, id, fetched),
-            Event::HungUp => self.handle_hang_up(now),
+            Event::HungUp => self.handle_hang_up(now, Ended::Caller),
+            Event::Completed => self.handle_hang_up(now, Ended::Hangup),
+            Event::Agent(id, command) => self.handle_agent(now, id, command),
+            Event::Redirected(redirection) => self.handle_redirection(now, redirection),
         }
         self.proceed(now);
     }
@@ -139,6 +159,8 @@ impl Call {
         if wait == Wait::Speech {
             self.voice.give_up();
             self.handle_silence(now);
+        } else if let Wait::Agent(_) = wait {
+            self.assisted_timeout(now);
         } else {
             match std::mem::replace(&mut self.stage, Stage::Ready) {
                 Stage::Gathering { mut listening, verb, position } => {
@@ -178,11 +200,13 @@ impl Call {
             Stage::Paying(paying) => paying.session.poll_timeout().map(|(until, timer)| (until, Wait::Pay(timer))),
             Stage::Fetching { until, .. } => Some((*until, Wait::Fetch)),
         };
-        match (&self.stage, speech, stage) {
-            (Stage::Over, ..) => None,
-            (_, Some(speech), Some(stage)) => Some(if speech.0 < stage.0 { speech } else { stage }),
-            (_, speech, stage) => speech.or(stage),
+        if self.is_over() {
+            return None;
         }
+        // Of several for the same moment the verb's own comes first, and what has been heard last.
+        let agent = self.assisting.as_ref().and_then(|assisting| assisting.session.poll_timeout());
+        let agent = agent.map(|(until, timer)| (until, Wait::Agent(timer)));
+        [stage, agent, speech].into_iter().flatten().min_by_key(|(until, _)| *until)
     }
 
     /// Whether the call is over: it wants nothing more.
@@ -200,9 +224,10 @@ impl Call {
     /// Whether the next key is taken as it comes and nothing is being said: the moment a caller would press it.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        let listens = match &self.stage {
-            Stage::Gathering { .. } => true,
-            Stage::Paying(paying) => paying.session.is_listening(),
+        let listens = match (&self.stage, &self.assisting) {
+            (_, Some(assisting)) => assisting.session.is_listening(),
+            (Stage::Gathering { .. }, None) => true,
+            (Stage::Paying(paying), None) => paying.session.is_listening(),
             _ => false,
         };
         listens && self.voice.is_silent()
@@ -210,13 +235,17 @@ impl Call {
 
     /// Whether the gateway is being asked.
     #[must_use]
-    pub const fn is_processing(&self) -> bool {
-        matches!(&self.stage, Stage::Paying(paying) if paying.session.is_processing())
+    pub fn is_processing(&self) -> bool {
+        let assisted = self.assisting.as_ref().is_some_and(|assisting| assisting.session.is_processing());
+        assisted || matches!(&self.stage, Stage::Paying(paying) if paying.session.is_processing())
     }
 
     /// Where the call is, in a word or two: for traces and for counting what tests have passed through.
     #[must_use]
     pub fn stage_name(&self) -> &'static str {
+        if let Some(assisting) = &self.assisting {
+            return assisting.session.phase_name();
+        }
         match &self.stage {
             Stage::Ready => "ready",
             Stage::Saying => "saying",
@@ -233,16 +262,31 @@ impl Call {
     fn proceed(&mut self, now: CallTime) {
         while let Stage::Ready = self.stage {
             self.documents.stop(now);
+            match self.elsewhere.take() {
+                Some(Redirection::Document(next)) => {
+                    self.open(next);
+                    continue;
+                }
+                Some(Redirection::Url(url, method)) => {
+                    self.fetch(now, Purpose::Redirect, Target::Url(url), method, Form::new());
+                    continue;
+                }
+                None => {}
+            }
             match self.verbs.pop_front() {
                 Some(Placed { position, item }) => self.run(now, position, item),
                 None => self.end(Ended::EndOfDocument),
             }
         }
         if let Stage::Ending(ended) = self.stage
-            && (self.voice.is_silent() || self.line == Line::Down)
+            && (self.voice.is_silent() || self.line != Line::Up)
         {
-            self.stage = Stage::Over;
-            self.actions.push_back(Action::End(ended));
+            // For a payment that an agent leads, the end of the call is a hang-up.
+            self.assisted_input(now, assisted::Input::CallerHungUp);
+            if self.assisting.is_none() {
+                self.stage = Stage::Over;
+                self.actions.push_back(Action::End(ended));
+            }
         }
         let dropped = self.keypad.take_dropped();
         if dropped > 0 && !self.is_over() {
@@ -347,10 +391,10 @@ impl Call {
     /// Asks for a document and waits for it.
     pub(super) fn fetch(&mut self, now: CallTime, purpose: Purpose, target: Target, method: Method, form: Form) {
         let id = self.request(purpose, target, method, form);
-        if self.line == Line::Up {
+        if self.line == Line::Up && self.elsewhere.is_none() {
             self.documents.stop(now);
             self.stage = Stage::Fetching { id, until: now + FETCH_LIMIT };
-        } else {
+        } else if self.line != Line::Up {
             self.end(Ended::Caller);
         }
     }
@@ -360,7 +404,7 @@ impl Call {
         let id = FetchId(self.fetches);
         let mut fields = self.context.standard(if self.line == Line::Up { "in-progress" } else { "completed" });
         fields.extend(&form);
-        let answer_wanted = self.line == Line::Up;
+        let answer_wanted = self.line == Line::Up && self.elsewhere.is_none();
         // A flow that nobody hears is not run, but its request is still told.
         let parameters = self.context.parameters.clone();
         self.actions.push_back(Action::Fetch(Fetch {
@@ -414,10 +458,13 @@ impl Call {
     }
 
     fn handle_key(&mut self, now: CallTime, key: Key) {
-        if self.line == Line::Down {
+        if self.line != Line::Up {
             return;
         }
         self.documents.documents = 0;
+        if self.is_assisted() {
+            return self.assisted_input(now, assisted::Input::Key(now, key));
+        }
         match &mut self.stage {
             Stage::Gathering { .. } => self.gather_key(now, now, key),
             Stage::Paying(_) => self.pay_input(now, Input::Key(now, key)),
@@ -431,10 +478,11 @@ impl Call {
     }
 
     /// If everything has been heard, whoever waits for that goes on.
-    fn handle_silence(&mut self, now: CallTime) {
+    pub(super) fn handle_silence(&mut self, now: CallTime) {
         if !self.voice.is_silent() {
             return;
         }
+        self.assisted_input(now, assisted::Input::Heard);
         match &mut self.stage {
             Stage::Saying => self.stage = Stage::Ready,
             Stage::Gathering { listening, .. } => listening.heard(now),
@@ -443,12 +491,15 @@ impl Call {
         }
     }
 
-    fn handle_hang_up(&mut self, now: CallTime) {
-        if self.line == Line::Down {
+    /// The caller is gone, or the application lets the caller go.
+    fn handle_hang_up(&mut self, now: CallTime, why: Ended) {
+        if self.line != Line::Up || self.is_over() {
             return;
         }
-        self.line = Line::Down;
         self.voice.clear();
+        self.line = Line::Down(why);
+        self.elsewhere = None;
+        self.assisted_input(now, assisted::Input::CallerHungUp);
         match &self.stage {
             Stage::Over => {}
             Stage::Paying(_) => self.pay_input(now, Input::CallerHungUp),
@@ -489,9 +540,37 @@ impl Call {
         self.remember(&outcome);
         match paying.action {
             Some((target, method)) => self.fetch(now, Purpose::Pay, target, method, outcome),
-            None if self.line == Line::Down => self.end(Ended::Caller),
+            None if self.line != Line::Up => self.end(Ended::Caller),
             None => {}
         }
+    }
+
+    /// The application sends the call elsewhere. A payment is cancelled first: one that is on its way is waited for.
+    fn handle_redirection(&mut self, now: CallTime, redirection: Redirection) {
+        if self.line != Line::Up || matches!(self.stage, Stage::Ending(_) | Stage::Over) {
+            return;
+        }
+        self.documents = Chase::default();
+        self.elsewhere = Some(redirection);
+        self.verbs.clear();
+        match &self.stage {
+            Stage::Paying(_) => self.pay_input(now, Input::Cancelled),
+            Stage::Ready
+            | Stage::Saying
+            | Stage::Pausing { .. }
+            | Stage::Gathering { .. }
+            | Stage::Fetching { .. }
+            | Stage::Ending(_)
+            | Stage::Over => {
+                self.clear();
+                self.stage = Stage::Ready;
+            }
+        }
+    }
+
+    /// Whether a `<Pay>` is running.
+    pub(super) const fn is_paying(&self) -> bool {
+        matches!(self.stage, Stage::Paying(_))
     }
 
     /// Begins to run a `<Pay>`.
@@ -543,7 +622,7 @@ impl Call {
     }
 
     fn end(&mut self, ended: Ended) {
-        let ended = if self.line == Line::Down { Ended::Caller } else { ended };
+        let ended = if let Line::Down(why) = self.line { why } else { ended };
         self.verbs.clear();
         self.stage = Stage::Ending(ended);
     }

@@ -12,6 +12,7 @@ use url::Url;
 use super::link::{Origin, Target};
 use super::voice::TurnId;
 use crate::form::{Form, Value};
+use crate::pay::assisted::AgentError;
 use crate::pay::gateway::{Attempt, Capabilities, Instrument};
 use crate::pay::session::{Progress, Timer};
 use crate::pay::submission::{Question, Reply};
@@ -35,6 +36,57 @@ pub enum Event {
     Fetched(FetchId, Fetched),
     /// The caller is gone.
     HungUp,
+    /// An agent wants something of a payment on this call; answered by [`Action::Answer`].
+    Agent(CommandId, AgentCommand),
+    /// The application sends the call elsewhere, whatever it is doing.
+    Redirected(Redirection),
+    /// The application ends the call.
+    Completed,
+}
+
+/// The number of an agent's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandId(pub u32);
+
+/// What an agent asks for: the parameters of a REST request (spec/pay.md, section 8).
+#[derive(Clone, Debug)]
+pub enum AgentCommand {
+    /// Start a session.
+    Create(Form),
+    /// Drive the session `sid`.
+    Update {
+        /// The payment's id.
+        sid: String,
+        /// `Capture` or `Status`, `StatusCallback`.
+        form: Form,
+    },
+}
+
+/// Where the application sends a call.
+#[derive(Clone, Debug)]
+pub enum Redirection {
+    /// To this document.
+    Document(NextDocument),
+    /// To the document at a URL.
+    Url(Url, Method),
+}
+
+/// Which payment a report is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentId {
+    /// `PK` and 32 hex digits.
+    pub sid: String,
+    /// Who leads it.
+    pub led_by: LedBy,
+}
+
+/// Who leads a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedBy {
+    /// A `<Pay>` of a document.
+    Document,
+    /// An agent, through the REST API.
+    Agent,
 }
 
 /// Something to be done.
@@ -48,12 +100,14 @@ pub enum Action {
     FindConnector(String),
     /// Ask the gateway; a question before it is given up. Then report [`Event::Replied`].
     Ask(Question, Arc<Attempt>, Arc<Instrument>),
-    /// A Pay session went on: for metrics, traces and people.
-    Report(Progress, Form),
+    /// A Pay session went on: for metrics, traces, and whoever asks how it stands.
+    Report(PaymentId, Progress, Form),
     /// Send a status callback, in order.
     Notify(Url, Method, Form),
     /// Ask for a document, at once, then report [`Event::Fetched`].
     Fetch(Fetch),
+    /// The answer to an agent's request: the payment's id, or why it is not done.
+    Answer(CommandId, Result<String, AgentError>),
     /// Something is wrong with the document or the application: log it, tell `error_url`.
     Warn(Warning),
     /// It is over: end the stream. Nothing follows.
@@ -185,4 +239,6 @@ pub enum Wait {
     Fetch,
     /// Something a Pay session waits for.
     Pay(Timer),
+    /// Something an agent's session waits for.
+    Agent(Timer),
 }

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::call::Call;
-use super::event::Action;
+use super::event::{Action, LedBy, PaymentId};
 use super::link::{Origin, Target};
 use crate::form::Form;
 use crate::pay::session::{Output, PaySession, Progress, Surroundings, What};
@@ -15,6 +15,7 @@ use crate::twiml::{Method, Pay, Position};
 /// A Pay session and where its requests go.
 #[derive(Debug)]
 pub(super) struct Paying {
+    payment: PaymentId,
     pub(super) session: PaySession,
     pub(super) action: Option<(Target, Method)>,
     status_callback: Option<(Url, Method)>,
@@ -30,21 +31,29 @@ impl Call {
         }
         let action = self.action(&mut reading, position);
         let status_callback = self.status_callback(&mut reading, position);
+        self.refuse_beside_agent(&mut reading, position);
         if let Some(refusal) = reading.refusals.first() {
             let (position, code, message) = (refusal.position, refusal.code.number(), refusal.message.clone());
             self.warn(Some(position), u32::from(code), message);
         }
+        let around = self.surroundings();
+        let payment = PaymentId { sid: around.transaction_id.clone(), led_by: LedBy::Document };
+        let session = PaySession::start(now, reading, around);
+        self.begin_paying(now, Paying { payment, session, action, status_callback });
+    }
+
+    /// What a new payment of this call knows of the world around it.
+    pub(super) fn surroundings(&mut self) -> Surroundings {
         let transaction = self.context.seed.wrapping_add(u128::from(self.payments));
         self.payments = self.payments.saturating_add(1);
-        let around = Surroundings {
+        Surroundings {
             call_sid: self.context.call_sid.clone(),
             transaction_id: format!("PK{transaction:032x}"),
             answered_at: self.context.answered_at,
+            answered_at_utc: self.context.answered_at_utc,
             telnyx: self.context.telnyx,
             asked: self.questions,
-        };
-        let session = PaySession::start(now, reading, around);
-        self.begin_paying(now, Paying { session, action, status_callback });
+        }
     }
 
     /// Where the outcome goes. The default is the document's own URL; a flow goes on with the next verb.
@@ -60,7 +69,7 @@ impl Call {
             Ok(target) => Some((target, method)),
             Err(error) => {
                 let message = format!("<Pay>: action=\"{link}\" is not allowed: {error}");
-                reading.refusals.push(Refusal { position, message, code: PayErrorCode::InvalidActionUrl });
+                reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidActionUrl));
                 None
             }
         }
@@ -72,7 +81,7 @@ impl Call {
             Ok(url) => Some((url, reading.settings.status_callback_method)),
             Err(error) => {
                 let message = format!("<Pay>: statusCallback=\"{link}\" is not allowed: {error}");
-                reading.refusals.push(Refusal { position, message, code: PayErrorCode::InvalidParameter });
+                reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidParameter));
                 None
             }
         }
@@ -86,7 +95,9 @@ impl Call {
                 Output::FindConnector(name) => self.actions.push_back(Action::FindConnector(name)),
                 Output::Speak(heard) => self.speak(now, heard),
                 Output::Clear => self.clear(),
-                Output::Report(progress, form) => self.report(progress, form, paying),
+                Output::Report(progress, form) => {
+                    self.report(paying.payment.clone(), progress, form, paying.status_callback.as_ref());
+                }
                 Output::Ask(question, attempt, instrument) => {
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
@@ -97,8 +108,15 @@ impl Call {
         outcome
     }
 
-    fn report(&mut self, progress: Progress, form: Form, paying: &Paying) {
-        if let Some((url, method)) = &paying.status_callback {
+    /// Tells the application and everybody else how a payment goes.
+    pub(super) fn report(
+        &mut self,
+        payment: PaymentId,
+        progress: Progress,
+        form: Form,
+        status_callback: Option<&(Url, Method)>,
+    ) {
+        if let Some((url, method)) = status_callback {
             let mut fields = Form::new();
             fields.set("AccountSid", self.context.account_sid.clone());
             fields.set("CallSid", self.context.call_sid.clone());
@@ -108,6 +126,6 @@ impl Call {
             fields.extend(&form);
             self.actions.push_back(Action::Notify(url.clone(), *method, fields));
         }
-        self.actions.push_back(Action::Report(progress, form));
+        self.actions.push_back(Action::Report(payment, progress, form));
     }
 }

@@ -63,6 +63,7 @@ fn call_in(document: &str, world: TestWorld) -> Simulation<TestWorld> {
         caller: Form::new(),
         parameters: BTreeMap::new(),
         answered_at: jiff::civil::date(2026, 11, 22).at(10, 0, 0, 0),
+        answered_at_utc: jiff::civil::date(2026, 11, 22).at(10, 0, 0, 0),
         seed: 7,
         telnyx: false,
         plain_http: PlainHttp::Never,
@@ -98,7 +99,7 @@ fn listen(simulation: &mut Simulation<TestWorld>) {
 
 fn happened(simulation: &Simulation<TestWorld>) -> Vec<(Step, u8, What)> {
     let progress = |record: &Record| match record {
-        Record::Reported(progress, _) => Some((progress.step, progress.attempt, progress.what)),
+        Record::Reported(_, progress, _) => Some((progress.step, progress.attempt, progress.what)),
         _ => None,
     };
     simulation.records().iter().filter_map(|(_, record)| progress(record)).collect()

@@ -54,6 +54,52 @@ impl Field {
         }
     }
 
+    /// Every field.
+    pub const ALL: &'static [Self] = &[
+        Self::CardNumber,
+        Self::ExpirationDate,
+        Self::PostalCode,
+        Self::SecurityCode,
+        Self::RoutingNumber,
+        Self::AccountNumber,
+    ];
+
+    /// The field that `Capture` names with `word`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|field| field.step().word().eq_ignore_ascii_case(word))
+    }
+
+    /// Whether an agent may have it keyed a second time (`-matcher`).
+    #[must_use]
+    pub const fn has_matcher(self) -> bool {
+        matches!(self, Self::CardNumber | Self::ExpirationDate | Self::PostalCode | Self::SecurityCode)
+    }
+
+    /// The callback field that tells its value, masked; `Required` names it so too.
+    #[must_use]
+    pub const fn told_as(self) -> &'static str {
+        match self {
+            Self::CardNumber => "PaymentCardNumber",
+            Self::ExpirationDate => "ExpirationDate",
+            Self::PostalCode => "PaymentCardPostalCode",
+            Self::SecurityCode => "SecurityCode",
+            Self::RoutingNumber => "BankRoutingNumber",
+            Self::AccountNumber => "BankAccountNumber",
+        }
+    }
+
+    /// What stands for a digit of it that nobody may see.
+    #[must_use]
+    pub const fn mask(self) -> &'static str {
+        match self {
+            Self::AccountNumber => "*",
+            Self::CardNumber | Self::ExpirationDate | Self::PostalCode | Self::SecurityCode | Self::RoutingNumber => {
+                "x"
+            }
+        }
+    }
+
     /// The step that captures it.
     #[must_use]
     pub const fn step(self) -> Step {
@@ -173,6 +219,37 @@ impl Captured {
                 self.account_number = Some(number);
             }
         }
+    }
+
+    /// Whether a value for `field` is here.
+    #[must_use]
+    pub const fn has(&self, field: Field) -> bool {
+        match field {
+            Field::CardNumber => self.card.is_some(),
+            Field::ExpirationDate => self.expiration.is_some(),
+            Field::PostalCode => self.postal_code.is_some(),
+            Field::SecurityCode => self.security_code.is_some(),
+            Field::RoutingNumber => self.routing_number.is_some(),
+            Field::AccountNumber => self.account_number.is_some(),
+        }
+    }
+
+    /// Gives a value up, also on the receipt: it will be keyed again.
+    pub fn forget(&mut self, field: Field, receipt: &mut Receipt) {
+        match field {
+            Field::CardNumber => (self.card, receipt.card) = (None, None),
+            Field::ExpirationDate => (self.expiration, receipt.expiration) = (None, None),
+            Field::PostalCode => (self.postal_code, receipt.postal_code) = (None, None),
+            Field::SecurityCode => (self.security_code, receipt.security_code) = (None, None),
+            Field::RoutingNumber => (self.routing_number, receipt.routing_number) = (None, None),
+            Field::AccountNumber => (self.account_number, receipt.account_number) = (None, None),
+        }
+    }
+
+    /// Whether the security code is one that the card's brand cannot have.
+    #[must_use]
+    pub fn security_code_misfits(&self) -> bool {
+        self.security_code.as_ref().is_some_and(|code| code.expose().len() != security_code_digits(self.brand()))
     }
 
     /// The card's brand, once it is known.

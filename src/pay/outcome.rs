@@ -7,7 +7,7 @@
 use super::card::{Brand, grouped};
 use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
 use super::settings::Settings;
-use super::step::{PayErrorCode, PayResult, Step};
+use super::step::{PayErrorCode, PayResult, SessionError, Step};
 use super::submission::Verdict;
 use crate::form::Form;
 
@@ -72,6 +72,8 @@ pub struct Ending {
     pub code: Option<PayErrorCode>,
     /// What went wrong, in words.
     pub error: Option<String>,
+    /// What a status callback's `ErrorType` says of it, where that is not about an entry.
+    pub error_type: Option<SessionError>,
     /// The gateway's own code.
     pub connector_error: Option<String>,
     /// What an approval brought.
@@ -88,6 +90,7 @@ impl Ending {
             result,
             code: None,
             error: None,
+            error_type: None,
             connector_error: None,
             approval: Approval::default(),
             parameters: Vec::new(),
@@ -98,6 +101,16 @@ impl Ending {
     #[must_use]
     pub fn fault(result: PayResult, code: PayErrorCode, error: impl Into<String>) -> Self {
         Self { code: Some(code), error: Some(error.into()), ..Self::plain(result) }
+    }
+
+    /// A fault of ours before anything was sent.
+    #[must_use]
+    pub fn broken_down(error: &str) -> Self {
+        Self {
+            error: Some(error.to_owned()),
+            error_type: Some(SessionError::InternalError),
+            ..Self::plain(PayResult::InternalError)
+        }
     }
 
     /// What the gateway's verdict means for the session; `interrupted` is what the caller did meanwhile. Nobody is told
@@ -136,10 +149,9 @@ impl Ending {
                 PayErrorCode::ServiceUnavailable,
                 "the payment gateway could not be reached; nothing was taken",
             ),
-            (Verdict::BrokenDown | Verdict::Stopped, None) => Self {
-                error: Some("the connector broke down before anything was sent".to_owned()),
-                ..Self::plain(PayResult::InternalError)
-            },
+            (Verdict::BrokenDown | Verdict::Stopped, None) => {
+                Self::broken_down("the connector broke down before anything was sent")
+            }
         }
     }
 
@@ -148,6 +160,7 @@ impl Ending {
             result: PayResult::PaymentConnectorError,
             code: Some(code),
             error: denial.message.map(|message| scrub.text(&message)),
+            error_type: None,
             connector_error: denial.code.map(|code| scrub.text(&code)),
             approval: Approval::default(),
             parameters: scrub.parameters(denial.parameters),

@@ -15,16 +15,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{admit, is_test_instrument};
-use super::card::{Brand, Completeness, YearMonth};
+use super::admission::admit;
+use super::card::{Brand, Completeness};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
 use super::keypad::{Admission, EndedBy, Keypad};
 use super::outcome::{Ending, Mask, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::settings::{PostalCode, Reading, Refusal, Settings};
-use super::step::{EntryError, Moment, PayErrorCode, PayResult, Step};
-use super::submission::{Question, Reply, Step as Next, Submission};
+use super::settlement::{Settled, Settlement};
+use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
+use super::submission::{Question, Reply};
 use crate::form::Form;
 use crate::secret::Digits;
 use crate::time::CallTime;
@@ -46,6 +47,8 @@ pub struct Surroundings {
     pub transaction_id: String,
     /// When the call was answered, on the account's own clock.
     pub answered_at: jiff::civil::DateTime,
+    /// The same in UTC.
+    pub answered_at_utc: jiff::civil::DateTime,
     /// Whether the platform is Telnyx, whose rules differ in places.
     pub telnyx: bool,
     /// The number of the last question that earlier payments of the call asked; 0 if there was none.
@@ -102,6 +105,8 @@ pub struct Progress {
 pub enum What {
     /// It began.
     Begun,
+    /// A digit of it was keyed, or all were taken back (agent-assisted sessions only).
+    Keyed,
     /// An attempt failed.
     Failed(EntryError),
     /// Its field was captured.
@@ -135,12 +140,7 @@ enum Phase {
     /// The last digits are being confirmed.
     Confirming { attempt: u8, ear: Ear },
     /// The gateway is being asked.
-    Processing {
-        submission: Submission,
-        instrument: Arc<Instrument>,
-        attempt: Arc<Attempt>,
-        interrupted: Option<PayResult>,
-    },
+    Processing(Settlement),
     /// The closing prompt is being heard; then this is the outcome.
     Closing { result: PayResult, form: Form },
     /// It is over.
@@ -187,6 +187,8 @@ pub struct PaySession {
     last_error: Option<EntryError>,
     last_key: Option<CallTime>,
     caller_gone: bool,
+    /// How many changes were told.
+    told: u32,
     outputs: VecDeque<Output>,
 }
 
@@ -196,7 +198,7 @@ impl PaySession {
     pub fn start(now: CallTime, reading: Reading, around: Surroundings) -> Self {
         let Reading { settings, refusals, warnings: _ } = reading;
         let plan: VecDeque<Field> = Field::plan(&settings).into();
-        let first = plan.front().map_or(Step::PaymentProcessing, |field| field.step());
+        let first = settings.first_step();
         let given = match (&settings.postal_code, settings.payment_method) {
             (PostalCode::Given(code), PaymentMethod::CreditCard) => Some(code.clone()),
             (PostalCode::Given(_) | PostalCode::Asked | PostalCode::Left, _) => None,
@@ -214,11 +216,13 @@ impl PaySession {
             last_error: None,
             last_key: None,
             caller_gone: false,
+            told: 0,
             outputs: VecDeque::new(),
         };
         match refusals.into_iter().next() {
-            Some(Refusal { message, code, .. }) => {
-                session.finish(Ending::fault(PayResult::ValidationError, code, message));
+            Some(Refusal { message, code, error_type, .. }) => {
+                let ending = Ending::fault(PayResult::ValidationError, code, message);
+                session.finish(Ending { error_type, ..ending });
             }
             None => session.outputs.push_back(Output::FindConnector(session.settings.connector.clone())),
         }
@@ -248,8 +252,8 @@ impl PaySession {
             Phase::Asking(_, Ear::Waiting { .. } | Ear::Keying { .. }) => self.complete(now, EndedBy::Timer, keypad),
             Phase::Asking(_, Ear::PerhapsWhole { .. }) => self.complete(now, EndedBy::Itself, keypad),
             Phase::Confirming { .. } => self.confirmation_failed(Complaint::Entry(EntryError::InputTimeout), keypad),
-            Phase::Processing { submission, .. } => {
-                let next = submission.handle_timeout(now);
+            Phase::Processing(settlement) => {
+                let next = settlement.handle_timeout(now);
                 self.advance(next);
             }
             Phase::Asking(_, Ear::Due { .. } | Ear::Prompting) | Phase::Closing { .. } | Phase::Finished => {}
@@ -273,7 +277,7 @@ impl PaySession {
                 Ear::Keying { until } => Some((*until, Timer::NextDigit)),
                 Ear::PerhapsWhole { until } => Some((*until, Timer::AnotherDigit)),
             },
-            Phase::Processing { submission, .. } => submission.deadline().map(|until| (until, Timer::Gateway)),
+            Phase::Processing(settlement) => settlement.deadline().map(|until| (until, Timer::Gateway)),
             Phase::Closing { .. } | Phase::Finished => None,
         }
     }
@@ -287,7 +291,7 @@ impl PaySession {
     /// Whether the gateway is being asked.
     #[must_use]
     pub const fn is_processing(&self) -> bool {
-        matches!(self.phase, Phase::Processing { .. })
+        matches!(self.phase, Phase::Processing(_))
     }
 
     /// Whether it goes on once what is being said has been heard.
@@ -321,8 +325,8 @@ impl PaySession {
             },
             Phase::Confirming { ear: Ear::Due { .. } | Ear::Prompting, .. } => "prompting confirmation",
             Phase::Confirming { .. } => "waiting confirmation",
-            Phase::Processing { interrupted: None, .. } => "processing",
-            Phase::Processing { interrupted: Some(_), .. } => "processing interrupted",
+            Phase::Processing(settlement) if settlement.is_interrupted() => "processing interrupted",
+            Phase::Processing(_) => "processing",
             Phase::Closing { .. } => "closing",
             Phase::Finished => "finished",
         }
@@ -340,7 +344,7 @@ impl PaySession {
             // The outcome is settled; keys are the next verb's.
             (Phase::Closing { .. }, _) => keypad.keep(pressed, key),
             (_, Key::Star) => self.interrupt(PayResult::CallerInterruptedWithStar),
-            (Phase::Finding { .. } | Phase::Processing { .. }, _) => keypad.keep(pressed, key),
+            (Phase::Finding { .. } | Phase::Processing(_), _) => keypad.keep(pressed, key),
             (Phase::Asking(..) | Phase::Confirming { .. }, Key::Digit(_) | Key::Pound) => {
                 if keypad.admit(pressed, key) == Admission::Input {
                     self.last_key = Some(pressed);
@@ -394,7 +398,7 @@ impl PaySession {
     fn complete(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
         let Phase::Asking(entry, _) = std::mem::replace(&mut self.phase, Phase::Finished) else { return };
         let Entry { field, attempt, digits, first } = entry;
-        let today = self.today(now);
+        let today = self.around.today(now);
         let matching = self.settings.prompts.wants_matching(field.step().into());
         let test_only = self.around.telnyx && self.limits.as_ref().is_some_and(|limits| limits.test_numbers_only);
         let judged = match &first {
@@ -489,49 +493,33 @@ impl PaySession {
         self.at = (Step::PaymentProcessing, 1);
         self.report(What::Begun);
         let captured = std::mem::take(&mut self.captured);
-        let (Some(instrument), Some(limits)) = (captured.into_instrument(&self.settings), self.limits.take()) else {
-            return self.break_down("a field is missing");
-        };
-        if limits.test_numbers_only && !is_test_instrument(&instrument) {
-            let error = "in test mode only the documented test numbers pass; nothing was sent";
-            return self.finish(Ending::fault(PayResult::PaymentConnectorError, PayErrorCode::NotATestNumber, error));
+        match Settlement::begin(now, captured, &self.settings, &self.around, self.limits.take()) {
+            Ok((settlement, question)) => {
+                self.outputs.push_back(Output::Speak(self.heard_at(Moment::PaymentProcessing)));
+                self.phase = Phase::Processing(settlement);
+                self.advance(Settled::Asking(question));
+            }
+            Err(ending) => self.finish(ending),
         }
-        let attempt = Arc::new(Attempt {
-            transaction_id: self.around.transaction_id.clone(),
-            call_sid: self.around.call_sid.clone(),
-            connector: self.settings.connector.clone(),
-            operation: self.settings.operation,
-            currency: self.settings.currency,
-            description: self.settings.description.clone(),
-            parameters: self.settings.parameters.clone(),
-            metadata: self.settings.metadata.clone(),
-        });
-        let instrument = Arc::new(instrument);
-        self.outputs.push_back(Output::Speak(self.heard_at(Moment::PaymentProcessing)));
-        let (submission, question) = Submission::start_after(now, limits, self.around.asked);
-        self.outputs.push_back(Output::Ask(question, Arc::clone(&attempt), Arc::clone(&instrument)));
-        self.phase = Phase::Processing { submission, instrument, attempt, interrupted: None };
     }
 
     fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) {
-        if let Phase::Processing { submission, .. } = &mut self.phase {
-            let next = submission.handle_reply(now, number, reply);
+        if let Phase::Processing(settlement) = &mut self.phase {
+            let next = settlement.handle_reply(now, number, reply);
             self.advance(next);
         }
     }
 
-    /// Does what the submission wants next.
-    fn advance(&mut self, next: Next) {
-        let Phase::Processing { instrument, attempt, interrupted, .. } = &self.phase else { return };
+    /// Does what the payment wants next.
+    fn advance(&mut self, next: Settled) {
+        let Phase::Processing(settlement) = &self.phase else { return };
         match next {
-            Next::Wait => {}
-            Next::Ask(question) => {
-                self.outputs.push_back(Output::Ask(question, Arc::clone(attempt), Arc::clone(instrument)));
+            Settled::Waiting => {}
+            Settled::Asking(question) => {
+                let (attempt, instrument) = settlement.subject();
+                self.outputs.push_back(Output::Ask(question, attempt, instrument));
             }
-            Next::Over(verdict) => {
-                let ending = Ending::of_verdict(verdict, *interrupted, self.settings.operation, instrument);
-                self.finish(ending);
-            }
+            Settled::Over(ending) => self.finish(*ending),
         }
     }
 
@@ -539,9 +527,8 @@ impl PaySession {
     fn interrupt(&mut self, result: PayResult) {
         match &mut self.phase {
             Phase::Finding { .. } | Phase::Asking(..) | Phase::Confirming { .. } => self.finish(Ending::plain(result)),
-            Phase::Processing { submission, interrupted, .. } => {
-                interrupted.get_or_insert(result);
-                let next = submission.stop();
+            Phase::Processing(settlement) => {
+                let next = settlement.interrupt(result);
                 self.advance(next);
             }
             Phase::Closing { .. } if self.caller_gone => self.close(),
@@ -559,7 +546,7 @@ impl PaySession {
             Phase::Finding { .. }
             | Phase::Asking(..)
             | Phase::Confirming { .. }
-            | Phase::Processing { .. }
+            | Phase::Processing(_)
             | Phase::Finished => {}
         }
     }
@@ -592,7 +579,7 @@ impl PaySession {
                     second_entry: false,
                 })
             }
-            Phase::Finding { .. } | Phase::Processing { .. } | Phase::Closing { .. } | Phase::Finished => None,
+            Phase::Finding { .. } | Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => None,
         };
         if let Some(scene) = scene {
             let digits = if scene.moment == Moment::Confirmation { self.captured.last_digits() } else { None };
@@ -616,15 +603,13 @@ impl PaySession {
     }
 
     fn break_down(&mut self, error: &str) {
-        self.finish(Ending { error: Some(error.to_owned()), ..Ending::plain(PayResult::InternalError) });
+        self.finish(Ending::broken_down(error));
     }
 
     /// The one place where a session's outcome is decided.
     fn finish(&mut self, ending: Ending) {
         let mut told = self.fields();
-        if ending.result == PayResult::InternalError {
-            told.set("ErrorType", PayResult::InternalError.word());
-        }
+        told.set_some("ErrorType", ending.error_type.map(SessionError::word));
         self.receipt.tell(&mut told, Mask::Plain, &self.settings);
         ending.tell(&mut told);
         let progress = Progress { step: self.at.0, attempt: self.at.1, what: What::Finished(ending.result) };
@@ -662,21 +647,16 @@ impl PaySession {
     }
 
     /// The fields that every status callback begins with.
-    fn fields(&self) -> Form {
+    fn fields(&mut self) -> Form {
         let mut form = Form::new();
+        form.set("SequenceNumber", self.told.to_string());
+        self.told = self.told.saturating_add(1);
         form.set("For", self.at.0.word());
         form.set_some("ErrorType", self.last_error.map(|error| error.word()));
         form.set("Attempt", self.at.1.to_string());
         form.set("PaymentMethod", self.settings.payment_method.word());
         form.set("PaymentConnector", self.settings.connector.clone());
         form
-    }
-
-    /// The calendar month on the account's clock.
-    fn today(&self, now: CallTime) -> YearMonth {
-        let passed = jiff::SignedDuration::from_millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
-        let date = self.around.answered_at.saturating_add(passed);
-        YearMonth { year: date.year(), month: date.month() }
     }
 }
 

@@ -10,15 +10,19 @@
 use std::time::Duration;
 
 use super::card::{AcceptedBrands, Brand};
+use super::field::Field;
 use super::gateway::{BankAccountType, Operation, PaymentMethod, TokenType};
 use super::prompts::{Language, PromptBook};
-use super::step::PayErrorCode;
+use super::step::{PayErrorCode, SessionError, Step};
 use crate::money::{Amount, Currency};
 use crate::secret::Secret;
 use crate::twiml::{Attribute, Fault, Method, Pay, Position, Severity};
 
 mod json;
 mod prompt;
+mod request;
+
+pub use request::Requested;
 
 /// Twilio's `timeout`, in seconds.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
@@ -105,6 +109,16 @@ pub struct Refusal {
     pub message: String,
     /// Twilio's code for it.
     pub code: PayErrorCode,
+    /// What a status callback's `ErrorType` says of it, if anything.
+    pub error_type: Option<SessionError>,
+}
+
+impl Refusal {
+    /// A value that is not allowed.
+    #[must_use]
+    pub const fn new(position: Position, message: String, code: PayErrorCode) -> Self {
+        Self { position, message, code, error_type: None }
+    }
 }
 
 /// Settings, and what was wrong with them.
@@ -122,10 +136,42 @@ impl Settings {
     /// Reads a verb that stands at `position`.
     #[must_use]
     pub fn read(verb: &Pay, position: Position, rule: AttemptRule) -> Reading {
-        let mut reader = Reader { verb, position, refusals: Vec::new(), warnings: Vec::new() };
-        let settings = reader.settings(rule);
-        reader.name_unknown_attributes();
-        Reading { settings, refusals: reader.refusals, warnings: reader.warnings }
+        Reader::read(verb, position, rule, Wording::Verb)
+    }
+
+    /// The step it begins with.
+    #[must_use]
+    pub fn first_step(&self) -> Step {
+        Field::plan(self).first().map_or(Step::PaymentProcessing, |field| field.step())
+    }
+
+    /// Whether a card is asked for.
+    #[must_use]
+    pub const fn asks_for_card(&self) -> bool {
+        matches!(self.payment_method, PaymentMethod::CreditCard)
+    }
+}
+
+/// How values are named to whoever wrote them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wording {
+    /// Attributes of a verb.
+    Verb,
+    /// Parameters of a REST request: the same names with a capital letter.
+    Request,
+}
+
+impl Wording {
+    /// What the writer calls the attribute `name`.
+    fn name(self, name: &str) -> String {
+        let mut letters = name.chars();
+        match (self, name) {
+            (Self::Verb, _) => name.to_owned(),
+            (Self::Request, "parameters") => "Parameter".to_owned(),
+            (Self::Request, _) => {
+                letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+            }
+        }
     }
 }
 
@@ -163,11 +209,19 @@ const KNOWN: &[&str] = &[
 struct Reader<'a> {
     verb: &'a Pay,
     position: Position,
+    wording: Wording,
     refusals: Vec<Refusal>,
     warnings: Vec<Fault>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn read(verb: &'a Pay, position: Position, rule: AttemptRule, wording: Wording) -> Reading {
+        let mut reader = Self { verb, position, wording, refusals: Vec::new(), warnings: Vec::new() };
+        let settings = reader.settings(rule);
+        reader.name_unknown_attributes();
+        Reading { settings, refusals: reader.refusals, warnings: reader.warnings }
+    }
+
     fn settings(&mut self, rule: AttemptRule) -> Settings {
         self.one_of("input", "dtmf", |value| value.eq_ignore_ascii_case("dtmf").then_some(()));
         let method = self.method("method");
@@ -216,12 +270,15 @@ impl Reader<'_> {
     }
 
     fn bank_account_type(&mut self, payment_method: PaymentMethod) -> BankAccountType {
+        let refused = self.refusals.len();
         let given = self.word("bankAccountType", BankAccountType::ALL, BankAccountType::parse);
         if given.is_some() && payment_method == PaymentMethod::CreditCard {
-            let message =
-                "bankAccountType goes with paymentMethod=\"ach-debit\" only; remove it or pay by bank account"
-                    .to_owned();
+            let (name, method) = (self.wording.name("bankAccountType"), self.wording.name("paymentMethod"));
+            let message = format!("{name} goes with {method}=\"ach-debit\" only; remove it or pay by bank account");
             self.refuse("bankAccountType", message, PayErrorCode::BankAccountTypeWithCard);
+        }
+        for refusal in self.refusals.iter_mut().skip(refused) {
+            refusal.error_type = Some(SessionError::InvalidBankAccountType);
         }
         given.unwrap_or(BankAccountType::ConsumerChecking)
     }
@@ -233,11 +290,8 @@ impl Reader<'_> {
         let amount = match amount {
             Some((_, Ok(amount))) => Some(amount),
             Some((value, Err(error))) => {
-                self.refuse(
-                    "chargeAmount",
-                    format!("chargeAmount=\"{value}\": {error}"),
-                    PayErrorCode::InvalidChargeAmount,
-                );
+                let message = format!("{}=\"{value}\": {error}", self.wording.name("chargeAmount"));
+                self.refuse("chargeAmount", message, PayErrorCode::InvalidChargeAmount);
                 None
             }
             None => None,
@@ -353,11 +407,9 @@ impl Reader<'_> {
         let value = self.find(name)?.value.trim().to_owned();
         let found = read(&value);
         if found.is_none() {
-            self.refuse(
-                name,
-                format!("{name}=\"{value}\" is not allowed: {name} is {allowed}"),
-                PayErrorCode::InvalidParameter,
-            );
+            let shown = self.wording.name(name);
+            let message = format!("{shown}=\"{value}\" is not allowed: {shown} is {allowed}");
+            self.refuse(name, message, PayErrorCode::InvalidParameter);
         }
         found
     }
@@ -373,7 +425,11 @@ impl Reader<'_> {
 
     fn refuse(&mut self, name: &str, message: String, code: PayErrorCode) {
         let position = self.find(name).map_or(self.position, |attribute| attribute.position);
-        self.refusals.push(Refusal { position, message: format!("<Pay>: {message}"), code });
+        let message = match self.wording {
+            Wording::Verb => format!("<Pay>: {message}"),
+            Wording::Request => message,
+        };
+        self.refusals.push(Refusal::new(position, message, code));
     }
 
     fn name_unknown_attributes(&mut self) {

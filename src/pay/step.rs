@@ -140,6 +140,20 @@ impl EntryError {
 }
 
 words! {
+    /// What a status callback's `ErrorType` says beside what is wrong with an entry.
+    SessionError {
+        /// `bankAccountType` is none of the known ones, or was given with a card.
+        InvalidBankAccountType = "invalid-bank-account-type",
+        /// An agent asked for the security code before the card number, whose brand says how long it is.
+        SecurityCodeBeforeCardNumber = "invalid-card-number-security-code-capture-sequence",
+        /// The call has a session already.
+        SessionInProgress = "session-in-progress",
+        /// A fault of ours.
+        InternalError = "internal-error",
+    }
+}
+
+words! {
     /// How a session ended, as `Result` names it.
     PayResult {
         /// Charged or tokenized.
@@ -199,8 +213,14 @@ pub enum PayErrorCode {
     InvalidActionUrl = 64016,
     /// `bankAccountType` was given with a card.
     BankAccountTypeWithCard = 64017,
-    /// An attribute's value is not allowed.
+    /// An agent's update has neither `Capture` nor `Status`.
+    NothingToDo = 64018,
+    /// An agent completes a session while something is still missing.
+    Incomplete = 64019,
+    /// An attribute's or parameter's value is not allowed.
     InvalidParameter = 64020,
+    /// Not possible in this state.
+    InvalidOperation = 64021,
     /// In test mode only the documented numbers pass.
     NotATestNumber = 64022,
     /// The connector is not approved for live payments.
@@ -227,7 +247,10 @@ impl PayErrorCode {
         Self::ParameterMissing,
         Self::InvalidActionUrl,
         Self::BankAccountTypeWithCard,
+        Self::NothingToDo,
+        Self::Incomplete,
         Self::InvalidParameter,
+        Self::InvalidOperation,
         Self::NotATestNumber,
         Self::NotApprovedForLive,
     ];

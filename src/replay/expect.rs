@@ -92,7 +92,7 @@ impl Summary {
                     target: url.to_string(),
                     form: form.clone(),
                 }),
-                Record::Reported(progress, form) => {
+                Record::Reported(_, progress, form) => {
                     if let What::Finished(result) = progress.what {
                         summary.result = Some(result);
                         summary.card = form.value("PaymentCardType").map(|value| value.shown().to_owned());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::expect::{self, Summary};
+use super::outside::{self, Agent};
 use super::script::{Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, GatewayAnswer, Oddity, Script, Step};
 use crate::flow::link::{Origin, PlainHttp, Target};
 use crate::flow::{Context, Fetch, FetchFailure, Fetched, NextDocument};
@@ -52,7 +53,7 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
         failures.push(failure.to_string());
     }
     let mut simulation = Simulation::start(first, context, world);
-    let mut caller = Caller { heard: 0, next_key: CallTime::ZERO };
+    let mut caller = Caller { heard: 0, next_key: CallTime::ZERO, agent: Agent::default() };
     for (number, step) in script.call.iter().enumerate() {
         if let Err(failure) = caller.take(step, &mut simulation) {
             failures.push(format!("step {}: {failure}", number + 1));
@@ -80,6 +81,7 @@ fn context(script: &Script) -> Context {
         caller,
         parameters,
         answered_at: script.clock.map_or(CLOCK, |clock| clock.0),
+        answered_at_utc: script.clock.map_or(CLOCK, |clock| clock.0),
         seed: 1,
         telnyx: script.dialect == Dialect::Telnyx,
         plain_http: PlainHttp::Always,
@@ -92,6 +94,7 @@ struct Caller {
     heard: usize,
     /// The earliest moment of the next key: keys of two steps in a row are as far apart as those of one.
     next_key: CallTime,
+    agent: Agent,
 }
 
 impl Caller {
@@ -118,6 +121,8 @@ impl Caller {
                 simulation.hang_up();
                 Ok(())
             }
+            Step::Agent(step) => self.agent.ask(step, simulation),
+            Step::Application(step) => outside::lead(step, simulation),
         }
     }
 

@@ -227,6 +227,38 @@ pub(super) enum Step {
     Press { keys: Vec<Key>, every: Duration },
     Wait(Duration),
     HangUp,
+    Agent(AgentStep),
+    Application(ApplicationStep),
+}
+
+/// What an agent asks for, through the REST API: `create: {ChargeAmount: "5"}`, `capture: FIELD`, `status: complete`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AgentStep {
+    /// Starts a payment with these parameters, in the API's spelling.
+    pub(super) create: Option<BTreeMap<String, Text>>,
+    /// Has a field keyed.
+    pub(super) capture: Option<Text>,
+    /// Completes or cancels.
+    pub(super) status: Option<Text>,
+    /// Another payment than the last one that was started.
+    pub(super) sid: Option<Text>,
+    /// Where progress is told; else `https://example.com/payment-status`.
+    pub(super) callback: Option<Text>,
+    /// The error code it is refused with; else it must be done.
+    pub(super) refused: Option<Text>,
+}
+
+/// What the application does with the call, through the REST API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ApplicationStep {
+    /// Sends it to this document.
+    Twiml(Text),
+    /// Sends it to the document at a URL.
+    Url(Text),
+    /// `completed`: ends it.
+    Status(Text),
 }
 
 /// What is expected. Keys that are not given are not compared.
@@ -357,7 +389,7 @@ impl<'de> Deserialize<'de> for Step {
             type Value = Step;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("hear: TEXT, press: \"KEYS\", wait: 6s, or hang up")
+                f.write_str(STEPS)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Step, E> {
@@ -370,6 +402,8 @@ impl<'de> Deserialize<'de> for Step {
                     "hear" => Step::Hear(map.next_value::<Text>()?.0),
                     "wait" => Step::Wait(map.next_value::<Length>()?.0),
                     "press" => map.next_value::<Press>()?.0,
+                    "agent" => Step::Agent(map.next_value()?),
+                    "application" => Step::Application(map.next_value()?),
                     "hang up" => {
                         map.next_value::<de::IgnoredAny>()?;
                         Step::HangUp
@@ -388,8 +422,12 @@ impl<'de> Deserialize<'de> for Step {
     }
 }
 
+/// Every step.
+const STEPS: &str =
+    "hear: TEXT, press: \"KEYS\", wait: 6s, hang up, agent: {capture: FIELD}, or application: {url: URL}";
+
 fn unknown_step<E: de::Error>(text: &str) -> E {
-    E::custom(format!("\"{text}\" is no step; a caller can hear: TEXT, press: \"KEYS\", wait: 6s, or hang up"))
+    E::custom(format!("\"{text}\" is no step; there is {STEPS}"))
 }
 
 /// `press: "42 42"` or `press: {keys: "42", every: 40ms}`.

@@ -164,9 +164,9 @@ pub fn violation<F: Flows>(played: &Played<'_, F>) -> Option<Violation> {
 #[must_use]
 pub fn result<F: Flows>(played: &Played<'_, F>) -> Option<PayResult> {
     played.records().iter().rev().find_map(|(_, record)| match record {
-        super::Record::Reported(progress, _) => match progress.what {
+        super::Record::Reported(_, progress, _) => match progress.what {
             What::Finished(result) => Some(result),
-            What::Begun | What::Captured | What::Failed(_) => None,
+            What::Begun | What::Keyed | What::Captured | What::Failed(_) => None,
         },
         _ => None,
     })
@@ -192,6 +192,7 @@ impl Plan {
             caller,
             parameters,
             answered_at: self.clock,
+            answered_at_utc: self.clock,
             seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
             telnyx: self.telnyx,
             plain_http: PlainHttp::Always,

@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 
 use super::{Record, leak};
-use crate::flow::{Call, Purpose, Wait};
+use crate::flow::{AgentCommand, Call, CommandId, LedBy, Purpose, Wait};
 use crate::form::{Form, Value};
 use crate::pay::session::{Progress, Timer, What};
-use crate::pay::step::{PayErrorCode, PayResult, Step};
+use crate::pay::step::{EntryError, PayErrorCode, PayResult, Step};
 use crate::pay::submission::Ask;
 use crate::time::CallTime;
 
@@ -57,6 +57,8 @@ fn rule(holds: bool, what: &str) -> Held {
 #[derive(Debug, Default)]
 struct Watch {
     session: Option<Session>,
+    /// The agent's request that may open a session.
+    opening: Option<CommandId>,
     /// The outcome whose action request may still be sent.
     owed: Option<PayResult>,
     /// Outcomes, and status callbacks that told one.
@@ -72,6 +74,7 @@ struct Watch {
 /// A Pay session that has no outcome yet.
 #[derive(Debug, Default)]
 struct Session {
+    opened_by: Option<CommandId>,
     begun: Vec<Step>,
     captured: Vec<Step>,
     /// The attempt that is being made at the step of the moment.
@@ -105,13 +108,36 @@ impl Watch {
                 Ok(())
             }
             Record::Said(..) => rule(!self.hung_up, "something was said to a caller who is gone"),
+            Record::Commanded(id, AgentCommand::Create(_)) => {
+                self.opening = Some(*id);
+                Ok(())
+            }
+            Record::Replied(id, Err(_)) => {
+                self.opening = self.opening.take_if(|opening| opening != id);
+                // What never opened has no outcome.
+                self.session = self.session.take_if(|session| session.opened_by != Some(*id));
+                Ok(())
+            }
             Record::LookedUp(..) => {
                 self.owed = None;
-                let before = self.session.replace(Session::default());
+                let session = Session { opened_by: self.opening.take(), ..Session::default() };
+                let before = self.session.replace(session);
                 rule(before.is_none(), "a Pay session began while another one was going on")
             }
-            Record::Reported(Progress { what: What::Finished(result), .. }, form) => self.finished(*result, form),
-            Record::Reported(progress, _) => self.session()?.reported(*progress),
+            Record::Reported(payment, Progress { what: What::Finished(result), .. }, form) => {
+                self.finished(*result, form)?;
+                if payment.led_by == LedBy::Agent {
+                    self.owed = None;
+                }
+                Ok(())
+            }
+            Record::Reported(payment, progress, form) => match payment.led_by {
+                LedBy::Document => self.session()?.reported(*progress),
+                LedBy::Agent => {
+                    self.session()?.led(*progress, form);
+                    Ok(())
+                }
+            },
             Record::Asked(question, attempt) => {
                 let submits = matches!(question.what, Ask::Submit(_));
                 let id = &attempt.transaction_id;
@@ -132,7 +158,7 @@ impl Watch {
                 }
                 Ok(())
             }
-            Record::TimedOut(Wait::Pay(Timer::Gateway)) => {
+            Record::TimedOut(Wait::Pay(Timer::Gateway) | Wait::Agent(Timer::Gateway)) => {
                 self.session()?.gave_up();
                 Ok(())
             }
@@ -146,7 +172,7 @@ impl Watch {
                 // It is told before it is reported.
                 rule(self.told <= self.finished + 1, "an outcome was told to statusCallback twice")
             }
-            Record::HungUp => {
+            Record::HungUp | Record::Completed => {
                 self.hung_up = true;
                 Ok(())
             }
@@ -155,6 +181,9 @@ impl Watch {
                 rule(self.session.is_none(), "the call ended and a Pay session has no outcome")
             }
             Record::Heard(_)
+            | Record::Commanded(..)
+            | Record::Replied(_, Ok(_))
+            | Record::Redirected(_)
             | Record::Cleared
             | Record::Requested(_)
             | Record::Fetched(_)
@@ -215,7 +244,25 @@ impl Session {
                 self.captured.push(step);
                 Ok(())
             }
-            What::Finished(_) => Ok(()),
+            What::Keyed | What::Finished(_) => Ok(()),
+        }
+    }
+
+    /// An agent takes the fields in any order, and again.
+    fn led(&mut self, progress: Progress, form: &Form) {
+        let step = progress.step;
+        let capture = form.value("Capture").map_or("", Value::expose);
+        let first_entry = capture == step.word() && form.value("ErrorType").is_none();
+        match progress.what {
+            What::Begun => {
+                self.begun.push(step);
+                if first_entry {
+                    self.captured.retain(|captured| *captured != step);
+                }
+            }
+            What::Failed(EntryError::InputMatchingFailed) => self.captured.retain(|captured| *captured != step),
+            What::Captured => self.captured.push(step),
+            What::Failed(_) | What::Keyed | What::Finished(_) => {}
         }
     }
 

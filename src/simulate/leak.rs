@@ -83,7 +83,7 @@ fn public(record: &Record, known: &mut BTreeSet<u32>) {
                 fetch.parameters.get(*name).into_iter().for_each(&mut allow);
             }
         }
-        Record::Reported(_, form) | Record::Notified(_, _, form) => {
+        Record::Reported(_, _, form) | Record::Notified(_, _, form) => {
             PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
         }
         _ => {}
@@ -98,11 +98,16 @@ fn shown_in(record: &Record, found: &mut dyn FnMut(u32) -> bool) -> Option<&'sta
             (in_form(&fetch.form, found), "keyed digits were told in a request to the application")
         }
         Record::Notified(_, _, form) => (in_form(form, found), "keyed digits were told to statusCallback"),
-        Record::Reported(_, form) => (in_form(form, found), "keyed digits were reported"),
+        Record::Reported(_, _, form) => (in_form(form, found), "keyed digits were reported"),
         Record::Warned(warning) => (windows_of(&warning.message, found), "keyed digits are in a warning"),
         Record::Fetched(what) => (windows_of(what, found), "keyed digits are in the words about a document"),
         Record::LookedUp(name, _) => (windows_of(name, found), "keyed digits are in a connector's name"),
+        Record::Replied(_, Err(error)) => (windows_of(&error.message, found), "keyed digits were told to an agent"),
         Record::Pressed(_)
+        | Record::Replied(_, Ok(_))
+        | Record::Commanded(..)
+        | Record::Redirected(_)
+        | Record::Completed
         | Record::Heard(_)
         | Record::Cleared
         | Record::Asked(..)

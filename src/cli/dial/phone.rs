@@ -201,7 +201,9 @@ impl Phone<'_> {
                 }
             }
             Action::Fetch(fetch) => self.fetch(fetch),
-            Action::Report(progress, form) => self.tell(&Record::Reported(progress, form)),
+            Action::Report(payment, progress, form) => self.tell(&Record::Reported(payment, progress, form)),
+            // Nobody leads a payment from a terminal.
+            Action::Answer(..) => {}
             Action::Notify(url, method, form) => {
                 if let Outside::Live(live) = &self.outside {
                     live.notify(&url, method, form.clone());

@@ -149,14 +149,16 @@ impl Teller {
                 let request = format!("{method} {}", Target::Url(url.clone()));
                 self.callback = Some((at, request, form.clone()));
             }
-            Record::Reported(progress, form) => self.reported(at, progress, form),
+            Record::Reported(_, progress, form) => self.reported(at, progress, form),
             Record::Warned(warning) => self.warned(at, warning),
             Record::TimedOut(wait) => match wait {
                 Wait::Gather | Wait::Pay(Timer::FirstDigit | Timer::NextDigit) => {
                     self.paper.entry(at, "silence", Ink::Faint, "no further key in time");
                 }
-                Wait::Speech | Wait::Pause | Wait::Fetch | Wait::Pay(_) => {}
+                Wait::Speech | Wait::Pause | Wait::Fetch | Wait::Pay(_) | Wait::Agent(_) => {}
             },
+            // Nobody leads a call from a terminal.
+            Record::Commanded(..) | Record::Replied(..) | Record::Redirected(_) | Record::Completed => {}
             Record::HungUp => self.paper.entry(at, "you", Ink::Caller, "hang up"),
             Record::Ended(ended) => {
                 let text = match ended {
@@ -189,6 +191,7 @@ impl Teller {
             What::Begun if step == Step::PaymentProcessing => (Ink::Plain, format!("{step}")),
             What::Begun => (Ink::Plain, format!("{step}, attempt {attempt}")),
             What::Failed(error) => (Ink::Doubtful, format!("{step}, attempt {attempt} failed: {error}")),
+            What::Keyed => (Ink::Faint, format!("{step} is being keyed")),
             What::Captured => (Ink::Good, format!("{step} captured{}", captured(step, form))),
             What::Finished(PayResult::Success) => (Ink::Good, "finished: success".to_owned()),
             What::Finished(result) => (Ink::Bad, format!("finished: {result}")),

@@ -26,8 +26,9 @@ impl Reader<'_> {
             _ => None,
         };
         pairs.unwrap_or_else(|| {
+            let shown = self.wording.name(name);
             let allowed =
-                format!("{name} is a JSON object of names and values, or a list of objects with name and value");
+                format!("{shown} is a JSON object of names and values, or a list of objects with name and value");
             self.refuse(name, allowed, PayErrorCode::InvalidParameter);
             Vec::new()
         })
@@ -39,8 +40,9 @@ impl Reader<'_> {
         match serde_json::from_str(&source) {
             Ok(value) => Some(value),
             Err(error) => {
+                let shown = self.wording.name(name);
                 let place =
-                    format!("{name} is not JSON: line {}, column {} of its value", error.line(), error.column());
+                    format!("{shown} is not JSON: line {}, column {} of its value", error.line(), error.column());
                 self.refuse(name, place, PayErrorCode::InvalidParameter);
                 None
             }

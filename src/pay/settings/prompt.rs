@@ -87,7 +87,7 @@ impl Reader<'_> {
     }
 
     fn refuse_at(&mut self, position: Position, message: String) {
-        self.refusals.push(Refusal { position, message, code: PayErrorCode::InvalidParameter });
+        self.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidParameter));
     }
 
     /// Telnyx: an object, step name to a text or a list of texts with qualifiers. SignalWire: a list of objects with

@@ -96,8 +96,9 @@ impl<'a, F: Flows> Caller<'a, F> {
     /// Takes in what was reported since.
     fn look(&mut self) {
         for (_, record) in self.simulation.records().iter().skip(self.looked_at) {
-            if let Record::Reported(progress, form) = record {
+            if let Record::Reported(_, progress, form) = record {
                 match progress.what {
+                    What::Keyed => {}
                     What::Begun => self.step = Some(progress.step),
                     What::Failed(_) => self.failed = true,
                     What::Finished(_) => self.step = None,

@@ -1,0 +1,186 @@
+//! A payment that an agent leads, beside whatever the document of the call does.
+
+use url::Url;
+
+use super::call::{Call, Line};
+use super::event::{Action, AgentCommand, CommandId, LedBy, PaymentId};
+use crate::form::{Form, Value};
+use crate::pay::assisted::{AgentError, AssistedSession, Command, Input, Output};
+use crate::pay::session::{Progress, What};
+use crate::pay::settings::{Reading, Refusal, Requested};
+use crate::pay::step::{PayErrorCode, SessionError};
+use crate::time::CallTime;
+use crate::twiml::{Method, Position};
+
+/// An agent's session and where its progress is told.
+#[derive(Debug)]
+pub(super) struct Assisting {
+    pub(super) session: AssistedSession,
+    status_callback: (Url, Method),
+    /// The request that waits until the session is open.
+    opening: Option<CommandId>,
+}
+
+impl Call {
+    /// Whether an agent leads a payment.
+    pub(super) const fn is_assisted(&self) -> bool {
+        self.assisting.is_some()
+    }
+
+    /// An agent asks for something.
+    pub(super) fn handle_agent(&mut self, now: CallTime, id: CommandId, command: AgentCommand) {
+        let refused = match command {
+            _ if self.line != Line::Up || self.is_over() => Err(AgentError::over()),
+            AgentCommand::Create(form) => self.create(now, id, &form),
+            AgentCommand::Update { sid, form } => self.update(now, &sid, &form).map(|()| {
+                self.actions.push_back(Action::Answer(id, Ok(sid)));
+            }),
+        };
+        if let Err(error) = refused {
+            self.actions.push_back(Action::Answer(id, Err(error)));
+        }
+    }
+
+    /// Starts a session; the answer follows when its connector is found.
+    fn create(&mut self, now: CallTime, id: CommandId, form: &Form) -> Result<(), AgentError> {
+        let status_callback = self.told_to(form)?;
+        let mut requested = Requested::read(form);
+        for warning in std::mem::take(&mut requested.reading.warnings) {
+            self.warn(None, 12200, warning.message);
+        }
+        if self.is_assisted() || self.is_paying() {
+            self.tell_in_progress(&requested, status_callback);
+            return Err(AgentError::operation("a payment is in progress on this call"));
+        }
+        let around = self.surroundings();
+        let session = AssistedSession::start(now, requested, around)?;
+        self.assisting = Some(Box::new(Assisting { session, status_callback, opening: Some(id) }));
+        self.drain_assisted(now);
+        Ok(())
+    }
+
+    fn update(&mut self, now: CallTime, sid: &str, form: &Form) -> Result<(), AgentError> {
+        if !self.is_payment(sid) {
+            return Err(AgentError::not_found(sid));
+        }
+        let status_callback = self.told_to(form)?;
+        let command = Command::read(form)?;
+        let Some(assisting) = self.assisting.as_mut().filter(|assisting| assisting.session.sid() == sid) else {
+            let message = "this payment takes no update: it is over, or a document leads it";
+            return Err(AgentError::operation(message));
+        };
+        assisting.status_callback = status_callback;
+        let done = assisting.session.handle_command(now, command);
+        self.drain_assisted(now);
+        done
+    }
+
+    /// Whether `sid` is a payment of this call: ids are counted up from the seed.
+    fn is_payment(&self, sid: &str) -> bool {
+        let number = sid.strip_prefix("PK").filter(|hex| hex.len() == 32);
+        let number = number.and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        number.is_some_and(|number| number.wrapping_sub(self.context.seed) < u128::from(self.payments))
+    }
+
+    /// Where a request wants progress told. Every request names it, and its idempotency key.
+    fn told_to(&self, form: &Form) -> Result<(Url, Method), AgentError> {
+        let needed = |name: &str| {
+            let value = form.value(name).map(Value::expose).filter(|value| !value.trim().is_empty());
+            value.ok_or_else(|| AgentError::of(PayErrorCode::ParameterMissing, format!("{name} is missing")))
+        };
+        needed("IdempotencyKey")?;
+        let link = needed("StatusCallback")?;
+        match self.origin().resolve_url(link, self.context.plain_http) {
+            Ok(url) => Ok((url, Method::Post)),
+            Err(error) => {
+                let message = format!("StatusCallback=\"{link}\" is not allowed: {error}");
+                Err(AgentError::of(PayErrorCode::InvalidParameter, message))
+            }
+        }
+    }
+
+    /// Tells the application of a session that could not begin beside another one.
+    fn tell_in_progress(&mut self, requested: &Requested, (url, method): (Url, Method)) {
+        let settings = &requested.reading.settings;
+        let mut form = Form::new();
+        form.set("AccountSid", self.context.account_sid.clone());
+        form.set("CallSid", self.context.call_sid.clone());
+        form.set("SequenceNumber", "0");
+        form.set("For", settings.first_step().word());
+        form.set("ErrorType", SessionError::SessionInProgress.word());
+        form.set("Attempt", "1");
+        form.set("PaymentMethod", settings.payment_method.word());
+        form.set("PaymentConnector", settings.connector.clone());
+        form.set("PayErrorCode", PayErrorCode::InvalidOperation.number().to_string());
+        self.actions.push_back(Action::Notify(url, method, form));
+    }
+
+    /// A `<Pay>` cannot begin while an agent leads a payment.
+    pub(super) fn refuse_beside_agent(&self, reading: &mut Reading, position: Position) {
+        if self.is_assisted() {
+            let message = "<Pay>: an agent leads a payment on this call; it must be over first".to_owned();
+            let refusal = Refusal::new(position, message, PayErrorCode::InvalidOperation);
+            reading.refusals.insert(0, Refusal { error_type: Some(SessionError::SessionInProgress), ..refusal });
+        }
+    }
+
+    /// Tells the session what happened, if there is one.
+    pub(super) fn assisted_input(&mut self, now: CallTime, input: Input) {
+        if let Some(assisting) = &mut self.assisting {
+            assisting.session.handle_input(now, input);
+            self.drain_assisted(now);
+        }
+    }
+
+    /// The session's deadline has come.
+    pub(super) fn assisted_timeout(&mut self, now: CallTime) {
+        if let Some(assisting) = &mut self.assisting {
+            assisting.session.handle_timeout(now);
+            self.drain_assisted(now);
+        }
+    }
+
+    /// Does what the session wants, and lets it go when it is over.
+    fn drain_assisted(&mut self, now: CallTime) {
+        let Some(mut assisting) = self.assisting.take() else { return };
+        let mut spoke = false;
+        let mut cut = false;
+        while let Some(output) = assisting.session.poll_output() {
+            match output {
+                Output::FindConnector(name) => self.actions.push_back(Action::FindConnector(name)),
+                Output::Opened(opened) => {
+                    if let Some(id) = assisting.opening.take() {
+                        let answer = opened.map(|()| assisting.session.sid().to_owned());
+                        self.actions.push_back(Action::Answer(id, answer));
+                    }
+                }
+                Output::Speak(heard) => {
+                    self.speak(now, heard);
+                    spoke = true;
+                }
+                Output::Clear => {
+                    cut |= self.is_speaking();
+                    self.clear();
+                }
+                Output::Report(progress, form) => self.report_assisted(&assisting, progress, form),
+                Output::Ask(question, attempt, instrument) => {
+                    self.questions = question.number;
+                    self.actions.push_back(Action::Ask(question, attempt, instrument));
+                }
+            }
+        }
+        if !assisting.session.is_finished() {
+            self.assisting = Some(assisting);
+        }
+        // Who waits for what was cut, goes on; and a prompt of no words has been heard as soon as it is said.
+        if cut || spoke {
+            self.handle_silence(now);
+        }
+    }
+
+    fn report_assisted(&mut self, assisting: &Assisting, progress: Progress, form: Form) {
+        let payment = PaymentId { sid: assisting.session.sid().to_owned(), led_by: LedBy::Agent };
+        debug_assert!(!matches!(progress.what, What::Finished(_)) || assisting.session.is_finished());
+        self.report(payment, progress, form, Some(&assisting.status_callback));
+    }
+}

@@ -1,0 +1,117 @@
+//! From the last field to the outcome: one payment's way through the gateway, for every kind of session.
+//!
+//! Shape:   [`Settlement::begin`], then replies, timeouts and interruptions in, a [`Settled`] out.
+//! Units:   `CallTime`.
+//! Errors:  none; whatever goes wrong is an [`Ending`].
+//! Secrets: holds what pays until the outcome is known.
+
+use std::sync::Arc;
+
+use super::admission::is_test_instrument;
+use super::field::Captured;
+use super::gateway::{Attempt, Capabilities, Instrument};
+use super::outcome::Ending;
+use super::session::Surroundings;
+use super::settings::Settings;
+use super::step::{PayErrorCode, PayResult};
+use super::submission::{Question, Reply, Step, Submission};
+use crate::time::CallTime;
+
+/// A payment that the gateway is being asked about.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    submission: Submission,
+    instrument: Arc<Instrument>,
+    attempt: Arc<Attempt>,
+    interrupted: Option<PayResult>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// Nothing: the gateway has yet to answer.
+    Waiting,
+    /// Ask the gateway.
+    Asking(Question),
+    /// The outcome is known, or known to be unknown.
+    Over(Box<Ending>),
+}
+
+impl Settlement {
+    /// Begins with what was captured. Reached once a session: nothing leads back from here.
+    ///
+    /// # Errors
+    /// The ending of a payment that must not reach the gateway.
+    pub(super) fn begin(
+        now: CallTime,
+        captured: Captured,
+        settings: &Settings,
+        around: &Surroundings,
+        limits: Option<Capabilities>,
+    ) -> Result<(Self, Question), Ending> {
+        let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
+            return Err(Ending::broken_down("a field is missing"));
+        };
+        if limits.test_numbers_only && !is_test_instrument(&instrument) {
+            let error = "in test mode only the documented test numbers pass; nothing was sent";
+            return Err(Ending::fault(PayResult::PaymentConnectorError, PayErrorCode::NotATestNumber, error));
+        }
+        let attempt = Arc::new(Attempt {
+            transaction_id: around.transaction_id.clone(),
+            call_sid: around.call_sid.clone(),
+            connector: settings.connector.clone(),
+            operation: settings.operation,
+            currency: settings.currency,
+            description: settings.description.clone(),
+            parameters: settings.parameters.clone(),
+            metadata: settings.metadata.clone(),
+        });
+        let (submission, question) = Submission::start_after(now, limits, around.asked);
+        Ok((Self { submission, instrument: Arc::new(instrument), attempt, interrupted: None }, question))
+    }
+
+    /// What a question is about.
+    pub(super) fn subject(&self) -> (Arc<Attempt>, Arc<Instrument>) {
+        (Arc::clone(&self.attempt), Arc::clone(&self.instrument))
+    }
+
+    /// The gateway answered.
+    pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Settled {
+        let next = self.submission.handle_reply(now, number, reply);
+        self.settled(next)
+    }
+
+    /// [`Self::deadline`] has come.
+    pub(super) fn handle_timeout(&mut self, now: CallTime) -> Settled {
+        let next = self.submission.handle_timeout(now);
+        self.settled(next)
+    }
+
+    /// The caller or the agent ends it, unless the outcome is already on its way.
+    pub(super) fn interrupt(&mut self, result: PayResult) -> Settled {
+        self.interrupted.get_or_insert(result);
+        let next = self.submission.stop();
+        self.settled(next)
+    }
+
+    /// Until when it waits.
+    pub(super) fn deadline(&self) -> Option<CallTime> {
+        self.submission.deadline()
+    }
+
+    /// Whether somebody wants it ended.
+    pub(super) const fn is_interrupted(&self) -> bool {
+        self.interrupted.is_some()
+    }
+
+    fn settled(&self, next: Step) -> Settled {
+        match next {
+            Step::Wait => Settled::Waiting,
+            Step::Ask(question) => Settled::Asking(question),
+            Step::Over(verdict) => {
+                let operation = self.attempt.operation;
+                Settled::Over(Box::new(Ending::of_verdict(verdict, self.interrupted, operation, &self.instrument)))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What others do with a script's call: the agent who leads a payment, the application that leads the call.
+
+use url::Url;
+
+use super::script::{AgentStep, ApplicationStep, Text};
+use crate::flow::link::Origin;
+use crate::flow::{AgentCommand, NextDocument, Redirection};
+use crate::form::Form;
+use crate::simulate::{Simulation, World};
+use crate::twiml::{self, Method};
+
+/// Where an agent's session tells its progress, unless the script says so.
+const CALLBACK: &str = "https://example.com/payment-status";
+
+/// The script's agent.
+#[derive(Debug, Default)]
+pub(super) struct Agent {
+    requests: u32,
+    /// The payment that was started last.
+    sid: Option<String>,
+}
+
+impl Agent {
+    /// Asks, and compares the answer with what the script expects.
+    pub(super) fn ask<W: World>(&mut self, step: &AgentStep, simulation: &mut Simulation<W>) -> Result<(), String> {
+        let mut form = Form::new();
+        self.requests += 1;
+        form.set("IdempotencyKey", format!("request-{}", self.requests));
+        form.set("StatusCallback", step.callback.as_ref().map_or(CALLBACK, |url| url.0.as_str()));
+        let command = match &step.create {
+            Some(parameters) => {
+                for (name, Text(value)) in parameters {
+                    form.set(name.clone(), value.clone());
+                }
+                AgentCommand::Create(form)
+            }
+            None => {
+                form.set_some("Capture", step.capture.as_ref().map(|word| word.0.clone()));
+                form.set_some("Status", step.status.as_ref().map(|word| word.0.clone()));
+                let named = step.sid.as_ref().map(|sid| sid.0.clone()).or_else(|| self.sid.clone());
+                let sid = named.ok_or("no payment was started: begin with agent: {create: {}}")?;
+                AgentCommand::Update { sid, form }
+            }
+        };
+        let creates = step.create.is_some();
+        let id = simulation.command(command);
+        while simulation.answer(id).is_none() && simulation.step() {}
+        match (simulation.answer(id), &step.refused) {
+            (Some(Ok(sid)), None) => {
+                if creates {
+                    self.sid = Some(sid.clone());
+                }
+                Ok(())
+            }
+            (Some(Ok(_)), Some(Text(code))) => Err(format!("the agent's request was done, not refused with {code}")),
+            (Some(Err(error)), Some(Text(code))) if error.code.to_string() == *code => Ok(()),
+            (Some(Err(error)), _) => {
+                Err(format!("the agent's request was refused with {} ({}): {error}", error.code, error.status))
+            }
+            (None, _) => Err("the agent's request was not answered".to_owned()),
+        }
+    }
+}
+
+/// The application sends the call elsewhere, or ends it.
+pub(super) fn lead<W: World>(step: &ApplicationStep, simulation: &mut Simulation<W>) -> Result<(), String> {
+    match step {
+        ApplicationStep::Twiml(Text(text)) => {
+            let document = twiml::parse(text).map_err(|fault| format!("twiml:{fault}"))?;
+            let origin = Origin::Flow(String::new());
+            simulation.redirect(Redirection::Document(NextDocument { document, origin }));
+        }
+        ApplicationStep::Url(Text(url)) => {
+            let url = Url::parse(url).map_err(|error| format!("url: {url}: {error}"))?;
+            simulation.redirect(Redirection::Url(url, Method::Post));
+        }
+        ApplicationStep::Status(Text(status)) if status == "completed" => simulation.complete(),
+        ApplicationStep::Status(Text(status)) => return Err(format!("status: {status}: it is completed")),
+    }
+    Ok(())
+}
