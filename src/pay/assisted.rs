@@ -519,7 +519,7 @@ impl AssistedSession {
                 self.phase = Phase::Processing(settlement);
                 self.advance(now, Settled::Asking(question));
             }
-            Err(ending) => self.finish(ending),
+            Err(ending) => self.finish(*ending),
         }
     }
 

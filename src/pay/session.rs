@@ -499,7 +499,7 @@ impl PaySession {
                 self.phase = Phase::Processing(settlement);
                 self.advance(Settled::Asking(question));
             }
-            Err(ending) => self.finish(ending),
+            Err(ending) => self.finish(*ending),
         }
     }
 

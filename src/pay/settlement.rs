@@ -48,13 +48,14 @@ impl Settlement {
         settings: &Settings,
         around: &Surroundings,
         limits: Option<Capabilities>,
-    ) -> Result<(Self, Question), Ending> {
+    ) -> Result<(Self, Question), Box<Ending>> {
         let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
-            return Err(Ending::broken_down("a field is missing"));
+            return Err(Box::new(Ending::broken_down("a field is missing")));
         };
         if limits.test_numbers_only && !is_test_instrument(&instrument) {
             let error = "in test mode only the documented test numbers pass; nothing was sent";
-            return Err(Ending::fault(PayResult::PaymentConnectorError, PayErrorCode::NotATestNumber, error));
+            let code = PayErrorCode::NotATestNumber;
+            return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));
         }
         let attempt = Arc::new(Attempt {
             transaction_id: around.transaction_id.clone(),
