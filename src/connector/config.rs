@@ -69,7 +69,8 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "sandbox", meaning: "Approves test payments without a network; no money moves.", keys: &[] },
     Kind {
         name: "generic",
-        meaning: "Posts each payment as JSON to an endpoint of yours, in the contract of Twilio's Generic Pay Connector.",
+        meaning: "Posts each payment as JSON to an endpoint of yours, in the contract of Twilio's Generic Pay Connector or in \
+                  Telnyx's or SignalWire's variant of it.",
         keys: &[
             Key {
                 name: "endpoint",
@@ -104,7 +105,8 @@ pub const KINDS: &[Kind] = &[
                 secret: false,
                 required: false,
                 default: Some("twilio"),
-                meaning: "Whose variant of the contract the processor speaks.",
+                meaning: "Whose variant of the contract the processor speaks: twilio, telnyx, signalwire (that of cXML) or \
+                          signalwire-swml. SignalWire's are for cards only.",
             },
         ],
     },

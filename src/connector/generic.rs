@@ -1,11 +1,14 @@
-//! The `generic` connector: one JSON request to an endpoint of the operator's, in Twilio's contract.
+//! The `generic` connector: one JSON request to an endpoint of the operator's, in Twilio's, Telnyx's or SignalWire's
+//! contract.
 //!
 //! Shape:   [`request`] writes the body, [`answer`] reads the reply, both pure; between them one POST.
-//! Limits:  cards and bank accounts, charge and tokenize. Twilio's contract names no field for a token made earlier and
-//!          none for the token type, which is the processor's choice.
+//! Limits:  cards and bank accounts, charge and tokenize; in SignalWire's dialects cards only. No vendor tells how a token
+//!          made earlier would be sent. Twilio's and Telnyx's contracts do not name the token type: it is the processor's
+//!          choice.
 //! Errors:  as `answer` lists them. After a restart nothing can be asked: the contract has no look-up.
 //! Secrets: the body is written once into wiped memory of the right size; its bytes are in no error and no log.
-//! Sources: Twilio, "Generic Pay Connector"; spec/connectors.md, section 3.
+//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "<Pay>" and SWML "pay";
+//!          spec/connectors.md, section 3.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,7 @@ use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
+use request::Unsupported;
 
 pub mod answer;
 #[cfg(test)]
@@ -29,9 +33,9 @@ pub mod request;
 #[cfg(test)]
 pub(super) mod samples;
 
-/// How long one request may go unanswered, and how often it is repeated (Twilio).
+/// How long one request may go unanswered (Twilio; the others do not say).
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a request is repeated (Twilio).
+/// How often a request is repeated (Twilio; the others do not say).
 pub const REPEATS: u8 = 5;
 /// How long all requests of one payment may take together (spec/connectors.md, section 2.5).
 const OVERALL: Duration = Duration::from_secs(75);
@@ -42,17 +46,53 @@ pub enum Dialect {
     /// Twilio's, the original.
     #[default]
     Twilio,
+    /// Telnyx's: as Twilio's, with `parameters` in every request.
+    Telnyx,
+    /// SignalWire's of its cXML `<Pay>`.
+    SignalWire,
+    /// SignalWire's of its SWML `pay`.
+    SignalWireSwml,
 }
 
 impl Dialect {
     /// Every one.
-    pub const ALL: &'static [Self] = &[Self::Twilio];
+    pub const ALL: &'static [Self] = &[Self::Twilio, Self::Telnyx, Self::SignalWire, Self::SignalWireSwml];
 
     /// The configuration's word for it.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Twilio => "twilio",
+            Self::Telnyx => "telnyx",
+            Self::SignalWire => "signalwire",
+            Self::SignalWireSwml => "signalwire-swml",
+        }
+    }
+
+    /// Whether it has members for a bank account.
+    #[must_use]
+    pub const fn takes_bank_accounts(self) -> bool {
+        match self {
+            Self::Twilio | Self::Telnyx => true,
+            Self::SignalWire | Self::SignalWireSwml => false,
+        }
+    }
+
+    /// The token types it can ask for: all where the request does not name one, else those that the vendor lists.
+    #[must_use]
+    pub const fn token_types(self) -> &'static [TokenType] {
+        match self {
+            Self::Twilio | Self::Telnyx => TokenType::ALL,
+            Self::SignalWire | Self::SignalWireSwml => &[TokenType::OneTime, TokenType::Reusable],
+        }
+    }
+
+    /// Whether a processor says no with any status but 200, so that a 5xx may be a plain no too.
+    #[must_use]
+    pub const fn refuses_with_any_status(self) -> bool {
+        match self {
+            Self::Twilio | Self::Telnyx => false,
+            Self::SignalWire | Self::SignalWireSwml => true,
         }
     }
 }
@@ -84,14 +124,19 @@ impl Generic {
     }
 
     async fn ask(&self, attempt: &Attempt, instrument: &Instrument) -> Answer {
-        let body = match self.settings.dialect {
-            Dialect::Twilio => request::twilio(attempt, instrument),
-        };
-        let Some(body) = body else {
-            return Answer::Refused(
-                PayErrorCode::ChargeUnsupported,
-                Denial { message: Some("this connector takes no token made earlier".to_owned()), ..Denial::default() },
-            );
+        let dialect = self.settings.dialect;
+        let body = match request::write(dialect, attempt, instrument) {
+            Ok(body) => body,
+            Err(error) => {
+                let code = match error {
+                    Unsupported::Token => PayErrorCode::ChargeUnsupported,
+                    Unsupported::BankAccount => PayErrorCode::MethodUnsupported,
+                    Unsupported::Unwritable => {
+                        return Answer::NotSent { reason: error.to_string(), retry_after: None };
+                    }
+                };
+                return Answer::Refused(code, Denial { message: Some(error.to_string()), ..Denial::default() });
+            }
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -107,7 +152,7 @@ impl Generic {
         match self.gateway.send(request).await {
             Ok(reply) => {
                 tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
-                answer::read(attempt.operation, reply)
+                answer::read(dialect, attempt.operation, reply)
             }
             Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },
             Err(GatewayFault::NoReply(reason)) => Answer::Unknown { reason },
@@ -161,12 +206,14 @@ impl Connector for Generic {
     }
 
     fn capabilities(&self) -> Capabilities {
+        let dialect = self.settings.dialect;
+        let banks = dialect.takes_bank_accounts();
         Capabilities {
             charge_card: true,
-            charge_bank: true,
+            charge_bank: banks,
             charge_token: false,
-            tokenize_card: TokenType::ALL.to_vec(),
-            tokenize_bank: TokenType::ALL.to_vec(),
+            tokenize_card: dialect.token_types().to_vec(),
+            tokenize_bank: if banks { dialect.token_types().to_vec() } else { Vec::new() },
             currencies: None,
             bank_needs_holder_name: false,
             needed_parameters: Vec::new(),

@@ -68,6 +68,8 @@ pub struct Attempt {
     pub operation: Operation,
     /// The currency of the verb, also where nothing is charged.
     pub currency: Currency,
+    /// The token type of the verb, also where it is charged: SignalWire's contract names it in every request.
+    pub token_type: TokenType,
     /// The verb's `description`.
     pub description: Option<String>,
     /// The verb's `<Parameter>`s (and Telnyx's `parameters`), in order.

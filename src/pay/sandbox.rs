@@ -89,6 +89,7 @@ mod tests {
             connector: "Default".into(),
             operation,
             currency: Currency::USD,
+            token_type: TokenType::Reusable,
             description: None,
             parameters: Vec::new(),
             metadata: Vec::new(),

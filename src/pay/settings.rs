@@ -84,6 +84,8 @@ pub struct Settings {
     pub operation: Operation,
     /// The currency.
     pub currency: Currency,
+    /// What kind of token is wanted, if one is made.
+    pub token_type: TokenType,
     /// Free text for the gateway.
     pub description: Option<String>,
     /// The card brands that are taken.
@@ -237,7 +239,8 @@ impl<'a> Reader<'a> {
             .unwrap_or(Currency::USD);
         let language = self.word("language", Language::ALL, Language::parse).unwrap_or(Language::EnUs);
         let payment_token = self.payment_token();
-        let operation = self.operation(currency, payment_token.is_some());
+        let token_type = self.word("tokenType", TokenType::ALL, TokenType::parse).unwrap_or(TokenType::Reusable);
+        let operation = self.operation(currency, token_type, payment_token.is_some());
         let voice = self.text("voice");
         let custom = self.prompts();
         Settings {
@@ -259,6 +262,7 @@ impl<'a> Reader<'a> {
             connector: self.connector(),
             operation,
             currency,
+            token_type,
             description: self.text("description"),
             accepted: self.accepted(),
             parameters: self.parameters(),
@@ -283,7 +287,7 @@ impl<'a> Reader<'a> {
         given.unwrap_or(BankAccountType::ConsumerChecking)
     }
 
-    fn operation(&mut self, currency: Currency, has_token: bool) -> Operation {
+    fn operation(&mut self, currency: Currency, token_type: TokenType, has_token: bool) -> Operation {
         let amount = self
             .find("chargeAmount")
             .map(|attribute| (attribute.value.clone(), Amount::parse(&attribute.value, currency)));
@@ -300,7 +304,6 @@ impl<'a> Reader<'a> {
         let wants = self.one_of("transactionType", "charge or tokenize", |value| {
             ["charge", "tokenize"].into_iter().find(|known| known.eq_ignore_ascii_case(value))
         });
-        let token_type = self.word("tokenType", TokenType::ALL, TokenType::parse).unwrap_or(TokenType::Reusable);
         if wants == Some("charge") && charged.is_none() {
             let message = "transactionType=\"charge\" needs a chargeAmount above 0".to_owned();
             self.refuse("transactionType", message, PayErrorCode::InvalidChargeAmount);

@@ -63,6 +63,7 @@ impl Settlement {
             connector: settings.connector.clone(),
             operation: settings.operation,
             currency: settings.currency,
+            token_type: settings.token_type,
             description: settings.description.clone(),
             parameters: settings.parameters.clone(),
             metadata: settings.metadata.clone(),

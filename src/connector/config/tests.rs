@@ -39,6 +39,20 @@ fn authentication_follows_from_the_keys_given() {
 }
 
 #[test]
+fn a_processor_speaks_twilio_s_dialect_unless_another_is_named() {
+    let dialect = |keys: &str| match read(&format!("{GENERIC}{keys}")).unwrap().kind {
+        KindConfig::Generic(settings) => settings.dialect,
+        KindConfig::Sandbox => panic!(),
+    };
+    assert_eq!(dialect(""), Dialect::Twilio);
+    let meaning = KINDS[1].keys.iter().find(|key| key.name == "dialect").unwrap().meaning;
+    for known in Dialect::ALL {
+        assert_eq!(dialect(&format!("dialect = '{}'", known.word())), *known);
+        assert!(meaning.contains(known.word()), "{meaning}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (key, nearest) in [("endpont", "endpoint"), ("user_name", "username"), ("moed", "mode")] {
         let message = fault(&format!("{GENERIC}{key} = 'x'"));
@@ -61,7 +75,10 @@ fn a_fault_names_the_key_and_what_is_allowed() {
         ("name = 'x'\nkind = 'generic'".to_owned(), "`endpoint` is missing"),
         ("name = 'x'\nkind = 'generic'\nendpoint = 'http://example.com/'".to_owned(), "https only"),
         (format!("{GENERIC}mode = 'prod'"), "`prod` is none of test, live"),
-        (format!("{GENERIC}dialect = 'telnyx'"), "`telnyx` is not supported; supported: twilio"),
+        (
+            format!("{GENERIC}dialect = 'plivo'"),
+            "`plivo` is not supported; supported: twilio, telnyx, signalwire, signalwire-swml",
+        ),
         (format!("{GENERIC}username = 'u'"), "`password` is missing"),
         (format!("{GENERIC}password = 'p'"), "`username` is missing"),
         (format!("{GENERIC}username = 'u:v'\npassword = 'p'"), "colon"),
@@ -82,13 +99,15 @@ fn a_secret_of_the_wrong_type_is_not_quoted() {
 
 #[test]
 fn what_a_store_keeps_reads_back_the_same() {
-    for keys in ["bearer = 't\"1'", "username = 'u'\npassword = 'p'\nmode = 'live'", ""] {
+    for keys in ["bearer = 't\"1'", "username = 'u'\npassword = 'p'\nmode = 'live'", "dialect = 'signalwire-swml'", ""]
+    {
         let config = read(&format!("{GENERIC}{keys}")).unwrap();
         let json = config.to_json();
         assert!(json.expose().contains("gateway.example.com/pay?k=1"));
         let again: ConnectorConfig = serde_json::from_str(json.expose()).unwrap();
         assert_eq!(again.to_json().expose(), json.expose());
         assert_eq!(again.mode, config.mode);
+        assert_eq!(format!("{again:?}"), format!("{config:?}"));
     }
     let twice = r#"{"name":"a","name":"b","kind":"sandbox"}"#;
     assert!(serde_json::from_str::<ConnectorConfig>(twice).unwrap_err().to_string().contains("`name` stands twice"));

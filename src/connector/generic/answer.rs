@@ -1,4 +1,4 @@
-//! The reply of the generic contract, read leniently.
+//! The reply of the generic contract, read leniently: all dialects' replies in the same way, but for statuses of 500 and up.
 //!
 //! Shape:   [`read`], a pure function: any status and any bytes in, one of the five answers out.
 //! Limits:  codes, words and parameters of the gateway are kept up to a length; see the constants.
@@ -6,9 +6,10 @@
 //! Secrets: a token becomes a [`Secret`] at once. A reason holds a status and never a byte of the body.
 //! Sources: spec/connectors.md, sections 3.1 to 3.4.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::Dialect;
 use crate::http::GatewayReply;
 use crate::pay::gateway::{Answer, Approval, Denial, Operation};
 use crate::pay::step::PayErrorCode;
@@ -36,9 +37,10 @@ const CONTRADICTION: &str = "and the body has an id and no error code";
 /// What a reply holds, of all dialects. Members are read one by one: one that is odd does not spoil the others.
 #[derive(Deserialize)]
 struct Reply<'a> {
-    #[serde(borrow, default)]
+    /// `null` is kept apart from no member: it says that nothing was charged.
+    #[serde(borrow, default, deserialize_with = "given")]
     charge_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     token_id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error_code: Option<&'a RawValue>,
@@ -46,6 +48,10 @@ struct Reply<'a> {
     error_message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     parameters: Option<&'a RawValue>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads a reply.
@@ -58,15 +64,20 @@ struct Reply<'a> {
 /// | 2xx or 409, the id that was asked for and no error code | approved |
 /// | another 4xx, the same | unknown: the status says no, the body says yes |
 /// | 401, 403 with neither | refused: the configuration is wrong (64001) |
+/// | 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
 /// | anything else | unknown |
+///
+/// SignalWire has processors say no with any status but 200. With a 5xx only the whole body of its contract counts: what
+/// else comes with such a status may be a fault on the way, after the money moved.
 #[must_use]
-pub fn read(operation: Operation, reply: GatewayReply) -> Answer {
+pub fn read(dialect: Dialect, operation: Operation, reply: GatewayReply) -> Answer {
     let status = reply.status;
     if status == 429 || (status == 503 && reply.retry_after.is_some()) {
         return Answer::NotSent { reason: format!("HTTP status {status}"), retry_after: reply.retry_after };
     }
     let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}") };
-    if !matches!(status, 200..=299 | 400..=499) {
+    let failure = matches!(status, 500..=599) && dialect.refuses_with_any_status();
+    if !matches!(status, 200..=299 | 400..=499) && !failure {
         return unknown("which is no answer of this contract");
     }
     let understood = match &reply.body {
@@ -93,17 +104,20 @@ fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, 
         .then(|| serde_json::from_slice(body).ok())
         .flatten()
         .ok_or("and the body is no JSON object of this contract")?;
+    let id = match operation {
+        Operation::Charge(..) => reply.charge_id,
+        Operation::Tokenize(_) => reply.token_id,
+    };
     if let Some(code) = reply.error_code.and_then(error_code) {
+        if status >= 500 && id.is_none_or(|id| id.get() != "null") {
+            return Err("and the body does not say that nothing was done");
+        }
         return Ok(Answer::Declined(Denial {
             code: Some(cut(code, CODE_CHARS_MAX)),
             message: reply.error_message.and_then(message),
             parameters: reply.parameters.map(parameters).unwrap_or_default(),
         }));
     }
-    let id = match operation {
-        Operation::Charge(..) => reply.charge_id,
-        Operation::Tokenize(_) => reply.token_id,
-    };
     let id = id.and_then(id_text).ok_or("and neither an id nor an error code is in the body")?;
     // A repeat may be answered with 409 and the first result.
     if !matches!(status, 200..=299 | 409) {

@@ -190,6 +190,88 @@ async fn what_the_contract_cannot_do_is_said_and_nothing_is_sent() {
     assert!(server.seen().is_empty());
 }
 
+/// A processor that was written to a vendor's page: it takes that dialect and nothing else, and says no as that page wants.
+fn processor(dialect: Dialect, body: &[u8]) -> (StatusCode, String) {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let charge = match dialect {
+        Dialect::Twilio | Dialect::Telnyx => text("method") == "charge" && text("amount") == "20.50",
+        Dialect::SignalWire => text("method") == "credit-card" && body["chargeAmount"] == 20.5,
+        Dialect::SignalWireSwml => text("method") == "credit-card" && text("chargeAmount") == "20.50",
+    };
+    let tokenize = match dialect {
+        Dialect::Twilio | Dialect::Telnyx => text("method") == "tokenize" && body.get("amount").is_none(),
+        Dialect::SignalWire => body.get("method").is_none() && body["amount"] == 0 && text("token_type") == "one-time",
+        Dialect::SignalWireSwml => text("chargeAmount") == "0" && text("token_type") == "one-time",
+    };
+    assert!(charge != tokenize, "{dialect:?}: {body}");
+    assert_eq!(body.get("parameters").is_some(), dialect == Dialect::Telnyx);
+    let id = if charge { "charge_id" } else { "token_id" };
+    let refused = text("cvv") == "999";
+    match (dialect, refused) {
+        (_, false) => (StatusCode::OK, format!(r#"{{"{id}":"id_1","error_code":null,"error_message":null}}"#)),
+        (Dialect::Twilio, true) => {
+            (StatusCode::OK, format!(r#"{{"{id}":"id_1","error_code":"no","error_message":"No."}}"#))
+        }
+        (Dialect::Telnyx, true) => (StatusCode::OK, r#"{"error_code":"no","error_message":"No."}"#.to_owned()),
+        (Dialect::SignalWire | Dialect::SignalWireSwml, true) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!(r#"{{"{id}":null,"error_code":"no","error_message":"No."}}"#))
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_dialect_is_understood_by_a_processor_of_its_vendor() {
+    for dialect in Dialect::ALL {
+        let server = TestServer::start(|seen, _| processor(*dialect, &seen.body).into_response()).await;
+        let connector = connector(&server.url("/pay"), &[("dialect", dialect.word()), ("bearer", "key_1")]);
+        assert!(connector.describe().settings.contains(&("dialect", dialect.word().to_owned())));
+        for attempt in [charge(), tokenize()] {
+            let attempt = Arc::new(attempt);
+            let good = Arc::new(card(Some("123"), Some("94111")));
+            for _ in 0..2 {
+                let answer = connector.submit(Arc::clone(&attempt), Some(Arc::clone(&good)), None).await;
+                let Answer::Approved(approval) = answer else { panic!("{dialect:?}: {answer:?}") };
+                let token = approval.token.as_ref().is_some_and(|token| token.matches("id_1"));
+                assert!(token != (approval.confirmation_code.as_deref() == Some("id_1")), "{dialect:?}");
+            }
+            let bad = Some(Arc::new(card(Some("999"), None)));
+            match connector.submit(attempt, bad, None).await {
+                Answer::Declined(denial) => {
+                    assert_eq!((denial.code.as_deref(), denial.message.as_deref()), (Some("no"), Some("No.")));
+                }
+                other => panic!("{dialect:?}: {other:?}"),
+            }
+        }
+        let seen = server.seen();
+        assert_eq!(seen.len(), 6);
+        assert_eq!(seen[0].body, seen[1].body, "a repeat is a repeat");
+        assert_eq!(seen[3].body, seen[4].body, "a repeat is a repeat");
+        assert!(seen.iter().all(|seen| seen.header("authorization") == Some("Bearer key_1")));
+    }
+}
+
+#[tokio::test]
+async fn signalwire_s_dialects_are_for_cards_only() {
+    let server = TestServer::answering(200, r#"{"charge_id":"ch_1"}"#).await;
+    for dialect in Dialect::ALL {
+        let connector = connector(&server.url("/"), &[("dialect", dialect.word())]);
+        let can = connector.capabilities();
+        let banks = matches!(dialect, Dialect::Twilio | Dialect::Telnyx);
+        assert_eq!((can.charge_card, can.charge_bank, can.charge_token), (true, banks, false), "{dialect:?}");
+        assert_eq!(can.tokenize_bank.is_empty(), !banks);
+        assert_eq!(can.tokenize_card.contains(&TokenType::PaymentMethod), banks, "no such token_type in its contract");
+        assert!(can.tokenize_card.contains(&TokenType::OneTime) && can.tokenize_card.contains(&TokenType::Reusable));
+        let answer = connector.submit(Arc::new(charge()), Some(Arc::new(account())), None).await;
+        match answer {
+            Answer::Approved(_) => assert!(banks),
+            Answer::Refused(PayErrorCode::MethodUnsupported, _) => assert!(!banks),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(server.seen().len(), 2, "nothing of a bank account was sent to SignalWire's kind");
+}
+
 #[test]
 fn an_instance_in_test_mode_lets_test_numbers_through_only() {
     for (mode, test_numbers_only) in [("test", true), ("live", false)] {

@@ -1,96 +1,228 @@
-//! The request body of the generic contract.
+//! The request body of the generic contract, in each of its dialects.
 //!
-//! Shape:   [`twilio`], a pure function from attempt and instrument to bytes. The same input gives the same bytes, so that
-//!          a repeat is a repeat.
+//! Shape:   [`write()`], a pure function from dialect, attempt and instrument to bytes. The same input gives the same bytes,
+//!          so that a repeat is a repeat. Members stand in the order of the vendor's example; what is absent is left out.
+//! Units:   amounts with exactly their currency's decimals, as text or as a JSON number of the same digits.
+//! Errors:  [`Unsupported`]: what a dialect has no members for.
 //! Secrets: card data goes from its secret type into wiped memory of exactly the right size, without a copy between.
-//! Sources: Twilio, "Generic Pay Connector", the examples of requests; spec/connectors.md, section 3.1.
+//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "<Pay>" and SWML "pay";
+//!          spec/connectors.md, sections 3.1 to 3.3.
 
 use std::io::{self, Write};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use super::Dialect;
 use crate::http::Body;
 use crate::pay::gateway::{Attempt, Instrument, Operation};
 
-/// The fields in the order of Twilio's example; what is absent is left out.
-#[derive(Serialize)]
-struct Fields<'a> {
-    method: &'static str,
-    transaction_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cardnumber: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cvv: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bankaccountnumber: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    routingnumber: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    currency_code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expiry_month: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expiry_year: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    postal_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Parameters::is_empty")]
-    parameters: Parameters<'a>,
+#[cfg(test)]
+mod tests;
+
+/// What SignalWire's `method` says, which is how is paid, not what for.
+const CREDIT_CARD: &str = "credit-card";
+
+/// What a dialect has no members for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// A token made earlier.
+    #[error("this connector takes no token made earlier")]
+    Token,
+    /// A bank account.
+    #[error("this connector takes cards only")]
+    BankAccount,
+    /// A text that could not be written; no attempt has one.
+    #[error("the request could not be written")]
+    Unwritable,
 }
 
-/// The request in Twilio's contract; `None` for a token made earlier, which the contract has no field for.
-#[must_use]
-pub fn twilio(attempt: &Attempt, instrument: &Instrument) -> Option<Body> {
-    let (method, amount, currency_code) = match attempt.operation {
+/// The request in a dialect's contract.
+///
+/// # Errors
+/// When the dialect cannot say it; then nothing may be sent.
+pub fn write(dialect: Dialect, attempt: &Attempt, instrument: &Instrument) -> Result<Body, Unsupported> {
+    let (month, year);
+    let keyed = match instrument {
+        Instrument::Card(card) => {
+            month = format!("{:02}", card.expiration.month());
+            year = format!("{:02}", card.expiration.year().rem_euclid(100));
+            Keyed {
+                cardnumber: Some(card.number.expose()),
+                cvv: card.security_code.as_ref().map(|code| code.expose()),
+                expiry_month: Some(&month),
+                expiry_year: Some(&year),
+                postal_code: card.postal_code.as_deref(),
+                ..Keyed::default()
+            }
+        }
+        Instrument::BankAccount(_) if !dialect.takes_bank_accounts() => return Err(Unsupported::BankAccount),
+        Instrument::BankAccount(account) => Keyed {
+            bankaccountnumber: Some(account.account_number.expose()),
+            routingnumber: Some(&account.routing_number),
+            ..Keyed::default()
+        },
+        // No vendor tells under which name it would be sent.
+        Instrument::Token(_) => return Err(Unsupported::Token),
+    };
+    let written = match dialect {
+        Dialect::Twilio => twilio(attempt, &keyed),
+        Dialect::Telnyx => telnyx(attempt, &keyed),
+        Dialect::SignalWire => signalwire(attempt, &keyed),
+        Dialect::SignalWireSwml => signalwire_swml(attempt, &keyed),
+    };
+    written.ok_or(Unsupported::Unwritable)
+}
+
+/// What the caller keyed, by the names that all dialects share.
+#[derive(Default)]
+struct Keyed<'a> {
+    cardnumber: Option<&'a str>,
+    cvv: Option<&'a str>,
+    expiry_month: Option<&'a str>,
+    expiry_year: Option<&'a str>,
+    postal_code: Option<&'a str>,
+    bankaccountnumber: Option<&'a str>,
+    routingnumber: Option<&'a str>,
+}
+
+/// `charge` and `tokenize`, with the amount and currency of a charge: what Twilio and Telnyx begin with.
+fn operation(attempt: &Attempt) -> (&'static str, Option<String>, Option<&'static str>) {
+    match attempt.operation {
         Operation::Charge(amount, currency) => ("charge", Some(amount.text(currency)), Some(currency.code())),
         Operation::Tokenize(_) => ("tokenize", None, None),
-    };
-    let mut fields = Fields {
-        method,
-        transaction_id: &attempt.transaction_id,
-        cardnumber: None,
-        cvv: None,
-        bankaccountnumber: None,
-        routingnumber: None,
-        amount: amount.as_deref(),
-        currency_code,
-        expiry_month: None,
-        expiry_year: None,
-        description: attempt.description.as_deref(),
-        postal_code: None,
-        parameters: Parameters(&attempt.parameters),
-    };
-    match instrument {
-        Instrument::Card(card) => {
-            let month = format!("{:02}", card.expiration.month());
-            let year = format!("{:02}", card.expiration.year().rem_euclid(100));
-            fields.cardnumber = Some(card.number.expose());
-            fields.cvv = card.security_code.as_ref().map(|code| code.expose());
-            fields.expiry_month = Some(&month);
-            fields.expiry_year = Some(&year);
-            fields.postal_code = card.postal_code.as_deref();
-            written(&fields)
-        }
-        Instrument::BankAccount(account) => {
-            fields.bankaccountnumber = Some(account.account_number.expose());
-            fields.routingnumber = Some(&account.routing_number);
-            written(&fields)
-        }
-        Instrument::Token(_) => None,
     }
 }
 
-/// Writes the fields twice: once to learn how long they are, then into memory of that size, which never moves.
-fn written(fields: &Fields<'_>) -> Option<Body> {
+fn twilio(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+    let (method, amount, currency) = operation(attempt);
+    written(&[
+        ("method", text(method)),
+        ("transaction_id", text(&attempt.transaction_id)),
+        ("cardnumber", keyed.cardnumber.map(Member::Text)),
+        ("cvv", keyed.cvv.map(Member::Text)),
+        ("bankaccountnumber", keyed.bankaccountnumber.map(Member::Text)),
+        ("routingnumber", keyed.routingnumber.map(Member::Text)),
+        ("amount", amount.as_deref().map(Member::Text)),
+        ("currency_code", currency.map(Member::Text)),
+        ("expiry_month", keyed.expiry_month.map(Member::Text)),
+        ("expiry_year", keyed.expiry_year.map(Member::Text)),
+        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("postal_code", keyed.postal_code.map(Member::Text)),
+        ("parameters", parameters_if_any(attempt)),
+    ])
+}
+
+/// As Twilio's, but that `parameters` are there even when there are none.
+fn telnyx(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+    let (method, amount, currency) = operation(attempt);
+    written(&[
+        ("method", text(method)),
+        ("transaction_id", text(&attempt.transaction_id)),
+        ("amount", amount.as_deref().map(Member::Text)),
+        ("currency_code", currency.map(Member::Text)),
+        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("cardnumber", keyed.cardnumber.map(Member::Text)),
+        ("cvv", keyed.cvv.map(Member::Text)),
+        ("bankaccountnumber", keyed.bankaccountnumber.map(Member::Text)),
+        ("routingnumber", keyed.routingnumber.map(Member::Text)),
+        ("expiry_month", keyed.expiry_month.map(Member::Text)),
+        ("expiry_year", keyed.expiry_year.map(Member::Text)),
+        ("postal_code", keyed.postal_code.map(Member::Text)),
+        ("parameters", Some(Member::Parameters(Parameters(&attempt.parameters)))),
+    ])
+}
+
+/// A charge has a `method` and a `chargeAmount`; a tokenization has neither, but an `amount` of 0 and a `token_type`.
+fn signalwire(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+    let number;
+    let (method, charge_amount, amount, token_type) = match attempt.operation {
+        Operation::Charge(amount, currency) => {
+            // As text: a float would be another amount.
+            number = RawValue::from_string(amount.text(currency)).ok()?;
+            (text(CREDIT_CARD), Some(Member::Number(&number)), None, None)
+        }
+        Operation::Tokenize(token_type) => {
+            number = RawValue::from_string("0".to_owned()).ok()?;
+            (None, None, Some(Member::Number(&number)), text(token_type.word()))
+        }
+    };
+    written(&[
+        ("transaction_id", text(&attempt.transaction_id)),
+        ("method", method),
+        ("cardnumber", keyed.cardnumber.map(Member::Text)),
+        ("cvv", keyed.cvv.map(Member::Text)),
+        ("postal_code", keyed.postal_code.map(Member::Text)),
+        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("chargeAmount", charge_amount),
+        ("amount", amount),
+        ("token_type", token_type),
+        ("expiry_month", keyed.expiry_month.map(Member::Text)),
+        ("expiry_year", keyed.expiry_year.map(Member::Text)),
+        ("currency_code", text(attempt.currency.code())),
+        ("parameters", parameters_if_any(attempt)),
+    ])
+}
+
+/// Charge and tokenization have the same members; an amount of 0 tokenizes.
+fn signalwire_swml(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+    let (amount, token_type) = match attempt.operation {
+        Operation::Charge(amount, currency) => (amount.text(currency), attempt.token_type),
+        Operation::Tokenize(token_type) => ("0".to_owned(), token_type),
+    };
+    let currency = attempt.currency.code().to_ascii_lowercase();
+    written(&[
+        ("transaction_id", text(&attempt.transaction_id)),
+        ("method", text(CREDIT_CARD)),
+        ("cardnumber", keyed.cardnumber.map(Member::Text)),
+        ("cvv", keyed.cvv.map(Member::Text)),
+        ("postal_code", keyed.postal_code.map(Member::Text)),
+        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("chargeAmount", text(&amount)),
+        ("token_type", text(token_type.word())),
+        ("expiry_month", keyed.expiry_month.map(Member::Text)),
+        ("expiry_year", keyed.expiry_year.map(Member::Text)),
+        ("currency_code", text(&currency)),
+        ("parameters", parameters_if_any(attempt)),
+    ])
+}
+
+/// The value of a member of the body: borrowed, so that nothing secret is copied on the way.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Text(&'a str),
+    Number(&'a RawValue),
+    Parameters(Parameters<'a>),
+}
+
+fn text(text: &str) -> Option<Member<'_>> {
+    Some(Member::Text(text))
+}
+
+fn parameters_if_any(attempt: &Attempt) -> Option<Member<'_>> {
+    (!attempt.parameters.is_empty()).then_some(Member::Parameters(Parameters(&attempt.parameters)))
+}
+
+/// The members that are there, in their order.
+struct Members<'a>(&'a [(&'static str, Option<Member<'a>>)]);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let there = self.0.iter().filter_map(|(name, member)| member.map(|member| (name, member)));
+        serializer.collect_map(there)
+    }
+}
+
+/// Writes the members twice: once to learn how long they are, then into memory of that size, which never moves.
+fn written(members: &[(&'static str, Option<Member<'_>>)]) -> Option<Body> {
+    let members = Members(members);
     let mut length = Counter(0);
-    serde_json::to_writer(&mut length, fields).ok()?;
+    serde_json::to_writer(&mut length, &members).ok()?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer(&mut *bytes, fields).ok()?;
+    serde_json::to_writer(&mut *bytes, &members).ok()?;
     debug_assert_eq!(bytes.len(), length.0);
     Some(Body::new(bytes))
 }
@@ -111,13 +243,8 @@ impl Write for Counter {
 
 /// `<Parameter>`s as an object, in their order. Of several with one name the last counts, in the first one's place: an
 /// object with a name twice means something else to every reader.
+#[derive(Clone, Copy)]
 struct Parameters<'a>(&'a [(String, String)]);
-
-impl Parameters<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 impl Serialize for Parameters<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -129,94 +256,5 @@ impl Serialize for Parameters<'_> {
             }
         }
         map.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connector::generic::samples::{account, card, charge, tokenize};
-    use crate::money::{Amount, Currency};
-    use crate::secret::Secret;
-
-    fn text(attempt: &Attempt, instrument: &Instrument) -> String {
-        String::from_utf8(twilio(attempt, instrument).unwrap().as_ref().to_vec()).unwrap()
-    }
-
-    #[test]
-    fn a_card_charge_is_written_as_in_twilio_s_example() {
-        let mut attempt = charge();
-        attempt.description = Some("pizza".into());
-        attempt.parameters = vec![("k".into(), "v".into()), ("a".into(), "\"ü\n".into())];
-        assert_eq!(
-            text(&attempt, &card(Some("123"), Some("94111"))),
-            concat!(
-                r#"{"method":"charge","transaction_id":"PK0123456789abcdef0123456789abcdef","#,
-                r#""cardnumber":"4111111111111111","cvv":"123","amount":"20.50","currency_code":"USD","#,
-                r#""expiry_month":"08","expiry_year":"27","description":"pizza","postal_code":"94111","#,
-                r#""parameters":{"k":"v","a":"\"ü\n"}}"#
-            )
-        );
-    }
-
-    #[test]
-    fn what_was_not_asked_for_is_left_out() {
-        assert_eq!(
-            text(&tokenize(), &card(None, None)),
-            concat!(
-                r#"{"method":"tokenize","transaction_id":"PK0123456789abcdef0123456789abcdef","#,
-                r#""cardnumber":"4111111111111111","expiry_month":"08","expiry_year":"27"}"#
-            )
-        );
-    }
-
-    #[test]
-    fn a_bank_account_has_its_two_numbers_and_no_card_field() {
-        assert_eq!(
-            text(&charge(), &account()),
-            concat!(
-                r#"{"method":"charge","transaction_id":"PK0123456789abcdef0123456789abcdef","#,
-                r#""bankaccountnumber":"000123456789","routingnumber":"110000000","amount":"20.50","currency_code":"USD"}"#
-            )
-        );
-        assert_eq!(
-            text(&tokenize(), &account()),
-            concat!(
-                r#"{"method":"tokenize","transaction_id":"PK0123456789abcdef0123456789abcdef","#,
-                r#""bankaccountnumber":"000123456789","routingnumber":"110000000"}"#
-            )
-        );
-    }
-
-    #[test]
-    fn an_amount_has_its_currency_s_decimals() {
-        for (amount, code, shown) in [("500", "jpy", "500"), ("1.5", "kwd", "1.500"), ("7", "eur", "7.00")] {
-            let currency: Currency = code.parse().unwrap();
-            let mut attempt = charge();
-            attempt.operation = Operation::Charge(Amount::parse(amount, currency).unwrap(), currency);
-            let expected = format!(r#""amount":"{shown}","currency_code":"{}""#, currency.code());
-            assert!(text(&attempt, &account()).contains(&expected), "{code}");
-        }
-    }
-
-    #[test]
-    fn a_parameter_given_twice_stands_once_with_its_last_value() {
-        let mut attempt = tokenize();
-        attempt.parameters = [("a", "1"), ("b", "2"), ("a", "3")].map(|(k, v)| (k.into(), v.into())).into();
-        assert!(text(&attempt, &account()).ends_with(r#""parameters":{"a":"3","b":"2"}}"#));
-    }
-
-    #[test]
-    fn the_body_fits_its_memory_exactly() {
-        let mut attempt = charge();
-        attempt.description = Some("\u{1}\"\\".repeat(500));
-        let body = twilio(&attempt, &card(Some("123"), None)).unwrap();
-        let (length, capacity) = body.room();
-        assert_eq!(length, capacity);
-    }
-
-    #[test]
-    fn a_token_made_earlier_has_no_place_in_this_contract() {
-        assert!(twilio(&charge(), &Instrument::Token(Secret::new("tok_1".into()))).is_none());
     }
 }

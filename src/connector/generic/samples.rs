@@ -13,6 +13,7 @@ fn attempt(operation: Operation) -> Attempt {
         connector: "Shop".into(),
         operation,
         currency: Currency::USD,
+        token_type: TokenType::OneTime,
         description: None,
         parameters: Vec::new(),
         metadata: Vec::new(),

@@ -111,6 +111,8 @@ fn some_faults_have_codes_of_their_own() {
 fn telnyx_s_words_win_over_the_inference() {
     let settings = accepted(&[("transactionType", "tokenize"), ("chargeAmount", "5"), ("tokenType", "one-time")]);
     assert_eq!(settings.operation, Operation::Tokenize(TokenType::OneTime));
+    let charged = accepted(&[("chargeAmount", "5"), ("tokenType", "one-time")]);
+    assert_eq!(charged.token_type, TokenType::OneTime, "SignalWire's gateways are told it of charges too");
     let verb = Pay { attributes: attributes(&[("maxAttempts", "3")]), ..Pay::default() };
     assert_eq!(Settings::read(&verb, HERE, AttemptRule::Total).settings.tries, 3);
     let settings = accepted(&[("paymentToken", "tok_1"), ("chargeAmount", "5")]);

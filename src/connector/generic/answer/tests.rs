@@ -7,7 +7,7 @@ use super::*;
 use crate::connector::generic::samples::{charge, tokenize};
 
 fn answer(operation: Operation, status: u16, body: &str) -> Answer {
-    read(operation, reply(status, body.as_bytes()))
+    read(Dialect::Twilio, operation, reply(status, body.as_bytes()))
 }
 
 fn reply(status: u16, body: &[u8]) -> GatewayReply {
@@ -112,7 +112,60 @@ fn what_cannot_be_understood_is_unknown() {
     let long = format!(r#"{{"charge_id":"{}"}}"#, "x".repeat(ID_CHARS_MAX + 1));
     assert!(matches!(answer(charge().operation, 200, &long), Answer::Unknown { .. }));
     let cut = GatewayReply { status: 200, retry_after: None, body: None };
-    assert!(matches!(read(charge().operation, cut), Answer::Unknown { .. }));
+    assert!(matches!(read(Dialect::Twilio, charge().operation, cut), Answer::Unknown { .. }));
+}
+
+#[test]
+fn telnyx_s_refusal_has_a_code_and_words_and_no_id() {
+    let body = r#"{"error_code":"card_declined","error_message":"The card was declined."}"#;
+    for status in [200, 402] {
+        match read(Dialect::Telnyx, charge().operation, reply(status, body.as_bytes())) {
+            Answer::Declined(denial) => {
+                assert_eq!(denial.code.as_deref(), Some("card_declined"));
+                assert_eq!(denial.message.as_deref(), Some("The card was declined."));
+            }
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn signalwire_s_processors_may_say_no_with_any_status_but_200() {
+    let charge_refused = r#"{"charge_id":null,"error_code":"insufficient_funds","error_message":"No funds"}"#;
+    let token_refused = r#"{"token_id": null, "error_code":"invalid_card","error_message":"Card validation failed"}"#;
+    for dialect in [Dialect::SignalWire, Dialect::SignalWireSwml] {
+        for status in [200, 400, 402, 422, 500, 502] {
+            for (operation, body, code) in [
+                (charge().operation, charge_refused, "insufficient_funds"),
+                (tokenize().operation, token_refused, "invalid_card"),
+            ] {
+                match read(dialect, operation, reply(status, body.as_bytes())) {
+                    Answer::Declined(denial) => assert_eq!(denial.code.as_deref(), Some(code)),
+                    other => panic!("{status} {body}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_5xx_that_does_not_say_that_nothing_was_done_is_unknown() {
+    let refused = r#"{"charge_id":null,"error_code":"internal"}"#;
+    for (dialect, status, body) in [
+        (Dialect::Twilio, 500, refused),
+        (Dialect::Telnyx, 500, refused),
+        (Dialect::SignalWire, 301, refused),
+        (Dialect::SignalWire, 600, refused),
+        (Dialect::SignalWire, 500, r#"{"error_code":"internal"}"#),
+        (Dialect::SignalWire, 500, r#"{"token_id":null,"error_code":"internal"}"#),
+        (Dialect::SignalWireSwml, 504, r#"{"charge_id":"ch_1","error_code":"late"}"#),
+        (Dialect::SignalWireSwml, 500, r#"{"charge_id":null,"error_code":null}"#),
+        (Dialect::SignalWire, 500, r#"{"charge_id":"ch_1","error_code":null}"#),
+        (Dialect::SignalWire, 502, "<html>"),
+    ] {
+        let answer = read(dialect, charge().operation, reply(status, body.as_bytes()));
+        assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
+    }
 }
 
 #[test]
@@ -135,7 +188,9 @@ fn a_busy_gateway_did_nothing() {
         let wait = wait.map(Duration::from_secs);
         let body = Some(Zeroizing::new(br#"{"error_code":"busy"}"#.to_vec()));
         let reply = GatewayReply { status, retry_after: wait, body };
-        assert!(matches!(read(charge().operation, reply), Answer::NotSent { retry_after, .. } if retry_after == wait));
+        assert!(
+            matches!(read(Dialect::Twilio, charge().operation, reply), Answer::NotSent { retry_after, .. } if retry_after == wait)
+        );
     }
 }
 
@@ -233,11 +288,12 @@ proptest! {
         retry_after in prop::option::of(0u64..100),
         body in prop::option::of(body()),
         tokenizes in any::<bool>(),
+        dialect in prop::sample::select(Dialect::ALL),
     ) {
         let operation = if tokenizes { tokenize().operation } else { charge().operation };
         let seen = seen(body.as_deref().unwrap_or_default());
         let retry_after = retry_after.map(Duration::from_secs);
-        let answer = read(operation, GatewayReply { status, retry_after, body: body.map(Zeroizing::new) });
+        let answer = read(dialect, operation, GatewayReply { status, retry_after, body: body.map(Zeroizing::new) });
         match &answer {
             Answer::Approved(approval) => prop_assert!(approval.confirmation_code.is_some() != approval.token.is_some()),
             Answer::NotSent { reason, .. } | Answer::Unknown { reason } => {
