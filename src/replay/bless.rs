@@ -3,6 +3,7 @@
 use super::expect::Summary;
 use super::run::Outcome;
 use crate::form::Value;
+use crate::twiml::Method;
 
 /// Fields that say nothing about a call's behaviour.
 const UNTOLD: &[&str] = &[
@@ -70,6 +71,9 @@ fn expectations(summary: &Summary) -> String {
     }
     for sent in &summary.requests {
         let mut fields = vec![format!("to: {}", sent.to.word())];
+        if sent.method == Method::Get {
+            fields.push("method: GET".to_owned());
+        }
         for (name, value) in sent.form.iter().filter(|(name, _)| !UNTOLD.contains(name)) {
             // A token is as random as the gateway wants it to be.
             let value = match value {

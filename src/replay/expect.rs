@@ -12,6 +12,7 @@ use crate::pay::session::What;
 use crate::pay::step::PayResult;
 use crate::pay::submission::Ask;
 use crate::simulate::{Record, Simulation, World};
+use crate::twiml::Method;
 
 /// What happened in a call.
 #[derive(Debug, Default)]
@@ -37,6 +38,8 @@ pub struct Sent {
     pub to: Recipient,
     /// Its URL, or the name of the flow that took its place.
     pub target: String,
+    /// How it was sent; of no meaning for a flow.
+    pub method: Method,
     /// Its fields.
     pub form: Form,
 }
@@ -85,11 +88,13 @@ impl Summary {
                         Target::Flow(name) => name.clone(),
                         Target::Url(url) => url.to_string(),
                     },
+                    method: fetch.method,
                     form: fetch.form.clone(),
                 }),
-                Record::Notified(url, _, form) => summary.requests.push(Sent {
+                Record::Notified(url, method, form) => summary.requests.push(Sent {
                     to: Recipient::StatusCallback,
                     target: url.to_string(),
+                    method: *method,
                     form: form.clone(),
                 }),
                 Record::Reported(_, progress, form) => {
@@ -183,6 +188,7 @@ fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &Sent) -> O
     expected.iter().filter(|(name, _)| *name != "to").find_map(|(name, Text(expected))| {
         let (actual, shown) = match name.as_str() {
             "url" => (sent.target.as_str(), sent.target.as_str()),
+            "method" => (method_word(sent.method), method_word(sent.method)),
             name => sent.form.value(name).map_or(("", "none"), |value| (value.expose(), value.shown())),
         };
         match matches(expected, actual) {
@@ -191,6 +197,13 @@ fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &Sent) -> O
             Err(error) => Some(format!("{name}: {error}")),
         }
     })
+}
+
+const fn method_word(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+    }
 }
 
 /// Equal, or matched by a regex between slashes.
