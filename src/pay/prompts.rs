@@ -361,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn the_verb_s_voice_and_language_are_for_every_text_that_names_none() {
+        let own = Say { text: "own".into(), voice: Some("alice".into()), language: Some("fr-FR".into()), times: 2 };
+        let custom = prompt("plain", |prompt| prompt.content.push(Utterance::Say(own.clone())));
+        let book = PromptBook { custom: vec![custom], language: Language::EsMx, voice: Some("Polly.Mia".into()) };
+        let timeout = Some(Complaint::Entry(EntryError::InputTimeout));
+        let heard = book.heard(&Scene { attempt: 2, complaint: timeout, ..FIRST }, None);
+        let [Utterance::Say(built_in), Utterance::Say(plain), last] = &heard[..] else { panic!("{heard:?}") };
+        for say in [built_in, plain] {
+            assert_eq!((say.voice.as_deref(), say.language.as_deref()), (Some("Polly.Mia"), Some("es-MX")));
+        }
+        assert_eq!(*last, Utterance::Say(own));
+    }
+
+    #[test]
     fn moments_at_the_end_are_silent_unless_the_document_speaks() {
         let book = PromptBook { custom: vec![], language: Language::EnUs, voice: None };
         assert!(texts(&book, &Scene { moment: Moment::PaymentFailed, ..FIRST }).is_empty());

@@ -307,6 +307,9 @@ impl<'a> Reader<'a> {
         if wants == Some("charge") && charged.is_none() {
             let message = "transactionType=\"charge\" needs a chargeAmount above 0".to_owned();
             self.refuse("transactionType", message, PayErrorCode::InvalidChargeAmount);
+        } else if has_token && wants == Some("tokenize") {
+            let message = "paymentToken is a token already: transactionType=\"tokenize\" goes without it".to_owned();
+            self.refuse("paymentToken", message, PayErrorCode::InvalidParameter);
         } else if has_token && charged.is_none() {
             self.refuse(
                 "paymentToken",

@@ -1,5 +1,7 @@
 //! `<Prompt>` children and Telnyx's and SignalWire's `prompts` attribute: both become [`CustomPrompt`]s.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Reader, Refusal, list};
@@ -12,6 +14,21 @@ use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Se
 const ATTEMPT_MAX: u8 = 10;
 
 const KNOWN: &[&str] = &["for", "cardType", "attempt", "errorType", "requireMatchingInputs"];
+
+/// The keys of an entry of the `prompts` attribute: Telnyx's, SignalWire's, and those of `<Prompt>`.
+const KNOWN_IN_JSON: &[&str] = &[
+    "for",
+    "text",
+    "actions",
+    "card_type",
+    "cardType",
+    "attempt",
+    "attempts",
+    "error_type",
+    "errorType",
+    "require_matching_inputs",
+    "requireMatchingInputs",
+];
 
 impl Reader<'_> {
     /// The document's own prompts: those of the attribute first, less the moments that a child speaks for.
@@ -94,6 +111,7 @@ impl Reader<'_> {
     /// `for`, qualifiers and `actions`.
     fn json_prompts(&mut self) -> Vec<CustomPrompt> {
         let Some(value) = self.json("prompts") else { return Vec::new() };
+        self.name_unknown_keys(&value);
         let entries: Option<Vec<CustomPrompt>> = match &value {
             Value::Array(entries) => entries.iter().map(|entry| from_json(entry, &text_of(entry, &["for"])?)).collect(),
             Value::Object(steps) => steps
@@ -114,6 +132,33 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Names each key once that no entry of `prompts` has.
+    fn name_unknown_keys(&mut self, prompts: &Value) {
+        let mut unknown = BTreeSet::new();
+        collect_unknown_keys(prompts, prompts.is_object(), &mut unknown);
+        let position = self.find("prompts").map_or(self.position, |attribute| attribute.position);
+        self.warnings.extend(unknown.into_iter().map(|key| Fault {
+            position,
+            severity: Severity::Warning,
+            message: format!("<Pay prompts>: an entry has no key {key}; it is passed over"),
+        }));
+    }
+}
+
+fn collect_unknown_keys<'a>(value: &'a Value, is_steps: bool, unknown: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Array(entries) => entries.iter().for_each(|entry| collect_unknown_keys(entry, false, unknown)),
+        Value::Object(steps) if is_steps => {
+            steps.values().for_each(|entry| collect_unknown_keys(entry, false, unknown));
+        }
+        Value::Object(entry) => {
+            unknown.extend(entry.keys().map(String::as_str).filter(|key| !KNOWN_IN_JSON.contains(key)));
+        }
+        _ => {}
+    }
+}
+
 fn parse_attempt(word: &str) -> Option<u8> {
     word.parse().ok().filter(|attempt| (1..=ATTEMPT_MAX).contains(attempt))
 }
@@ -128,7 +173,7 @@ fn from_json(entry: &Value, moments: &str) -> Option<CustomPrompt> {
                 match names.iter().find_map(|name| fields.get(*name)) {
                     None | Some(Value::Null) => Some(Vec::new()),
                     Some(Value::String(text)) => Some(text.split_whitespace().map(str::to_owned).collect()),
-                    Some(Value::Number(number)) => Some(vec![number.to_string()]),
+                    Some(value @ (Value::Number(_) | Value::Bool(_))) => scalar(value).map(|word| vec![word]),
                     Some(Value::Array(values)) => values.iter().map(scalar).collect(),
                     Some(_) => None,
                 }
@@ -141,8 +186,12 @@ fn from_json(entry: &Value, moments: &str) -> Option<CustomPrompt> {
                 .iter()
                 .map(|word| EntryError::parse_prompt_word(&word.replace('_', "-")))
                 .collect();
-            let matching = fields.get("require_matching_inputs").or_else(|| fields.get("requireMatchingInputs"));
-            let matching = matching.is_some_and(|value| value == true || value == "true");
+            let matching = match words(&["require_matching_inputs", "requireMatchingInputs"])?.as_slice() {
+                [] => false,
+                [word] if word.eq_ignore_ascii_case("true") => true,
+                [word] if word.eq_ignore_ascii_case("false") => false,
+                _ => return None,
+            };
             (card_types?, attempts?, errors?, matching, content_of(entry)?)
         }
         _ => return None,

@@ -105,6 +105,8 @@ fn some_faults_have_codes_of_their_own() {
     assert_eq!(code(&[("transactionType", "charge")]), PayErrorCode::InvalidChargeAmount);
     assert_eq!(code(&[("transactionType", "charge"), ("chargeAmount", "0")]), PayErrorCode::InvalidChargeAmount);
     assert_eq!(code(&[("paymentToken", "tok_1")]), PayErrorCode::InvalidChargeAmount);
+    let twice = [("paymentToken", "tok_1"), ("transactionType", "tokenize"), ("chargeAmount", "5")];
+    assert_eq!(code(&twice), PayErrorCode::InvalidParameter);
 }
 
 #[test]
@@ -172,10 +174,31 @@ fn signalwire_s_prompts_have_actions() {
         r#"{"shoe-size":"x"}"#,
         r#"[{"for":"postal-code"}]"#,
         r#"{"postal_code":[{"text":"x","attempt":11}]}"#,
+        r#"{"postal_code":{"text":"x","error_type":"oops"}}"#,
+        r#"{"security_code":{"text":"x","card_type":["gold"]}}"#,
+        r#"{"postal_code":{"text":"x","require_matching_inputs":"yes"}}"#,
     ] {
         assert_eq!(code(&[("prompts", bad)]), PayErrorCode::InvalidParameter, "{bad}");
     }
     assert_eq!(code(&[("parameters", "[1]")]), PayErrorCode::InvalidParameter);
+}
+
+#[test]
+fn every_qualifier_of_a_json_prompt_counts_and_an_unknown_one_is_named_once() {
+    let json = r#"{"security-code":[
+        {"text":"a","card_type":"amex visa","attempt":"1 2","error_type":"timeout","require_matching_inputs":true},
+        {"text":"b","cardType":["diners_club"],"attempts":3,"errorType":["invalid-security-code"],"atempt":2},
+        {"text":"c","atempt":2,"requireMatchingInputs":"FALSE"}]}"#;
+    let reading = read(&[("prompts", json)]);
+    assert_eq!(reading.refusals, []);
+    assert_eq!(reading.warnings.len(), 1, "{:?}", reading.warnings);
+    assert!(reading.warnings[0].message.contains("no key atempt"), "{}", reading.warnings[0].message);
+    let [a, b, c] = &reading.settings.prompts.custom[..] else { panic!("three prompts") };
+    assert_eq!((&a.card_types[..], &a.attempts[..]), (&[Brand::Amex, Brand::Visa][..], &[1, 2][..]));
+    assert_eq!((&a.errors[..], a.matching), (&[EntryError::InputTimeout][..], true));
+    assert_eq!((&b.card_types[..], &b.attempts[..]), (&[Brand::DinersClub][..], &[3][..]));
+    assert_eq!((&b.errors[..], b.matching), (&[EntryError::InvalidSecurityCode][..], false));
+    assert!(c.card_types.is_empty() && c.attempts.is_empty() && c.errors.is_empty() && !c.matching);
 }
 
 #[test]
