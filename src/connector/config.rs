@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Connector;
-use super::generic::{Dialect, Generic, GenericSettings};
+use super::generic::{ANSWER_TIMEOUT, Dialect, Generic, GenericSettings, REPEATS};
 use super::sandbox::Sandbox;
 use crate::http::{Authorization, Endpoint, Gateway};
 use crate::pay::step::words;
@@ -27,6 +29,10 @@ mod tests;
 
 /// The longest name, in characters. Our choice.
 const NAME_CHARS_MAX: usize = 64;
+/// How long a processor may be given, in seconds. Our choice: the caller waits.
+const TIMEOUT_SECONDS: RangeInclusive<u8> = 1..=60;
+/// How often a request may be repeated. Our choice, as above.
+const RETRIES: RangeInclusive<u8> = 0..=10;
 
 words! {
     /// Whether real money moves.
@@ -107,6 +113,20 @@ pub const KINDS: &[Kind] = &[
                 default: Some("twilio"),
                 meaning: "Whose variant of the contract the processor speaks: twilio, telnyx, signalwire (that of cXML) or \
                           signalwire-swml. SignalWire's are for cards only.",
+            },
+            Key {
+                name: "timeout",
+                secret: false,
+                required: false,
+                default: Some("10"),
+                meaning: "How many seconds the processor has for an answer, 1 to 60.",
+            },
+            Key {
+                name: "retries",
+                secret: false,
+                required: false,
+                default: Some("5"),
+                meaning: "How often an unanswered request is repeated, with the same transaction_id, 0 to 10.",
             },
         ],
     },
@@ -195,13 +215,18 @@ impl ConnectorConfig {
     #[must_use]
     pub fn to_json(&self) -> Secret {
         let mut keys = vec![("name", self.name.as_str()), ("mode", self.mode.word())];
+        let (timeout, retries);
         match &self.kind {
             KindConfig::Sandbox => keys.push(("kind", "sandbox")),
             KindConfig::Generic(settings) => {
+                timeout = settings.timeout.as_secs().to_string();
+                retries = settings.retries.to_string();
                 keys.extend([
                     ("kind", "generic"),
                     ("endpoint", settings.endpoint.expose()),
                     ("dialect", settings.dialect.word()),
+                    ("timeout", &timeout),
+                    ("retries", &retries),
                 ]);
                 match &settings.authorization {
                     Authorization::None => {}
@@ -279,7 +304,10 @@ fn generic(keys: &mut Reader<'_>) -> Result<GenericSettings, ConnectorConfigErro
             return Err(keys.invalid("bearer", reason));
         }
     };
-    Ok(GenericSettings { endpoint, authorization, dialect })
+    let timeout =
+        keys.whole("timeout", TIMEOUT_SECONDS)?.map_or(ANSWER_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
+    let retries = keys.whole("retries", RETRIES)?.unwrap_or(REPEATS);
+    Ok(GenericSettings { endpoint, authorization, dialect, timeout, retries })
 }
 
 fn is_name(name: &str) -> bool {
@@ -300,8 +328,26 @@ impl Reader<'_> {
         match self.keys.0.remove(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(Value::Other(found)) => {
-                Err(ConnectorConfigError::NotText { connector: self.connector.to_owned(), key: key.to_owned(), found })
+            Some(Value::Number(_)) => Err(self.not_text(key, "a number")),
+            Some(Value::Other(found)) => Err(self.not_text(key, found)),
+        }
+    }
+
+    /// A whole number, or a text of its digits.
+    fn whole(&mut self, key: &'static str, allowed: RangeInclusive<u8>) -> Result<Option<u8>, ConnectorConfigError> {
+        let found = match self.keys.0.remove(key) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.and_then(|number| u8::try_from(number).ok()),
+            Some(Value::Text(text)) => {
+                let digits = !text.expose().is_empty() && text.expose().bytes().all(|byte| byte.is_ascii_digit());
+                text.expose().parse().ok().filter(|_| digits)
+            }
+            Some(Value::Other(_)) => None,
+        };
+        match found.filter(|number| allowed.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                Err(self.invalid(key, format!("it is a whole number from {} to {}", allowed.start(), allowed.end())))
             }
         }
     }
@@ -322,6 +368,10 @@ impl Reader<'_> {
         })
     }
 
+    fn not_text(&self, key: &'static str, found: &'static str) -> ConnectorConfigError {
+        ConnectorConfigError::NotText { connector: self.connector.to_owned(), key: key.to_owned(), found }
+    }
+
     fn missing(&self, key: &'static str) -> ConnectorConfigError {
         ConnectorConfigError::Missing { connector: self.connector.to_owned(), key }
     }
@@ -336,6 +386,8 @@ struct Keys(BTreeMap<String, Value>);
 
 enum Value {
     Text(Secret),
+    /// A number; none if it is not a whole one, or less than 0.
+    Number(Option<u64>),
     /// Something else, by the name of its kind.
     Other(&'static str),
 }
@@ -391,16 +443,16 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Other("true or false"))
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-                Ok(Value::Other("a number"))
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(u64::try_from(number).ok()))
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-                Ok(Value::Other("a number"))
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(Some(number)))
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-                Ok(Value::Other("a number"))
+                Ok(Value::Number(None))
             }
 
             fn visit_unit<E>(self) -> Result<Value, E> {

@@ -33,12 +33,13 @@ pub mod request;
 #[cfg(test)]
 pub(super) mod samples;
 
-/// How long one request may go unanswered (Twilio; the others do not say).
+/// How long one request may go unanswered unless it is set (Twilio; the others do not say).
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a request is repeated (Twilio; the others do not say).
+/// How often a request is repeated unless it is set (Twilio; the others do not say).
 pub const REPEATS: u8 = 5;
-/// How long all requests of one payment may take together (spec/connectors.md, section 2.5).
-const OVERALL: Duration = Duration::from_secs(75);
+/// What all requests of one payment may take together, beyond the time that each is given: 75 s in all unless they are
+/// set (spec/connectors.md, section 2.5).
+const PAUSES: Duration = Duration::from_secs(15);
 
 /// Whose variant of the contract is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +107,10 @@ pub struct GenericSettings {
     pub authorization: Authorization,
     /// Whose contract it keeps.
     pub dialect: Dialect,
+    /// How long one request may go unanswered.
+    pub timeout: Duration,
+    /// How often an unanswered request is repeated.
+    pub retries: u8,
 }
 
 /// A processor behind the generic contract.
@@ -147,7 +152,7 @@ impl Generic {
             authorization: &self.settings.authorization,
             headers,
             body: Some(body),
-            timeout: ANSWER_TIMEOUT,
+            timeout: self.settings.timeout,
         };
         match self.gateway.send(request).await {
             Ok(reply) => {
@@ -192,6 +197,8 @@ impl Connector for Generic {
         let mut settings = vec![
             ("endpoint", self.settings.endpoint.to_string()),
             ("dialect", self.settings.dialect.word().to_owned()),
+            ("timeout", self.settings.timeout.as_secs().to_string()),
+            ("retries", self.settings.retries.to_string()),
         ];
         if let Authorization::Basic { username, .. } = &self.settings.authorization {
             settings.push(("username", username.clone()));
@@ -206,7 +213,7 @@ impl Connector for Generic {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let dialect = self.settings.dialect;
+        let GenericSettings { dialect, timeout, retries, .. } = self.settings;
         let banks = dialect.takes_bank_accounts();
         Capabilities {
             charge_card: true,
@@ -220,9 +227,9 @@ impl Connector for Generic {
             test_numbers_only: self.mode == Mode::Test,
             replays: true,
             looks_up: false,
-            answer_timeout: ANSWER_TIMEOUT,
-            repeats: REPEATS,
-            overall: OVERALL,
+            answer_timeout: timeout,
+            repeats: retries,
+            overall: timeout.saturating_mul(u32::from(retries).saturating_add(1)).saturating_add(PAUSES),
         }
     }
 

@@ -53,6 +53,18 @@ fn a_processor_speaks_twilio_s_dialect_unless_another_is_named() {
 }
 
 #[test]
+fn a_processor_has_ten_seconds_and_five_repeats_unless_it_is_given_others() {
+    let patience = |keys: &str| {
+        let connector = read(&format!("{GENERIC}{keys}")).unwrap().build(&Arc::new(Gateway::new().unwrap()));
+        let can = connector.capabilities();
+        (can.answer_timeout.as_secs(), can.repeats, can.overall.as_secs())
+    };
+    assert_eq!(patience(""), (10, 5, 75));
+    assert_eq!(patience("timeout = 35\nretries = '1'"), (35, 1, 85));
+    assert_eq!(patience("timeout = '60'\nretries = 0"), (60, 0, 75));
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (key, nearest) in [("endpont", "endpoint"), ("user_name", "username"), ("moed", "mode")] {
         let message = fault(&format!("{GENERIC}{key} = 'x'"));
@@ -79,6 +91,12 @@ fn a_fault_names_the_key_and_what_is_allowed() {
             format!("{GENERIC}dialect = 'plivo'"),
             "`plivo` is not supported; supported: twilio, telnyx, signalwire, signalwire-swml",
         ),
+        (format!("{GENERIC}timeout = 0"), "`timeout`: it is a whole number from 1 to 60"),
+        (format!("{GENERIC}timeout = 316"), "from 1 to 60"),
+        (format!("{GENERIC}timeout = 1.5"), "from 1 to 60"),
+        (format!("{GENERIC}timeout = '+5'"), "from 1 to 60"),
+        (format!("{GENERIC}retries = -1"), "`retries`: it is a whole number from 0 to 10"),
+        (format!("{GENERIC}retries = true"), "from 0 to 10"),
         (format!("{GENERIC}username = 'u'"), "`password` is missing"),
         (format!("{GENERIC}password = 'p'"), "`username` is missing"),
         (format!("{GENERIC}username = 'u:v'\npassword = 'p'"), "colon"),
