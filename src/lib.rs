@@ -32,7 +32,8 @@
 //! | `speech` | text and recordings to sound |
 //! | `connector` | Pay Connectors: one trait, one file a gateway |
 //! | `callback` | signed requests to the merchant's application |
-//! | `call` | one task a live call |
+//! | `call` | one task a live call; every call's record |
+//! | `rest` | Twilio's REST API |
 //! | `replay` | call scripts |
 //! | `server` | the sockets |
 //! | `cli` | commands |
@@ -65,6 +66,8 @@ pub mod money;
 pub mod pay;
 #[cfg(feature = "shell")]
 pub mod replay;
+#[cfg(feature = "shell")]
+pub mod rest;
 pub mod secret;
 #[cfg(feature = "shell")]
 pub mod server;

@@ -1,4 +1,4 @@
-//! The sockets: media streams, health, metrics; the start and the end of the server.
+//! The sockets: media streams, the REST API, health, metrics; the start and the end of the server.
 //!
 //! Shape:   [`Server::open`] reads everything and listens; [`Server::run`] serves until it is told to stop and has drained.
 //! Limits:  the drain; everything else is a call's own.
@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
+use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use url::Url;
+use utoipa_axum::routes;
 
 use crate::account::Account;
 use crate::call::{Calls, House};
@@ -25,8 +26,10 @@ use crate::connector::{Registry, RegistryError};
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
+use crate::rest::{self, route::Routes};
 use crate::speech::{self, Speech};
 
+mod description;
 mod health;
 mod inspect;
 mod media;
@@ -193,10 +196,22 @@ async fn drained(house: Arc<House>, draining: Arc<AtomicBool>, stop: impl Future
 }
 
 fn router(desk: Desk) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route("/media/{dialect}/{flow}", get(media::upgrade))
+    let (router, description) = routes(&desk).into_parts();
+    router
+        .fallback(rest::no_such_path)
+        .method_not_allowed_fallback(rest::no_such_method)
+        .layer(from_fn_with_state(Arc::clone(&desk.house), rest::guard))
+        .layer(Extension(description::Served::new(&description)))
         .with_state(desk)
+}
+
+/// Every route there is, and what is said of it.
+fn routes(desk: &Desk) -> Routes<Desk> {
+    Routes::described(description::of_no_routes())
+        .with(routes!(health::healthz))
+        .with(routes!(health::readyz))
+        .with(routes!(health::metrics))
+        .with(routes!(description::openapi))
+        .with(routes!(media::upgrade))
+        .merge(rest::routes(), Arc::clone(&desk.house))
 }

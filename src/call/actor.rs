@@ -19,8 +19,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::gateway::Asking;
 use super::playback::{Piece, Playback};
+use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
-use super::{CallPlace, House, StreamPlace, metrics};
+use super::{House, metrics};
 use crate::audio::Clip;
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::{Origin, Target};
@@ -71,14 +72,14 @@ pub async fn run(socket: WebSocket, dialect: Dialect, flow: String, house: Arc<H
         }
     };
     let span = tracing::info_span!("call", call_sid = start.call_sid, flow);
-    let call_sid = start.call_sid.clone();
-    let Some((registered, ender)) = CallPlace::take(&house, &call_sid) else {
+    let Some((registered, summons)) = CallPlace::take(&house, &start) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
         return line.refuse(Refusal::Duplicate).await;
     };
-    let actor = Actor::new(house, start, &flow, line);
+    let Summons { ender, orders } = summons;
+    let actor = Actor::new(house, start, &flow, line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
-    drop((registered, place));
+    drop(place);
 }
 
 /// Why the other side's stream is ended.
@@ -256,6 +257,9 @@ struct Actor {
     asking: Asking,
     callbacks: CallbackQueue,
     call_sid: String,
+    registered: CallPlace,
+    /// What others want of this call.
+    orders: mpsc::Receiver<Order>,
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
     /// Requests whose answer nobody waits for, but which must be made.
@@ -264,7 +268,14 @@ struct Actor {
 }
 
 impl Actor {
-    fn new(house: Arc<House>, start: Start, flow: &str, line: Line) -> Self {
+    fn new(
+        house: Arc<House>,
+        start: Start,
+        flow: &str,
+        line: Line,
+        registered: CallPlace,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
         let (answers, inbox) = mpsc::channel(ANSWERS_MAX);
         let context = context(&house, &start);
         let first = house.library.load(flow, &context.parameters);
@@ -277,6 +288,8 @@ impl Actor {
             asking: Asking::default(),
             callbacks,
             call_sid: start.call_sid,
+            registered,
+            orders,
             answers,
             inbox,
             last_words: JoinSet::new(),
@@ -309,6 +322,7 @@ impl Actor {
                 }
             }
         }
+        self.retire();
         self.line.close(close_code::NORMAL, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
         metrics::call_ended(how);
@@ -331,6 +345,7 @@ impl Actor {
                 self.take(message)?;
             }
             Some(answer) = self.inbox.recv() => self.answer(answer),
+            Some(order) = self.orders.recv(), if attached => self.obey(order),
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
             () = until(deadline) => self.call.handle_timeout(self.now()),
             () = until(sound) => {}
@@ -371,8 +386,31 @@ impl Actor {
         }
     }
 
+    /// Does what somebody else wants of this call; the machine decides what that means for it.
+    fn obey(&mut self, order: Order) {
+        let now = self.now();
+        match order.command {
+            Command::Redirect(redirection) => self.call.handle(now, Event::Redirected(redirection)),
+            Command::Complete => {
+                self.call.handle(now, Event::Completed);
+                self.registered.ended();
+            }
+        }
+        // Who asked may have given up.
+        let _ = order.done.send(());
+    }
+
+    /// The caller is gone: nothing more is wanted of this call.
+    fn retire(&mut self) {
+        self.registered.ended();
+        self.orders.close();
+        // Orders that are dropped say so to whoever gave them.
+        while self.orders.try_recv().is_ok() {}
+    }
+
     /// The stream is gone: for the machine the caller hung up.
     async fn lose(&mut self, why: Refusal) {
+        self.retire();
         match &why {
             Refusal::Closed => tracing::info!("the platform ended the stream"),
             why => {

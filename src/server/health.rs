@@ -31,10 +31,29 @@ pub(super) fn install_recorder() {
     });
 }
 
+/// Liveness
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "operation",
+    responses((status = 200, description = "It runs", body = String, content_type = "text/plain")),
+)]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Readiness
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "It takes calls", body = String, content_type = "text/plain"),
+        (status = 503, description = "It is being stopped and takes no new calls", body = String, content_type = "text/plain"),
+    ),
+)]
 pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static str) {
     if desk.draining.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
@@ -43,6 +62,14 @@ pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static st
     }
 }
 
+/// Metrics in Prometheus' text format
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "operation",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")),
+)]
 pub(super) async fn metrics() -> impl IntoResponse {
     let text = RECORDER.get().map(|handle| {
         handle.run_upkeep();

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::Desk;
+use super::description::{ConnectionUpgrade, DialectName, UpgradeWebSocket, WebSocketVersion};
 use crate::call::{Calls, actor};
 use crate::media::upgrade::{UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
@@ -20,6 +21,32 @@ const READ_BUFFER: usize = 4 * 1024;
 /// What may wait to be written, in bytes: five seconds of sound and then some.
 const WRITE_BUFFER_MAX: usize = 256 * 1024;
 
+/// Media stream of a call
+///
+/// A WebSocket (RFC 6455) of a telephony platform. The call runs the flow.
+#[utoipa::path(
+    get,
+    path = "/media/{dialect}/{flow}",
+    operation_id = "upgrade",
+    tag = "media",
+    params(
+        ("dialect" = inline(DialectName), Path, description = "The platform's protocol"),
+        ("flow" = String, Path, pattern = "^[A-Za-z0-9_-]{1,100}$", description = "A document of the flows folder, without .xml"),
+        ("Connection" = inline(ConnectionUpgrade), Header, description = "RFC 6455"),
+        ("Upgrade" = inline(UpgradeWebSocket), Header, description = "RFC 6455"),
+        ("Sec-WebSocket-Version" = inline(WebSocketVersion), Header, description = "RFC 6455"),
+        ("Sec-WebSocket-Key" = String, Header, pattern = "^[A-Za-z0-9+/]{21}[AQgw]==$", description = "RFC 6455"),
+        ("X-Twilio-Signature" = Option<String>, Header, pattern = "^[A-Za-z0-9+/]{27}=$", description = "Of a Twilio stream; needed unless the configuration does without"),
+    ),
+    responses(
+        (status = 101, description = "The stream runs"),
+        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
+        (status = 403, description = "The signature is missing or wrong", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such dialect or flow", body = String, content_type = "text/plain"),
+        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
+        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
+    ),
+)]
 pub(super) async fn upgrade(
     State(desk): State<Desk>,
     Path((dialect, flow)): Path<(String, String)>,

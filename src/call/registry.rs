@@ -1,0 +1,232 @@
+//! The calls there are and were: who reaches a live one, and what is told of each.
+//!
+//! Shape:   [`Calls::admit`] gives a stream its place, `CallPlace::take` a call its own; [`Calls::command`] asks a live
+//!          call's actor for something and waits for its answer; [`Calls::history`] reads the records.
+//! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
+//! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::history::{History, NotDeleted, Record};
+use super::{House, metrics};
+use crate::flow::Redirection;
+use crate::media::Start;
+
+/// How many commands may wait for one call. Chosen freely: people and their programs send one at a time.
+pub const COMMANDS_MAX: usize = 16;
+
+/// How long a command waits for a call's answer. The actor answers as soon as it comes round; what holds it up is a
+/// platform that does not read (`SEND_LIMIT` in the actor).
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(15);
+
+/// Something that is wanted of a live call.
+#[derive(Debug)]
+pub enum Command {
+    /// Go on with another document.
+    Redirect(Redirection),
+    /// End.
+    Complete,
+}
+
+/// A command on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) command: Command,
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// Why a call did not do what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// It is over, or was never there.
+    #[error("the call is not in progress")]
+    NotLive,
+    /// [`COMMANDS_MAX`] are waiting.
+    #[error("too many commands are waiting for this call")]
+    Busy,
+    /// It may still do it.
+    #[error("the call did not answer within {} s", COMMAND_LIMIT.as_secs())]
+    NoAnswer,
+}
+
+/// The calls.
+#[derive(Debug)]
+pub struct Calls {
+    live: DashMap<String, Live>,
+    history: Mutex<History>,
+    /// Streams that are open, whether their call has begun or not.
+    streams: AtomicUsize,
+    count: watch::Sender<usize>,
+}
+
+/// How a live call is reached.
+#[derive(Debug)]
+struct Live {
+    ender: watch::Sender<bool>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// What reaches a live call's actor.
+#[derive(Debug)]
+pub(super) struct Summons {
+    /// Turns true when the call is to end.
+    pub(super) ender: watch::Receiver<bool>,
+    /// Commands.
+    pub(super) orders: mpsc::Receiver<Order>,
+}
+
+/// A stream's place among the live ones; gives it up when dropped.
+#[derive(Debug)]
+pub struct StreamPlace {
+    house: Arc<House>,
+}
+
+/// A call's place in the registry; gives it up when dropped.
+#[derive(Debug)]
+pub(super) struct CallPlace {
+    house: Arc<House>,
+    call_sid: String,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            live: DashMap::new(),
+            history: Mutex::default(),
+            streams: AtomicUsize::new(0),
+            count: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Calls {
+    /// How many calls are live.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Takes a place for a stream; none if `limit` (0: no limit) are taken.
+    #[must_use]
+    pub fn admit(house: &Arc<House>, limit: usize) -> Option<StreamPlace> {
+        let calls = &house.calls;
+        let taken = calls.streams.fetch_add(1, Ordering::AcqRel);
+        if limit > 0 && taken >= limit {
+            calls.streams.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        calls.count.send_replace(taken.saturating_add(1));
+        Some(StreamPlace { house: Arc::clone(house) })
+    }
+
+    /// Waits until no stream is open.
+    pub async fn all_over(&self) {
+        let mut count = self.count.subscribe();
+        // The sender lives as long as `self`.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// Ends every call as if its caller had hung up: payments that are on their way are still waited for.
+    pub fn end_all(&self) {
+        for call in &self.live {
+            call.value().ender.send_replace(true);
+        }
+    }
+
+    /// Wants something of a live call, and waits until it has done it.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn command(&self, sid: &str, command: Command) -> Result<(), CommandError> {
+        let orders = self.live.get(sid).map(|live| live.orders.clone()).ok_or(CommandError::NotLive)?;
+        let (done, answer) = oneshot::channel();
+        orders.try_send(Order { command, done }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => CommandError::Busy,
+            mpsc::error::TrySendError::Closed(_) => CommandError::NotLive,
+        })?;
+        match timeout(COMMAND_LIMIT, answer).await {
+            Ok(Ok(())) => {
+                self.history().touch(Timestamp::now(), sid);
+                Ok(())
+            }
+            Ok(Err(_)) => Err(CommandError::NotLive),
+            Err(_) => Err(CommandError::NoAnswer),
+        }
+    }
+
+    /// The record of a call.
+    #[must_use]
+    pub fn record(&self, sid: &str) -> Option<Record> {
+        let mut history = self.history();
+        history.forget(Timestamp::now());
+        history.find(sid).cloned()
+    }
+
+    /// Reads the records.
+    pub fn read<T>(&self, read: impl FnOnce(&History) -> T) -> T {
+        let mut history = self.history();
+        history.forget(Timestamp::now());
+        read(&history)
+    }
+
+    /// Deletes the record of an ended call.
+    ///
+    /// # Errors
+    /// When there is none, or its call is live.
+    pub fn delete(&self, sid: &str) -> Result<(), NotDeleted> {
+        self.history().delete(sid)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        // A book that somebody broke off writing in is still a book: every entry is written whole or not at all.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let calls = &self.house.calls;
+        let taken = calls.streams.fetch_sub(1, Ordering::AcqRel);
+        calls.count.send_replace(taken.saturating_sub(1));
+    }
+}
+
+impl CallPlace {
+    /// Registers a call and gives what reaches it. None if a call of that id is live.
+    pub(super) fn take(house: &Arc<House>, start: &Start) -> Option<(Self, Summons)> {
+        let ender = watch::Sender::new(false);
+        let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
+        let summons = Summons { ender: ender.subscribe(), orders: inbox };
+        let calls = &house.calls;
+        match calls.live.entry(start.call_sid.clone()) {
+            dashmap::Entry::Occupied(_) => return None,
+            dashmap::Entry::Vacant(place) => {
+                place.insert(Live { ender, orders });
+            }
+        }
+        calls.history().begin(Timestamp::now(), start);
+        metrics::call_began(calls.live());
+        Some((Self { house: Arc::clone(house), call_sid: start.call_sid.clone() }, summons))
+    }
+
+    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to.
+    pub(super) fn ended(&self) {
+        self.house.calls.history().end(Timestamp::now(), &self.call_sid);
+    }
+}
+
+impl Drop for CallPlace {
+    fn drop(&mut self) {
+        let calls = &self.house.calls;
+        self.ended();
+        calls.live.remove(&self.call_sid);
+        metrics::calls_live(calls.live());
+    }
+}

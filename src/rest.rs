@@ -1,0 +1,140 @@
+//! Twilio's REST API for the calls of this server: what Twilio's own client libraries ask for, answered as they expect it.
+//!
+//! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`].
+//! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls.
+//! Errors:  [`error::ApiError`], always JSON, with Twilio's codes.
+//! Secrets: the auth token is compared in constant time; no parameter of a call is told.
+//! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and
+//!          twilio-node send and parse. Absent on purpose: making calls (platforms bring them), XML and CSV answers.
+#![allow(clippy::disallowed_methods, reason = "records tell real times")]
+
+use std::sync::Arc;
+
+use axum::extract::{OriginalUri, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
+use utoipa_axum::routes;
+
+use crate::account::Account;
+use crate::call::House;
+
+mod calls;
+pub mod error;
+mod fields;
+mod path;
+pub mod route;
+
+use error::ApiError;
+use route::Routes;
+
+/// Where the API begins: its version, as Twilio names it.
+pub const ROOT: &str = "/2010-04-01";
+
+/// The routes of the API.
+#[must_use]
+pub fn routes() -> Routes<Arc<House>> {
+    Routes::new().with(routes!(calls::list)).with(routes!(calls::fetch, calls::update, calls::delete))
+}
+
+/// Lets in who knows the account's token, and only to the account's own resources. What is not below [`ROOT`] passes.
+pub async fn guard(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let Some(resource) = below_root(path) else { return next.run(request).await };
+    let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
+    if !is_signed_in(&house.account, authorization.unwrap_or_default()) {
+        return ApiError::unauthorized().into_response();
+    }
+    let account = resource.strip_prefix("/Accounts/").and_then(|rest| rest.split('/').next());
+    if account.is_some_and(|sid| sid != house.account.sid) {
+        return ApiError::not_found(path).into_response();
+    }
+    next.run(request).await
+}
+
+/// The answer for a path that there is not.
+pub async fn no_such_path(OriginalUri(uri): OriginalUri) -> Response {
+    match below_root(uri.path()) {
+        Some(_) => ApiError::not_found(uri.path()).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
+    }
+}
+
+/// The answer for a method that a path does not have.
+pub async fn no_such_method(OriginalUri(uri): OriginalUri) -> Response {
+    match below_root(uri.path()) {
+        Some(_) => ApiError::method_not_allowed().into_response(),
+        None => (StatusCode::METHOD_NOT_ALLOWED, "this path has no such method\n").into_response(),
+    }
+}
+
+fn below_root(path: &str) -> Option<&str> {
+    path.strip_prefix(ROOT).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether an `Authorization` header is the account's (RFC 7617), in time that depends on the lengths alone.
+fn is_signed_in(account: &Account, authorization: &[u8]) -> bool {
+    let Some((scheme, encoded)) = authorization.split_at_checked(6) else { return false };
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return false;
+    }
+    let Ok(given) = STANDARD.decode(encoded.trim_ascii()).map(zeroize::Zeroizing::new) else { return false };
+    let Some(colon) = given.iter().position(|byte| *byte == b':') else { return false };
+    let (sid, token) = given.split_at(colon);
+    let token = token.get(1..).unwrap_or_default();
+    let right_sid = sid.ct_eq(account.sid.as_bytes());
+    let right_token = token.ct_eq(account.auth_token.expose().as_bytes());
+    (right_sid & right_token).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn account() -> Account {
+        Account { sid: format!("AC{:032x}", 7), auth_token: Secret::new("to:ken".into()), is_new: false }
+    }
+
+    fn lets_in(header: &str) -> bool {
+        is_signed_in(&account(), header.as_bytes())
+    }
+
+    fn basic(sid: &str, token: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{sid}:{token}")))
+    }
+
+    #[test]
+    fn only_the_account_s_id_and_token_together_are_let_in() {
+        let sid = account().sid;
+        assert!(lets_in(&basic(&sid, "to:ken")));
+        assert!(lets_in(&basic(&sid, "to:ken").replace("Basic", "bASIC")), "a scheme has no case");
+        for wrong in [
+            basic(&sid, "to:kem"),
+            basic(&sid, ""),
+            basic(&sid, "to:ken "),
+            basic("", "to:ken"),
+            basic(&sid.to_lowercase(), "to:ken"),
+            basic(&sid, "to:ken").replace("Basic", "Bearer"),
+            basic(&sid, "to:ken").replace("Basic ", "Basic"),
+            format!("Basic {}", STANDARD.encode(&sid)),
+            format!("Basic {sid}:to:ken"),
+            "Basic ".to_owned(),
+            "Ba".to_owned(),
+            String::new(),
+        ] {
+            assert!(!lets_in(&wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_api_begins_at_its_version_and_nowhere_else() {
+        assert_eq!(below_root("/2010-04-01/Accounts/AC1"), Some("/Accounts/AC1"));
+        assert_eq!(below_root("/2010-04-01"), Some(""));
+        assert_eq!(below_root("/2010-04-011/x"), None);
+        assert_eq!(below_root("/healthz"), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! What is said of every route, for programs: OpenAPI 3.1, made from the handlers themselves.
+//!
+//! Sources: the OpenAPI Specification, version 3.1.
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ObjectBuilder, OpenApi as Description, RefOr, Schema};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
+
+use crate::media::Dialect;
+use crate::rest::error::ApiError;
+
+/// What is said of all routes together.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "touchtone", license(name = "Apache-2.0", identifier = "Apache-2.0"), contact()),
+    tags(
+        (name = "calls", description = "Calls, as Twilio's REST API has them"),
+        (name = "media", description = "Media streams of telephony platforms"),
+        (name = "operation", description = "For whoever runs this server"),
+    ),
+    components(schemas(ApiError)),
+    modifiers(&Account),
+)]
+struct House;
+
+struct Account;
+
+impl Modify for Account {
+    fn modify(&self, description: &mut Description) {
+        let mut scheme = Http::new(HttpAuthScheme::Basic);
+        scheme.description = Some("AccountSid and AuthToken".to_owned());
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("account", SecurityScheme::Http(scheme));
+        description.info.contact = None;
+    }
+}
+
+/// The description without any route yet.
+pub(super) fn of_no_routes() -> Description {
+    House::openapi()
+}
+
+/// The description as it is served.
+#[derive(Clone, Debug)]
+pub(super) struct Served(Bytes);
+
+impl Served {
+    pub(super) fn new(description: &Description) -> Self {
+        // A description holds texts, numbers and names only, all of which JSON has.
+        Self(description.to_json().unwrap_or_default().into())
+    }
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = "operation",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)),
+)]
+pub(super) async fn openapi(Extension(Served(description)): Extension<Served>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], description)
+}
+
+/// The dialects there are, by name.
+pub(super) struct DialectName;
+
+/// `Upgrade`, as a connection that becomes a WebSocket says it (RFC 6455, section 4.1).
+pub(super) struct ConnectionUpgrade;
+
+/// `websocket`, likewise.
+pub(super) struct UpgradeWebSocket;
+
+/// The protocol's version, likewise.
+pub(super) struct WebSocketVersion;
+
+/// A type that is one of a few words.
+macro_rules! words {
+    ($($type:ident: $words:expr;)*) => {$(
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words)).into()
+            }
+        }
+
+        impl ToSchema for $type {}
+    )*};
+}
+
+words! {
+    DialectName: Dialect::ALL.map(Dialect::name);
+    ConnectionUpgrade: ["Upgrade"];
+    UpgradeWebSocket: ["websocket"];
+    WebSocketVersion: ["13"];
+}
