@@ -30,7 +30,7 @@ struct CallIds {
     #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
     account_sid: String,
     /// The call's id, as its platform gave it.
-    #[param(rename = "CallSid", min_length = 1, pattern = "^[!-.0-~]+$")]
+    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
     call_sid: String,
 }
 

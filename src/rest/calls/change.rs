@@ -1,5 +1,6 @@
 //! What an update of a live call wants.
 
+use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
@@ -12,40 +13,64 @@ use crate::twiml::{self, Method};
 /// What Twilio takes here too, and this server does not: it places no calls and sends no call status.
 const UNSUPPORTED: &[&str] = &["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
 
-/// The form of an update, for the description only.
-#[derive(ToSchema)]
-#[schema(title = "UpdateCall")]
+/// The form of an update, for the description only: exactly one of `Twiml`, `Url` and `Status`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
 #[allow(dead_code, reason = "read by the description only")]
-pub(super) struct UpdateForm {
-    /// A TwiML document to go on with, at most 64 KiB.
-    #[schema(rename = "Twiml")]
-    twiml: Option<String>,
-    /// Where to get a TwiML document to go on with: absolute, https (http where the configuration allows it).
-    #[schema(rename = "Url", format = "uri")]
-    url: Option<String>,
-    /// How to ask `Url`. `POST` if it is not given.
-    #[schema(rename = "Method")]
-    method: Option<FormMethod>,
-    /// `completed` ends the call. `canceled` ends calls that are queued or ringing, which calls here never are.
-    #[schema(rename = "Status")]
-    status: Option<FormStatus>,
+pub(super) enum UpdateForm {
+    /// Go on with a document.
+    #[schema(title = "UpdateCallWithTwiml")]
+    Document(DocumentForm),
+    /// Go on with the document that an address answers with.
+    #[schema(title = "UpdateCallWithUrl")]
+    Address(AddressForm),
+    /// End.
+    #[schema(title = "UpdateCallWithStatus")]
+    End(EndForm),
 }
 
-/// For the description only.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DocumentForm {
+    /// A TwiML document to go on with, at most 64 KiB.
+    #[serde(rename = "Twiml")]
+    #[schema(examples("<Response><Say>Please hold.</Say><Pause length=\"60\"/></Response>"))]
+    twiml: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressForm {
+    /// Where to get a TwiML document to go on with: absolute, https (http where the configuration allows it).
+    #[serde(rename = "Url")]
+    #[schema(format = "uri", examples("https://example.com/hold"))]
+    url: String,
+    /// How to ask `Url`; `POST` if it is not given.
+    #[serde(rename = "Method", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    method: Option<AskedBy>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndForm {
+    /// `completed` ends the call. `canceled` ends calls that are queued or ringing, which calls here never are.
+    #[serde(rename = "Status")]
+    status: EndStatus,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
 #[allow(dead_code, reason = "read by the description only")]
-enum FormMethod {
-    #[schema(rename = "GET")]
+enum AskedBy {
     Get,
-    #[schema(rename = "POST")]
     Post,
 }
 
-/// For the description only.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 #[allow(dead_code, reason = "read by the description only")]
-#[schema(rename_all = "lowercase")]
-enum FormStatus {
+enum EndStatus {
     Completed,
     Canceled,
 }
@@ -103,5 +128,57 @@ fn asked_by(method: Option<&str>) -> Result<Method, ApiError> {
         None | Some("POST") => Ok(Method::Post),
         Some("GET") => Ok(Method::Get),
         Some(_) => Err(ApiError::parameter("Method must be GET or POST")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(form: &str) -> Result<Change, ApiError> {
+        Change::read(Fields::of(form), PlainHttp::Never)
+    }
+
+    #[test]
+    fn exactly_one_thing_can_be_wanted() {
+        assert!(matches!(read("Status=completed"), Ok(Change::Complete)));
+        assert!(matches!(read("Status=canceled"), Ok(Change::Cancel)));
+        assert!(matches!(
+            read("Twiml=%3CResponse%2F%3E"),
+            Ok(Change::Redirect(Redirection::Document(NextDocument { origin: Origin::Flow(_), .. })))
+        ));
+        let asked = |form: &str| match read(form) {
+            Ok(Change::Redirect(Redirection::Url(url, method))) => format!("{method} {url}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked("Url=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc"), "POST https://example.com/a?b=c");
+        assert_eq!(asked("Url=https%3A%2F%2Fexample.com%2F&Method=GET"), "GET https://example.com/");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_twilio_s_code() {
+        for (form, code) in [
+            ("", 20001),
+            ("Status=completed&Url=https%3A%2F%2Fexample.com", 20001),
+            ("Status=busy", 20001),
+            ("Method=GET&Status=completed", 20001),
+            ("Url=https%3A%2F%2Fexample.com&Method=PUT", 20001),
+            ("Url=https%3A%2F%2Fexample.com&TimeLimit=10", 20001),
+            ("Url=http%3A%2F%2Fexample.com", 21205),
+            ("Url=thanks", 21205),
+            ("Url=", 21205),
+            ("Url=file%3A%2F%2F%2Fetc%2Fpasswd", 21205),
+            ("Twiml=%3CResponse%3E", 12100),
+            ("Twiml=", 12100),
+        ] {
+            let refused = read(form).unwrap_err();
+            assert_eq!((refused.code, refused.status), (code, 400), "{form}: {}", refused.message);
+        }
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_is_refused_with_the_place() {
+        let refused = read("Twiml=%3CResponse%3E%0A%3CSay%3E").unwrap_err();
+        assert!(refused.message.contains("2:"), "{}", refused.message);
     }
 }

@@ -72,7 +72,7 @@ pub(super) struct Filters {
     page_token: Option<String>,
 }
 
-/// For the description only: a date, or a moment.
+/// A date (YYYY-MM-DD), which stands for its midnight in UTC, or a moment (YYYY-MM-DDThh:mm:ssZ).
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$")]
 #[allow(dead_code, reason = "read by the description only")]
