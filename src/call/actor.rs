@@ -101,6 +101,9 @@ enum Refusal {
     Stuck,
     #[error("the server is being stopped")]
     Stopping,
+    /// No fault of anybody's.
+    #[error("the application ended the call")]
+    Completed,
 }
 
 impl Refusal {
@@ -115,6 +118,7 @@ impl Refusal {
             Self::Closed => "closed",
             Self::Stuck => "stuck",
             Self::Stopping => "stopping",
+            Self::Completed => "completed",
         }
     }
 }
@@ -345,7 +349,7 @@ impl Actor {
                 self.take(message)?;
             }
             Some(answer) = self.inbox.recv() => self.answer(answer),
-            Some(order) = self.orders.recv(), if attached => self.obey(order),
+            Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
             () = until(deadline) => self.call.handle_timeout(self.now()),
             () = until(sound) => {}
@@ -387,17 +391,23 @@ impl Actor {
     }
 
     /// Does what somebody else wants of this call; the machine decides what that means for it.
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order) -> Result<(), Refusal> {
         let now = self.now();
-        match order.command {
-            Command::Redirect(redirection) => self.call.handle(now, Event::Redirected(redirection)),
+        let done = match order.command {
+            Command::Redirect(redirection) => {
+                self.call.handle(now, Event::Redirected(redirection));
+                Ok(())
+            }
             Command::Complete => {
                 self.call.handle(now, Event::Completed);
+                // Whoever asks from now on, learns that the call is over.
                 self.registered.ended();
+                Err(Refusal::Completed)
             }
-        }
+        };
         // Who asked may have given up.
         let _ = order.done.send(());
+        done
     }
 
     /// The caller is gone: nothing more is wanted of this call.
@@ -413,13 +423,16 @@ impl Actor {
         self.retire();
         match &why {
             Refusal::Closed => tracing::info!("the platform ended the stream"),
+            Refusal::Completed => tracing::info!("the application ended the call"),
             why => {
                 metrics::stream_refused(why.word());
                 tracing::warn!(reason = %why, "the stream is ended");
             }
         }
         match why {
-            Refusal::Closed | Refusal::Lost(_) | Refusal::Stuck => self.line.close(close_code::NORMAL, "").await,
+            Refusal::Closed | Refusal::Lost(_) | Refusal::Stuck | Refusal::Completed => {
+                self.line.close(close_code::NORMAL, "").await
+            }
             why => self.line.refuse(why).await,
         }
         self.playback.clear(Instant::now());
