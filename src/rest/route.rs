@@ -58,7 +58,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// The router and its description.
-    #[must_use]
     pub fn into_parts(self) -> (Router<S>, OpenApi) {
         (self.router, self.description)
     }

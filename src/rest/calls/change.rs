@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::super::error::{self, ApiError};
 use super::super::fields::Fields;
-use crate::flow::link::{Origin, PlainHttp};
+use crate::flow::link::{LinkError, Origin, PlainHttp};
 use crate::flow::{NextDocument, Redirection};
 use crate::twiml::{self, Method};
 
@@ -118,9 +118,13 @@ fn document(twiml: &str) -> Result<NextDocument, ApiError> {
 }
 
 fn usable(url: &str, plain_http: PlainHttp) -> Result<Url, ApiError> {
-    Origin::Flow(String::new())
-        .resolve_url(url, plain_http)
-        .map_err(|why| ApiError::bad(error::INVALID_URL, format!("Url is not a valid URL: {why}")))
+    Origin::Flow(String::new()).resolve_url(url, plain_http).map_err(|why| {
+        let why = match why {
+            LinkError::NotAbsolute => "it must be absolute".to_owned(),
+            why => why.to_string(),
+        };
+        ApiError::bad(error::INVALID_URL, format!("Url is not a valid URL: {why}"))
+    })
 }
 
 fn asked_by(method: Option<&str>) -> Result<Method, ApiError> {
