@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 mod agent;
+mod answer;
 mod call;
 pub mod check;
 mod event;
@@ -20,9 +21,10 @@ pub mod link;
 mod pay;
 mod voice;
 
+pub use answer::{Received, read_answer};
 pub use call::Call;
 pub use event::{
-    Action, AgentCommand, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, LedBy, NextDocument,
+    Action, AgentCommand, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, LedBy, NextDocument,
     PaymentId, Purpose, Redirection, Wait, Warning,
 };
 pub use voice::TurnId;

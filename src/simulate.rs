@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, Fetched, NextDocument,
-    PaymentId, Purpose, Redirection, TurnId, Wait, Warning,
+    Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, Fetched, First, PaymentId, Purpose,
+    Redirection, TurnId, Wait, Warning,
 };
 use crate::form::Form;
 use crate::pay::assisted::{AgentError, Capture, Command};
@@ -155,7 +155,7 @@ pub struct Simulation<W> {
 
 impl<W: World> Simulation<W> {
     /// Answers a call.
-    pub fn start(first: Result<NextDocument, FetchFailure>, context: Context, world: W) -> Self {
+    pub fn start(first: impl Into<First>, context: Context, world: W) -> Self {
         let call = Call::start(CallTime::ZERO, first, context);
         let mut simulation = Self {
             call,
@@ -609,6 +609,7 @@ impl fmt::Display for Record {
             Self::Answered(_, word) => write!(f, "gateway   {word}"),
             Self::Requested(fetch) => {
                 let purpose = match fetch.purpose {
+                    Purpose::First => "first",
                     Purpose::Gather | Purpose::Pay => "action",
                     Purpose::Redirect => "redirect",
                 };

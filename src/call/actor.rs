@@ -546,7 +546,7 @@ async fn fetched(house: &Arc<House>, fetch: Fetch) -> Result<NextDocument, Fetch
     };
     let kind = match fetch.purpose {
         Purpose::Gather | Purpose::Pay => CallbackKind::Action,
-        Purpose::Redirect => CallbackKind::Document,
+        Purpose::First | Purpose::Redirect => CallbackKind::Document,
     };
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
     let shown = Target::Url(url.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::agent::Assisting;
 use super::event::{
-    Action, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, Redirection, Wait, Warning,
+    Action, Ended, Event, Fetch, FetchId, Fetched, First, NextDocument, Purpose, Redirection, Wait, Warning,
 };
 use super::gather::{self, Gathered, Listening};
 use super::link::{Origin, Target};
@@ -96,9 +96,9 @@ enum Stage {
 }
 
 impl Call {
-    /// Begins a call with its first document, or with the reason why there is none.
+    /// Begins a call with its first document, with where to ask for it, or with the reason why there is none.
     #[must_use]
-    pub fn start(now: CallTime, first: Result<NextDocument, FetchFailure>, context: Context) -> Self {
+    pub fn start(now: CallTime, first: impl Into<First>, context: Context) -> Self {
         let mut call = Self {
             context,
             verbs: Queue::new(),
@@ -116,9 +116,10 @@ impl Call {
             line: Line::Up,
             actions: Queue::new(),
         };
-        match first {
-            Ok(next) => call.open(next),
-            Err(failure) => call.apologize(now, failure.code, None, failure.message),
+        match first.into() {
+            First::Document(next) => call.open(next),
+            First::Url(url) => call.fetch(now, Purpose::First, Target::Url(url), Method::Post, Form::new()),
+            First::Failed(failure) => call.apologize(now, failure.code, None, failure.message),
         }
         call.proceed(now);
         call

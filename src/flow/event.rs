@@ -140,12 +140,31 @@ pub struct Fetch {
 /// Why a document is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// The call begins with it.
+    First,
     /// A `<Gather>` brought keys.
     Gather,
     /// A `<Pay>` is over.
     Pay,
     /// A `<Redirect>`.
     Redirect,
+}
+
+/// What a call begins with.
+#[derive(Debug)]
+pub enum First {
+    /// A document that is there.
+    Document(NextDocument),
+    /// One that the application is asked for, by POST, while the caller waits.
+    Url(Url),
+    /// None, and why: the caller is told so and the call ends.
+    Failed(FetchFailure),
+}
+
+impl From<Result<NextDocument, FetchFailure>> for First {
+    fn from(first: Result<NextDocument, FetchFailure>) -> Self {
+        first.map_or_else(Self::Failed, Self::Document)
+    }
 }
 
 /// What came of a fetch.
@@ -172,7 +191,8 @@ pub struct NextDocument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FetchFailure {
-    /// Twilio's error code: 11200 not retrieved, 12100 not readable.
+    /// Twilio's error code: 11200 not retrieved, 11215 and 11216 badly redirected, 12100 not readable, 12300 of no type
+    /// that could be read.
     pub code: u32,
     /// What went wrong and what to do, without any secret.
     pub message: String,

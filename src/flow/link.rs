@@ -8,6 +8,10 @@ use std::fmt;
 
 use url::{Host, Url};
 
+mod documents;
+
+pub use documents::{FlowUrl, FlowUrlError, first};
+
 /// Where a document came from: what its relative links are relative to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -57,6 +57,11 @@ impl World for TestWorld {
 
 fn call_in(document: &str, world: TestWorld) -> Simulation<TestWorld> {
     let document = twiml::parse(document).unwrap();
+    let first = NextDocument { document, origin: Origin::Flow("test".into()) };
+    begun_with(First::Document(first), world)
+}
+
+fn begun_with(first: First, world: TestWorld) -> Simulation<TestWorld> {
     let context = Context {
         account_sid: "AC1".into(),
         call_sid: "CA1".into(),
@@ -68,8 +73,7 @@ fn call_in(document: &str, world: TestWorld) -> Simulation<TestWorld> {
         telnyx: false,
         plain_http: PlainHttp::Never,
     };
-    let first = NextDocument { document, origin: Origin::Flow("test".into()) };
-    Simulation::start(Ok(first), context, world)
+    Simulation::start(first, context, world)
 }
 
 fn call(document: &str) -> Simulation<TestWorld> {
@@ -290,6 +294,40 @@ fn a_menu_that_is_used_for_an_hour_is_not_cut() {
     call.hang_up();
     assert!(call.run_to_end());
     assert_eq!(call.ended(), Some(Ended::Caller));
+}
+
+#[test]
+fn a_call_that_begins_with_a_url_asks_for_it_by_post_and_runs_what_comes() {
+    let url = "https://example.com/start";
+    let documents = vec![(url, "<Response><Say>Welcome.</Say></Response>")];
+    let first = First::Url(url.parse().unwrap());
+    let mut call = begun_with(first, TestWorld { documents, ..TestWorld::default() });
+    assert_eq!(call.call().deadline(), Some((crate::time::CallTime::ZERO + FETCH_LIMIT, Wait::Fetch)));
+    assert!(call.run_to_end());
+    assert_eq!(call.turns()[0].text, "Welcome.");
+    let Some((_, Record::Requested(fetch))) = call.records().first() else { panic!("{:?}", call.records()) };
+    assert_eq!((fetch.purpose, fetch.method, fetch.answer_wanted), (Purpose::First, twiml::Method::Post, true));
+    let fields: Vec<&str> = fetch.form.iter().map(|(name, _)| name).collect();
+    assert_eq!(fields, ["AccountSid", "CallSid", "CallStatus", "ApiVersion", "Direction"]);
+}
+
+#[test]
+fn a_call_without_a_first_document_is_apologized_for_and_ends() {
+    for first in [
+        First::Url("https://example.com/missing".parse().unwrap()),
+        First::Failed(FetchFailure::not_retrieved("no entry of flow_urls allows it")),
+    ] {
+        let mut call = begun_with(first, TestWorld::default());
+        assert!(call.run_to_end());
+        assert!(call.turns()[0].text.contains("sorry"), "{:?}", call.turns());
+        assert_eq!(call.ended(), Some(Ended::Hangup));
+        let codes: Vec<u32> = call
+            .records()
+            .iter()
+            .filter_map(|(_, record)| if let Record::Warned(warning) = record { Some(warning.code) } else { None })
+            .collect();
+        assert_eq!(codes, [11200]);
+    }
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub enum Recipient {
     Action,
     /// A `<Redirect>`.
     Redirect,
+    /// The first document, of a call that begins with a `url`.
+    Document,
 }
 
 impl Recipient {
@@ -63,6 +65,7 @@ impl Recipient {
             Self::StatusCallback => "statusCallback",
             Self::Action => "action",
             Self::Redirect => "redirect",
+            Self::Document => "document",
         }
     }
 
@@ -82,6 +85,7 @@ impl Summary {
                 Record::Requested(fetch) => summary.requests.push(Sent {
                     to: match fetch.purpose {
                         Purpose::Gather | Purpose::Pay => Recipient::Action,
+                        Purpose::First => Recipient::Document,
                         Purpose::Redirect => Recipient::Redirect,
                     },
                     target: match &fetch.target {
@@ -148,9 +152,10 @@ fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent]) -> Vec<S
     for (number, expected) in expected.iter().enumerate() {
         let number = number + 1;
         let to = expected.get("to").map_or("", |to| to.0.as_str());
-        let kinds = [Recipient::StatusCallback, Recipient::Action, Recipient::Redirect];
+        let kinds = [Recipient::StatusCallback, Recipient::Action, Recipient::Redirect, Recipient::Document];
         let Some(kind) = kinds.into_iter().find(|kind| kind.word() == to) else {
-            failures.push(format!("requests, entry {number}: to is statusCallback, action or redirect, not \"{to}\""));
+            let known = "statusCallback, action, redirect or document";
+            failures.push(format!("requests, entry {number}: to is {known}, not \"{to}\""));
             continue;
         };
         let [status, rest] = &mut next;

@@ -7,9 +7,11 @@ use url::Url;
 
 use super::expect::{self, Summary};
 use super::outside::{self, Agent};
-use super::script::{Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, GatewayAnswer, Oddity, Script, Step};
-use crate::flow::link::{Origin, PlainHttp, Target};
-use crate::flow::{Context, Fetch, FetchFailure, Fetched, NextDocument};
+use super::script::{
+    Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, GatewayAnswer, Oddity, Script, Step, WebAddress,
+};
+use crate::flow::link::{PlainHttp, Target};
+use crate::flow::{Context, Fetch, Fetched, First, Received, read_answer};
 use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
 use crate::money::Currency;
@@ -19,7 +21,6 @@ use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
 use crate::simulate::{Arrow, Simulation, TurnState, World, sandbox_reply};
 use crate::time::CallTime;
-use crate::twiml;
 
 /// What came of a script.
 #[derive(Debug)]
@@ -38,9 +39,12 @@ pub struct Outcome {
 #[must_use]
 pub fn run(script: &Script, library: &Library) -> Outcome {
     let context = context(script);
-    let first = match (&script.flow, &script.document) {
-        (Some(name), _) => library.load(name, &context.parameters),
-        (None, document) => read_flow("document", "", document.as_deref().unwrap_or_default(), &context.parameters),
+    let first: First = match (&script.flow, &script.document, &script.url) {
+        (Some(name), ..) => library.load(name, &context.parameters).into(),
+        (None, _, Some(WebAddress(url))) => First::Url(url.clone()),
+        (None, document, None) => {
+            read_flow("document", "", document.as_deref().unwrap_or_default(), &context.parameters).into()
+        }
     };
     let world = ScriptWorld {
         library,
@@ -49,8 +53,10 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
         answers: script.gateway.iter().cloned().collect(),
     };
     let mut failures = Vec::new();
-    if let Err(failure) = &first {
-        failures.push(failure.to_string());
+    match &first {
+        First::Failed(failure) => failures.push(failure.to_string()),
+        First::Url(url) if world.find(url).is_none() => failures.push(format!("url: {url} is not among documents")),
+        First::Url(_) | First::Document(_) => {}
     }
     let mut simulation = Simulation::start(first, context, world);
     let mut caller = Caller { heard: 0, next_key: CallTime::ZERO, agent: Agent::default() };
@@ -212,7 +218,11 @@ impl World for ScriptWorld<'_> {
         let (after, fetched) = match &fetch.target {
             Target::Flow(name) => (Duration::ZERO, self.library.load(name, &fetch.parameters)),
             Target::Url(url) => match self.find(url) {
-                Some(DocumentAnswer { text, after }) => (after.0, read(url, &text.0)),
+                Some(DocumentAnswer { text, content_type, after }) => {
+                    let content_type = Some(content_type.as_ref().map_or("text/xml", |content_type| &content_type.0));
+                    let received = Received { content_type, body: text.0.as_bytes(), cut: false };
+                    (after.0, read_answer(url.clone(), received))
+                }
                 None => return (Duration::ZERO, Fetched::NotAsked),
             },
         };
@@ -258,16 +268,6 @@ impl ConnectorScript {
 
 /// The parameter that only bank payments need.
 const AVS_NAME: &str = "AVSName";
-
-/// The document that an application answers with.
-fn read(url: &Url, text: &str) -> Result<NextDocument, FetchFailure> {
-    let document = if text.trim().is_empty() {
-        twiml::Document::default()
-    } else {
-        twiml::parse(text).map_err(|fault| FetchFailure::not_readable(format!("{url}:{fault}")))?
-    };
-    Ok(NextDocument { document, origin: Origin::Url(url.clone()) })
-}
 
 /// The answer a script writes down; none: what the sandbox says.
 fn scripted(answer: GatewayAnswer) -> Option<Answer> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use url::Url;
 
 use crate::pay::step::PayErrorCode;
 use crate::tone::Key;
@@ -27,6 +28,8 @@ pub struct Script {
     pub(super) flow: Option<String>,
     /// Or the document that answers, in place.
     pub(super) document: Option<String>,
+    /// Or where the document that answers is asked for, among `documents`.
+    pub(super) url: Option<WebAddress>,
     /// The platform's dialect; its Pay rules differ in places.
     #[serde(default)]
     pub(super) dialect: Dialect,
@@ -59,10 +62,12 @@ impl Script {
     /// What is wrong, with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
         let script: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        match (&script.flow, &script.document) {
-            (Some(_), Some(_)) => Err("a script has either flow or document, not both".to_owned()),
-            (None, None) => Err("a script names a flow (flow: donate) or holds a document (document: |)".to_owned()),
-            _ => Ok(script),
+        let beginnings = [script.flow.is_some(), script.document.is_some(), script.url.is_some()];
+        match beginnings.into_iter().filter(|given| *given).count() {
+            0 => Err("a script names a flow (flow: donate), holds a document (document: |) or asks for one (url: https://...)"
+                .to_owned()),
+            1 => Ok(script),
+            _ => Err("a script has either flow, document or url, not several".to_owned()),
         }
     }
 }
@@ -82,11 +87,25 @@ pub(super) enum Dialect {
     Freeswitch,
 }
 
-/// A document, or `{text: ..., after: 3s}` for one that takes its time.
+/// Where a document is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct WebAddress(pub(super) Url);
+
+impl<'de> Deserialize<'de> for WebAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        url.map(Self).ok_or_else(|| de::Error::custom(format!("url: \"{text}\" is not an absolute http or https URL")))
+    }
+}
+
+/// A document, or `{text: ..., type: text/xml, after: 3s}` for one that takes its time or is something else.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DocumentAnswer {
     /// The document.
     pub(super) text: Text,
+    /// Its `Content-Type`; none: `text/xml`. Empty: the answer has none.
+    pub(super) content_type: Option<Text>,
     /// How long it takes.
     pub(super) after: Length,
 }
@@ -97,6 +116,8 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
         #[serde(deny_unknown_fields)]
         struct Late {
             text: Text,
+            #[serde(rename = "type")]
+            content_type: Option<Text>,
             #[serde(default)]
             after: Length,
         }
@@ -105,11 +126,11 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
             type Value = DocumentAnswer;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a document, or {text: ..., after: 3s}")
+                f.write_str("a document, or {text: ..., type: text/xml, after: 3s}")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentAnswer, E> {
-                Ok(DocumentAnswer { text: Text(text.to_owned()), after: Length::default() })
+                Ok(DocumentAnswer { text: Text(text.to_owned()), ..DocumentAnswer::default() })
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<DocumentAnswer, E> {
@@ -117,8 +138,8 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DocumentAnswer, A::Error> {
-                let Late { text, after } = Late::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(DocumentAnswer { text, after })
+                let Late { text, content_type, after } = Late::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(DocumentAnswer { text, content_type, after })
             }
         }
         deserializer.deserialize_any(TextOrLate)
@@ -525,7 +546,9 @@ mod tests {
     fn what_is_no_script_says_what_is_expected() {
         for (text, expected) in [
             ("call: []", "flow"),
-            ("flow: a\ndocument: b", "not both"),
+            ("flow: a\ndocument: b", "not several"),
+            ("flow: a\nurl: https://example.com/", "not several"),
+            ("url: start", "not an absolute http or https URL"),
             ("flow: a\ncall: [ {dance: x} ]", "hear: TEXT"),
             ("flow: a\ncall: [ \"hang  up\" ]", "hang up"),
             ("flow: a\ncall: [ {wait: 6} ]", "write 800ms"),

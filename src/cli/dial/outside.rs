@@ -148,7 +148,7 @@ impl Live {
         };
         let kind = match fetch.purpose {
             Purpose::Gather | Purpose::Pay => CallbackKind::Action,
-            Purpose::Redirect => CallbackKind::Document,
+            Purpose::First | Purpose::Redirect => CallbackKind::Document,
         };
         let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
         let application = Arc::clone(&self.application);

@@ -175,6 +175,7 @@ impl Teller {
     fn requested(&mut self, at: CallTime, fetch: &Fetch) {
         let label = match fetch.purpose {
             Purpose::Gather | Purpose::Pay => "action",
+            Purpose::First => "first",
             Purpose::Redirect => "redirect",
         };
         let target = match fetch.target {

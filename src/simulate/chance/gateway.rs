@@ -6,15 +6,14 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Chance, Flows};
-use crate::flow::link::{Origin, Target};
-use crate::flow::{Fetch, FetchFailure, Fetched, NextDocument};
+use crate::flow::link::Target;
+use crate::flow::{Fetch, Fetched, Received, read_answer};
 use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, Preparation};
 use crate::pay::sandbox;
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
 use crate::simulate::{World, sandbox_reply};
-use crate::twiml::{self, Document};
 
 /// The words of a decline or refusal, before what it quotes.
 pub(super) const WORDS: &str = "not this time";
@@ -169,10 +168,10 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
             Target::Flow(name) => self.flows.flow(name, &fetch.parameters),
             Target::Url(url) => match self.text(url) {
                 None => return (Duration::ZERO, Fetched::NotAsked),
-                Some("") => Ok(NextDocument { document: Document::default(), origin: Origin::Url(url.clone()) }),
-                Some(text) => twiml::parse(text)
-                    .map(|document| NextDocument { document, origin: Origin::Url(url.clone()) })
-                    .map_err(|fault| FetchFailure::not_readable(format!("{url}:{fault}"))),
+                Some(text) => {
+                    let received = Received { content_type: Some("text/xml"), body: text.as_bytes(), cut: false };
+                    read_answer(url.clone(), received)
+                }
             },
         };
         (Duration::ZERO, fetched.map_or_else(Fetched::Failed, Fetched::Document))
