@@ -2,6 +2,8 @@
 //!
 //! Shape:   [`Application::ask`] fetches a document while a caller waits. [`Deliveries`] brings status callbacks and error
 //!          notices there in the background: a [`CallbackQueue`] for each call, each callback after the one before it.
+//!          Redirects of both are followed, as Twilio does ([`crate::http::redirect`]): each hop is signed for its own URL
+//!          and goes only where a first request may go.
 //! Units:   wall time through tokio's clock, which tests pause.
 //! Limits:  [`ASK_TIMEOUT`], [`DOCUMENT_BYTES_MAX`]; those of the queue are in [`Patience`].
 //! Errors:  [`FetchError`] to the call; what is not delivered in the end is logged as an error and counted.
@@ -11,22 +13,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use url::Url;
 use uuid::Uuid;
 
+use crate::flow::link::Target;
+use crate::flow::{FetchFailure, NextDocument, Received, read_answer};
 use crate::form::Form;
+use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::secret::Secret;
 use crate::twiml::{self, Method};
 
 mod delivery;
+mod follow;
 #[cfg(test)]
 mod loopback_tests;
 mod queue;
 
 pub use delivery::Patience;
+use follow::{Unreached, follow};
 pub use queue::{CallbackQueue, Deliveries, Undelivered};
 
 /// How long the application has for a document (Twilio; spec/pay.md, section 7).
@@ -81,11 +90,28 @@ pub struct CallbackRequest {
     pub form: Form,
 }
 
-/// A document as the application sent it.
+/// What the application answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedDocument {
-    /// Its text; too long by a character or more when it is over 64 KiB.
-    pub body: String,
+    /// Where it came from at last: what relative links in it are relative to.
+    pub url: Url,
+    /// `Content-Type`, if there is one.
+    pub content_type: Option<String>,
+    /// The body, at most [`DOCUMENT_BYTES_MAX`] of it.
+    pub body: Bytes,
+    /// Whether there was more of it.
+    pub cut: bool,
+}
+
+impl FetchedDocument {
+    /// Makes of it what the call goes on with.
+    ///
+    /// # Errors
+    /// As [`read_answer`].
+    pub fn read(self) -> Result<NextDocument, FetchFailure> {
+        let received = Received { content_type: self.content_type.as_deref(), body: &self.body, cut: self.cut };
+        read_answer(self.url, received)
+    }
 }
 
 /// Why there is no document.
@@ -94,12 +120,37 @@ pub enum FetchError {
     /// The application was not asked or did not answer.
     #[error(transparent)]
     NotFetched(#[from] OutboundError),
-    /// It answered with something other than 2xx; a redirect is not followed.
+    /// It answered with something other than 2xx.
     #[error("the application answered with HTTP status {0}")]
     Status(u16),
-    /// It answered with something that is no text.
-    #[error("the application's answer is neither UTF-8 nor declared as ISO-8859-1")]
-    NotText,
+    /// It answered with a redirect that leads nowhere.
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    /// It redirected to where one of the above happened.
+    #[error("redirected to {to}: {error}")]
+    Redirected {
+        /// Where, without query and credentials.
+        to: String,
+        /// What happened there.
+        error: Box<FetchError>,
+    },
+}
+
+impl FetchError {
+    /// The error in the words of the call machine, with Twilio's code.
+    #[must_use]
+    pub fn failure(&self, url: &Url) -> FetchFailure {
+        FetchFailure { code: self.code(), message: format!("{}: {self}", Target::Url(url.clone())) }
+    }
+
+    const fn code(&self) -> u32 {
+        match self {
+            Self::NotFetched(_) | Self::Status(_) => 11200,
+            Self::Redirect(RedirectError::TooMany | RedirectError::Loop) => 11215,
+            Self::Redirect(RedirectError::Invalid { .. }) => 11216,
+            Self::Redirected { error, .. } => error.code(),
+        }
+    }
 }
 
 /// The merchant's application, as requests reach it.
@@ -116,56 +167,48 @@ impl Application {
         Self { outbound, auth_token }
     }
 
-    /// Fetches a document. Asked once more when the application was not reached at all, as Twilio does; both tries
-    /// together have [`ASK_TIMEOUT`].
+    /// Fetches a document. A server that was not reached at all is asked once more, as Twilio does; all tries and all
+    /// redirects together have [`ASK_TIMEOUT`].
     ///
     /// # Errors
     /// When there is no document: the call then has nothing to go on with.
     pub async fn ask(&self, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        let token = Uuid::new_v4();
-        let deadline = Instant::now() + ASK_TIMEOUT;
-        let mut answer = self.try_once(request, token, ASK_TIMEOUT, DOCUMENT_BYTES_MAX).await;
-        if let Err(OutboundError::NotReached(_)) = &answer {
-            let left = deadline.saturating_duration_since(Instant::now());
-            answer = self.try_once(request, token, left, DOCUMENT_BYTES_MAX).await;
-        }
-        let response = answer?;
-        match response.status {
-            200..=299 => text(&response).map(|body| FetchedDocument { body }).ok_or(FetchError::NotText),
-            status => Err(FetchError::Status(status)),
+        let first = self.outbound_request(request, Uuid::new_v4(), ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
+        let answer = follow(first, Unreached::Again, |hop| self.try_once(request.kind, hop)).await?;
+        let OutboundResponse { status, content_type, body, cut, .. } = answer.response;
+        match status {
+            200..=299 => Ok(FetchedDocument { url: answer.url, content_type, body, cut }),
+            status => Err(answer.place.error(FetchError::Status(status))),
         }
     }
 
-    /// Sends a request once, and measures it.
-    async fn try_once(
+    fn outbound_request(
         &self,
         request: &CallbackRequest,
         token: Uuid,
         timeout: Duration,
         body_limit: usize,
-    ) -> Result<OutboundResponse, OutboundError> {
+    ) -> OutboundRequest {
+        OutboundRequest {
+            method: match request.method {
+                Method::Get => http::Method::GET,
+                Method::Post => http::Method::POST,
+            },
+            url: request.url.clone(),
+            form: request.form.clone(),
+            auth_token: Some(self.auth_token.clone()),
+            idempotency_token: Some(token),
+            timeout,
+            body_limit,
+        }
+    }
+
+    /// Sends a request once, and measures it.
+    async fn try_once(&self, kind: CallbackKind, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         let since = Instant::now();
-        let answer = self
-            .outbound
-            .send(&OutboundRequest {
-                method: match request.method {
-                    Method::Get => http::Method::GET,
-                    Method::Post => http::Method::POST,
-                },
-                url: request.url.clone(),
-                form: request.form.clone(),
-                auth_token: Some(self.auth_token.clone()),
-                idempotency_token: Some(token),
-                timeout,
-                body_limit,
-            })
-            .await;
-        metrics::histogram!(
-            "touchtone_callback_seconds",
-            "kind" => request.kind.word(),
-            "outcome" => outcome(&answer),
-        )
-        .record(since.elapsed().as_secs_f64());
+        let answer = self.outbound.send(&request).await;
+        metrics::histogram!("touchtone_callback_seconds", "kind" => kind.word(), "outcome" => outcome(&answer))
+            .record(since.elapsed().as_secs_f64());
         answer
     }
 }
@@ -173,22 +216,44 @@ impl Application {
 impl delivery::Courier for Application {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, delivery::Tried> {
         async move {
-            match self.try_once(request, token, DELIVERY_TIMEOUT, CALLBACK_ANSWER_BYTES_MAX).await {
-                Ok(response) if response.status < 500 => delivery::Tried::Answered(response.status),
-                Ok(response) => delivery::Tried::Again(format!("HTTP status {}", response.status)),
-                Err(error @ (OutboundError::NotReached(_) | OutboundError::TimedOut | OutboundError::Broken(_))) => {
-                    delivery::Tried::Again(error.to_string())
+            let first = self.outbound_request(request, token, DELIVERY_TIMEOUT, CALLBACK_ANSWER_BYTES_MAX);
+            match follow(first, Unreached::Told, |hop| self.try_once(request.kind, hop)).await {
+                Ok(answer) => {
+                    if answer.fields_lost {
+                        tracing::warn!(
+                            kind = request.kind.word(),
+                            url = http::shown(&request.url),
+                            "a redirect made a GET without fields of a callback: answer 307 or 308 to have it repeated"
+                        );
+                    }
+                    match answer.response.status {
+                        status @ 500.. => delivery::Tried::Again(format!("HTTP status {status}")),
+                        status => delivery::Tried::Answered(status),
+                    }
                 }
-                // The configuration says no, and will say no again.
-                Err(
-                    error @ (OutboundError::InvalidUrl
-                    | OutboundError::PlainHttp
-                    | OutboundError::AddressNotAllowed
-                    | OutboundError::NoCertificates),
-                ) => delivery::Tried::Hopeless(error.to_string()),
+                Err(error) if may_pass(&error) => delivery::Tried::Again(error.to_string()),
+                Err(error) => delivery::Tried::Hopeless(error.to_string()),
             }
         }
         .boxed()
+    }
+}
+
+/// Whether another try can end otherwise.
+const fn may_pass(error: &FetchError) -> bool {
+    match error {
+        FetchError::NotFetched(OutboundError::NotReached(_) | OutboundError::TimedOut | OutboundError::Broken(_))
+        | FetchError::Status(_) => true,
+        // The configuration says no, and will say no again.
+        FetchError::NotFetched(
+            OutboundError::InvalidUrl
+            | OutboundError::PlainHttp
+            | OutboundError::AddressNotAllowed
+            | OutboundError::NoCertificates,
+        ) => false,
+        // The application has answered, with nothing to go by.
+        FetchError::Redirect(_) => false,
+        FetchError::Redirected { error, .. } => may_pass(error),
     }
 }
 
@@ -196,6 +261,7 @@ impl delivery::Courier for Application {
 const fn outcome(answer: &Result<OutboundResponse, OutboundError>) -> &'static str {
     match answer {
         Ok(OutboundResponse { status: 200..=299, .. }) => "answered",
+        Ok(OutboundResponse { status: 301 | 302 | 303 | 307 | 308, .. }) => "redirected",
         Ok(OutboundResponse { status: 300..=499, .. }) => "rejected",
         Ok(_) => "failed",
         Err(OutboundError::NotReached(_)) => "not_reached",
@@ -207,45 +273,5 @@ const fn outcome(answer: &Result<OutboundResponse, OutboundError>) -> &'static s
             | OutboundError::AddressNotAllowed
             | OutboundError::NoCertificates,
         ) => "not_allowed",
-    }
-}
-
-/// A document's text: UTF-8, or ISO-8859-1 where the answer says so. Half a character at the cut is dropped.
-fn text(response: &OutboundResponse) -> Option<String> {
-    match std::str::from_utf8(&response.body) {
-        Ok(text) => Some(text.to_owned()),
-        Err(error) if response.cut && error.error_len().is_none() => {
-            let whole = response.body.get(..error.valid_up_to()).unwrap_or_default();
-            std::str::from_utf8(whole).ok().map(str::to_owned)
-        }
-        Err(_) => {
-            let declared = response.content_type.as_deref().unwrap_or_default().to_ascii_lowercase();
-            // Every byte is the character of that number.
-            declared.contains("iso-8859-1").then(|| response.body.iter().copied().map(char::from).collect())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn response(body: &[u8], content_type: &str, cut: bool) -> OutboundResponse {
-        OutboundResponse { status: 200, content_type: Some(content_type.into()), body: body.to_vec().into(), cut }
-    }
-
-    #[test]
-    fn a_document_is_utf_8_or_what_it_declares() {
-        assert_eq!(text(&response("é".as_bytes(), "text/xml", false)).as_deref(), Some("é"));
-        assert_eq!(text(&response(b"\xe9", "text/xml; charset=ISO-8859-1", false)).as_deref(), Some("é"));
-        assert_eq!(text(&response(b"\xe9<", "text/xml", false)), None);
-    }
-
-    #[test]
-    fn a_cut_in_the_middle_of_a_character_still_leaves_a_document_that_is_too_long() {
-        let mut body = vec![b' '; DOCUMENT_BYTES_MAX - 1];
-        body.push(0xe2);
-        let text = text(&response(&body, "text/xml", true)).unwrap();
-        assert!(text.len() > twiml::SIZE_MAX);
     }
 }

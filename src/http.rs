@@ -3,7 +3,8 @@
 //! Shape:   [`Outbound`] asks the merchant's application (documents, callbacks, media) and goes only where
 //!          [`TargetPolicy`] lets it; [`Gateway`] asks the endpoints an operator configured. One request, one answer: what
 //!          is asked again, and when, is decided elsewhere.
-//! Limits:  no redirect is followed, no proxy of the environment is used, every answer has a limit in bytes and in time.
+//! Limits:  no client follows a redirect by itself ([`redirect`] says what the next request would be, and it is checked as
+//!          the first one was), no proxy of the environment is used, every answer has a limit in bytes and in time.
 //! Errors:  [`OutboundError`], [`GatewayFault`]: split by whether the request can have arrived.
 //! Secrets: no error and no log line holds a body, a header, a URL's credentials or its query ([`shown`]).
 #![allow(clippy::disallowed_methods, reason = "HTTP dates are told apart from now by the wall clock")]
@@ -11,12 +12,13 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, Response, redirect, retry};
+use reqwest::{Client, ClientBuilder, Response, retry};
 use url::Url;
 
 pub mod address;
 mod gateway;
 mod outbound;
+pub mod redirect;
 mod resolve;
 #[cfg(test)]
 pub(crate) mod test_server;
@@ -80,7 +82,7 @@ fn builder() -> ClientBuilder {
     install_crypto_provider();
     Client::builder()
         .user_agent(USER_AGENT)
-        .redirect(redirect::Policy::none())
+        .redirect(reqwest::redirect::Policy::none())
         .retry(retry::never())
         .referer(false)
         .no_proxy()

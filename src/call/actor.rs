@@ -24,7 +24,7 @@ use super::render::render;
 use super::{House, metrics};
 use crate::audio::Clip;
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
-use crate::flow::link::{Origin, Target};
+use crate::flow::link::Target;
 use crate::flow::{
     Action, Call, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, TurnId,
 };
@@ -32,7 +32,6 @@ use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
 use crate::pay::submission::Reply;
 use crate::time::CallTime;
-use crate::twiml::{self, Document};
 
 /// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -549,18 +548,7 @@ async fn fetched(house: &Arc<House>, fetch: Fetch) -> Result<NextDocument, Fetch
         Purpose::First | Purpose::Redirect => CallbackKind::Document,
     };
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
-    let shown = Target::Url(url.clone());
-    let answer = house
-        .application
-        .ask(&request)
-        .await
-        .map_err(|error| FetchFailure::not_retrieved(format!("{shown}: {error}")))?;
-    let document = if answer.body.trim().is_empty() {
-        Document::default()
-    } else {
-        twiml::parse(&answer.body).map_err(|fault| FetchFailure::not_readable(format!("{shown}:{fault}")))?
-    };
-    Ok(NextDocument { document, origin: Origin::Url(url) })
+    house.application.ask(&request).await.map_err(|error| error.failure(&url))?.read()
 }
 
 /// What the machine is told of the call.

@@ -3,6 +3,7 @@ use axum::response::IntoResponse;
 
 use super::*;
 use crate::http::TargetPolicy;
+use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};
 use crate::signature::{self, sign};
 
@@ -30,6 +31,12 @@ async fn asked(method: Method, url: String) -> Result<FetchedDocument, FetchErro
     application(TargetPolicy::PublicHttpsAndLoopback).ask(&request(method, url)).await
 }
 
+/// What a call would go on with.
+async fn next_document(url: String) -> Result<NextDocument, FetchFailure> {
+    let parsed = Url::parse(&url).unwrap();
+    asked(Method::Post, url).await.map_err(|error| error.failure(&parsed)).and_then(FetchedDocument::read)
+}
+
 /// The form as the application reads it.
 fn received(seen: &Seen) -> Form {
     let mut form = Form::new();
@@ -44,7 +51,8 @@ async fn a_post_carries_the_fields_in_its_body_and_a_signature_over_them() {
     let server = TestServer::answering(200, "<Response/>").await;
     let url = server.url("/paid?order=7");
     let document = asked(Method::Post, url.clone() + "#rc=2").await.unwrap();
-    assert_eq!(document.body, "<Response/>");
+    assert_eq!(&document.body[..], b"<Response/>");
+    assert_eq!(document.url.as_str(), url);
     let [seen] = &server.seen()[..] else { panic!("one request") };
     assert_eq!((seen.method.as_str(), &*seen.target), ("POST", "/paid?order=7"));
     assert_eq!(seen.text(), "Result=success&CallSid=CA1&Digits=12+%26+%C3%BC");
@@ -78,29 +86,155 @@ async fn credentials_of_the_url_go_into_a_header_and_not_into_the_signature() {
 #[tokio::test]
 async fn an_answer_that_is_no_document_is_told_as_what_it_is() {
     let server = TestServer::start(|seen, _| match seen.target.as_str() {
-        "/moved" => with_header(302, "location", "/paid", ""),
-        "/binary" => (StatusCode::OK, vec![0xff, 0xfe, 0x00]).into_response(),
+        "/binary" => with_header(200, "content-type", "text/xml", vec![b'<', 0xff, 0xfe]),
+        "/json" => with_header(200, "content-type", "application/json", "{}"),
         "/empty" => StatusCode::NO_CONTENT.into_response(),
+        "/nothing" => with_header(200, "content-type", "application/json", ""),
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     })
     .await;
-    assert_eq!(asked(Method::Post, server.url("/moved")).await, Err(FetchError::Status(302)));
-    assert_eq!(asked(Method::Post, server.url("/binary")).await, Err(FetchError::NotText));
-    assert_eq!(asked(Method::Post, server.url("/fault")).await, Err(FetchError::Status(500)));
-    assert_eq!(asked(Method::Post, server.url("/empty")).await.unwrap().body, "");
+    for (path, code, words) in
+        [("/binary", 12100, "UTF-8"), ("/json", 12300, "application/json"), ("/fault", 11200, "HTTP status 500")]
+    {
+        let failure = next_document(server.url(path)).await.unwrap_err();
+        assert!(failure.code == code && failure.message.contains(words), "{path}: {failure:?}");
+    }
+    for path in ["/empty", "/nothing"] {
+        assert_eq!(next_document(server.url(path)).await.unwrap().document, twiml::Document::default(), "{path}");
+    }
     // What was answered is not asked again.
-    assert_eq!(server.seen().len(), 4);
+    assert_eq!(server.seen().len(), 5);
 }
 
 #[tokio::test]
 async fn a_document_that_is_too_long_is_still_too_long_when_it_is_cut() {
     let server = TestServer::start(|_, _| "€".repeat(100_000).into_response()).await;
     let document = asked(Method::Post, server.url("/")).await.unwrap();
-    assert!(
-        document.body.len() > twiml::SIZE_MAX && document.body.len() <= DOCUMENT_BYTES_MAX,
-        "{}",
-        document.body.len()
-    );
+    let read = document.body.len();
+    assert!(document.cut && read > twiml::SIZE_MAX && read <= DOCUMENT_BYTES_MAX, "{read}");
+    let failure = document.read().unwrap_err();
+    assert!(failure.code == 12100 && failure.message.contains("longer than 65536 bytes"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_signed_anew_and_where_it_ends_is_where_the_document_is_from() {
+    let server = TestServer::start(|seen, _| match seen.target.as_str() {
+        "/a/first?x=1" => with_header(307, "location", "../b/second?y=2", ""),
+        "/b/second?y=2" => with_header(303, "location", "third", ""),
+        _ => with_header(200, "content-type", "text/xml", "<Response/>"),
+    })
+    .await;
+    let document = asked(Method::Post, server.url("/a/first?x=1#rc=2")).await.unwrap();
+    assert_eq!(document.url.as_str(), server.url("/b/third"));
+    let [first, second, third] = &server.seen()[..] else { panic!("three requests") };
+    assert_eq!((first.method.as_str(), second.method.as_str(), third.method.as_str()), ("POST", "POST", "GET"));
+    assert_eq!((second.text(), third.text(), &*third.target), (first.text(), "", "/b/third"));
+    for seen in [first, second, third] {
+        let form = (seen.method == "POST").then(|| received(seen));
+        let expected = sign(&token(), &server.url(&seen.target), form.as_ref());
+        assert_eq!(seen.header(signature::HEADER), Some(&*expected), "{}", seen.target);
+        assert_eq!(seen.header("i-twilio-idempotency-token"), first.header("i-twilio-idempotency-token"));
+    }
+}
+
+#[tokio::test]
+async fn a_loop_of_redirects_and_one_that_leads_nowhere_are_told_with_twilio_s_codes() {
+    let server = TestServer::start(|seen, before| match seen.target.as_str() {
+        "/loop" => with_header(307, "location", "/pool", ""),
+        "/pool" => with_header(307, "location", "/loop", ""),
+        "/nowhere" => StatusCode::FOUND.into_response(),
+        "/choice" => with_header(300, "location", "/paid", ""),
+        "/fault" => with_header(302, "location", "/broken", ""),
+        "/broken" => StatusCode::BAD_GATEWAY.into_response(),
+        _ => with_header(307, "location", format!("/{before}"), ""),
+    })
+    .await;
+    for (path, code, words) in [
+        ("/loop", 11215, "in a loop"),
+        ("/on", 11215, "more than 10 times"),
+        ("/nowhere", 11216, "HTTP status 302"),
+        ("/choice", 11216, "HTTP status 300"),
+        ("/fault", 11200, "/broken: the application answered with HTTP status 502"),
+    ] {
+        let failure = next_document(server.url(path)).await.unwrap_err();
+        assert!(failure.code == code && failure.message.contains(words), "{path}: {failure:?}");
+    }
+    assert_eq!(server.seen().len(), 2 + 11 + 1 + 1 + 2);
+}
+
+#[tokio::test]
+async fn a_redirect_goes_only_where_a_first_request_may_go() {
+    let inner = TestServer::answering(200, "<Response/>").await;
+    for (location, error) in [
+        // Somebody's own network, and where clouds keep their credentials.
+        ("http://10.0.0.1/admin".to_owned(), OutboundError::AddressNotAllowed),
+        ("https://192.168.0.1/admin".to_owned(), OutboundError::AddressNotAllowed),
+        ("http://169.254.169.254/latest/meta-data".to_owned(), OutboundError::AddressNotAllowed),
+        ("http://[::ffff:a00:1]/admin".to_owned(), OutboundError::AddressNotAllowed),
+        // Plain http to the internet.
+        ("http://1.1.1.1/paid".to_owned(), OutboundError::PlainHttp),
+    ] {
+        let to = location.clone();
+        let server = TestServer::start(move |_, _| with_header(307, "location", to.clone(), "")).await;
+        let refused = asked(Method::Post, server.url("/paid")).await.unwrap_err();
+        let FetchError::Redirected { to, error: why } = refused else { panic!("{location}: {refused}") };
+        assert_eq!((&to, *why), (&location, FetchError::NotFetched(error)));
+    }
+    // Another server that may be asked is.
+    let location = inner.url("/paid");
+    let server = TestServer::start(move |_, _| with_header(302, "location", location.clone(), "")).await;
+    let document = asked(Method::Post, server.url("/paid")).await.unwrap();
+    assert_eq!(document.url.as_str(), inner.url("/paid"));
+}
+
+#[tokio::test]
+async fn a_redirect_to_a_name_is_refused_when_the_name_leads_to_an_address_that_may_not_be_reached() {
+    let inner = TestServer::answering(200, "<Response/>").await;
+    let location = format!("http://localhost:{}/admin", inner.address.port());
+    let to = location.clone();
+    let server = TestServer::start(move |_, _| with_header(307, "location", to.clone(), "")).await;
+    // As if the name led to the address of an internal host: nothing that a name leads to may be reached.
+    let outbound = Outbound::with_names_reaching(TargetPolicy::PublicHttpsAndLoopback, Reach::PUBLIC).unwrap();
+    let application = Application::new(Arc::new(outbound), token());
+    let refused = application.ask(&request(Method::Post, server.url("/paid"))).await.unwrap_err();
+    let why = FetchError::NotFetched(OutboundError::AddressNotAllowed);
+    assert_eq!(refused, FetchError::Redirected { to: location, error: Box::new(why) });
+    assert_eq!((server.seen().len(), inner.seen().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn credentials_of_the_url_stay_with_the_server_they_are_for() {
+    let other = TestServer::answering(200, "<Response/>").await;
+    let location = other.url("/paid");
+    let server = TestServer::start(move |seen, _| match seen.target.as_str() {
+        "/first" => with_header(307, "location", "/second", ""),
+        _ => with_header(307, "location", location.clone(), ""),
+    })
+    .await;
+    asked(Method::Post, server.url("/first").replace("http://", "http://shop:word@")).await.unwrap();
+    // base64 of "shop:word"
+    assert!(server.seen().iter().all(|seen| seen.header("authorization") == Some("Basic c2hvcDp3b3Jk")));
+    assert_eq!((server.seen().len(), other.seen()[0].header("authorization")), (2, None));
+}
+
+#[tokio::test]
+async fn a_callback_follows_redirects_and_gives_up_where_they_lead_nowhere() {
+    let server = TestServer::start(|seen, _| match seen.target.as_str() {
+        "/status" => with_header(308, "location", "/new-status", ""),
+        "/lost" => with_header(302, "location", "/lost", ""),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    })
+    .await;
+    let application = application(TargetPolicy::PublicHttpsAndLoopback);
+    let deliver = |path: &str| {
+        let request = CallbackRequest { kind: CallbackKind::Status, ..request(Method::Post, server.url(path)) };
+        let application = application.clone();
+        async move { delivery::Courier::deliver(&application, &request, Uuid::new_v4()).await }
+    };
+    assert_eq!(deliver("/status").await, delivery::Tried::Answered(204));
+    let seen = server.seen();
+    assert_eq!((seen[1].target.as_str(), seen[1].text()), ("/new-status", seen[0].text()));
+    assert!(matches!(deliver("/lost").await, delivery::Tried::Hopeless(why) if why.contains("loop")));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method};
 use url::{Host, Url};
 use uuid::Uuid;
@@ -27,6 +27,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How much of a `Content-Type` is kept, in bytes.
 const CONTENT_TYPE_MAX: usize = 256;
+
+/// The longest `Location` that is followed, in bytes. Chosen freely: what browsers take is of this order.
+const LOCATION_MAX: usize = 8 * 1024;
 
 /// Where requests to the application may go (`allow_http_callbacks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,8 @@ pub struct OutboundResponse {
     pub status: u16,
     /// `Content-Type`, if it is text of at most 256 bytes.
     pub content_type: Option<String>,
+    /// `Location`, if it is text of at most 8 KiB.
+    pub location: Option<String>,
     /// The body, as much of it as was asked for.
     pub body: Bytes,
     /// Whether there was more of it.
@@ -146,6 +151,13 @@ impl Outbound {
         Ok(Self { policy, plain, tls, has_certificates })
     }
 
+    /// As where names lead to other addresses than they do here: those of `reach` only may be reached by name.
+    #[cfg(test)]
+    pub(crate) fn with_names_reaching(policy: TargetPolicy, reach: Reach) -> Result<Self, ClientError> {
+        let plain = plain_client(builder().dns_resolver(Filtered(reach)))?;
+        Ok(Self { plain, ..Self::new(policy)? })
+    }
+
     /// As on a machine without CA certificates.
     #[cfg(test)]
     pub(super) fn without_certificates(self) -> Self {
@@ -179,7 +191,13 @@ impl Outbound {
         let cut = read_body(&mut response, request.body_limit, &mut body).await.map_err(|error| fault(&error))?;
         let status = response.status().as_u16();
         tracing::debug!(method = %request.method, url = shown_url(&url), status, "application answered");
-        Ok(OutboundResponse { status, content_type: content_type(&response), body: Bytes::from(body), cut })
+        Ok(OutboundResponse {
+            status,
+            content_type: header(&response, CONTENT_TYPE, CONTENT_TYPE_MAX),
+            location: header(&response, LOCATION, LOCATION_MAX),
+            body: Bytes::from(body),
+            cut,
+        })
     }
 
     /// The client for a URL's scheme. An address written out in the URL never meets the resolver: it is checked here.
@@ -209,7 +227,7 @@ impl Outbound {
 }
 
 /// The URL that is requested: the fragment gone, the fields of a request without a body in its query.
-fn target(request: &OutboundRequest) -> Result<Url, OutboundError> {
+pub(super) fn target(request: &OutboundRequest) -> Result<Url, OutboundError> {
     let mut url = Url::parse(&request.url).map_err(|_| OutboundError::InvalidUrl)?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(OutboundError::InvalidUrl);
@@ -246,9 +264,9 @@ fn fault(error: &reqwest::Error) -> OutboundError {
     }
 }
 
-fn content_type(response: &reqwest::Response) -> Option<String> {
-    let text = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    (text.len() <= CONTENT_TYPE_MAX).then(|| text.to_owned())
+fn header(response: &reqwest::Response, name: HeaderName, longest: usize) -> Option<String> {
+    let text = response.headers().get(name)?.to_str().ok()?;
+    (text.len() <= longest).then(|| text.to_owned())
 }
 
 /// An encoded form on its way out, wiped when the last of it is sent.

@@ -121,6 +121,6 @@ impl TestServer {
 }
 
 /// A response with a header.
-pub(crate) fn with_header(status: u16, name: &'static str, value: &'static str, body: &'static str) -> Response {
-    Response::builder().status(status).header(name, value).body(Body::from(body)).unwrap()
+pub(crate) fn with_header(status: u16, name: &'static str, value: impl AsRef<str>, body: impl Into<Body>) -> Response {
+    Response::builder().status(status).header(name, value.as_ref()).body(body.into()).unwrap()
 }

@@ -13,12 +13,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 use crate::account::Account;
-use crate::callback::{Application, CallbackKind, CallbackQueue, CallbackRequest, Deliveries, Patience};
+use crate::callback::{
+    Application, CallbackKind, CallbackQueue, CallbackRequest, Deliveries, FetchedDocument, Patience,
+};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::connector::registry::Registry;
-use crate::flow::link::{Origin, Target};
-use crate::flow::{Event, Fetch, FetchFailure, Fetched, NextDocument, Purpose, Warning};
+use crate::flow::link::Target;
+use crate::flow::{Event, Fetch, Fetched, Purpose, Warning};
 use crate::form::Form;
 use crate::http::{Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
@@ -26,7 +28,7 @@ use crate::pay::gateway::{Attempt, Capabilities, Instrument};
 use crate::pay::sandbox;
 use crate::pay::submission::{Question, Reply};
 use crate::simulate::{World, sandbox_reply};
-use crate::twiml::{self, Document, Method};
+use crate::twiml::Method;
 
 /// How long requests may still take after the call: what an answer is waited for (spec/pay.md, section 7) and a little.
 const SENT_WITHIN: Duration = Duration::from_secs(20);
@@ -153,13 +155,8 @@ impl Live {
         let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
         let application = Arc::clone(&self.application);
         self.requests.spawn(async move {
-            let fetched = match application.ask(&request).await {
-                Ok(answer) => document(&answer.body, url).map_or_else(Fetched::Failed, Fetched::Document),
-                Err(error) => {
-                    let message = format!("{}: {error}", Target::Url(url));
-                    Fetched::Failed(FetchFailure::not_retrieved(message))
-                }
-            };
+            let answer = application.ask(&request).await.map_err(|error| error.failure(&url));
+            let fetched = answer.and_then(FetchedDocument::read).map_or_else(Fetched::Failed, Fetched::Document);
             let _ = events.send(Event::Fetched(id, fetched));
         });
     }
@@ -182,15 +179,4 @@ impl Live {
         let undelivered = self.deliveries.drained(SENT_WITHIN).await.err().map_or(0, |left| left.0);
         undelivered + usize::from(unanswered)
     }
-}
-
-/// A document as the application wrote it; an empty one has nothing to do.
-fn document(text: &str, url: Url) -> Result<NextDocument, FetchFailure> {
-    let document = if text.trim().is_empty() {
-        Document::default()
-    } else {
-        let place = Target::Url(url.clone());
-        twiml::parse(text).map_err(|fault| FetchFailure::not_readable(format!("{place}:{fault}")))?
-    };
-    Ok(NextDocument { document, origin: Origin::Url(url) })
 }

@@ -1,0 +1,213 @@
+//! Where an answer of 3xx sends a request on to.
+//!
+//! Shape:   [`Trail::next`], pure: a request and its answer in, the next request out. Whoever sends it has it signed and its
+//!          address checked anew, as [`super::Outbound::send`] does with every request.
+//! Limits:  [`HOPS_MAX`].
+//! Errors:  [`RedirectError`].
+//! Secrets: credentials of a URL are repeated to the same scheme, host and port only; a form never leaves a POST that was
+//!          not told to be repeated.
+//! Sources: RFC 9110, section 15.4; the WHATWG's Fetch, "HTTP-redirect fetch". Twilio follows 301, 302, 303 and 307 "just
+//!          like a normal web browser" (its errors 11215 and 11216).
+
+use std::fmt;
+
+use reqwest::Method;
+use url::Url;
+
+use super::outbound::target as sent_to;
+use super::{OutboundRequest, OutboundResponse};
+use crate::form::Form;
+
+/// How many redirects of one request are followed. Twilio does not tell its own limit; this one is a common client's.
+pub const HOPS_MAX: usize = 10;
+
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedirectError {
+    /// A status that sends nobody anywhere (300, 304, 305, 306), or no usable `Location`.
+    #[error(
+        "the application answered with HTTP status {status}, which is no redirect: 301, 302, 303, 307 and 308 with a \
+         Location of http or https are"
+    )]
+    Invalid {
+        /// The status.
+        status: u16,
+    },
+    /// A request that was made already.
+    #[error("the application redirects in a loop")]
+    Loop,
+    /// Too many of them.
+    #[error("the application redirects more than {HOPS_MAX} times")]
+    TooMany,
+}
+
+/// The requests made so far.
+#[derive(Default)]
+pub struct Trail {
+    /// As they were sent: a GET's form is in its query, so this is shown to nobody.
+    made: Vec<(Method, Url)>,
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trail({} requests)", self.made.len())
+    }
+}
+
+impl Trail {
+    /// The request that `response` asks for instead of `request`; none: it is an answer.
+    ///
+    /// 307 and 308 repeat a POST with its form. 301, 302 and 303 make it a GET without any, as browsers do. A GET's form
+    /// went into its query, and the new URL has its own.
+    ///
+    /// # Errors
+    /// [`RedirectError`].
+    pub fn next(
+        &mut self,
+        request: &OutboundRequest,
+        response: &OutboundResponse,
+    ) -> Result<Option<OutboundRequest>, RedirectError> {
+        let status = response.status;
+        let repeats = match status {
+            301..=303 => false,
+            307 | 308 => request.method == Method::POST,
+            300..=399 => return Err(RedirectError::Invalid { status }),
+            _ => return Ok(None),
+        };
+        let invalid = RedirectError::Invalid { status };
+        let from = sent_to(request).map_err(|_| invalid)?;
+        let location = response.location.as_deref().filter(|location| !location.trim().is_empty()).ok_or(invalid)?;
+        let to = leads_to(&from, location).ok_or(invalid)?;
+        let (method, form) = if repeats { (Method::POST, request.form.clone()) } else { (Method::GET, Form::new()) };
+        self.made.push((request.method.clone(), from));
+        if self.made.contains(&(method.clone(), to.clone())) {
+            return Err(RedirectError::Loop);
+        }
+        if self.made.len() > HOPS_MAX {
+            return Err(RedirectError::TooMany);
+        }
+        Ok(Some(OutboundRequest { method, url: to.into(), form, ..request.clone() }))
+    }
+}
+
+fn leads_to(from: &Url, location: &str) -> Option<Url> {
+    let mut to = from.join(location).ok()?;
+    if !matches!(to.scheme(), "http" | "https") || !to.has_host() {
+        return None;
+    }
+    to.set_fragment(None);
+    let same_origin = from.origin() == to.origin();
+    if same_origin && to.username().is_empty() && to.password().is_none() {
+        // They fail for URLs without a host only.
+        let _has_a_host = (to.set_username(from.username()), to.set_password(from.password()));
+    }
+    Some(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn request(method: Method, url: &str) -> OutboundRequest {
+        let mut form = Form::new();
+        form.set("CallSid", "CA1");
+        OutboundRequest {
+            method,
+            url: url.to_owned(),
+            form,
+            auth_token: None,
+            idempotency_token: None,
+            timeout: Duration::from_secs(15),
+            body_limit: 100,
+        }
+    }
+
+    fn response(status: u16, location: Option<&str>) -> OutboundResponse {
+        let location = location.map(str::to_owned);
+        OutboundResponse { status, content_type: None, location, body: Bytes::new(), cut: false }
+    }
+
+    fn followed(method: Method, url: &str, status: u16, location: &str) -> Result<OutboundRequest, RedirectError> {
+        let next = Trail::default().next(&request(method, url), &response(status, Some(location)));
+        next.map(|next| next.expect("a redirect"))
+    }
+
+    #[test]
+    fn a_post_is_repeated_with_its_form_or_becomes_a_get_without_one() {
+        for (method, status, becomes, fields) in [
+            (Method::POST, 301, Method::GET, 0),
+            (Method::POST, 302, Method::GET, 0),
+            (Method::POST, 303, Method::GET, 0),
+            (Method::POST, 307, Method::POST, 1),
+            (Method::POST, 308, Method::POST, 1),
+            (Method::GET, 301, Method::GET, 0),
+            (Method::GET, 307, Method::GET, 0),
+        ] {
+            let next = followed(method.clone(), "https://a.example/x", status, "/y?z=1").unwrap();
+            assert_eq!((next.method, next.form.iter().count()), (becomes, fields), "{method} {status}");
+            assert_eq!(next.url, "https://a.example/y?z=1");
+        }
+    }
+
+    #[test]
+    fn what_is_no_redirect_is_an_answer_or_a_fault() {
+        let first = request(Method::POST, "https://a.example/x");
+        for status in [200, 204, 404, 500] {
+            assert!(Trail::default().next(&first, &response(status, Some("/y"))).unwrap().is_none(), "{status}");
+        }
+        for (status, location) in [
+            (300, Some("/y")),
+            (304, None),
+            (305, Some("https://proxy.example/")),
+            (302, None),
+            (302, Some("")),
+            (302, Some("file:///etc/passwd")),
+            (302, Some("https://")),
+            (302, Some("javascript:alert(1)")),
+        ] {
+            let refused = Trail::default().next(&first, &response(status, location));
+            assert_eq!(refused.unwrap_err(), RedirectError::Invalid { status }, "{status} {location:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_to_the_same_server_and_to_no_other() {
+        let url = "https://user:pass@a.example/x";
+        for (location, leads) in [
+            ("y", "https://user:pass@a.example/y"),
+            ("https://a.example/y#f", "https://user:pass@a.example/y"),
+            ("https://a.example:443/y", "https://user:pass@a.example/y"),
+            ("https://other:word@a.example/y", "https://other:word@a.example/y"),
+            ("https://b.example/y", "https://b.example/y"),
+            ("//b.example/y", "https://b.example/y"),
+            ("https://a.example:8443/y", "https://a.example:8443/y"),
+            ("http://a.example/y", "http://a.example/y"),
+            ("https://a.example.b.example/y", "https://a.example.b.example/y"),
+        ] {
+            assert_eq!(followed(Method::POST, url, 307, location).unwrap().url, leads, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_loop_is_cut_and_so_is_a_road_without_end() {
+        let mut trail = Trail::default();
+        let first = request(Method::POST, "https://a.example/x");
+        // The same address by GET is another request.
+        let second = trail.next(&first, &response(303, Some("/x"))).unwrap().unwrap();
+        assert_eq!(trail.next(&second, &response(302, Some("/x#again"))).unwrap_err(), RedirectError::Loop);
+        // And so is one without the fields that the first one had in its query.
+        let mut trail = Trail::default();
+        let second = trail.next(&request(Method::GET, "https://a.example/x"), &response(302, Some("/x")));
+        assert_eq!(second.unwrap().unwrap().url, "https://a.example/x");
+        let mut trail = Trail::default();
+        let mut next = first;
+        for hop in 1..=HOPS_MAX {
+            next = trail.next(&next, &response(307, Some(&format!("/{hop}")))).unwrap().unwrap();
+        }
+        assert_eq!(trail.next(&next, &response(307, Some("/on"))).unwrap_err(), RedirectError::TooMany);
+    }
+}
