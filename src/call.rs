@@ -20,6 +20,7 @@ use crate::library::Library;
 use crate::speech::Speech;
 
 pub mod actor;
+pub mod beginning;
 mod gateway;
 pub mod history;
 pub mod metrics;

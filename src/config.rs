@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::connector::ConnectorConfig;
+use crate::flow::link::FlowUrl;
 use crate::secret::Secret;
 
 /// The file that is read when none is named.
@@ -32,7 +33,7 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const PREFIX: &str = "TOUCHTONE_";
 
 /// Keys of the contract that this version does not have yet: naming them beats ignoring them.
-const NOT_YET: &[&str] = &["database", "secret_key", "flow_urls", "tls"];
+const NOT_YET: &[&str] = &["database", "secret_key", "tls"];
 
 /// Everything that can be set.
 #[derive(Debug, Deserialize)]
@@ -60,6 +61,10 @@ pub struct Config {
     /// Whether callbacks, documents and recordings may use http and reach loopback and private addresses.
     #[serde(default, deserialize_with = "boolean")]
     pub allow_http_callbacks: bool,
+    /// Which documents a stream may name with its `url` parameter ([`FlowUrl`]); none by default. In the environment with
+    /// blanks between them.
+    #[serde(default, deserialize_with = "document_urls")]
+    pub flow_urls: Vec<FlowUrl>,
     /// Where faults are told that no document names a target for.
     #[serde(default, deserialize_with = "web_address")]
     pub error_url: Option<Url>,
@@ -286,6 +291,34 @@ fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>
     url.map(Some).ok_or_else(|| de::Error::custom("expected an address such as https://pay.example.com"))
 }
 
+fn document_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FlowUrl>, D::Error> {
+    /// A list of a file, or a text of the environment.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Urls {
+        List(Vec<String>),
+        Text(String),
+    }
+    let urls = Urls::deserialize(deserializer)
+        .map_err(|_| de::Error::custom("expected a list of URLs, such as [\"https://shop.example.com/ivr/\"]"))?;
+    let entries = match urls {
+        Urls::List(entries) => entries,
+        Urls::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+    };
+    let entry = |(place, text): (usize, &String)| {
+        FlowUrl::parse(text)
+            .map_err(|error| de::Error::custom(format!("entry {} ({}): {error}", place + 1, named(text))))
+    };
+    entries.iter().enumerate().map(entry).collect()
+}
+
+/// An entry as an error may name it: what could be a password, or hold one, is not quoted.
+fn named(entry: &str) -> &str {
+    let end = entry.find(['?', '#']).unwrap_or(entry.len());
+    let shown = entry.get(..end).unwrap_or_default();
+    if shown.contains('@') { "not shown, for it has a user name" } else { shown }
+}
+
 fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match Loose::deserialize(deserializer) {
         Ok(Loose::Truth(truth)) => Ok(truth),
@@ -368,6 +401,33 @@ mod tests {
         assert!(
             matches!(read("[media]\nin_band_dtmf = \"auto\"", &[]), Err(ConfigError::NotYet(key)) if key == "media.in_band_dtmf")
         );
+    }
+
+    #[test]
+    fn document_urls_come_as_a_list_or_with_blanks_between_them() {
+        let urls = |config: &Config| format!("{:?}", config.flow_urls);
+        let file = "flow_urls = [\"https://a.example/ivr/\", \"https://b.example\"]";
+        let both = "[FlowUrl(https://a.example/ivr/), FlowUrl(https://b.example/)]";
+        assert_eq!(urls(&read(file, &[]).unwrap()), both);
+        let variable = [("TOUCHTONE_FLOW_URLS", "https://a.example/ivr/ https://b.example")];
+        assert_eq!(urls(&read("flow_urls = []", &variable).unwrap()), both);
+        assert!(read("", &[]).unwrap().flow_urls.is_empty());
+    }
+
+    #[test]
+    fn an_entry_of_flow_urls_that_is_none_is_named() {
+        for (toml, words) in [
+            ("flow_urls = [\"https://a.example/\", \"/ivr/\"]", "entry 2 (/ivr/): it must be an absolute"),
+            ("flow_urls = [\"https://a.example/x?y=hunter2\"]", "entry 1 (https://a.example/x): it must have no query"),
+            ("flow_urls = [\"https://me:hunter2@a.example/\"]", "entry 1 (not shown, for it has a user name)"),
+            ("flow_urls = \"ftp://a.example/\"", "entry 1 (ftp://a.example/)"),
+            ("flow_urls = 7", "expected a list of URLs"),
+            ("flow_urls = [7]", "expected a list of URLs"),
+        ] {
+            let error = read(toml, &[]).unwrap_err().to_string();
+            assert!(error.contains("flow_urls") && error.contains(words), "{toml}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -212,6 +212,7 @@ fn routes(desk: &Desk) -> Routes<Desk> {
         .with(routes!(health::readyz))
         .with(routes!(health::metrics))
         .with(routes!(description::openapi))
+        .with(routes!(media::upgrade_to_url))
         .with(routes!(media::upgrade))
         .merge(rest::routes(), Arc::clone(&desk.house))
 }

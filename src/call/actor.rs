@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::beginning::{Beginning, NoUrl};
 use super::gateway::Asking;
 use super::playback::{Piece, Playback};
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
@@ -59,7 +60,8 @@ pub(super) enum Answered {
 }
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
-pub async fn run(socket: WebSocket, dialect: Dialect, flow: String, house: Arc<House>, place: StreamPlace) {
+pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, house: Arc<House>, place: StreamPlace) {
+    let flow = beginning.flow();
     let (sink, source) = socket.split();
     let mut line = Line { sink: Some(sink), stream: Stream::new(dialect) };
     let mut ear = Ear::new(source, &house);
@@ -71,12 +73,20 @@ pub async fn run(socket: WebSocket, dialect: Dialect, flow: String, house: Arc<H
         }
     };
     let span = tracing::info_span!("call", call_sid = start.call_sid, flow);
+    let context = context(&house, &start);
+    let first = match beginning.first(&house, &context.parameters) {
+        Ok(first) => first,
+        Err(why) => {
+            tracing::warn!(parent: &span, reason = %why, "stream refused");
+            return line.refuse(why.into()).await;
+        }
+    };
     let Some((registered, summons)) = CallPlace::take(&house, &start) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
         return line.refuse(Refusal::Duplicate).await;
     };
     let Summons { ender, orders } = summons;
-    let actor = Actor::new(house, start, &flow, line, registered, orders);
+    let actor = Actor::new(house, start, Call::start(CallTime::ZERO, first, context), line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
     drop(place);
 }
@@ -92,6 +102,8 @@ enum Refusal {
     Idle(Duration),
     #[error("a call of this id is live already")]
     Duplicate,
+    #[error(transparent)]
+    NoUrl(#[from] NoUrl),
     #[error("the connection was lost: {0}")]
     Lost(String),
     #[error("the platform closed the stream")]
@@ -113,6 +125,7 @@ impl Refusal {
             Self::NoStart => "no_start",
             Self::Idle(_) => "idle",
             Self::Duplicate => "duplicate",
+            Self::NoUrl(_) => "no_url",
             Self::Lost(_) => "lost",
             Self::Closed => "closed",
             Self::Stuck => "stuck",
@@ -274,17 +287,15 @@ impl Actor {
     fn new(
         house: Arc<House>,
         start: Start,
-        flow: &str,
+        call: Call,
         line: Line,
         registered: CallPlace,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let (answers, inbox) = mpsc::channel(ANSWERS_MAX);
-        let context = context(&house, &start);
-        let first = house.library.load(flow, &context.parameters);
         let callbacks = house.deliveries.queue(&start.call_sid);
         Self {
-            call: Call::start(CallTime::ZERO, first, context),
+            call,
             answered: Instant::now(),
             line,
             playback: Playback::default(),

@@ -22,6 +22,7 @@ use self::phone::Outside;
 use self::teller::Teller;
 use super::Failure;
 use crate::account::Account;
+use crate::call::beginning;
 use crate::config::Config;
 use crate::flow::link::PlainHttp;
 use crate::flow::{Call, Context, NextDocument, Wait};
@@ -70,7 +71,8 @@ pub(super) struct Dial {
     /// With --live: the folder of the account that signs requests [default: data]
     #[arg(long, value_name = "DIR", requires = "live")]
     data: Option<PathBuf>,
-    /// Dial a running server instead, as Twilio would: ws://HOST/media/twilio/FLOW
+    /// Dial a running server instead, as Twilio would: ws://HOST/media/twilio/FLOW, or ws://HOST/media/twilio and
+    /// --param url=https://...
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// With --url: sign as the account with this token [env: TOUCHTONE_AUTH_TOKEN]
@@ -81,7 +83,8 @@ pub(super) struct Dial {
 impl Dial {
     pub(super) fn run(self) -> Result<bool, Failure> {
         if let Some(url) = &self.url {
-            let target = target::Target::read(url, self.flow.as_deref())?;
+            let names_url = self.parameters.iter().any(|(name, _)| name == beginning::URL);
+            let target = target::Target::read(url, self.flow.as_deref(), names_url)?;
             let environment = || std::env::var("TOUCHTONE_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
             let token = self.auth_token.or_else(|| environment().map(Secret::new));
             return in_real_time(async move |inputs, teller| {

@@ -80,6 +80,28 @@ pub(super) struct UpgradeWebSocket;
 /// The protocol's version, likewise.
 pub(super) struct WebSocketVersion;
 
+/// The headers of an upgrade.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only described: axum reads these headers")]
+pub(super) struct UpgradeHeaders {
+    /// RFC 6455
+    #[param(rename = "Connection", inline)]
+    connection: ConnectionUpgrade,
+    /// RFC 6455
+    #[param(rename = "Upgrade", inline)]
+    upgrade: UpgradeWebSocket,
+    /// RFC 6455
+    #[param(rename = "Sec-WebSocket-Version", inline)]
+    version: WebSocketVersion,
+    /// RFC 6455
+    #[param(rename = "Sec-WebSocket-Key", pattern = "^[A-Za-z0-9+/]{21}[AQgw]==$")]
+    key: String,
+    /// Of a Twilio stream; needed unless the configuration does without
+    #[param(rename = "X-Twilio-Signature", pattern = "^[A-Za-z0-9+/]{27}=$")]
+    signature: Option<String>,
+}
+
 /// A type that is one of a few words.
 macro_rules! words {
     ($($type:ident: $words:expr;)*) => {$(

@@ -98,6 +98,12 @@ impl TestServer {
         Caller::dial(self.address, flow, call_sid, parameters).await
     }
 
+    /// A call whose document is at a URL.
+    pub async fn call_url(&self, url: &str, parameters: &[(&str, &str)]) -> Caller {
+        let parameters: Vec<(&str, &str)> = parameters.iter().copied().chain([("url", url)]).collect();
+        Caller::dial_path(self.address, "/media/twilio", "CA1", &parameters).await
+    }
+
     pub async fn get(&self, path: &str) -> (u16, String) {
         get(self.address, path).await
     }
@@ -135,7 +141,11 @@ pub struct Caller {
 
 impl Caller {
     pub async fn dial(address: SocketAddr, flow: &str, call_sid: &str, parameters: &[(&str, &str)]) -> Self {
-        let url = format!("ws://{address}/media/twilio/{flow}");
+        Self::dial_path(address, &format!("/media/twilio/{flow}"), call_sid, parameters).await
+    }
+
+    pub async fn dial_path(address: SocketAddr, path: &str, call_sid: &str, parameters: &[(&str, &str)]) -> Self {
+        let url = format!("ws://{address}{path}");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let mut caller = Self {
             socket,
@@ -319,6 +329,7 @@ pub struct Somebody {
 }
 
 impl Somebody {
+    /// A status of 3xx leads where its text says.
     pub async fn start(answer: impl Fn(&Arrived) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -381,6 +392,9 @@ async fn take(
     somebody.arrived.lock().unwrap().push(arrived);
     somebody.news.notify_waiters();
     let status = StatusCode::from_u16(status).unwrap();
+    if status.is_redirection() {
+        return (status, [(header::LOCATION, answer)]).into_response();
+    }
     let kind = if answer.starts_with('{') { "application/json" } else { "text/xml" };
     (status, [(header::CONTENT_TYPE, kind)], answer).into_response()
 }

@@ -1,4 +1,4 @@
-//! What `--url` dials: a server and a flow there, and what to do when it takes no call.
+//! What `--url` dials: a server and a flow there, or a document that the call names, and what to do when it takes no call.
 //!
 //! Errors:  [`Failure`], with how an address is written or what the server wants.
 
@@ -18,8 +18,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Puts address and flow together; either may name the flow.
-    pub(super) fn read(text: &str, flow: Option<&str>) -> Result<Self, Failure> {
+    /// Puts address and flow together; either may name the flow, or the call's own parameter `url` its document.
+    pub(super) fn read(text: &str, flow: Option<&str>, names_url: bool) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure(format!("--url {why}; write it as ws://127.0.0.1:8080/media/twilio/FLOW"));
         let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
         match url.scheme() {
@@ -45,7 +45,15 @@ impl Target {
                 url.set_path(&format!("/{path}/{flow}"));
                 flow.to_owned()
             }
-            (None, _) => return Err(wrong("names no flow, and the command none either")),
+            (None, None) if names_url => {
+                if segments.is_empty() {
+                    url.set_path("/media/twilio");
+                }
+                "a document at a URL".to_owned()
+            }
+            (None, _) => {
+                return Err(wrong("names no flow, and the command neither a flow nor --param url=https://..."));
+            }
         };
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let place = format!("{}{port}", url.host_str().unwrap_or_default());
@@ -77,4 +85,20 @@ pub(super) fn refused(target: &Target, signed: bool, error: &Error) -> Failure {
         }
         (None, error) => format!("{place}: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_names_its_document_needs_no_flow() {
+        for text in ["ws://127.0.0.1:8080", "ws://127.0.0.1:8080/media/twilio"] {
+            let target = Target::read(text, None, true).map_err(|failure| failure.0).unwrap();
+            assert_eq!(target.url.path(), "/media/twilio", "{text}");
+            let target = Target::read(text, Some("donate"), true).map_err(|failure| failure.0).unwrap();
+            assert_eq!(target.url.path(), "/media/twilio/donate", "a flow goes before it");
+            assert!(Target::read(text, None, false).is_err());
+        }
+    }
 }
