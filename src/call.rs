@@ -21,6 +21,7 @@ use crate::speech::Speech;
 
 pub mod actor;
 pub mod beginning;
+pub mod desk;
 mod gateway;
 pub mod history;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! Twilio's REST API for the calls of this server: what Twilio's own client libraries ask for, answered as they expect it.
+//! Twilio's REST API for the calls of this server and their payments: what Twilio's own client libraries ask for, answered as they expect it.
 //!
 //! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`].
 //! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls.
@@ -20,12 +20,13 @@ use subtle::ConstantTimeEq;
 use utoipa_axum::routes;
 
 use crate::account::Account;
-use crate::call::House;
+use crate::call::{CommandError, House};
 
 mod calls;
 pub mod error;
 mod fields;
 mod path;
+mod payments;
 pub mod route;
 
 use error::ApiError;
@@ -37,7 +38,25 @@ pub const ROOT: &str = "/2010-04-01";
 /// The routes of the API.
 #[must_use]
 pub fn routes() -> Routes<Arc<House>> {
-    Routes::new().with(routes!(calls::list)).with(routes!(calls::fetch, calls::update, calls::delete))
+    Routes::new()
+        .with(routes!(calls::list))
+        .with(routes!(calls::fetch, calls::update, calls::delete))
+        .with(routes!(payments::list, payments::create))
+        .with(routes!(payments::fetch, payments::update))
+}
+
+/// What a call did not do, and why.
+fn not_done(failure: CommandError, undone: &str) -> ApiError {
+    match failure {
+        CommandError::NotLive => ApiError::bad(error::INVALID_CALL_STATE, format!("Call is not in-progress. {undone}")),
+        CommandError::Busy => {
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, error::TOO_MANY, "Too many requests wait for this call")
+        }
+        CommandError::NoAnswer => {
+            let message = "The call does not answer; it may still do it";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message)
+        }
+    }
 }
 
 /// Lets in who knows the account's token, and only to the account's own resources. What is not below [`ROOT`] passes.

@@ -348,6 +348,8 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
     let expected = [
         "/2010-04-01/Accounts/{AccountSid}/Calls.json",
         "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}.json",
+        "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
+        "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
         "/healthz",
         "/media/{dialect}/{flow}",
         "/metrics",
@@ -356,7 +358,7 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
     ];
     assert_eq!(described, BTreeSet::from(expected));
     for (path, item) in paths {
-        let path = path.replace("{AccountSid}", ACCOUNT).replace("{CallSid}", "CA1");
+        let path = path.replace("{AccountSid}", ACCOUNT).replace("{CallSid}", "CA1").replace("{Sid}", "PK1");
         let path = path.replace("{dialect}", "twilio").replace("{flow}", "hold");
         let answer = client.ask(Method::PATCH, &path).await;
         assert_eq!(answer.status, 405, "{path}");
@@ -366,4 +368,161 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
         }
         assert_eq!(methods(&answer), expected, "{path}");
     }
+}
+
+/// An agent's desktop: a client, the call it leads a payment on, and where its progress is told.
+struct Agent<'s> {
+    client: Client<'s>,
+    desktop: Somebody,
+    keys: std::cell::Cell<u32>,
+}
+
+impl<'s> Agent<'s> {
+    async fn new(server: &'s TestServer) -> Self {
+        let desktop = Somebody::application("").await;
+        Self { client: Client::new(server), desktop, keys: std::cell::Cell::new(0) }
+    }
+
+    /// Posts to `resource` with a key that was not used yet.
+    async fn post(&self, resource: &str, fields: &[(&str, &str)]) -> Answer {
+        self.keys.set(self.keys.get() + 1);
+        self.post_as(&format!("key-{}", self.keys.get()), resource, fields).await
+    }
+
+    async fn post_as(&self, key: &str, resource: &str, fields: &[(&str, &str)]) -> Answer {
+        let url = self.desktop.url("/status");
+        let fields: Vec<(&str, &str)> =
+            [("IdempotencyKey", key), ("StatusCallback", &url)].into_iter().chain(fields.iter().copied()).collect();
+        self.client.post(resource, &fields).await
+    }
+
+    /// Starts a payment on `CA1` and gives where it is.
+    async fn start(&self, fields: &[(&str, &str)]) -> String {
+        let answer = self.post("Calls/CA1/Payments.json", fields).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        format!("Calls/CA1/Payments/{}.json", answer.json()["sid"].as_str().unwrap())
+    }
+
+    /// Has a field keyed, and waits until it is told that it was.
+    async fn capture(&self, payment: &str, field: &str, caller: &mut Caller, keys: &str) {
+        let answer = self.post(payment, &[("Capture", field)]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        caller.press(keys).await;
+        self.desktop.wait_for(|told| told.field("Capture") == field && told.field("PartialResult") == "false").await;
+    }
+}
+
+#[tokio::test]
+async fn an_agent_leads_a_payment_and_sees_no_digit() {
+    let server = TestServer::start(&[HOLD], SILENT).await;
+    let agent = Agent::new(&server).await;
+    let mut caller = holding(&server, "CA1", &[]).await;
+    let fields = [("ChargeAmount", "20.45"), ("PostalCode", "false"), ("Currency", "USD")];
+    let answer = agent.post("Calls/CA1/Payments.json", &fields).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let created = answer.json();
+    let members: Vec<&String> = created.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["account_sid", "call_sid", "date_created", "date_updated", "sid", "uri"]);
+    let sid = created["sid"].as_str().unwrap();
+    assert!(sid.starts_with("PK") && sid.len() == 34);
+    let payment = format!("Calls/CA1/Payments/{sid}.json");
+    assert_eq!(created["uri"], account(&payment));
+    assert_eq!((created["account_sid"].as_str(), created["call_sid"].as_str()), (Some(ACCOUNT), Some("CA1")));
+    assert!(jiff::fmt::rfc2822::parse(created["date_created"].as_str().unwrap()).is_ok());
+    agent.capture(&payment, "payment-card-number", &mut caller, "4242424242424242").await;
+    let state = agent.client.get(&payment).await.json();
+    assert_eq!((state["sid"].as_str(), state["led_by"].as_str()), (Some(sid), Some("agent")));
+    assert_eq!(state["state"]["PaymentCardNumber"], "xxxxxxxxxxxx4242");
+    assert_eq!(state["state"]["Required"], "ExpirationDate,SecurityCode");
+    agent.capture(&payment, "expiration-date", &mut caller, "1228").await;
+    let early = agent.post(&payment, &[("Status", "complete")]).await;
+    early.error(400, 64019);
+    agent.capture(&payment, "security-code", &mut caller, "123").await;
+    let answer = agent.post(&payment, &[("Status", "complete")]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let told = agent.desktop.wait_for(|told| told.field("Result") == "success").await;
+    assert!(told.field("PaymentConfirmationCode").starts_with("ch_"));
+    assert_eq!(told.field("Sid"), sid);
+    agent.post(&payment, &[("Capture", "postal-code")]).await.error(409, 64021);
+    caller.hang_up().await;
+    agent.client.ended("CA1").await;
+    let page = agent.client.get("Calls/CA1/Payments.json").await;
+    assert_eq!(page.json()["payments"][0]["state"]["Result"], "success");
+    assert_eq!(page.json()["payments"].as_array().unwrap().len(), 1);
+    assert!(!page.text.contains("4242424242"));
+}
+
+#[tokio::test]
+async fn the_same_key_gets_the_first_answer_again_and_does_nothing_twice() {
+    let server = TestServer::start(&[HOLD], SILENT).await;
+    let agent = Agent::new(&server).await;
+    let caller = holding(&server, "CA1", &[]).await;
+    let payments = "Calls/CA1/Payments.json";
+    let (first, second) = futures_util::join!(
+        agent.post_as("a", payments, &[("ChargeAmount", "1")]),
+        agent.post_as("a", payments, &[("ChargeAmount", "1")]),
+    );
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (201, 201), "{} {}", first.text, second.text);
+    assert_eq!(first.text, second.text);
+    agent.post_as("a", payments, &[("ChargeAmount", "2")]).await.error(409, 20409);
+    let payment = format!("Calls/CA1/Payments/{}.json", first.json()["sid"].as_str().unwrap());
+    let captured = agent.post_as("a", &payment, &[("Capture", "payment-card-number")]).await;
+    assert_eq!(captured.status, 200, "a key is a path's own: {}", captured.text);
+    let refused = agent.post_as("b", &payment, &[("Status", "complete")]).await;
+    refused.error(400, 64019);
+    assert_eq!(agent.post_as("b", &payment, &[("Status", "complete")]).await.text, refused.text);
+    caller.hang_up().await;
+    agent.client.ended("CA1").await;
+    assert_eq!(agent.post_as("a", payments, &[("ChargeAmount", "1")]).await.text, first.text, "after the call too");
+    agent.post_as("c", payments, &[]).await.error(400, 21220);
+    assert_eq!(sids_of_payments(&agent.client.get(payments).await.json()).len(), 1);
+}
+
+fn sids_of_payments(page: &Value) -> Vec<&str> {
+    page["payments"].as_array().unwrap().iter().map(|payment| payment["sid"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_an_agent_cannot_have_is_refused_with_twilio_s_code() {
+    let server = TestServer::start(&[HOLD], SILENT).await;
+    let agent = Agent::new(&server).await;
+    let _caller = holding(&server, "CA1", &[]).await;
+    let payments = "Calls/CA1/Payments.json";
+    agent.client.post(payments, &[("StatusCallback", "https://example.com/")]).await.error(400, 64015);
+    agent.client.post(payments, &[("IdempotencyKey", "x")]).await.error(400, 64015);
+    agent.post(payments, &[("ChargeAmount", "lots")]).await.error(400, 64003);
+    agent.post(payments, &[("PaymentConnector", "Nobody")]).await.error(400, 64004);
+    let message = agent.post(payments, &[("Colour", "red")]).await.error(400, 20001);
+    assert!(message.contains("Colour"), "{message}");
+    agent.post(payments, &[("Description", &"x".repeat(9000))]).await.error(400, 20001);
+    agent.post("Calls/CA2/Payments.json", &[]).await.error(404, 20404);
+    let payment = agent.start(&[]).await;
+    agent.post(payments, &[]).await.error(409, 64021);
+    let told = agent.desktop.wait_for(|told| told.field("ErrorType") == "session-in-progress").await;
+    assert_eq!(told.field("CallSid"), "CA1");
+    agent.post(&payment, &[]).await.error(400, 64018);
+    agent.post(&payment, &[("Capture", "birthday")]).await.error(400, 64020);
+    let nobody = format!("Calls/CA1/Payments/PK{:032x}.json", 0);
+    let message = agent.post(&nobody, &[("Status", "cancel")]).await.error(404, 20404);
+    assert_eq!(message, format!("The requested resource {} was not found", account(&nobody)));
+    agent.client.get(&nobody).await.error(404, 20404);
+    agent.client.get("Calls/CA2/Payments.json").await.error(404, 20404);
+    agent.client.get("Calls/CA1/Payments.json?Page=1").await.error(400, 20001);
+    assert_eq!(agent.post(&payment, &[("Status", "cancel")]).await.status, 200);
+    agent.desktop.wait_for(|told| told.field("Result") == "transaction-cancelled").await;
+}
+
+#[tokio::test]
+async fn a_document_s_payment_is_seen_but_not_led() {
+    let server = TestServer::start(&[("pay", "<Response><Pay/></Response>")], SILENT).await;
+    let agent = Agent::new(&server).await;
+    let mut caller = server.call("pay").await;
+    assert!(caller.hear().await);
+    let page = agent.client.get("Calls/CA1/Payments.json").await.json();
+    assert_eq!(
+        (&page["payments"][0]["led_by"], &page["payments"][0]["state"]["For"]),
+        (&"document".into(), &"payment-card-number".into())
+    );
+    let payment = format!("Calls/CA1/Payments/{}.json", sids_of_payments(&page)[0]);
+    agent.post(&payment, &[("Status", "cancel")]).await.error(409, 64021);
 }

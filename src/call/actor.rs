@@ -7,13 +7,14 @@
 //! Errors:  whatever the other side does wrong ends this call as a hang-up does, with a reason in the log. A payment that
 //!          is on its way is still waited for and told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -27,10 +28,12 @@ use crate::audio::Clip;
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, Call, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose, TurnId,
+    Action, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose,
+    TurnId,
 };
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
+use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::time::CallTime;
 
@@ -276,6 +279,9 @@ struct Actor {
     registered: CallPlace,
     /// What others want of this call.
     orders: mpsc::Receiver<Order>,
+    /// Agents' requests that are not answered yet, by number. The registry lets in one at a time.
+    asked: BTreeMap<u32, oneshot::Sender<Result<String, AgentError>>>,
+    asked_last: u32,
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
     /// Requests whose answer nobody waits for, but which must be made.
@@ -304,6 +310,8 @@ impl Actor {
             call_sid: start.call_sid,
             registered,
             orders,
+            asked: BTreeMap::new(),
+            asked_last: 0,
             answers,
             inbox,
             last_words: JoinSet::new(),
@@ -403,21 +411,26 @@ impl Actor {
     /// Does what somebody else wants of this call; the machine decides what that means for it.
     fn obey(&mut self, order: Order) -> Result<(), Refusal> {
         let now = self.now();
-        let done = match order.command {
-            Command::Redirect(redirection) => {
-                self.call.handle(now, Event::Redirected(redirection));
-                Ok(())
+        match order {
+            Order::Agent(command, answer) => {
+                self.asked_last = self.asked_last.wrapping_add(1);
+                self.asked.insert(self.asked_last, answer);
+                self.call.handle(now, Event::Agent(CommandId(self.asked_last), command));
             }
-            Command::Complete => {
+            // Who asked may have given up.
+            Order::Command(Command::Redirect(redirection), done) => {
+                self.call.handle(now, Event::Redirected(redirection));
+                let _ = done.send(());
+            }
+            Order::Command(Command::Complete, done) => {
                 self.call.handle(now, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
                 self.registered.ended();
-                Err(Refusal::Completed)
+                let _ = done.send(());
+                return Err(Refusal::Completed);
             }
-        };
-        // Who asked may have given up.
-        let _ = order.done.send(());
-        done
+        }
+        Ok(())
     }
 
     /// The caller is gone: nothing more is wanted of this call.
@@ -491,7 +504,8 @@ impl Actor {
             Action::Ask(question, attempt, instrument) => {
                 self.asking.ask(&self.house, question, attempt, instrument, self.answers.clone());
             }
-            Action::Report(_, progress, _) => {
+            Action::Report(payment, progress, told) => {
+                self.registered.reported(&payment, &told);
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
@@ -499,7 +513,12 @@ impl Actor {
                 self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })
             }
             Action::Fetch(fetch) => self.fetch(fetch),
-            Action::Answer(..) => {}
+            Action::Answer(CommandId(id), answer) => {
+                if let Some(asked) = self.asked.remove(&id) {
+                    // Who asked may have given up.
+                    let _ = asked.send(answer);
+                }
+            }
             Action::Warn(warning) => {
                 let place = warning.position.map(|position| position.to_string()).unwrap_or_default();
                 tracing::warn!(code = warning.code, place, "{}", warning.message);

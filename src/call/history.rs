@@ -2,14 +2,19 @@
 //!
 //! Shape:   a book; who writes in it says what time it is. Numbers rise in the order in which calls began, so that a place
 //!          in the list stays where it is while calls come and go.
-//! Limits:  [`KEPT`] after the end, [`ENDED_MAX`] ended calls (the oldest go first), [`TEXT_MAX`] characters a name.
-//! Secrets: none: a stream's parameters are not kept.
+//! Limits:  [`KEPT`] after the end, [`ENDED_MAX`] ended calls (the oldest go first), [`TEXT_MAX`] characters a name,
+//!          [`PAYMENTS_MAX`] payments a call (the oldest go first).
+//! Secrets: none: a stream's parameters and a payment's tokens are not kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeBounds;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::desk::Desk;
+use crate::flow::{LedBy, PaymentId};
+use crate::form::{Form, Value};
 use crate::media::Start;
 
 /// How long a call's record is kept after its end. Chosen freely: long enough for a day's questions; payments are kept
@@ -22,6 +27,9 @@ pub const ENDED_MAX: usize = 10_000;
 /// The longest text kept of a number or a name, in characters. SIP addresses are the longest there are; 255 is what
 /// RFC 3261's implementations commonly take.
 pub const TEXT_MAX: usize = 255;
+
+/// How many payments of one call are kept. Chosen freely: a document that runs one `<Pay>` after the other for hours.
+pub const PAYMENTS_MAX: usize = 100;
 
 /// What is told of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +56,29 @@ pub struct Record {
     pub ended: Option<Timestamp>,
 }
 
+/// What is told of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// `PK` and 32 hex digits.
+    pub sid: String,
+    /// Who leads it.
+    pub led_by: LedBy,
+    /// When it began.
+    pub created: Timestamp,
+    /// When something was last told of it.
+    pub updated: Timestamp,
+    /// The fields that were last told of it, by name: masked, and without what is secret.
+    pub state: BTreeMap<String, String>,
+}
+
+/// A call, and what hangs on it.
+#[derive(Debug)]
+struct Entry {
+    record: Record,
+    payments: VecDeque<Payment>,
+    desk: Arc<Desk>,
+}
+
 /// Why a record is not deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotDeleted {
@@ -62,7 +93,7 @@ pub enum NotDeleted {
 /// The records.
 #[derive(Debug, Default)]
 pub struct History {
-    records: BTreeMap<u64, Record>,
+    entries: BTreeMap<u64, Entry>,
     numbers: BTreeMap<String, u64>,
     /// The ended ones, the longest ended first.
     ended: BTreeSet<(Timestamp, u64)>,
@@ -75,7 +106,7 @@ impl History {
         self.forget(now);
         let told = |name: &str| start.custom_parameters.get(name).map(|text| text.chars().take(TEXT_MAX).collect());
         let number = self.numbers.get(&start.call_sid).copied();
-        if let Some(record) = number.and_then(|number| self.records.get_mut(&number)) {
+        if let Some(Entry { record, .. }) = number.and_then(|number| self.entries.get_mut(&number)) {
             if let Some(ended) = record.ended.take() {
                 self.ended.remove(&(ended, record.number));
             }
@@ -99,19 +130,58 @@ impl History {
             ended: None,
         };
         self.numbers.insert(record.sid.clone(), self.last);
-        self.records.insert(self.last, record);
+        let entry = Entry { record, payments: VecDeque::new(), desk: Arc::default() };
+        self.entries.insert(self.last, entry);
     }
 
     /// Something happened to a call.
     pub fn touch(&mut self, now: Timestamp, sid: &str) {
-        if let Some(record) = self.find_mut(sid) {
+        if let Some(Entry { record, .. }) = self.find_mut(sid) {
             record.updated = now;
         }
     }
 
+    /// A payment of a call went on.
+    pub fn report(&mut self, now: Timestamp, sid: &str, payment: &PaymentId, told: &Form) {
+        let Some(Entry { payments, .. }) = self.find_mut(sid) else { return };
+        let state = told.iter().filter_map(|(name, value)| match value {
+            Value::Plain(text) => Some((name.to_owned(), text.clone())),
+            Value::Secret(_) => None,
+        });
+        let state = state.collect();
+        if let Some(known) = payments.iter_mut().find(|known| known.sid == payment.sid) {
+            known.updated = now;
+            known.state = state;
+            return;
+        }
+        if payments.len() >= PAYMENTS_MAX {
+            payments.pop_front();
+        }
+        let PaymentId { sid, led_by } = payment.clone();
+        payments.push_back(Payment { sid, led_by, created: now, updated: now, state });
+    }
+
+    /// The payments of a call, in the order in which they began; none: there is no such call.
+    #[must_use]
+    pub fn payments(&self, sid: &str) -> Option<impl Iterator<Item = &Payment>> {
+        self.entry(sid).map(|entry| entry.payments.iter())
+    }
+
+    /// A payment of a call.
+    #[must_use]
+    pub fn payment(&self, sid: &str, payment_sid: &str) -> Option<&Payment> {
+        self.entry(sid)?.payments.iter().find(|payment| payment.sid == payment_sid)
+    }
+
+    /// Where what agents ask of a call is done.
+    #[must_use]
+    pub fn desk(&self, sid: &str) -> Option<Arc<Desk>> {
+        self.entry(sid).map(|entry| Arc::clone(&entry.desk))
+    }
+
     /// A call ended. The second time nothing happens.
     pub fn end(&mut self, now: Timestamp, sid: &str) {
-        if let Some(record) = self.find_mut(sid)
+        if let Some(Entry { record, .. }) = self.find_mut(sid)
             && record.ended.is_none()
         {
             record.updated = now;
@@ -137,12 +207,12 @@ impl History {
     /// The record of a call.
     #[must_use]
     pub fn find(&self, sid: &str) -> Option<&Record> {
-        self.numbers.get(sid).and_then(|number| self.records.get(number))
+        self.entry(sid).map(|entry| &entry.record)
     }
 
     /// The records with these numbers, from the one that began first.
     pub fn range(&self, numbers: impl RangeBounds<u64>) -> impl DoubleEndedIterator<Item = &Record> {
-        self.records.range(numbers).map(|(_, record)| record)
+        self.entries.range(numbers).map(|(_, entry)| &entry.record)
     }
 
     /// Drops what is too old or too much.
@@ -157,19 +227,24 @@ impl History {
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(record) = self.records.remove(&number) {
+        if let Some(Entry { record, .. }) = self.entries.remove(&number) {
             self.numbers.remove(&record.sid);
         }
     }
 
-    fn find_mut(&mut self, sid: &str) -> Option<&mut Record> {
-        self.numbers.get(sid).and_then(|number| self.records.get_mut(number))
+    fn entry(&self, sid: &str) -> Option<&Entry> {
+        self.numbers.get(sid).and_then(|number| self.entries.get(number))
+    }
+
+    fn find_mut(&mut self, sid: &str) -> Option<&mut Entry> {
+        self.numbers.get(sid).and_then(|number| self.entries.get_mut(number))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn start(sid: &str, parameters: &[(&str, &str)]) -> Start {
         Start {
@@ -255,5 +330,47 @@ mod tests {
         let mut history = History::default();
         history.begin(at(0), &start("CA1", &[("CallerName", &"ß".repeat(4000))]));
         assert_eq!(history.find("CA1").unwrap().caller_name.as_ref().unwrap().chars().count(), TEXT_MAX);
+    }
+
+    fn told(fields: &[(&'static str, Value)]) -> Form {
+        let mut form = Form::new();
+        for (name, value) in fields {
+            form.set(*name, value.clone());
+        }
+        form
+    }
+
+    fn payment(number: usize) -> PaymentId {
+        PaymentId { sid: format!("PK{number:032x}"), led_by: LedBy::Agent }
+    }
+
+    #[test]
+    fn a_payment_is_told_of_as_it_last_stood_without_its_token() {
+        let mut history = History::default();
+        history.begin(at(0), &start("CA1", &[]));
+        history.report(at(1), "CA1", &payment(1), &told(&[("For", "payment-card-number".into())]));
+        let token = Secret::new("tok_1".to_owned());
+        history.report(
+            at(5),
+            "CA1",
+            &payment(1),
+            &told(&[("Result", "success".into()), ("PaymentToken", token.into())]),
+        );
+        history.end(at(9), "CA1");
+        let known = history.payment("CA1", &payment(1).sid).unwrap();
+        assert_eq!((known.created, known.updated), (at(1), at(5)));
+        assert_eq!(known.state, BTreeMap::from([("Result".to_owned(), "success".to_owned())]));
+        assert!(history.payment("CA1", &payment(2).sid).is_none() && history.payment("CA2", "PK1").is_none());
+    }
+
+    #[test]
+    fn of_too_many_payments_the_first_are_forgotten() {
+        let mut history = History::default();
+        history.begin(at(0), &start("CA1", &[]));
+        for number in 0..=PAYMENTS_MAX {
+            history.report(at(1), "CA1", &payment(number), &Form::new());
+        }
+        let kept: Vec<&str> = history.payments("CA1").unwrap().map(|payment| payment.sid.as_str()).collect();
+        assert_eq!((kept.len(), kept[0]), (PAYMENTS_MAX, payment(1).sid.as_str()));
     }
 }

@@ -1,7 +1,7 @@
 //! The calls there are and were: who reaches a live one, and what is told of each.
 //!
-//! Shape:   [`Calls::admit`] gives a stream its place, `CallPlace::take` a call its own; [`Calls::command`] asks a live
-//!          call's actor for something and waits for its answer; [`Calls::history`] reads the records.
+//! Shape:   [`Calls::admit`] gives a stream its place, `CallPlace::take` a call its own; [`Calls::command`] and
+//!          [`Calls::ask`] want something of a live call's actor and wait for its answer; [`Calls::read`] reads the records.
 //! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
 //! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
 
@@ -16,8 +16,10 @@ use tokio::time::timeout;
 
 use super::history::{History, NotDeleted, Record};
 use super::{House, metrics};
-use crate::flow::Redirection;
+use crate::flow::{AgentCommand, PaymentId, Redirection};
+use crate::form::Form;
 use crate::media::Start;
+use crate::pay::assisted::AgentError;
 
 /// How many commands may wait for one call. Chosen freely: people and their programs send one at a time.
 pub const COMMANDS_MAX: usize = 16;
@@ -35,11 +37,13 @@ pub enum Command {
     Complete,
 }
 
-/// A command on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
+/// What is wanted on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) command: Command,
-    pub(super) done: oneshot::Sender<()>,
+pub(super) enum Order {
+    /// A command; the answer is that it is done.
+    Command(Command, oneshot::Sender<()>),
+    /// An agent's; the answer is the payment's id.
+    Agent(AgentCommand, oneshot::Sender<Result<String, AgentError>>),
 }
 
 /// Why a call did not do what was wanted.
@@ -145,16 +149,28 @@ impl Calls {
     /// # Errors
     /// [`CommandError`].
     pub async fn command(&self, sid: &str, command: Command) -> Result<(), CommandError> {
+        self.order(sid, |done| Order::Command(command, done)).await
+    }
+
+    /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done.
+    ///
+    /// # Errors
+    /// [`CommandError`]: the call did not get to judge it, or its answer did not come.
+    pub async fn ask(&self, sid: &str, command: AgentCommand) -> Result<Result<String, AgentError>, CommandError> {
+        self.order(sid, |answer| Order::Agent(command, answer)).await
+    }
+
+    async fn order<T>(&self, sid: &str, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, CommandError> {
         let orders = self.live.get(sid).map(|live| live.orders.clone()).ok_or(CommandError::NotLive)?;
         let (done, answer) = oneshot::channel();
-        orders.try_send(Order { command, done }).map_err(|refused| match refused {
+        orders.try_send(order(done)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => CommandError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommandError::NotLive,
         })?;
         match timeout(COMMAND_LIMIT, answer).await {
-            Ok(Ok(())) => {
+            Ok(Ok(answer)) => {
                 self.history().touch(Timestamp::now(), sid);
-                Ok(())
+                Ok(answer)
             }
             Ok(Err(_)) => Err(CommandError::NotLive),
             Err(_) => Err(CommandError::NoAnswer),
@@ -214,6 +230,11 @@ impl CallPlace {
         calls.history().begin(Timestamp::now(), start);
         metrics::call_began(calls.live());
         Some((Self { house: Arc::clone(house), call_sid: start.call_sid.clone() }, summons))
+    }
+
+    /// A payment went on.
+    pub(super) fn reported(&self, payment: &PaymentId, told: &Form) {
+        self.house.calls.history().report(Timestamp::now(), &self.call_sid, payment, told);
     }
 
     /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to.

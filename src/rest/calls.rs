@@ -11,7 +11,7 @@ use super::error::{self, ApiError};
 use super::fields::{FormBody, Query};
 use super::path::CallPath;
 use crate::call::history::NotDeleted;
-use crate::call::{Command, CommandError, House};
+use crate::call::{Command, House};
 
 mod change;
 mod list;
@@ -20,6 +20,7 @@ mod view;
 use change::Change;
 use list::{CallPage, Listing};
 use view::CallView;
+pub(super) use view::rfc_2822;
 
 /// The ids in a call's path, for the description only.
 #[derive(IntoParams)]
@@ -114,16 +115,7 @@ pub(super) async fn update(
             return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
         }
     };
-    house.calls.command(&call.sid, command).await.map_err(|failure| match failure {
-        CommandError::NotLive => ApiError::bad(error::INVALID_CALL_STATE, format!("Call is not in-progress. {undone}")),
-        CommandError::Busy => {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, error::TOO_MANY, "Too many requests wait for this call")
-        }
-        CommandError::NoAnswer => {
-            let message = "The call does not answer; it may still do it";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message)
-        }
-    })?;
+    house.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
     view(&house, &call).map(Json)
 }
 

@@ -22,12 +22,16 @@ pub const NOT_COMPLETE: u32 = 20009;
 pub const BAD_BODY: u32 = 20400;
 /// There is no such resource.
 pub const NOT_FOUND: u32 = 20404;
+/// The same key for another request.
+pub const CONFLICT: u32 = 20409;
 /// A body longer than is read.
 pub const TOO_LONG: u32 = 20413;
 /// A body that is no form.
 pub const NO_FORM: u32 = 20415;
 /// Too many requests for one call at a time.
 pub const TOO_MANY: u32 = 20429;
+/// A fault of ours.
+pub const INTERNAL: u32 = 20500;
 /// The call does not answer.
 pub const UNAVAILABLE: u32 = 20503;
 /// A document that cannot be read.

@@ -52,6 +52,21 @@ impl Fields {
         Ok(Some(value))
     }
 
+    /// All of them, if each is in `known`, stands once and has at most `longest` bytes.
+    pub(super) fn take_all(mut self, known: &[&str], longest: usize) -> Result<Vec<(String, String)>, ApiError> {
+        let mut taken = Vec::new();
+        for name in known {
+            if let Some(value) = self.take(name)? {
+                if value.len() > longest {
+                    return Err(ApiError::parameter(format!("{name} is longer than {longest} bytes")));
+                }
+                taken.push(((*name).to_owned(), value));
+            }
+        }
+        self.finish(&[])?;
+        Ok(taken)
+    }
+
     /// Refuses what was not taken. `known` are the parameters that Twilio has here and this server has not.
     pub(super) fn finish(self, known: &[&str]) -> Result<(), ApiError> {
         let Some((name, _)) = self.0.first() else { return Ok(()) };

@@ -21,17 +21,87 @@ impl CallPath {
     }
 }
 
+/// A call's payments, `/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json`.
+#[derive(Debug)]
+pub(super) struct PaymentsPath {
+    /// The call's id.
+    pub(super) call: String,
+    /// The path as it was asked for.
+    pub(super) path: String,
+}
+
+impl PaymentsPath {
+    /// There is no such call.
+    pub(super) fn not_found(&self) -> ApiError {
+        ApiError::not_found(&self.path)
+    }
+}
+
+/// A payment, `/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json`.
+#[derive(Debug)]
+pub(super) struct PaymentPath {
+    /// The call's id.
+    pub(super) call: String,
+    /// The payment's id.
+    pub(super) sid: String,
+    /// The path as it was asked for.
+    pub(super) path: String,
+}
+
+impl PaymentPath {
+    /// There is no such payment.
+    pub(super) fn not_found(&self) -> ApiError {
+        ApiError::not_found(&self.path)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for CallPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri).path().to_owned();
-        let segments = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let sid = segments.ok().and_then(|Path((_, file))| file.strip_suffix(".json").map(str::to_owned));
-        match sid {
-            Some(sid) => Ok(Self { sid, path }),
-            // Without the suffix Twilio answers with XML, which there is not here.
-            None => Err(ApiError::not_found(&path)),
+        let path = asked_for(parts);
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((_, file))) => match without_suffix(&file) {
+                Some(sid) => Ok(Self { sid, path }),
+                None => Err(ApiError::not_found(&path)),
+            },
+            Err(_) => Err(ApiError::not_found(&path)),
         }
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PaymentsPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = asked_for(parts);
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((_, call))) => Ok(Self { call, path }),
+            Err(_) => Err(ApiError::not_found(&path)),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PaymentPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = asked_for(parts);
+        match Path::<(String, String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((_, call, file))) => match without_suffix(&file) {
+                Some(sid) => Ok(Self { call, sid, path }),
+                None => Err(ApiError::not_found(&path)),
+            },
+            Err(_) => Err(ApiError::not_found(&path)),
+        }
+    }
+}
+
+fn asked_for(parts: &Parts) -> String {
+    parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri).path().to_owned()
+}
+
+/// The id in the last segment. Without the suffix Twilio answers with XML, which there is not here.
+fn without_suffix(file: &str) -> Option<String> {
+    file.strip_suffix(".json").map(str::to_owned)
 }

@@ -20,6 +20,7 @@ use crate::rest::error::ApiError;
     info(title = "touchtone", license(name = "Apache-2.0", identifier = "Apache-2.0"), contact()),
     tags(
         (name = "calls", description = "Calls, as Twilio's REST API has them"),
+        (name = "payments", description = "Payments on a live call that an agent leads, as Twilio's REST API has them; and how a call's payments stand"),
         (name = "media", description = "Media streams of telephony platforms"),
         (name = "operation", description = "For whoever runs this server"),
     ),

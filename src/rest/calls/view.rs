@@ -167,7 +167,7 @@ impl CallView {
 }
 
 /// `Sun, 22 Nov 2026 10:00:00 +0000`: as Twilio prints moments.
-pub(super) fn rfc_2822(moment: Timestamp) -> String {
+pub(in crate::rest) fn rfc_2822(moment: Timestamp) -> String {
     moment.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 

@@ -1,0 +1,274 @@
+//! The Payments subresource of a call: an agent starts a payment and leads it.
+//!
+//! Shape:   a request is handed to the call's machine, which reads and judges its parameters; here it gets its JSON, its dates,
+//!          and is done once.
+//! Limits:  [`VALUE_MAX`] bytes a parameter; those of [`crate::call::desk`].
+//! Errors:  the machine's [`AgentError`], told as [`ApiError`].
+//! Secrets: tokens are told to the status callback only.
+//! Sources: spec/pay.md, section 8; twilio-python `rest/api/v2010/account/call/payment.py`. `GET` is this server's own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use utoipa::IntoParams;
+
+use super::error::{self, ApiError};
+use super::fields::{Fields, FormBody, Query};
+use super::path::{PaymentPath, PaymentsPath};
+use crate::call::desk::{NotOnce, Reply, Request};
+use crate::call::{CommandError, House};
+use crate::flow::AgentCommand;
+use crate::form::Form;
+
+mod form;
+mod view;
+
+use form::{CreateForm, UpdateForm};
+use view::{PaymentPage, PaymentState, PaymentView};
+
+/// The longest value of a parameter, in bytes. Twilio takes URLs of 4000 characters.
+const VALUE_MAX: usize = 8 * 1024;
+
+/// What is not done on a call that has ended.
+const UNDONE: &str = "Cannot take a payment.";
+
+/// The ids in the path of a call's payments, for the description only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "read by the description only")]
+struct CallIds {
+    /// The account: this server has one.
+    #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
+    account_sid: String,
+    /// The call's id, as its platform gave it.
+    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
+    call_sid: String,
+}
+
+/// The ids in a payment's path, for the description only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "read by the description only")]
+struct PaymentIds {
+    /// The account: this server has one.
+    #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
+    account_sid: String,
+    /// The call's id, as its platform gave it.
+    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
+    call_sid: String,
+    /// The payment's id.
+    #[param(rename = "Sid", pattern = "^PK[0-9a-fA-F]{32}$")]
+    sid: String,
+}
+
+/// Payments of a call
+///
+/// As they stand, in the order in which they began: those that an agent leads and those of the call's documents.
+#[utoipa::path(
+    get,
+    path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
+    operation_id = "ListPayments",
+    tag = "payments",
+    params(CallIds),
+    responses(
+        (status = 200, description = "The payments", body = PaymentPage),
+        (status = 400, description = "A parameter is unknown", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 404, description = "There is no such call", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn list(
+    State(house): State<Arc<House>>,
+    call: PaymentsPath,
+    Query(query): Query,
+) -> Result<Json<PaymentPage>, ApiError> {
+    let page = house.calls.read(|history| {
+        let payments = history.payments(&call.call)?;
+        Some(PaymentPage::of(&house.account.sid, &call.call, payments))
+    });
+    let page = page.ok_or_else(|| call.not_found())?;
+    query.finish(&[])?;
+    Ok(Json(page))
+}
+
+/// Start a payment on a live call
+#[utoipa::path(
+    post,
+    path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
+    operation_id = "CreatePayments",
+    tag = "payments",
+    params(CallIds),
+    request_body(content = CreateForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 201, description = "Started", body = PaymentView),
+        (status = 400, description = "A parameter is missing, unknown or has a wrong value, or the call has ended", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 404, description = "There is no such call", body = ApiError),
+        (status = 409, description = "A payment is in progress on this call, or the IdempotencyKey was used for another request", body = ApiError),
+        (status = 413, description = "The form is too long", body = ApiError),
+        (status = 415, description = "The body is no form", body = ApiError),
+        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
+        (status = 500, description = "The connector could not be looked up", body = ApiError),
+        (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn create(
+    State(house): State<Arc<House>>,
+    call: PaymentsPath,
+    FormBody(fields): FormBody,
+) -> Result<Response, ApiError> {
+    if house.calls.record(&call.call).is_none() {
+        return Err(call.not_found());
+    }
+    let PaymentsPath { call: sid, path } = call;
+    let wanted = Wanted::read(path, fields, CreateForm::NAMES)?;
+    done_once(house, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
+}
+
+/// A payment as it stands
+#[utoipa::path(
+    get,
+    path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
+    operation_id = "FetchPayments",
+    tag = "payments",
+    params(PaymentIds),
+    responses(
+        (status = 200, description = "The payment", body = PaymentState),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 404, description = "There is no such payment", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn fetch(
+    State(house): State<Arc<House>>,
+    payment: PaymentPath,
+) -> Result<Json<PaymentState>, ApiError> {
+    let found = house.calls.read(|history| {
+        let found = history.payment(&payment.call, &payment.sid)?;
+        Some(PaymentState::of(&house.account.sid, &payment.call, found))
+    });
+    found.map(Json).ok_or_else(|| payment.not_found())
+}
+
+/// Lead a payment: have a field keyed, complete or cancel it
+#[utoipa::path(
+    post,
+    path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
+    operation_id = "UpdatePayments",
+    tag = "payments",
+    params(PaymentIds),
+    request_body(content = UpdateForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "Done, or begun: the status callback tells how it goes", body = PaymentView),
+        (status = 400, description = "A parameter is missing, unknown or has a wrong value, a field is missing, or the call has ended", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 404, description = "There is no such payment", body = ApiError),
+        (status = 409, description = "Not possible as the payment stands, or the IdempotencyKey was used for another request", body = ApiError),
+        (status = 413, description = "The form is too long", body = ApiError),
+        (status = 415, description = "The body is no form", body = ApiError),
+        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
+        (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn update(
+    State(house): State<Arc<House>>,
+    payment: PaymentPath,
+    FormBody(fields): FormBody,
+) -> Result<Response, ApiError> {
+    if house.calls.read(|history| history.payment(&payment.call, &payment.sid).is_none()) {
+        return Err(payment.not_found());
+    }
+    let PaymentPath { call, sid, path } = payment;
+    let wanted = Wanted::read(path, fields, UpdateForm::NAMES)?;
+    let command = move |form| AgentCommand::Update { sid, form };
+    done_once(house, call, wanted, command, StatusCode::OK).await
+}
+
+/// A request to be done once.
+struct Wanted {
+    request: Request,
+    form: Form,
+}
+
+impl Wanted {
+    fn read(path: String, fields: Fields, known: &[&str]) -> Result<Self, ApiError> {
+        let parameters = fields.take_all(known, VALUE_MAX)?;
+        let key = parameters.iter().find(|(name, _)| name == "IdempotencyKey").map(|(_, value)| value.as_str());
+        // Without a key the machine refuses it.
+        let request = Request::new(&path, key.unwrap_or_default(), &parameters);
+        let mut form = Form::new();
+        for (name, value) in parameters {
+            form.set(name, value);
+        }
+        Ok(Self { request, form })
+    }
+}
+
+/// Has the call do what is wanted, unless it has done so already.
+async fn done_once(
+    house: Arc<House>,
+    call: String,
+    wanted: Wanted,
+    command: impl FnOnce(Form) -> AgentCommand,
+    done: StatusCode,
+) -> Result<Response, ApiError> {
+    let Some(desk) = house.calls.read(|history| history.desk(&call)) else {
+        return Err(super::not_done(CommandError::NotLive, UNDONE));
+    };
+    let Wanted { request, form } = wanted;
+    let command = command(form);
+    // A task of its own: a client that goes away must not keep the answer from being remembered.
+    let doing = tokio::spawn(async move {
+        desk.once(Timestamp::now(), request, async {
+            match house.calls.ask(&call, command).await {
+                Ok(Ok(sid)) => (reply_of(&house, &call, &sid, done), true),
+                Ok(Err(refused)) => {
+                    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+                    (refusal(&ApiError::new(status, refused.code, refused.message)), true)
+                }
+                Err(failure) => (refusal(&super::not_done(failure, UNDONE)), false),
+            }
+        })
+        .await
+    });
+    let broken = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error::INTERNAL, "The request broke down");
+    match doing.await.map_err(|_| broken())? {
+        Ok(Reply { status, body }) => {
+            let status = StatusCode::from_u16(status).map_err(|_| broken())?;
+            Ok((status, [(header::CONTENT_TYPE, "application/json")], body).into_response())
+        }
+        Err(NotOnce::Busy) => Err(super::not_done(CommandError::Busy, UNDONE)),
+        Err(NotOnce::OtherContent) => {
+            let message = "This IdempotencyKey was used for a request with other parameters";
+            Err(ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message))
+        }
+    }
+}
+
+fn reply_of(house: &House, call: &str, sid: &str, done: StatusCode) -> Reply {
+    let view = house
+        .calls
+        .read(|history| history.payment(call, sid).map(|payment| PaymentView::of(&house.account.sid, call, payment)));
+    match view {
+        Some(view) => Reply { status: done.as_u16(), body: json(&view) },
+        // The record was deleted meanwhile.
+        None => refusal(&ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "The payment was not found")),
+    }
+}
+
+fn refusal(error: &ApiError) -> Reply {
+    Reply { status: error.status, body: json(error) }
+}
+
+/// Texts and numbers only, all of which JSON has.
+fn json(answer: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(answer).unwrap_or_default().into()
+}
