@@ -66,3 +66,13 @@ def client(server):
     client = Client(support.ACCOUNT, support.TOKEN)
     client.api.base_url = server.base
     return client
+
+
+@pytest.fixture
+def live_call(call):
+    """A call that waits, as one does whose caller speaks with an agent."""
+
+    def make(**parameters):
+        return call("/hold", **parameters).is_live()
+
+    return make

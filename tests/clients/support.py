@@ -272,7 +272,8 @@ class Server:
         self.flows = root / "flows"
         self.flows.mkdir()
         self.write_flow("entry", "<Response><Redirect>{{ document }}</Redirect></Response>")
-        self.write_flow("hold", '<Response><Pause length="600"/></Response>')
+        hold = f'<Play>{application.sound("hold")}</Play><Pause length="600"/>'
+        self.write_flow("hold", f"<Response>{hold}</Response>")
         (root / "touchtone.toml").write_text(
             f"""
 account_sid = "{ACCOUNT}"
@@ -394,6 +395,11 @@ class Caller:
             pass
         self.closed.set()
         self.turns.add(None)
+
+    def is_live(self):
+        """Waits until the call has heard the sound with which `hold` begins."""
+        self.hear_sound("hold")
+        return self
 
     def hear(self):
         """The next turn; None once the server has closed."""
