@@ -189,13 +189,14 @@ export class Case {
       assert.ok(!valid(request.url + "0", signed), "another URL");
       assert.ok(!valid(request.url, { ...signed, CallSid: "CA-of-somebody-else" }), "another field");
       assert.ok(!valid(request.url, signed, "another token"), "another token");
-      const { pathname, search } = new URL(request.url);
+      const { pathname, search, searchParams } = new URL(request.url);
+      if (searchParams.has("bodySHA256")) continue; // judged with its body, by the test that asked for it
       const asked = {
         protocol: "http", headers: request.headers, header: (name) => request.headers[name.toLowerCase()],
         originalUrl: pathname + search, url: pathname + search, body: signed,
       };
       assert.ok(twilio.validateExpressRequest(asked, TOKEN), "as Express middleware sees it");
-      assert.ok(!twilio.validateExpressRequest({ ...asked, body: { ...signed, Digits: "1" } }, TOKEN));
+      assert.ok(!twilio.validateExpressRequest({ ...asked, body: { ...signed, Digits: "tampered" } }, TOKEN));
     }
   }
 }

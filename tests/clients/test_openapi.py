@@ -1,0 +1,44 @@
+"""schemathesis on /openapi.json of the running server: all its default checks, a fixed seed, a bounded number of examples."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from support import ACCOUNT, PATIENCE, TOKEN
+
+EXAMPLES = 30
+"""Cases for each operation in each phase that invents some."""
+
+
+def described(server):
+    return requests.get(f"{server.base}/openapi.json", timeout=PATIENCE).json()
+
+
+@pytest.mark.parametrize("known", ["only the account is known", "a live call is known"])
+def test_schemathesis_finds_no_fault(server, live_call, tmp_path, known):
+    parameters = {"path.AccountSid": ACCOUNT}
+    if known == "a live call is known":
+        parameters["path.CallSid"] = live_call().call_sid
+    lines = "".join(f'"{name}" = "{value}"\n' for name, value in parameters.items())
+    (tmp_path / "schemathesis.toml").write_text(f"[parameters]\n{lines}")
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.base}/openapi.json",
+        "--auth", f"{ACCOUNT}:{TOKEN}", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color",
+        "--generation-database", "none", "--request-timeout", str(PATIENCE),
+    ]  # fmt: skip
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout[-20000:] + ran.stderr[-4000:]
+
+
+def test_the_description_names_every_path_of_the_contract(server):
+    paths = described(server)["paths"]
+    calls = "/2010-04-01/Accounts/{AccountSid}/Calls"
+    for path, methods in {
+        f"{calls}.json": {"get"},
+        f"{calls}/{{CallSid}}.json": {"get", "post"},
+        f"{calls}/{{CallSid}}/Payments.json": {"get", "post"},
+        f"{calls}/{{CallSid}}/Payments/{{Sid}}.json": {"get", "post"},
+    }.items():
+        assert methods <= set(paths[path]), path
