@@ -213,7 +213,7 @@ export class Server {
     const connector = (name, rest) => `[[connector]]\nname = "${name}"\n${rest}\n`;
     writeFileSync(
       join(server.folder, "touchtone.toml"),
-      `account_sid = "${ACCOUNT}"\nauth_token = "${TOKEN}"\n[speech]\nengine = "none"\n` +
+      `account_sid = "${ACCOUNT}"\nauth_token = "${TOKEN}"\nflow_urls = ["${application.base}/"]\n[speech]\nengine = "none"\n` +
         connector("Default", 'kind = "sandbox"') +
         connector("Gateway", `kind = "generic"\nmode = "live"\nendpoint = "${application.base}/gateway"\nusername = "shop"\npassword = "secret"`),
     );

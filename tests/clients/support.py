@@ -278,6 +278,7 @@ class Server:
             f"""
 account_sid = "{ACCOUNT}"
 auth_token = "{TOKEN}"
+flow_urls = ["{application.base}/"]
 {toml}
 [speech]
 engine = "{engine}"
@@ -313,8 +314,9 @@ password = "secret"
                 self.address = line.removeprefix("listening on http://").strip()
                 break
         else:
+            said = self.log.read_text()
             self.close()
-            raise AssertionError(f"it did not start: {self.log.read_text()}")
+            raise AssertionError(f"it did not start: {said}")
         self.base = f"http://{self.address}"
 
     def write_flow(self, name, document):
