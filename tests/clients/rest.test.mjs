@@ -140,10 +140,12 @@ class Agent {
   async capture(field, keys) {
     const before = this.case.requests.items.length;
     await this.update({ capture: field });
-    await this.caller.press(keys);
+    await this.caller.press(this.failed ? `,${keys}` : keys); // what follows a failing key too fast belongs to it
     const name = FIELD[field.replace("-matcher", "")];
     const ended = ({ form }) => form.Capture === field && (form.ErrorType || (form.PartialResult === "false" && name in form));
-    return (await this.case.requests.until((items) => items.slice(before).find(ended), `the end of ${field}`)).form;
+    const { form } = await this.case.requests.until((items) => items.slice(before).find(ended), `the end of ${field}`);
+    this.failed = Boolean(form.ErrorType);
+    return form;
   }
 
   async captureAll(fields) {
