@@ -226,6 +226,7 @@ export class Server {
       ["serve", "--config", "touchtone.toml", "--listen", "127.0.0.1:0", "--data", "data"],
       { cwd: server.folder, env: environment, stdio: ["ignore", "pipe", openSync(log, "w")] },
     );
+    process.once("exit", () => server.process.kill("SIGKILL"));
     for await (const line of createInterface({ input: server.process.stdout })) {
       if (!line.startsWith("listening on ")) continue;
       server.base = line.slice("listening on ".length).trim();

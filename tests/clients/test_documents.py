@@ -4,6 +4,7 @@ The attribute `charge_amount` of the library is chargeAmount in the document, an
 """
 
 import inspect
+import json
 
 import pytest
 from support import BANK, CARD, VISA, Case, keys_in
@@ -70,7 +71,10 @@ def test_a_generated_document_runs_wherever_it_comes_from(case, call, server, ro
 
 
 def test_every_field_of_a_card_payment_is_told_to_action_and_statusCallback(case, run):
-    caller = run(pay(case, charge_amount="20.45"), From="+15551230001", To="+15551230002")
+    caller = run(
+        pay(case, charge_amount="20.45"),
+        From="+15551230001", To="+15551230002", ForwardedFrom="+15551230003", CallerName="Ada",
+    )  # fmt: skip
     caller.pay(CARD)
     paid, last = case.action(), case.last_status()
     for name, value in {
@@ -78,6 +82,8 @@ def test_every_field_of_a_card_payment_is_told_to_action_and_statusCallback(case
         "CallSid": caller.call_sid,
         "From": "+15551230001",
         "To": "+15551230002",
+        "ForwardedFrom": "+15551230003",
+        "CallerName": "Ada",
         "CallStatus": "in-progress",
         "Result": "success",
         "PaymentMethod": "credit-card",
@@ -98,6 +104,8 @@ def test_every_field_of_a_card_payment_is_told_to_action_and_statusCallback(case
     assert last["PaymentConfirmationCode"] == paid["PaymentConfirmationCode"]
     assert all(status["CallSid"] == caller.call_sid for status in case.statuses())
     assert told(case.statuses(), "Attempt")[0] == "1"
+    numbers = told(case.statuses(), "SequenceNumber")
+    assert numbers == [str(number) for number in range(len(case.statuses()))], "from 0, without a gap"
     everything = " ".join(str(request.form) for request in case.requests.snapshot())
     assert VISA not in everything and "'123'" not in everything, "nothing keyed is told"
 
@@ -361,6 +369,30 @@ def test_parameters_as_JSON_are_overridden_by_a_Parameter_of_the_same_name(case,
     verb.parameter(name="b", value="3")
     run(document).pay(CARD)
     assert application.gateway.snapshot()[before]["parameters"] == {"a": "1", "b": "3"}
+
+
+# Attributes of other vendors, which the library writes when asked
+
+
+def test_transactionType_tokenize_wins_over_chargeAmount(case, run):
+    run(pay(case, transaction_type="tokenize", charge_amount="5")).pay(CARD)
+    assert case.action()["PaymentToken"].startswith("tok_")
+
+
+def test_paymentToken_is_charged_without_a_question(case, run):
+    caller = run(pay(case, payment_token="tok_of_an_earlier_call", charge_amount="5"))
+    caller.hear_out()
+    paid = case.action()
+    assert (paid["Result"], paid["PaymentConfirmationCode"][:3]) == ("success", "ch_")
+    assert case.steps() == ["payment-processing"]
+
+
+def test_prompts_as_JSON_are_heard(case, run):
+    prompts = [{"for": "payment-card-number", "actions": [{"type": "Play", "phrase": case.sound("from JSON")}]}]
+    caller = run(pay(case, prompts=json.dumps(prompts), voice="Polly.Amy", metadata='{"shop":"7"}'))
+    caller.pay(CARD)
+    assert caller.sounds() == ["from JSON"]
+    assert case.action()["Result"] == "success"
 
 
 NUMBERS = {
