@@ -43,6 +43,8 @@ words! {
         ConsumerSavings = "consumer-savings",
         /// A company's current account.
         CommercialChecking = "commercial-checking",
+        /// A company's savings account. Not in Twilio's manual, but in its libraries.
+        CommercialSavings = "commercial-savings",
     }
 }
 

@@ -38,6 +38,22 @@ words! {
     }
 }
 
+impl Language {
+    /// The language that `tag` names, or the nearest for a tag that Twilio's libraries know and its manual does not list.
+    #[must_use]
+    pub fn nearest(tag: &str) -> Option<Self> {
+        let near = [
+            ("en-IE", Self::EnGb),
+            ("en-NZ", Self::EnAu),
+            ("en-PH", Self::EnUs),
+            ("en-ZA", Self::EnGb),
+            ("es-US", Self::EsMx),
+        ];
+        let known = Self::parse(tag);
+        known.or_else(|| near.iter().find(|(other, _)| other.eq_ignore_ascii_case(tag)).map(|(_, language)| *language))
+    }
+}
+
 /// The built-in sentences of one language, by key.
 #[derive(Debug)]
 pub struct BuiltIn(BTreeMap<&'static str, &'static str>);

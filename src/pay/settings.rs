@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
         let currency = self
             .one_of("currency", "a three-letter ISO 4217 code such as usd", |value| value.parse().ok())
             .unwrap_or(Currency::USD);
-        let language = self.word("language", Language::ALL, Language::parse).unwrap_or(Language::EnUs);
+        let language = self.word("language", Language::ALL, Language::nearest).unwrap_or(Language::EnUs);
         let payment_token = self.payment_token();
         let token_type = self.word("tokenType", TokenType::ALL, TokenType::parse).unwrap_or(TokenType::Reusable);
         let operation = self.operation(currency, token_type, payment_token.is_some());

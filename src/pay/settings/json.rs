@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Reader;
+use super::{Reader, Wording};
 use crate::pay::step::PayErrorCode;
 
 impl Reader<'_> {
@@ -18,6 +18,12 @@ impl Reader<'_> {
     pub(super) fn json_pairs(&mut self, name: &'static str) -> Vec<(String, String)> {
         let Some(value) = self.json(name) else { return Vec::new() };
         let pairs: Option<Vec<(String, String)>> = match &value {
+            // Twilio's API takes one level only.
+            Value::Object(members)
+                if self.wording == Wording::Request && members.values().any(|it| it.is_object() || it.is_array()) =>
+            {
+                None
+            }
             Value::Object(members) => Some(members.iter().map(|(name, value)| (name.clone(), text(value))).collect()),
             Value::Array(entries) => entries
                 .iter()

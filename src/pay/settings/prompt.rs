@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Reader, Refusal, list};
 use crate::pay::card::Brand;
 use crate::pay::prompts::CustomPrompt;
-use crate::pay::step::{EntryError, Moment, PayErrorCode};
+use crate::pay::step::{EntryError, Moment, PayErrorCode, SessionError};
 use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Severity, Utterance};
 
 /// The most attempts a prompt can name (Twilio, "TwiML Voice: <Prompt>").
@@ -59,11 +59,17 @@ impl Reader<'_> {
             self.refuse_at(position, format!("<Prompt> needs an attribute for, which is one or more of {allowed}"));
             return None;
         }
-        let moments = self.words_of(find("for"), "the payment steps", &list(Moment::ALL.iter()), Moment::parse)?;
+        let moments = self.words_of(find("for"), "the payment steps", &list(Moment::ALL.iter()), parse_moment)?;
         let card_types = self.words_of(find("cardType"), "card types", &list(Brand::ALL.iter()), Brand::parse)?;
         let attempts = self.words_of(find("attempt"), "numbers", "1 to 10", parse_attempt)?;
         let errors = list(EntryError::ALL.iter().map(|error| error.prompt_word()));
-        let errors = self.words_of(find("errorType"), "error types", &errors, EntryError::parse_prompt_word)?;
+        let named = self.words_of(find("errorType"), "error types", &errors, parse_error)?;
+        let errors: Vec<EntryError> = named.iter().copied().flatten().collect();
+        if errors.is_empty() && !named.is_empty() {
+            let message = "<Prompt errorType>: no prompt is said at such an error; it is passed over".to_owned();
+            self.warnings.push(Fault { position, severity: Severity::Warning, message });
+            return None;
+        }
         let matching = match find("requireMatchingInputs")
             .map(|attribute| (attribute, attribute.value.trim().to_ascii_lowercase()))
         {
@@ -157,6 +163,19 @@ fn collect_unknown_keys<'a>(value: &'a Value, is_steps: bool, unknown: &mut BTre
         }
         _ => {}
     }
+}
+
+/// The error that a word names; none inside: one that happens where nothing is asked again, so that no prompt is said.
+/// Twilio's libraries and SignalWire's documents have such words too.
+fn parse_error(word: &str) -> Option<Option<EntryError>> {
+    let silent = SessionError::parse(word).is_some() || word.eq_ignore_ascii_case("card-declined");
+    EntryError::parse_prompt_word(word).map(Some).or_else(|| silent.then_some(None))
+}
+
+/// The moment that a word names; SignalWire writes the last one with two `l` in places.
+fn parse_moment(word: &str) -> Option<Moment> {
+    let cancelled = word.eq_ignore_ascii_case("payment-cancelled").then_some(Moment::PaymentCanceled);
+    Moment::parse(word).or(cancelled)
 }
 
 fn parse_attempt(word: &str) -> Option<u8> {

@@ -217,3 +217,39 @@ fn a_prompt_that_makes_no_sense_refuses_the_verb() {
         assert_eq!(reading.refusals.len(), 1, "{pairs:?}");
     }
 }
+
+#[test]
+fn words_that_twilio_s_libraries_know_beside_its_manual_are_taken() {
+    for (tag, language) in [("en-NZ", Language::EnAu), ("en-ie", Language::EnGb), ("es-US", Language::EsMx)] {
+        assert_eq!(accepted(&[("language", tag)]).prompts.language, language);
+    }
+    let pairs = [("paymentMethod", "ach-debit"), ("bankAccountType", "commercial-savings")];
+    assert_eq!(accepted(&pairs).bank_account_type, BankAccountType::CommercialSavings);
+    assert_eq!(code(&[("language", "fr-BE")]), PayErrorCode::InvalidParameter);
+}
+
+#[test]
+fn a_prompt_for_an_error_that_asks_for_nothing_is_passed_over() {
+    let prompt = |errors| Prompt {
+        attributes: attributes(&[("for", "payment-processing payment-cancelled"), ("errorType", errors)]),
+        content: vec![],
+    };
+    let verb = |errors| Pay { prompts: vec![Placed { position: HERE, item: prompt(errors) }], ..Pay::default() };
+    let reading = Settings::read(&verb("internal-error card-declined"), HERE, AttemptRule::Retries);
+    assert_eq!((reading.refusals.len(), reading.warnings.len()), (0, 1));
+    assert!(reading.settings.prompts.custom.is_empty(), "without its qualifier it would be said always");
+    let reading = Settings::read(&verb("internal-error timeout"), HERE, AttemptRule::Retries);
+    assert_eq!(reading.settings.prompts.custom[0].errors, [EntryError::InputTimeout]);
+}
+
+#[test]
+fn a_request_s_parameter_is_json_of_one_level() {
+    let code = |json: &str| {
+        let mut form = crate::form::Form::new();
+        form.set("Parameter", json);
+        Requested::read(&form).reading.refusals.first().map(|refusal| refusal.code)
+    };
+    assert_eq!(code(r#"{"order":"1","customer":7}"#), None);
+    assert_eq!(code(r#"{"order":{"number":1}}"#), Some(PayErrorCode::InvalidParameter));
+    assert_eq!(code(r#"{"order":[1]}"#), Some(PayErrorCode::InvalidParameter));
+}
