@@ -255,6 +255,9 @@ impl<W: World> Simulation<W> {
 
     /// The application sends the call elsewhere now.
     pub fn redirect(&mut self, redirection: Redirection) {
+        if self.call.is_over() {
+            return;
+        }
         self.record(Record::Redirected(redirection.clone()));
         self.handle(Event::Redirected(redirection));
         self.settle();
@@ -407,6 +410,8 @@ impl<W: World> Simulation<W> {
             Action::FindConnector(name) => {
                 let found = self.world.connector(&name);
                 self.record(Record::LookedUp(name, found.is_some()));
+                // The lookup before it is given up.
+                self.inbox.retain(|_, event| !matches!(event, Event::ConnectorFound(_)));
                 let after = self.world.lookup_time();
                 if after.is_zero() {
                     self.tell(Event::ConnectorFound(found));

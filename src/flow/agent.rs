@@ -4,6 +4,7 @@ use url::Url;
 
 use super::call::{Call, Line};
 use super::event::{Action, AgentCommand, CommandId, LedBy, PaymentId};
+use super::pay::transaction_id;
 use crate::form::{Form, Value};
 use crate::pay::assisted::{AgentError, AssistedSession, Command, Input, Output};
 use crate::pay::session::{Progress, What};
@@ -69,17 +70,22 @@ impl Call {
             let message = "this payment takes no update: it is over, or a document leads it";
             return Err(AgentError::operation(message));
         };
-        assisting.status_callback = status_callback;
+        let before = std::mem::replace(&mut assisting.status_callback, status_callback);
         let done = assisting.session.handle_command(now, command);
         self.drain_assisted(now);
+        // What is not done changes nothing; a callback about it went to whoever asked.
+        if let (Err(_), Some(assisting)) = (&done, &mut self.assisting) {
+            assisting.status_callback = before;
+        }
         done
     }
 
     /// Whether `sid` is a payment of this call: ids are counted up from the seed.
     fn is_payment(&self, sid: &str) -> bool {
-        let number = sid.strip_prefix("PK").filter(|hex| hex.len() == 32);
-        let number = number.and_then(|hex| u128::from_str_radix(hex, 16).ok());
-        number.is_some_and(|number| number.wrapping_sub(self.context.seed) < u128::from(self.payments))
+        let number = sid.strip_prefix("PK").and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        number.is_some_and(|number| {
+            number.wrapping_sub(self.context.seed) < u128::from(self.payments) && sid == transaction_id(number)
+        })
     }
 
     /// Where a request wants progress told. Every request names it, and its idempotency key.
@@ -127,7 +133,7 @@ impl Call {
     /// Tells the session what happened, if there is one.
     pub(super) fn assisted_input(&mut self, now: CallTime, input: Input) {
         if let Some(assisting) = &mut self.assisting {
-            assisting.session.handle_input(now, input);
+            assisting.session.handle_input(now, input, &mut self.keypad);
             self.drain_assisted(now);
         }
     }
@@ -135,7 +141,7 @@ impl Call {
     /// The session's deadline has come.
     pub(super) fn assisted_timeout(&mut self, now: CallTime) {
         if let Some(assisting) = &mut self.assisting {
-            assisting.session.handle_timeout(now);
+            assisting.session.handle_timeout(now, &mut self.keypad);
             self.drain_assisted(now);
         }
     }

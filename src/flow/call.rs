@@ -279,6 +279,12 @@ impl Call {
                 None => self.end(Ended::EndOfDocument),
             }
         }
+        // What an agent's session said may have been cut with what the document said.
+        if self.voice.is_silent()
+            && self.assisting.as_ref().is_some_and(|assisting| assisting.session.waits_to_be_heard())
+        {
+            self.assisted_input(now, assisted::Input::Heard);
+        }
         if let Stage::Ending(ended) = self.stage
             && (self.voice.is_silent() || self.line != Line::Up)
         {

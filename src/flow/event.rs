@@ -96,7 +96,7 @@ pub enum Action {
     Speak(TurnId, Vec<Utterance>),
     /// Stop what is being said and forget what was to be said.
     Clear,
-    /// Look a connector up by name, then report [`Event::ConnectorFound`].
+    /// Look a connector up by name; a lookup before it is given up. Then report [`Event::ConnectorFound`].
     FindConnector(String),
     /// Ask the gateway; a question before it is given up. Then report [`Event::Replied`].
     Ask(Question, Arc<Attempt>, Arc<Instrument>),

@@ -21,6 +21,11 @@ pub(super) struct Paying {
     status_callback: Option<(Url, Method)>,
 }
 
+/// A payment's id from its number.
+pub(super) fn transaction_id(number: u128) -> String {
+    format!("PK{number:032x}")
+}
+
 impl Call {
     /// Runs a `<Pay>`.
     pub(super) fn pay(&mut self, now: CallTime, position: Position, verb: &Pay) {
@@ -48,7 +53,7 @@ impl Call {
         self.payments = self.payments.saturating_add(1);
         Surroundings {
             call_sid: self.context.call_sid.clone(),
-            transaction_id: format!("PK{transaction:032x}"),
+            transaction_id: transaction_id(transaction),
             answered_at: self.context.answered_at,
             answered_at_utc: self.context.answered_at_utc,
             telnyx: self.context.telnyx,

@@ -127,7 +127,6 @@ pub struct AssistedSession {
     /// The step and attempt that callbacks name, and the capture.
     at: (Step, u8),
     capture: Option<Capture>,
-    keypad: Keypad,
     last_key: Option<CallTime>,
     started: CallTime,
     updated: CallTime,
@@ -165,7 +164,6 @@ impl AssistedSession {
             asked: Vec::new(),
             at: (first, 1),
             capture: None,
-            keypad: Keypad::new(),
             last_key: None,
             started: now,
             updated: now,
@@ -201,10 +199,10 @@ impl AssistedSession {
         }
     }
 
-    /// Takes what happened.
-    pub fn handle_input(&mut self, now: CallTime, input: Input) {
+    /// Takes what happened. `keypad`: the call's, which knows what the next key still belongs to.
+    pub fn handle_input(&mut self, now: CallTime, input: Input, keypad: &mut Keypad) {
         match input {
-            Input::Key(pressed, key) => self.handle_key(now, pressed, key),
+            Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
             Input::Heard => {
                 let until = now + self.settings.timeout;
                 if let Phase::Confirming { ear: ear @ Ear::Prompting, .. } = &mut self.phase {
@@ -226,14 +224,16 @@ impl AssistedSession {
     }
 
     /// Takes note that [`Self::poll_timeout`]'s moment has come.
-    pub fn handle_timeout(&mut self, now: CallTime) {
+    pub fn handle_timeout(&mut self, now: CallTime, keypad: &mut Keypad) {
         match &mut self.phase {
             Phase::Finding { .. } => {
                 self.refuse(AgentError::internal("the connector could not be looked up in time"));
             }
-            Phase::Capturing { wait: Entry::First(_) | Entry::Next(_), .. } => self.end_entry(now, EndedBy::Timer),
-            Phase::Capturing { wait: Entry::Another(_), .. } => self.end_entry(now, EndedBy::Itself),
-            Phase::Confirming { .. } => self.not_confirmed(now, Complaint::Entry(EntryError::InputTimeout)),
+            Phase::Capturing { wait: Entry::First(_) | Entry::Next(_), .. } => {
+                self.end_entry(now, EndedBy::Timer, keypad);
+            }
+            Phase::Capturing { wait: Entry::Another(_), .. } => self.end_entry(now, EndedBy::Itself, keypad),
+            Phase::Confirming { .. } => self.not_confirmed(now, Complaint::Entry(EntryError::InputTimeout), keypad),
             Phase::Processing(settlement) => {
                 let next = settlement.handle_timeout(now);
                 self.advance(now, next);
@@ -277,6 +277,12 @@ impl AssistedSession {
     #[must_use]
     pub const fn is_listening(&self) -> bool {
         matches!(self.phase, Phase::Capturing { .. } | Phase::Confirming { .. })
+    }
+
+    /// Whether it goes on once what is being said has been heard.
+    #[must_use]
+    pub const fn waits_to_be_heard(&self) -> bool {
+        matches!(self.phase, Phase::Confirming { ear: Ear::Prompting, .. })
     }
 
     /// The name of the phase, as [`super::session::PaySession::phase_name`] gives it for a verb.
@@ -341,7 +347,7 @@ impl AssistedSession {
             return Err(AgentError::operation(format!("{capture} comes after {}", field.step())));
         }
         let before = (self.at, self.capture);
-        self.at = (field.step(), self.count(capture));
+        self.at = (field.step(), self.times_asked(capture).saturating_add(1));
         self.capture = Some(capture);
         if field == Field::SecurityCode && self.captured.brand().is_none() {
             self.tell(What::Begun, Some(SessionError::SecurityCodeBeforeCardNumber.word()), None);
@@ -349,6 +355,8 @@ impl AssistedSession {
             return Err(AgentError::operation("security-code comes after payment-card-number"));
         }
         self.updated = now;
+        self.asked.retain(|(asked, _)| *asked != capture);
+        self.asked.push((capture, self.at.1));
         self.agreed.retain(|agreed| *agreed != field);
         if !matcher {
             self.firsts.retain(|(first, _)| *first != field);
@@ -360,18 +368,9 @@ impl AssistedSession {
         Ok(())
     }
 
-    /// How often `capture` was asked for, this time included.
-    fn count(&mut self, capture: Capture) -> u8 {
-        match self.asked.iter_mut().find(|(asked, _)| *asked == capture) {
-            Some((_, times)) => {
-                *times = times.saturating_add(1);
-                *times
-            }
-            None => {
-                self.asked.push((capture, 1));
-                1
-            }
-        }
+    /// How often `capture` was asked for so far.
+    fn times_asked(&self, capture: Capture) -> u8 {
+        self.asked.iter().find(|(asked, _)| *asked == capture).map_or(0, |(_, times)| *times)
     }
 
     fn complete(&mut self, now: CallTime) -> Result<(), AgentError> {
@@ -390,23 +389,30 @@ impl AssistedSession {
         Ok(())
     }
 
-    fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key) {
-        match (&self.phase, key) {
-            (_, Key::Letter(_)) => {}
-            (Phase::Capturing { .. } | Phase::Confirming { .. }, _) => {
-                if self.keypad.admit(pressed, key) == Admission::Input {
-                    self.last_key = Some(pressed);
-                    self.key_in(now, key);
-                }
+    fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) {
+        if let Key::Letter(_) = key {
+            return;
+        }
+        // Also a key that is dropped is the next key after a field.
+        let admitted = keypad.admit(pressed, key);
+        match &self.phase {
+            Phase::Capturing { .. } | Phase::Confirming { .. } if admitted == Admission::Input => {
+                self.last_key = Some(pressed);
+                self.key_in(now, key, keypad);
             }
-            (Phase::Finding { .. } | Phase::Idle | Phase::Processing(_) | Phase::Finished, _) => {}
+            Phase::Capturing { .. }
+            | Phase::Confirming { .. }
+            | Phase::Finding { .. }
+            | Phase::Idle
+            | Phase::Processing(_)
+            | Phase::Finished => {}
         }
     }
 
-    fn key_in(&mut self, now: CallTime, key: Key) {
+    fn key_in(&mut self, now: CallTime, key: Key, keypad: &mut Keypad) {
         match (&mut self.phase, key) {
-            (Phase::Capturing { .. }, Key::Digit(digit)) => self.digit_in(now, digit),
-            (Phase::Capturing { .. }, Key::Pound) => self.end_entry(now, EndedBy::Pound),
+            (Phase::Capturing { .. }, Key::Digit(digit)) => self.digit_in(now, digit, keypad),
+            (Phase::Capturing { .. }, Key::Pound) => self.end_entry(now, EndedBy::Pound, keypad),
             (Phase::Capturing { digits, wait, .. }, _) => {
                 *digits = Digits::new();
                 *wait = Entry::First(now + self.settings.timeout);
@@ -415,15 +421,21 @@ impl AssistedSession {
             (_, key) => {
                 self.outputs.push_back(Output::Clear);
                 match key.symbol() {
-                    '1' => self.process(now),
-                    '2' => self.finish(Ending::plain(PayResult::TransactionCancelled)),
-                    _ => self.not_confirmed(now, Complaint::InvalidChoice),
+                    '1' => {
+                        keypad.field_accepted(EndedBy::Itself);
+                        self.process(now);
+                    }
+                    '2' => {
+                        keypad.field_accepted(EndedBy::Itself);
+                        self.finish(Ending::plain(PayResult::TransactionCancelled));
+                    }
+                    _ => self.not_confirmed(now, Complaint::InvalidChoice, keypad),
                 }
             }
         }
     }
 
-    fn digit_in(&mut self, now: CallTime, digit: Digit) {
+    fn digit_in(&mut self, now: CallTime, digit: Digit, keypad: &mut Keypad) {
         let patience = self.settings.inter_digit_timeout;
         let brand = self.captured.brand();
         let Phase::Capturing { capture, digits, wait } = &mut self.phase else { return };
@@ -440,12 +452,12 @@ impl AssistedSession {
         };
         self.report_partial();
         if completeness == Completeness::Whole {
-            self.end_entry(now, EndedBy::Itself);
+            self.end_entry(now, EndedBy::Itself, keypad);
         }
     }
 
     /// The entry of the moment is over: judge it. The next one is the agent's to ask for.
-    fn end_entry(&mut self, now: CallTime, by: EndedBy) {
+    fn end_entry(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
         let Phase::Capturing { capture, digits, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         let Capture { field, matcher } = capture;
         self.updated = now;
@@ -461,14 +473,14 @@ impl AssistedSession {
         };
         if let Err(error) = judged {
             let keyed = !digits.is_empty() || by == EndedBy::Pound;
-            self.keypad.field_failed(by, self.last_key.filter(|_| keyed));
+            keypad.field_failed(by, self.last_key.filter(|_| keyed));
             if error == EntryError::InputMatchingFailed {
                 self.firsts.retain(|(first, _)| *first != field);
                 self.captured.forget(field, &mut self.receipt);
             }
             return self.report(What::Failed(error), Some(Partial::No));
         }
-        self.keypad.field_accepted(by);
+        keypad.field_accepted(by);
         if matcher {
             self.agreed.push(field);
         } else {
@@ -499,8 +511,12 @@ impl AssistedSession {
         self.outputs.push_back(Output::Speak(heard));
     }
 
-    fn not_confirmed(&mut self, now: CallTime, complaint: Complaint) {
+    fn not_confirmed(&mut self, now: CallTime, complaint: Complaint, keypad: &mut Keypad) {
         let Phase::Confirming { attempt, .. } = self.phase else { return };
+        match complaint {
+            Complaint::Entry(_) => keypad.field_failed(EndedBy::Timer, None),
+            Complaint::InvalidChoice => keypad.field_failed(EndedBy::Itself, self.last_key),
+        }
         self.updated = now;
         if attempt >= self.settings.tries {
             return self.finish(Ending::plain(PayResult::TooManyFailedAttempts));
@@ -624,14 +640,18 @@ impl AssistedSession {
             Operation::Charge(amount, currency) => form.set("ChargeAmount", amount.text(currency)),
             Operation::Tokenize(token_type) => form.set("TokenType", token_type.word()),
         }
-        self.receipt.tell(&mut form, Mask::Plain, &self.settings);
         match partial {
             Some(Partial::Yes { field, typed }) => {
+                // The last digits of a first entry would tell those of the second.
+                self.receipt.without(field).tell(&mut form, Mask::Plain, &self.settings);
                 form.set_some(field.told_as(), (typed > 0).then(|| field.mask().repeat(typed)));
                 form.set("PartialResult", "true");
             }
-            Some(Partial::No) => form.set("PartialResult", "false"),
-            None => {}
+            Some(Partial::No) => {
+                self.receipt.tell(&mut form, Mask::Plain, &self.settings);
+                form.set("PartialResult", "false");
+            }
+            None => self.receipt.tell(&mut form, Mask::Plain, &self.settings),
         }
         // Once the gateway is asked, what it needed has left.
         let missing = if self.at.0 == Step::PaymentProcessing { String::new() } else { self.required() };

@@ -236,13 +236,14 @@ impl Captured {
 
     /// Gives a value up, also on the receipt: it will be keyed again.
     pub fn forget(&mut self, field: Field, receipt: &mut Receipt) {
+        receipt.forget(field);
         match field {
-            Field::CardNumber => (self.card, receipt.card) = (None, None),
-            Field::ExpirationDate => (self.expiration, receipt.expiration) = (None, None),
-            Field::PostalCode => (self.postal_code, receipt.postal_code) = (None, None),
-            Field::SecurityCode => (self.security_code, receipt.security_code) = (None, None),
-            Field::RoutingNumber => (self.routing_number, receipt.routing_number) = (None, None),
-            Field::AccountNumber => (self.account_number, receipt.account_number) = (None, None),
+            Field::CardNumber => self.card = None,
+            Field::ExpirationDate => self.expiration = None,
+            Field::PostalCode => self.postal_code = None,
+            Field::SecurityCode => self.security_code = None,
+            Field::RoutingNumber => self.routing_number = None,
+            Field::AccountNumber => self.account_number = None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! Sources: spec/pay.md, sections 6, 7 and 9.
 
 use super::card::{Brand, grouped};
+use super::field::Field;
 use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult, SessionError, Step};
@@ -42,6 +43,26 @@ pub enum Mask {
 }
 
 impl Receipt {
+    /// Gives a field's value up: it is keyed again.
+    pub fn forget(&mut self, field: Field) {
+        match field {
+            Field::CardNumber => self.card = None,
+            Field::ExpirationDate => self.expiration = None,
+            Field::PostalCode => self.postal_code = None,
+            Field::SecurityCode => self.security_code = None,
+            Field::RoutingNumber => self.routing_number = None,
+            Field::AccountNumber => self.account_number = None,
+        }
+    }
+
+    /// The same but for one field.
+    #[must_use]
+    pub fn without(&self, field: Field) -> Self {
+        let mut less = self.clone();
+        less.forget(field);
+        less
+    }
+
     /// Adds what was captured.
     pub fn tell(&self, form: &mut Form, mask: Mask, settings: &Settings) {
         if let Some((number, brand)) = &self.card {

@@ -16,6 +16,9 @@ const UNTOLD: &[&str] = &[
     "CallStatus",
     "PaymentConnector",
     "PaymentMethod",
+    "DateCreated",
+    "DateUpdated",
+    "SequenceNumber",
 ];
 
 /// The script `text` with the expectations that `outcome` fulfils.

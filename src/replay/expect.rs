@@ -29,6 +29,8 @@ pub struct Summary {
     pub warnings: Vec<String>,
     /// How often the gateway was asked to charge or tokenize.
     pub submissions: u32,
+    /// The codes of what an agent was refused, in order.
+    pub refusals: Vec<u32>,
 }
 
 /// A request to the application.
@@ -108,6 +110,7 @@ impl Summary {
                     }
                 }
                 Record::Warned(warning) => summary.warnings.push(warning.message.clone()),
+                Record::Replied(_, Err(error)) => summary.refusals.push(error.code),
                 Record::Asked(question, _) if matches!(question.what, Ask::Submit(_)) => summary.submissions += 1,
                 _ => {}
             }

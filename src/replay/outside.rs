@@ -4,8 +4,9 @@ use url::Url;
 
 use super::script::{AgentStep, ApplicationStep, Text};
 use crate::flow::link::Origin;
-use crate::flow::{AgentCommand, NextDocument, Redirection};
+use crate::flow::{AgentCommand, CommandId, NextDocument, Redirection};
 use crate::form::Form;
+use crate::pay::assisted::AgentError;
 use crate::simulate::{Simulation, World};
 use crate::twiml::{self, Method};
 
@@ -18,6 +19,8 @@ pub(super) struct Agent {
     requests: u32,
     /// The payment that was started last.
     sid: Option<String>,
+    /// Requests whose answers were not waited for, each with its number.
+    later: Vec<(u32, CommandId, AgentStep)>,
 }
 
 impl Agent {
@@ -42,24 +45,51 @@ impl Agent {
                 AgentCommand::Update { sid, form }
             }
         };
-        let creates = step.create.is_some();
         let id = simulation.command(command);
-        while simulation.answer(id).is_none() && simulation.step() {}
-        match (simulation.answer(id), &step.refused) {
-            (Some(Ok(sid)), None) => {
-                if creates {
-                    self.sid = Some(sid.clone());
-                }
-                Ok(())
-            }
-            (Some(Ok(_)), Some(Text(code))) => Err(format!("the agent's request was done, not refused with {code}")),
-            (Some(Err(error)), Some(Text(code))) if error.code.to_string() == *code => Ok(()),
-            (Some(Err(error)), _) => {
-                Err(format!("the agent's request was refused with {} ({}): {error}", error.code, error.status))
-            }
-            (None, _) => Err("the agent's request was not answered".to_owned()),
+        if step.later {
+            self.later.push((self.requests, id, step.clone()));
+            return Ok(());
         }
+        while simulation.answer(id).is_none() && simulation.step() {}
+        let done = compare(step, simulation.answer(id))?;
+        if step.create.is_some() {
+            self.sid = done.or_else(|| self.sid.take());
+        }
+        Ok(())
     }
+
+    /// Compares the answers that were not waited for.
+    pub(super) fn settle<W: World>(&self, simulation: &Simulation<W>) -> Vec<String> {
+        let compared = |(number, id, step): &(u32, CommandId, AgentStep)| {
+            let failure = compare(step, simulation.answer(*id)).err()?;
+            Some(format!("the agent's request {number}: {failure}"))
+        };
+        self.later.iter().filter_map(compared).collect()
+    }
+}
+
+/// Whether the answer is the expected one: the payment's id, if the request was done.
+fn compare(step: &AgentStep, answer: Option<&Result<String, AgentError>>) -> Result<Option<String>, String> {
+    match (answer, &step.refused) {
+        (Some(Ok(sid)), None) => Ok(Some(sid.clone())),
+        (Some(Ok(_)), Some(Text(code))) => Err(format!("the agent's request was done, not refused with {code}")),
+        (Some(Err(error)), Some(Text(refused))) if is_refusal(error, refused) && says(error, step) => Ok(None),
+        (Some(Err(error)), _) => {
+            Err(format!("the agent's request was refused with {} {}: {error}", error.status, error.code))
+        }
+        (None, _) => Err("the agent's request was not answered".to_owned()),
+    }
+}
+
+/// Whether `refused` names the error: its code, or HTTP status and code.
+fn is_refusal(error: &AgentError, refused: &str) -> bool {
+    let code = error.code.to_string();
+    refused == code || refused.split_once(' ') == Some((error.status.to_string().as_str(), code.as_str()))
+}
+
+/// Whether the error has the words that the script expects.
+fn says(error: &AgentError, step: &AgentStep) -> bool {
+    step.says.as_ref().is_none_or(|Text(words)| error.message.contains(words))
 }
 
 /// The application sends the call elsewhere, or ends it.

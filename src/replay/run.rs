@@ -69,6 +69,7 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
     if failures.is_empty() && !simulation.run_to_end() {
         failures.push("the call does not end: let the caller hang up".to_owned());
     }
+    failures.extend(caller.agent.settle(&simulation));
     let summary = Summary::of(&simulation);
     failures.extend(expect::compare(&script.expect, &summary));
     let trace = simulation.records().iter().map(|(at, record)| format!("{at:>9}  {record}")).collect();

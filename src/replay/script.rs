@@ -266,8 +266,13 @@ pub(super) struct AgentStep {
     pub(super) sid: Option<Text>,
     /// Where progress is told; else `https://example.com/payment-status`.
     pub(super) callback: Option<Text>,
-    /// The error code it is refused with; else it must be done.
+    /// The error code it is refused with, or HTTP status and code (`409 64021`); else it must be done.
     pub(super) refused: Option<Text>,
+    /// Words of the refusal's message.
+    pub(super) says: Option<Text>,
+    /// The script goes on before the answer is there, which is looked at when the call is over.
+    #[serde(default)]
+    pub(super) later: bool,
 }
 
 /// What the application does with the call, through the REST API.
