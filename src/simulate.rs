@@ -245,6 +245,11 @@ impl<W: World> Simulation<W> {
         id
     }
 
+    /// How often an agent asked for something.
+    pub const fn commands(&self) -> u32 {
+        self.commands
+    }
+
     /// What an agent was answered, once there is an answer.
     pub fn answer(&self, id: CommandId) -> Option<&Result<String, AgentError>> {
         self.records.iter().rev().find_map(|(_, record)| match record {

@@ -1,4 +1,4 @@
-//! Calls by chance: a caller, a gateway and an application that do anything at all, from one seed.
+//! Calls by chance: a caller, an agent, a gateway and an application that do anything at all, from one seed.
 //!
 //! Shape:   [`call`] plays one call and gives its [`Plan`], every choice written down; [`Plan::play`] does the same call
 //!          again, or its twin with other hidden digits; [`Plan::script`] writes it as a call script.
@@ -25,13 +25,18 @@ use crate::tone::Key;
 mod caller;
 mod entries;
 mod gateway;
+mod outside;
 mod script;
 mod twin;
 
 pub use gateway::{ChanceWorld, Said};
+pub use outside::{Lead, Request};
 
 /// The most moves of a caller before hanging up.
 pub const MOVES_MAX: usize = 80;
+
+/// The number of a call's first payment: an id without digits that could look like keyed ones.
+const SEED: u128 = 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00;
 
 /// The wall clocks of calls: scripts' own, a month's last seconds, a century's last year.
 const CLOCKS: [DateTime; 4] = [
@@ -91,7 +96,7 @@ pub trait Flows {
     fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure>;
 }
 
-/// What a caller does.
+/// What a caller does, or somebody else meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Presses keys, so many milliseconds apart.
@@ -105,6 +110,10 @@ pub enum Move {
     Wait(u64),
     /// Hangs up.
     HangUp,
+    /// The agent asks for something.
+    Agent(Request),
+    /// The application does something with the call.
+    Application(Lead),
 }
 
 /// A call with every choice written down.
@@ -118,6 +127,8 @@ pub struct Plan {
     pub telnyx: bool,
     /// The wall clock when the call is answered.
     pub clock: DateTime,
+    /// How many milliseconds it takes to look a connector up; none: there is no connector at all.
+    pub lookup: Option<u64>,
     /// What the caller does.
     pub moves: Vec<Move>,
     /// What the gateway says, in order.
@@ -142,13 +153,18 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         parameters,
         telnyx: chance.one_in(4),
         clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
+        lookup: match chance.below(60) {
+            0 => None,
+            1..10 => Some(chance.below(6000)),
+            _ => Some(0),
+        },
         moves: Vec::new(),
         answers: Vec::new(),
         documents: BTreeMap::new(),
         hidden: Vec::new(),
         twin: true,
     };
-    let world = ChanceWorld::drawing(flows, Chance::new(chance.number()));
+    let world = ChanceWorld::drawing(flows, plan.lookup, Chance::new(chance.number()));
     let simulation = plan.start(flows, world);
     let caller = caller::Caller::new(chance, simulation);
     caller.play(plan)
@@ -193,7 +209,7 @@ impl Plan {
             parameters,
             answered_at: self.clock,
             answered_at_utc: self.clock,
-            seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
+            seed: SEED,
             telnyx: self.telnyx,
             plain_http: PlainHttp::Always,
         }
@@ -209,7 +225,7 @@ impl Plan {
     /// Plays the call again.
     #[must_use]
     pub fn play<'a, F: Flows>(&self, flows: &'a F) -> Played<'a, F> {
-        let world = ChanceWorld::repeating(flows, self.answers.clone(), self.documents.clone());
+        let world = ChanceWorld::repeating(flows, self.lookup, self.answers.clone(), self.documents.clone());
         let mut simulation = self.start(flows, world);
         let mut next_key = CallTime::ZERO;
         for step in &self.moves {
@@ -264,6 +280,14 @@ fn perform<W: super::World>(
         }
         Move::HangUp => {
             simulation.hang_up();
+            0
+        }
+        Move::Agent(request) => {
+            request.perform(simulation);
+            0
+        }
+        Move::Application(lead) => {
+            lead.perform(simulation);
             0
         }
     }

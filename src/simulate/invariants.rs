@@ -6,11 +6,12 @@
 //! Secrets: a [`Violation`] repeats no key and no value of a field.
 //! Sources: design, "Invariants to state in code and fuzz"; spec/pay.md, sections 3 and 6.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Record, leak};
-use crate::flow::{AgentCommand, Call, CommandId, LedBy, Purpose, Wait};
+use crate::flow::{AgentCommand, Call, CommandId, LedBy, PaymentId, Purpose, Wait};
 use crate::form::{Form, Value};
+use crate::pay::field::Field;
 use crate::pay::session::{Progress, Timer, What};
 use crate::pay::step::{EntryError, PayErrorCode, PayResult, Step};
 use crate::pay::submission::Ask;
@@ -59,6 +60,14 @@ struct Watch {
     session: Option<Session>,
     /// The agent's request that may open a session.
     opening: Option<CommandId>,
+    /// The agent's requests that have no answer yet.
+    unanswered: Vec<CommandId>,
+    /// How much was told of each payment.
+    sequence: BTreeMap<String, u32>,
+    /// Whether the next thing is the call's end.
+    ends: bool,
+    /// Whether somebody other than the caller's hang-up or star wanted a payment ended.
+    cancelled: bool,
     /// The outcome whose action request may still be sent.
     owed: Option<PayResult>,
     /// Outcomes, and status callbacks that told one.
@@ -74,7 +83,10 @@ struct Watch {
 /// A Pay session that has no outcome yet.
 #[derive(Debug, Default)]
 struct Session {
+    /// The agent's request that it began with; none: a document leads it.
     opened_by: Option<CommandId>,
+    /// What an agent was last told to be missing.
+    required: String,
     begun: Vec<Step>,
     captured: Vec<Step>,
     /// The attempt that is being made at the step of the moment.
@@ -101,21 +113,38 @@ enum Verdict {
 
 impl Watch {
     fn see(&mut self, record: &Record) -> Held {
-        rule(!self.ended, "something was done after the end")?;
+        let refuses = matches!(record, Record::Commanded(..) | Record::Replied(_, Err(_)));
+        rule(!self.ended || refuses, "something was done after the end")?;
+        let ends = std::mem::take(&mut self.ends);
+        rule(!ends || matches!(record, Record::Ended(_)), "caller-hung-up, and the call goes on")?;
         match record {
             Record::Pressed(key) => {
                 self.star |= key.symbol() == '*';
+                self.cancelled |= key.symbol() == '2';
                 Ok(())
             }
             Record::Said(..) => rule(!self.hung_up, "something was said to a caller who is gone"),
-            Record::Commanded(id, AgentCommand::Create(_)) => {
-                self.opening = Some(*id);
+            Record::Commanded(id, command) => {
+                self.unanswered.push(*id);
+                match command {
+                    AgentCommand::Create(_) => self.opening = Some(*id),
+                    AgentCommand::Update { form, .. } => self.cancelled |= form.value("Status").is_some(),
+                }
                 Ok(())
             }
-            Record::Replied(id, Err(_)) => {
-                self.opening = self.opening.take_if(|opening| opening != id);
-                // What never opened has no outcome.
-                self.session = self.session.take_if(|session| session.opened_by != Some(*id));
+            Record::Replied(id, answer) => {
+                let place = self.unanswered.iter().position(|asked| asked == id);
+                let place = place.ok_or("an agent was answered twice, or without having asked")?;
+                self.unanswered.remove(place);
+                if answer.is_err() {
+                    self.opening = self.opening.take_if(|opening| opening != id);
+                    // What never opened has no outcome.
+                    self.session = self.session.take_if(|session| session.opened_by != Some(*id));
+                }
+                Ok(())
+            }
+            Record::Redirected(_) => {
+                self.cancelled = true;
                 Ok(())
             }
             Record::LookedUp(..) => {
@@ -124,20 +153,26 @@ impl Watch {
                 let before = self.session.replace(session);
                 rule(before.is_none(), "a Pay session began while another one was going on")
             }
-            Record::Reported(payment, Progress { what: What::Finished(result), .. }, form) => {
-                self.finished(*result, form)?;
+            Record::Reported(payment, progress @ Progress { what: What::Finished(result), .. }, form) => {
+                self.told_in_order(payment, *progress, form)?;
+                self.finished(payment, *result, form)?;
                 if payment.led_by == LedBy::Agent {
                     self.owed = None;
                 }
                 Ok(())
             }
-            Record::Reported(payment, progress, form) => match payment.led_by {
-                LedBy::Document => self.session()?.reported(*progress),
-                LedBy::Agent => {
-                    self.session()?.led(*progress, form);
-                    Ok(())
+            Record::Reported(payment, progress, form) => {
+                self.told_in_order(payment, *progress, form)?;
+                let session = self.session()?;
+                rule(session.is_led_by(payment.led_by), "something was reported of a payment that is not going on")?;
+                match payment.led_by {
+                    LedBy::Document => session.reported(*progress),
+                    LedBy::Agent => {
+                        session.led(*progress, form);
+                        Ok(())
+                    }
                 }
-            },
+            }
             Record::Asked(question, attempt) => {
                 let submits = matches!(question.what, Ask::Submit(_));
                 let id = &attempt.transaction_id;
@@ -181,9 +216,6 @@ impl Watch {
                 rule(self.session.is_none(), "the call ended and a Pay session has no outcome")
             }
             Record::Heard(_)
-            | Record::Commanded(..)
-            | Record::Replied(_, Ok(_))
-            | Record::Redirected(_)
             | Record::Cleared
             | Record::Requested(_)
             | Record::Fetched(_)
@@ -196,34 +228,55 @@ impl Watch {
         self.session.as_mut().ok_or_else(|| "a Pay session did something after its outcome".to_owned())
     }
 
-    fn finished(&mut self, result: PayResult, form: &Form) -> Held {
+    /// Each callback of a payment has the next number; while a field is keyed, none tells a digit of it.
+    fn told_in_order(&mut self, payment: &PaymentId, progress: Progress, form: &Form) -> Held {
+        let told = self.sequence.entry(payment.sid.clone()).or_default();
+        let number = form.value("SequenceNumber").map(Value::expose);
+        rule(number == Some(told.to_string().as_str()), "SequenceNumber does not count what is told of a payment")?;
+        *told += 1;
+        let partial = form.value("PartialResult").is_some_and(|value| value.expose() == "true");
+        rule(partial == (progress.what == What::Keyed), "PartialResult is told of something else than a key")?;
+        let field = Field::ALL.iter().find(|field| partial && field.step() == progress.step);
+        let shown = field.and_then(|field| form.value(field.told_as())).map_or("", Value::expose);
+        rule(shown.chars().all(|c| matches!(c, 'x' | '*')), "a partial result shows a digit")
+    }
+
+    fn finished(&mut self, payment: &PaymentId, result: PayResult, form: &Form) -> Held {
         self.finished += 1;
         self.owed = Some(result);
+        let led_by_agent = payment.led_by == LedBy::Agent;
         match result {
             PayResult::CallerInterruptedWithStar => rule(self.star, "interrupted with *, which nobody pressed")?,
+            // For an agent's payment the end of the document is a hang-up.
+            PayResult::CallerHungUp if led_by_agent && !self.hung_up => self.ends = true,
             PayResult::CallerHungUp => rule(self.hung_up, "caller-hung-up, and the caller is there")?,
+            PayResult::TransactionCancelled => rule(self.cancelled, "cancelled, which nobody asked for")?,
             PayResult::Success
             | PayResult::TooManyFailedAttempts
             | PayResult::PaymentConnectorError
             | PayResult::ValidationError
-            | PayResult::InternalError
-            | PayResult::TransactionCancelled => {}
+            | PayResult::InternalError => {}
         }
-        match self.session.take() {
+        match self.session.take_if(|session| session.is_led_by(payment.led_by)) {
             Some(session) => session.outcome(result, form),
-            // A verb with faulty attributes ends before anything is looked up.
-            None => rule(result == PayResult::ValidationError, "a Pay session had two outcomes"),
+            // A verb with faulty attributes, or one beside an agent's payment, ends before anything is looked up.
+            None => rule(!led_by_agent && result == PayResult::ValidationError, "a Pay session had two outcomes"),
         }
     }
 
     fn over(&self, call: &Call) -> Held {
         rule(call.is_over(), "the call does not end, although the caller is gone")?;
         rule(self.ended, "the call is over and did not say so")?;
+        rule(self.unanswered.is_empty(), "an agent was not answered")?;
         rule(self.told <= self.finished, "an outcome was told to statusCallback that there was not")
     }
 }
 
 impl Session {
+    fn is_led_by(&self, led_by: LedBy) -> bool {
+        self.opened_by.is_some() == (led_by == LedBy::Agent)
+    }
+
     fn reported(&mut self, progress: Progress) -> Held {
         let Progress { step, attempt, what } = progress;
         match what {
@@ -251,6 +304,9 @@ impl Session {
     /// An agent takes the fields in any order, and again.
     fn led(&mut self, progress: Progress, form: &Form) {
         let step = progress.step;
+        if step != Step::PaymentProcessing {
+            self.required = form.value("Required").map_or_else(String::new, |value| value.shown().to_owned());
+        }
         let capture = form.value("Capture").map_or("", Value::expose);
         let first_entry = capture == step.word() && form.value("ErrorType").is_none();
         match progress.what {
@@ -281,6 +337,7 @@ impl Session {
     fn asked(&mut self, number: u16, submits: bool, transaction: &str) -> Held {
         rule(self.begun.contains(&Step::PaymentProcessing), "the gateway was asked before payment-processing")?;
         rule(self.missing().is_none(), "the gateway was asked before every field was captured")?;
+        rule(self.required.is_empty(), "the gateway was asked while something was required")?;
         let has = |step| self.captured.contains(&step);
         // A token given in the document needs no field.
         let whole = self.captured.is_empty()

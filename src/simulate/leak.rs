@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::Record;
+use crate::flow::AgentCommand;
 use crate::form::{Form, Value};
 use crate::time::CallTime;
 use crate::tone::Key;
@@ -85,6 +86,10 @@ fn public(record: &Record, known: &mut BTreeSet<u32>) {
         }
         Record::Reported(_, _, form) | Record::Notified(_, _, form) => {
             PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
+        }
+        // What an agent sent may be quoted to the agent.
+        Record::Commanded(_, AgentCommand::Create(form) | AgentCommand::Update { form, .. }) => {
+            form.iter().for_each(|(_, value)| allow(value));
         }
         _ => {}
     }

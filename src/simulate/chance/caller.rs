@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::entries::{choice, digits, entry};
+use super::outside::{Agent, Lead, is_begun};
 use super::twin::{Field, Hidden};
 use super::{Chance, Flows, MOVES_MAX, Move, Plan, Played, perform};
+use crate::flow::LedBy;
 use crate::pay::session::What;
 use crate::pay::step::Step;
 use crate::simulate::Record;
@@ -32,12 +34,16 @@ struct Habits {
     dawdles: bool,
     presses_star: bool,
     hangs_up: bool,
+    /// Whether an agent is there, and an application that interferes.
+    assisted: bool,
+    led: bool,
 }
 
 pub(super) struct Caller<'a, F> {
     chance: Chance,
     habits: Habits,
     simulation: Played<'a, F>,
+    agent: Agent,
     next_key: CallTime,
     /// How many records were looked at, and what they told last.
     looked_at: usize,
@@ -45,6 +51,8 @@ pub(super) struct Caller<'a, F> {
     /// Whether an entry failed in the burst that is going on.
     failed: bool,
     four: bool,
+    /// Whether something was keyed into the field that an agent asks for.
+    begun: bool,
     last_press: Option<CallTime>,
     /// Whether a field was asked for twice, and whether a digit was keyed of which it is not known where it went.
     again: bool,
@@ -61,16 +69,20 @@ impl<'a, F: Flows> Caller<'a, F> {
             dawdles: chance.one_in(3),
             presses_star: chance.one_in(4),
             hangs_up: chance.one_in(4),
+            assisted: chance.one_in(3),
+            led: chance.one_in(5),
         };
         Self {
             chance,
             habits,
             simulation,
+            agent: Agent::default(),
             next_key: CallTime::ZERO,
             looked_at: 0,
             step: None,
             failed: false,
             four: false,
+            begun: false,
             last_press: None,
             again: false,
             unknown: false,
@@ -96,11 +108,19 @@ impl<'a, F: Flows> Caller<'a, F> {
     /// Takes in what was reported since.
     fn look(&mut self) {
         for (_, record) in self.simulation.records().iter().skip(self.looked_at) {
-            if let Record::Reported(_, progress, form) = record {
+            self.agent.look(record);
+            if let Record::Reported(payment, progress, form) = record {
+                let led_on =
+                    payment.led_by == LedBy::Document && self.simulation.call().stage_name().starts_with("agent");
+                if payment.led_by == LedBy::Agent {
+                    self.begun = progress.what == What::Keyed && is_begun(form, progress.step);
+                }
                 match progress.what {
                     What::Keyed => {}
                     What::Begun => self.step = Some(progress.step),
                     What::Failed(_) => self.failed = true,
+                    // A <Pay> that could not begin beside an agent's payment.
+                    What::Finished(_) if led_on => {}
                     What::Finished(_) => self.step = None,
                     What::Captured => {
                         let card = form.value("PaymentCardType").map(|brand| brand.shown().to_owned());
@@ -126,7 +146,32 @@ impl<'a, F: Flows> Caller<'a, F> {
             return self.press(letters, plan);
         }
         let stage = self.simulation.call().stage_name();
+        if self.habits.led && self.chance.one_in(20) {
+            let lead = Lead::draw(&mut self.chance);
+            lead.perform(&mut self.simulation);
+            return plan.moves.push(Move::Application(lead));
+        }
+        if self.habits.assisted
+            && let Some(request) = self.agent.wants(stage, &mut self.chance)
+        {
+            request.perform(&mut self.simulation);
+            return plan.moves.push(Move::Agent(request));
+        }
         match stage {
+            "agent: capturing" | "agent: capturing again" if self.begun => self.go_on(plan),
+            "agent: capturing" | "agent: capturing again" => self.answer(plan),
+            // Nobody asks for anything.
+            "agent: idle" if self.chance.one_in(3) => {
+                let keys = self.chance.one_of(&["#", "*", "12", "4242#"], "#").to_owned();
+                self.press(keys, plan);
+            }
+            "agent: idle" => self.wait_a_little(plan),
+            "agent: confirming" if self.habits.patient && !self.simulation.call().is_listening() => self.wait(plan),
+            "agent: confirming" => {
+                let right = self.chance.below(100) < self.habits.right;
+                let keys = choice(right, &mut self.chance);
+                self.press(keys, plan);
+            }
             "prompting" | "prompting again" | "prompting confirmation" if self.habits.patient => self.wait(plan),
             "prompting" | "waiting" | "prompting again" | "waiting again" => self.answer(plan),
             "keying" | "keying again" | "perhaps whole" => self.go_on(plan),
@@ -227,7 +272,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         self.look();
         let now = self.simulation.now();
         self.failed &= self.last_press.is_some_and(|last| now - last < BURST_GAP);
-        let (step, failed) = (self.step, self.failed);
+        let (step, failed, begun) = (self.step, self.failed, self.begun);
         let mut hidden = None;
         let mut unknown = false;
         let mut confirming = false;
@@ -237,12 +282,13 @@ impl<'a, F: Flows> Caller<'a, F> {
             let stage = simulation.call().stage_name();
             if place == 0 && run > 0 {
                 // The rest of a failed burst goes nowhere; what else comes now begins an empty field.
-                let empty = matches!(stage, "prompting" | "waiting" | "prompting again" | "waiting again");
+                let empty = matches!(stage, "prompting" | "waiting" | "prompting again" | "waiting again")
+                    || (stage.starts_with("agent: capturing") && !begun);
                 if empty && !failed {
                     hidden = step.and_then(Field::of);
                 }
             }
-            confirming |= stage.ends_with("confirmation");
+            confirming |= stage.ends_with("confirmation") || stage == "agent: confirming";
             let digit = matches!(keys.get(place), Some(Key::Digit(_)));
             unknown |= digit && (hidden.is_none() || place >= run);
             place += 1;
@@ -280,6 +326,13 @@ impl<'a, F: Flows> Caller<'a, F> {
         if self.simulation.now() == from {
             self.simulation.advance_to(from + Duration::from_millis(1));
         }
+        self.waited(from, plan);
+    }
+
+    /// Waits for a moment.
+    fn wait_a_little(&mut self, plan: &mut Plan) {
+        let from = self.simulation.now();
+        self.simulation.advance_to(from + Duration::from_millis(1 + self.chance.below(3000)));
         self.waited(from, plan);
     }
 

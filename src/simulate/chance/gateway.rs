@@ -61,6 +61,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub struct ChanceWorld<'a, F> {
     flows: &'a F,
+    /// How long a lookup takes, in milliseconds, if there are connectors.
+    lookup: Option<u64>,
     /// Where new answers come from; none: there are only those of before.
     chance: Option<Chance>,
     answers: Vec<Said>,
@@ -70,13 +72,18 @@ pub struct ChanceWorld<'a, F> {
 }
 
 impl<'a, F: Flows> ChanceWorld<'a, F> {
-    pub(super) fn drawing(flows: &'a F, chance: Chance) -> Self {
+    pub(super) fn drawing(flows: &'a F, lookup: Option<u64>, chance: Chance) -> Self {
         let (answers, documents, asked) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { flows, chance: Some(chance), answers, given: 0, documents, asked }
+        Self { flows, lookup, chance: Some(chance), answers, given: 0, documents, asked }
     }
 
-    pub(super) fn repeating(flows: &'a F, answers: Vec<Said>, documents: BTreeMap<Url, &'static str>) -> Self {
-        Self { flows, chance: None, answers, given: 0, documents, asked: BTreeMap::new() }
+    pub(super) fn repeating(
+        flows: &'a F,
+        lookup: Option<u64>,
+        answers: Vec<Said>,
+        documents: BTreeMap<Url, &'static str>,
+    ) -> Self {
+        Self { flows, lookup, chance: None, answers, given: 0, documents, asked: BTreeMap::new() }
     }
 
     /// What was answered.
@@ -115,7 +122,11 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
 
 impl<F: Flows> World for ChanceWorld<'_, F> {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
-        Some(sandbox::capabilities())
+        self.lookup.map(|_| sandbox::capabilities())
+    }
+
+    fn lookup_time(&self) -> Duration {
+        Duration::from_millis(self.lookup.unwrap_or(0))
     }
 
     fn gateway(

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::gateway::{Kind, Said, WORDS};
+use super::outside::{Asked, CALLBACK, Lead, Request, sid};
 use super::{Move, Plan, Played};
+use crate::flow::CommandId;
+use crate::pay::assisted::AgentError;
 use crate::pay::step::PayResult;
 
 impl Plan {
@@ -12,7 +15,7 @@ impl Plan {
     pub fn script<F: super::Flows>(&self, played: &Played<'_, F>) -> String {
         let mut script = String::new();
         // Writing to a text cannot fail.
-        let _ = self.write(&mut script);
+        let _ = self.write(&mut script, played);
         let mut expected = String::new();
         if let Some(result) = super::result(played).map(PayResult::word) {
             let _ = writeln!(expected, "  result: {result}");
@@ -27,7 +30,7 @@ impl Plan {
         script
     }
 
-    fn write(&self, script: &mut String) -> std::fmt::Result {
+    fn write<F: super::Flows>(&self, script: &mut String, played: &Played<'_, F>) -> std::fmt::Result {
         writeln!(script, "flow: {}", self.flow)?;
         if self.telnyx {
             writeln!(script, "dialect: telnyx")?;
@@ -45,6 +48,11 @@ impl Plan {
                 writeln!(script, "  {}: {}", quoted(url.as_str()), quoted(text))?;
             }
         }
+        match self.lookup {
+            Some(0) => {}
+            Some(millis) => writeln!(script, "connector: {{ after: {millis}ms }}")?,
+            None => writeln!(script, "connector: {{ missing: true }}")?,
+        }
         if !self.answers.is_empty() {
             writeln!(script, "gateway:")?;
             for said in &self.answers {
@@ -52,6 +60,7 @@ impl Plan {
             }
         }
         writeln!(script, "call:")?;
+        let mut requests = 0;
         for step in &self.moves {
             match step {
                 Move::Press { keys, every } => {
@@ -60,12 +69,52 @@ impl Plan {
                 }
                 Move::Wait(millis) => writeln!(script, "  - wait: {millis}ms")?,
                 Move::HangUp => writeln!(script, "  - hang up")?,
+                Move::Agent(request) => {
+                    requests += 1;
+                    let answer = played.answer(CommandId(requests));
+                    writeln!(script, "  - agent: {{ {} }}", asked(request, answer))?;
+                }
+                Move::Application(lead) => writeln!(script, "  - application: {{ {} }}", led(*lead))?,
             }
         }
         if self.moves.is_empty() {
             writeln!(script, "  []")?;
         }
         Ok(())
+    }
+}
+
+/// An agent's request with what came of it. Its answer is looked at when the call is over, so that no time passes.
+fn asked(request: &Request, answer: Option<&Result<String, AgentError>>) -> String {
+    let mut keys = Vec::new();
+    match &request.what {
+        Asked::Create(parameters) => {
+            let given: Vec<String> =
+                parameters.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+            keys.push(format!("create: {{{}}}", given.join(", ")));
+        }
+        Asked::Update { payment, capture, status } => {
+            // A script's payments are counted from 1.
+            keys.push(format!("sid: {}", sid(1, *payment)));
+            keys.extend(capture.map(|word| format!("capture: {word}")));
+            keys.extend(status.map(|word| format!("status: {word}")));
+        }
+    }
+    if request.callback != CALLBACK {
+        keys.push(format!("callback: {}", quoted(request.callback)));
+    }
+    if let Some(Err(error)) = answer {
+        keys.push(format!("refused: \"{} {}\"", error.status, error.code));
+    }
+    keys.push("later: true".to_owned());
+    keys.join(", ")
+}
+
+fn led(lead: Lead) -> String {
+    match lead {
+        Lead::Document(text) => format!("twiml: {}", quoted(text)),
+        Lead::Url(url) => format!("url: {}", quoted(url)),
+        Lead::Completed => "status: completed".to_owned(),
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::flow::LedBy;
 use crate::flow::link::Origin;
+use crate::simulate::Record;
 use crate::twiml;
 
 /// Flows that between them have every kind of verb that listens.
@@ -47,20 +49,27 @@ fn flow(seed: u64) -> &'static str {
 #[test]
 fn no_call_by_chance_breaks_a_rule_and_its_twin_shows_the_same() {
     let mut results = BTreeSet::new();
-    let mut twins = 0;
+    let (mut twins, mut led, mut led_twins) = (0, 0, 0);
     for seed in 0..1500 {
         let (plan, played) = call(&Samples, flow(seed), &[], seed);
         let script = plan.script(&played);
         assert_eq!(violation(&played), None, "seed {seed}\n{script}");
         results.insert(result(&played));
+        let paid_for_agent = played.records().iter().any(|(_, record)| {
+            matches!(record, Record::Reported(payment, progress, _)
+                if payment.led_by == LedBy::Agent && progress.what == What::Finished(PayResult::Success))
+        });
+        led += u32::from(paid_for_agent);
         if let Some(twin) = plan.twin(seed) {
             let other = twin.play(&Samples);
             assert_eq!(difference(&played, &other), None, "seed {seed}\n{script}\n{}", twin.script(&other));
             twins += 1;
+            led_twins += u32::from(paid_for_agent);
         }
     }
     assert!(twins > 500, "{twins}");
-    // Every result but the agent's cancel and what only a faulty connector brings about.
+    assert!(led > 50 && led_twins > 20, "{led} {led_twins}");
+    // Every result but what only a faulty connector brings about.
     assert!(results.len() >= 8, "{results:?}");
 }
 
