@@ -91,6 +91,10 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Plays the call to its end and writes down every move.
     pub(super) fn play(mut self, mut plan: Plan) -> (Plan, Played<'a, F>) {
+        if self.habits.assisted && self.chance.one_in(2) {
+            // An agent needs time.
+            self.lead(Lead::HOLD, &mut plan);
+        }
         while !self.simulation.call().is_over() && plan.moves.len() < MOVES_MAX {
             self.look();
             self.act(&mut plan);
@@ -148,8 +152,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         let stage = self.simulation.call().stage_name();
         if self.habits.led && self.chance.one_in(20) {
             let lead = Lead::draw(&mut self.chance);
-            lead.perform(&mut self.simulation);
-            return plan.moves.push(Move::Application(lead));
+            return self.lead(lead, plan);
         }
         if self.habits.assisted
             && let Some(request) = self.agent.wants(stage, &mut self.chance)
@@ -200,6 +203,11 @@ impl<'a, F: Flows> Caller<'a, F> {
             }
             _ => self.wait(plan),
         }
+    }
+
+    fn lead(&mut self, lead: Lead, plan: &mut Plan) {
+        lead.perform(&mut self.simulation);
+        plan.moves.push(Move::Application(lead));
     }
 
     /// Keys in what is asked for.

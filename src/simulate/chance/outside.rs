@@ -137,6 +137,9 @@ pub enum Lead {
 }
 
 impl Lead {
+    /// To where nothing happens for a long time.
+    pub(super) const HOLD: Self = Self::Document("<Response><Pause length='600'/></Response>");
+
     pub(super) fn draw(chance: &mut Chance) -> Self {
         match chance.below(10) {
             0 => Self::Completed,
