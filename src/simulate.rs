@@ -667,6 +667,7 @@ pub fn step_line(progress: &Progress) -> String {
     let what = match progress.what {
         What::Begun => "begun".to_owned(),
         What::Keyed => "keyed".to_owned(),
+        What::Refused(error) => format!("refused: {error}"),
         What::Failed(error) => error.to_string(),
         What::Captured => "captured".to_owned(),
         What::Finished(result) => format!("finished: {result}"),

@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use touchtone::flow::link::{Origin, PlainHttp};
-use touchtone::flow::{Context, Fetch, FetchFailure, Fetched, NextDocument};
+use touchtone::flow::{AgentCommand, Context, Fetch, FetchFailure, Fetched, NextDocument, Redirection};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution,
@@ -136,7 +136,7 @@ fn call(document: &str, telnyx: bool, world: Scripted) -> Simulation<Scripted> {
         parameters: BTreeMap::new(),
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
-        seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
+        seed: SEED,
         telnyx,
         plain_http: PlainHttp::Never,
     };
@@ -380,5 +380,160 @@ proptest! {
             format!("<Response><Pay paymentMethod='ach-debit' chargeAmount='1'>{prompt}</Pay></Response>");
         let needs_pound = |field: &str| field.len() != 9 && field.len() != 17;
         prop_assert_eq!(typed(&document, &typing, needs_pound), vec![fields]);
+    }
+}
+
+/// What an agent or the application does.
+#[derive(Clone, Debug)]
+enum Outside {
+    Creates(Vec<(&'static str, &'static str)>),
+    /// A payment of the call, counted from 0; what is to be captured; which status.
+    Updates(u128, Option<&'static str>, Option<&'static str>),
+    SendsTo(&'static str),
+    Ends,
+}
+
+const SEED: u128 = 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00;
+
+impl Outside {
+    fn happen<W: World>(&self, call: &mut Simulation<W>) {
+        let mut form = Form::new();
+        form.set("IdempotencyKey", "key");
+        form.set("StatusCallback", "https://example.com/progress");
+        match self {
+            Self::Creates(parameters) => {
+                for (name, value) in parameters {
+                    form.set(*name, *value);
+                }
+                call.command(AgentCommand::Create(form));
+            }
+            Self::Updates(payment, capture, status) => {
+                form.set_some("Capture", *capture);
+                form.set_some("Status", *status);
+                call.command(AgentCommand::Update { sid: format!("PK{:032x}", SEED + payment), form });
+            }
+            Self::SendsTo(text) => {
+                let document = twiml::parse(text).unwrap();
+                call.redirect(Redirection::Document(NextDocument { document, origin: Origin::Flow("test".into()) }));
+            }
+            Self::Ends => call.complete(),
+        }
+    }
+}
+
+fn outside() -> BoxedStrategy<Outside> {
+    let parameters = select(vec![
+        ("ChargeAmount", "1"),
+        ("PaymentMethod", "ach-debit"),
+        ("PostalCode", "false"),
+        ("SecurityCode", "false"),
+        ("Timeout", "1"),
+        ("Confirmation", "true"),
+        ("RequireMatchingInputs", "payment-card-number"),
+        ("ValidCardTypes", "visa maestro"),
+        ("Currency", "dollars"),
+        ("StatusCallback", ""),
+    ]);
+    let captures = select(vec![
+        "payment-card-number",
+        "payment-card-number",
+        "payment-card-number-matcher",
+        "expiration-date",
+        "postal-code",
+        "security-code",
+        "bank-routing-number",
+        "bank-account-number",
+        "shoe-size",
+    ]);
+    let documents = select(vec![
+        "<Response><Pause length='60'/></Response>",
+        "<Response><Say>Please hold the line.</Say></Response>",
+        "<Response><Pay chargeAmount='1' confirmation='true' statusCallback='https://example.com/status'/></Response>",
+        "<Response><Gather timeout='2'><Say>Well?</Say></Gather></Response>",
+    ]);
+    prop_oneof![
+        4 => vec(parameters, 0..5).prop_map(Outside::Creates),
+        12 => (0..3_u128, captures).prop_map(|(payment, field)| Outside::Updates(payment, Some(field), None)),
+        3 => (0..3_u128, select(vec!["complete", "complete", "cancel", "x"]))
+            .prop_map(|(payment, status)| Outside::Updates(payment, None, Some(status))),
+        1 => documents.prop_map(Outside::SendsTo),
+        1 => Just(Outside::Ends),
+    ]
+    .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn keys_agents_and_applications_may_come_in_any_order(
+        verbs in vec(verb(), 0..2),
+        acts in vec((option::weighted(0.7, outside()), option::weighted(0.6, act())), 0..30),
+        world in world(),
+    ) {
+        let document = format!("<Response>{}<Pause length='600'/></Response>", verbs.concat());
+        let mut call = call(&document, false, world);
+        for (outside, keyed) in acts {
+            if let Some(outside) = outside {
+                outside.happen(&mut call);
+                prop_assert_eq!(stuck(call.call()), None);
+            }
+            let Some((keys, gap, silence)) = keyed else { continue };
+            for key in keys.chars().filter_map(Key::parse) {
+                call.press(key);
+                prop_assert_eq!(stuck(call.call()), None);
+                call.advance_to(call.now() + Duration::from_millis(gap));
+            }
+            call.advance_to(call.now() + Duration::from_millis(silence));
+        }
+        call.hang_up();
+        prop_assert!(call.run_to_end(), "it goes on: {}", call.call().stage_name());
+        prop_assert_eq!(broken(call.records(), call.call()), None);
+    }
+
+    #[test]
+    fn no_digit_that_an_agent_asks_for_is_lost_or_doubled_whatever_is_keyed_between(
+        typing in typing(vec![
+            vec!["4242424242424242", "5555555555554444", "6771798021000008", "4000000000000000006"],
+            vec!["1228", "0630"],
+            vec!["94111", "10001"],
+            vec!["123", "999", "000"],
+        ]),
+        between in vec(select(vec!["", "", "7", "4242", "*", "99#"]), 4),
+        restarts in vec(any::<bool>(), 4),
+        backwards in any::<bool>(),
+    ) {
+        let world = Scripted { capabilities: Some(sandbox::capabilities()), ..Scripted::default() };
+        let mut call = call("<Response><Pause length='3000'/></Response>", false, world);
+        let mut gaps = typing.gaps.iter().cycle();
+        let mut press = |call: &mut Simulation<Scripted>, keys: &str| {
+            for key in keys.chars().filter_map(Key::parse) {
+                call.press(key);
+                call.advance_to(call.now() + Duration::from_millis(*gaps.next().unwrap()));
+            }
+        };
+        Outside::Creates(vec![("ChargeAmount", "1"), ("ValidCardTypes", "visa mastercard maestro")]).happen(&mut call);
+        let words = ["payment-card-number", "expiration-date", "postal-code", "security-code"];
+        // The card number is always first: the code needs it.
+        let order = if backwards { [0, 3, 2, 1] } else { [0, 1, 2, 3] };
+        for place in order {
+            press(&mut call, between[place]);
+            Outside::Updates(0, Some(words[place]), None).happen(&mut call);
+            let field = typing.fields[place];
+            if restarts[place] {
+                // After a field that completed by itself, a first star is input like any other key.
+                press(&mut call, "1*");
+            }
+            press(&mut call, field);
+            if typing.pounds[place] || field.starts_with('6') {
+                press(&mut call, "#");
+            }
+        }
+        press(&mut call, "5");
+        Outside::Updates(0, None, Some("complete")).happen(&mut call);
+        call.hang_up();
+        call.run_to_end();
+        prop_assert_eq!(broken(call.records(), call.call()), None);
+        prop_assert_eq!(&call.world().submitted, &vec![typing.fields.clone()]);
     }
 }

@@ -118,7 +118,7 @@ fn run(line: &[(u64, Input)], gateway: Gateway) -> Reports {
     for (_, record) in call.records() {
         if let Record::Reported(_, progress, _) = record {
             let what = match progress.what {
-                What::Begun | What::Keyed => continue,
+                What::Begun | What::Keyed | What::Refused(_) => continue,
                 What::Captured => "captured".to_owned(),
                 What::Failed(error) => error.to_string(),
                 What::Finished(word) => {

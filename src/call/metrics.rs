@@ -44,7 +44,7 @@ pub(super) fn pay(progress: &Progress) {
             metrics::counter!("touchtone_pay_step_failures_total", "step" => step, "error" => error.word())
                 .increment(1);
         }
-        What::Keyed => {}
+        What::Keyed | What::Refused(_) => {}
         What::Captured => metrics::counter!("touchtone_pay_captures_total", "step" => step).increment(1),
         What::Finished(result) => {
             metrics::counter!("touchtone_pay_results_total", "result" => result.word()).increment(1);

@@ -350,7 +350,7 @@ impl AssistedSession {
         self.at = (field.step(), self.times_asked(capture).saturating_add(1));
         self.capture = Some(capture);
         if field == Field::SecurityCode && self.captured.brand().is_none() {
-            self.tell(What::Begun, Some(SessionError::SecurityCodeBeforeCardNumber.word()), None);
+            self.report(What::Refused(SessionError::SecurityCodeBeforeCardNumber), None);
             (self.at, self.capture) = before;
             return Err(AgentError::operation("security-code comes after payment-card-number"));
         }
@@ -612,13 +612,10 @@ impl AssistedSession {
     fn report(&mut self, what: What, partial: Option<Partial>) {
         let error = match what {
             What::Failed(error) => Some(error.word()),
-            _ => None,
+            What::Refused(error) => Some(error.word()),
+            What::Begun | What::Keyed | What::Captured | What::Finished(_) => None,
         };
-        self.tell(what, error, partial);
-    }
-
-    fn tell(&mut self, what: What, error_type: Option<&'static str>, partial: Option<Partial>) {
-        let form = self.fields(error_type, partial);
+        let form = self.fields(error, partial);
         self.outputs.push_back(Output::Report(Progress { step: self.at.0, attempt: self.at.1, what }, form));
     }
 

@@ -107,6 +107,8 @@ pub enum What {
     Begun,
     /// A digit of it was keyed, or all were taken back (agent-assisted sessions only).
     Keyed,
+    /// It cannot begin now; what was going on goes on (agent-assisted sessions only).
+    Refused(SessionError),
     /// An attempt failed.
     Failed(EntryError),
     /// Its field was captured.

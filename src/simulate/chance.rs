@@ -182,7 +182,7 @@ pub fn result<F: Flows>(played: &Played<'_, F>) -> Option<PayResult> {
     played.records().iter().rev().find_map(|(_, record)| match record {
         super::Record::Reported(_, progress, _) => match progress.what {
             What::Finished(result) => Some(result),
-            What::Begun | What::Keyed | What::Captured | What::Failed(_) => None,
+            What::Begun | What::Keyed | What::Refused(_) | What::Captured | What::Failed(_) => None,
         },
         _ => None,
     })

@@ -297,7 +297,7 @@ impl Session {
                 self.captured.push(step);
                 Ok(())
             }
-            What::Keyed | What::Finished(_) => Ok(()),
+            What::Keyed | What::Refused(_) | What::Finished(_) => Ok(()),
         }
     }
 
@@ -308,7 +308,7 @@ impl Session {
             self.required = form.value("Required").map_or_else(String::new, |value| value.shown().to_owned());
         }
         let capture = form.value("Capture").map_or("", Value::expose);
-        let first_entry = capture == step.word() && form.value("ErrorType").is_none();
+        let first_entry = capture == step.word();
         match progress.what {
             What::Begun => {
                 self.begun.push(step);
@@ -318,7 +318,7 @@ impl Session {
             }
             What::Failed(EntryError::InputMatchingFailed) => self.captured.retain(|captured| *captured != step),
             What::Captured => self.captured.push(step),
-            What::Failed(_) | What::Keyed | What::Finished(_) => {}
+            What::Failed(_) | What::Keyed | What::Refused(_) | What::Finished(_) => {}
         }
     }
 

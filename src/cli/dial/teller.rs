@@ -192,6 +192,7 @@ impl Teller {
             What::Begun if step == Step::PaymentProcessing => (Ink::Plain, format!("{step}")),
             What::Begun => (Ink::Plain, format!("{step}, attempt {attempt}")),
             What::Failed(error) => (Ink::Doubtful, format!("{step}, attempt {attempt} failed: {error}")),
+            What::Refused(error) => (Ink::Doubtful, format!("{step} refused: {error}")),
             What::Keyed => (Ink::Faint, format!("{step} is being keyed")),
             What::Captured => (Ink::Good, format!("{step} captured{}", captured(step, form))),
             What::Finished(PayResult::Success) => (Ink::Good, "finished: success".to_owned()),

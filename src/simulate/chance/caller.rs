@@ -116,11 +116,11 @@ impl<'a, F: Flows> Caller<'a, F> {
             if let Record::Reported(payment, progress, form) = record {
                 let led_on =
                     payment.led_by == LedBy::Document && self.simulation.call().stage_name().starts_with("agent");
-                if payment.led_by == LedBy::Agent {
+                if payment.led_by == LedBy::Agent && !matches!(progress.what, What::Refused(_)) {
                     self.begun = progress.what == What::Keyed && is_begun(form, progress.step);
                 }
                 match progress.what {
-                    What::Keyed => {}
+                    What::Keyed | What::Refused(_) => {}
                     What::Begun => self.step = Some(progress.step),
                     What::Failed(_) => self.failed = true,
                     // A <Pay> that could not begin beside an agent's payment.
