@@ -43,7 +43,7 @@ pub const INVALID_CALL_STATE: u32 = 21220;
 
 /// An error.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(title = "Error", examples(json!({
+#[schema(as = Error, examples(json!({
     "code": 20404,
     "message": "The requested resource /2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Calls/CA1.json was not found",
     "more_info": "https://www.twilio.com/docs/errors/20404",

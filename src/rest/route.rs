@@ -5,7 +5,7 @@
 
 use axum::Router;
 use utoipa::openapi::path::Paths;
-use utoipa::openapi::{OpenApi, OpenApiBuilder};
+use utoipa::openapi::{OpenApi, OpenApiBuilder, RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 /// Routes, and the description of each.
@@ -40,9 +40,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         for path in paths.paths.keys() {
             self.router = self.router.route(&routed(path), methods.clone());
         }
-        let components = self.description.components.get_or_insert_default();
-        components.schemas.extend(schemas);
-        self.describe(paths);
+        self.describe(schemas, paths);
         self
     }
 
@@ -50,10 +48,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     #[must_use]
     pub fn merge<T: Clone + Send + Sync + 'static>(mut self, other: Routes<T>, state: T) -> Self {
         self.router = self.router.merge(other.router.with_state(state));
-        if let Some(others) = other.description.components {
-            self.description.components.get_or_insert_default().schemas.extend(others.schemas);
-        }
-        self.describe(other.description.paths);
+        let components = other.description.components.unwrap_or_default();
+        self.describe(components.schemas, other.description.paths);
         self
     }
 
@@ -62,7 +58,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         (self.router, self.description)
     }
 
-    fn describe(&mut self, paths: Paths) {
+    fn describe(&mut self, schemas: impl IntoIterator<Item = (String, RefOr<Schema>)>, paths: Paths) {
+        let known = &mut self.description.components.get_or_insert_default().schemas;
+        for (name, schema) in schemas {
+            // Two types of one name would pass for each other.
+            debug_assert!(known.get(&name).is_none_or(|first| *first == schema), "{name} is two things");
+            known.insert(name, schema);
+        }
         self.description.paths.paths.extend(paths.paths);
     }
 }

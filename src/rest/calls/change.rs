@@ -16,21 +16,20 @@ const UNSUPPORTED: &[&str] = &["FallbackUrl", "FallbackMethod", "StatusCallback"
 /// The form of an update, for the description only: exactly one of `Twiml`, `Url` and `Status`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = UpdateCall)]
 #[allow(dead_code, reason = "read by the description only")]
 pub(super) enum UpdateForm {
     /// Go on with a document.
-    #[schema(title = "UpdateCallWithTwiml")]
     Document(DocumentForm),
     /// Go on with the document that an address answers with.
-    #[schema(title = "UpdateCallWithUrl")]
     Address(AddressForm),
     /// End.
-    #[schema(title = "UpdateCallWithStatus")]
     End(EndForm),
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UpdateCallWithTwiml)]
 pub(super) struct DocumentForm {
     /// A TwiML document to go on with, at most 64 KiB.
     #[serde(rename = "Twiml")]
@@ -40,6 +39,7 @@ pub(super) struct DocumentForm {
 
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UpdateCallWithUrl)]
 pub(super) struct AddressForm {
     /// Where to get a TwiML document to go on with: absolute, https (http where the configuration allows it).
     #[serde(rename = "Url")]
@@ -47,15 +47,17 @@ pub(super) struct AddressForm {
     url: String,
     /// How to ask `Url`; `POST` if it is not given.
     #[serde(rename = "Method", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, inline)]
     method: Option<AskedBy>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = UpdateCallWithStatus)]
 pub(super) struct EndForm {
     /// `completed` ends the call. `canceled` ends calls that are queued or ringing, which calls here never are.
     #[serde(rename = "Status")]
+    #[schema(inline)]
     status: EndStatus,
 }
 

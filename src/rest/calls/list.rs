@@ -80,7 +80,6 @@ struct Moment(String);
 
 /// A page of calls.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "CallPage")]
 pub(in crate::rest) struct CallPage {
     /// Newest first.
     calls: Vec<CallView>,

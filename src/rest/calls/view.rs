@@ -12,7 +12,7 @@ use crate::call::history::Record;
 
 /// A call.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Call")]
+#[schema(as = Call)]
 #[allow(clippy::struct_field_names, reason = "Twilio's names")]
 pub(in crate::rest) struct CallView {
     /// The call's id.
@@ -85,6 +85,7 @@ pub(in crate::rest) struct CallView {
 
 /// What belongs to a call.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CallSubresources)]
 struct SubresourceUris {
     /// Its agent-assisted payments.
     payments: String,
@@ -92,6 +93,7 @@ struct SubresourceUris {
 
 /// Where a call is, in Twilio's words. Here it is `in-progress` or `completed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CallStatus)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Status {
     Queued,

@@ -12,7 +12,7 @@ use crate::flow::LedBy;
 
 /// A payment.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Payment")]
+#[schema(as = Payment)]
 pub(in crate::rest) struct PaymentView {
     /// The account.
     account_sid: String,
@@ -30,7 +30,6 @@ pub(in crate::rest) struct PaymentView {
 
 /// A payment as it stands.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "PaymentState")]
 pub(in crate::rest) struct PaymentState {
     #[serde(flatten)]
     payment: PaymentView,
@@ -43,6 +42,7 @@ pub(in crate::rest) struct PaymentState {
 /// Who leads a payment.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = LedBy)]
 enum Leader {
     /// An agent, through this API.
     Agent,
@@ -52,7 +52,6 @@ enum Leader {
 
 /// The payments of a call, in the order in which they began: one page.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "PaymentPage")]
 pub(in crate::rest) struct PaymentPage {
     /// The place in the list of the last payment.
     end: usize,
