@@ -351,6 +351,7 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
         "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
         "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
         "/healthz",
+        "/media/{dialect}",
         "/media/{dialect}/{flow}",
         "/metrics",
         "/openapi.json",
