@@ -21,11 +21,13 @@ use crate::speech::Speech;
 
 pub mod actor;
 pub mod beginning;
+mod clock;
 pub mod desk;
 mod gateway;
 pub mod history;
 pub mod metrics;
 pub mod playback;
+pub mod recorder;
 mod registry;
 mod render;
 
@@ -49,6 +51,8 @@ pub struct House {
     pub application: Arc<Application>,
     /// Callbacks on their way.
     pub deliveries: Deliveries,
+    /// Where finished calls are written, if they are.
+    pub recordings: Option<recorder::Recordings>,
     /// The calls.
     pub calls: Calls,
     /// Which targets may be asked without TLS.

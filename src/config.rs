@@ -55,6 +55,9 @@ pub struct Config {
     /// The folder for what is kept.
     #[serde(default = "data")]
     pub data: PathBuf,
+    /// The folder that finished calls are written to as scripts; `serve --record`, and nowhere else.
+    #[serde(skip)]
+    pub record: Option<PathBuf>,
     /// The account's time zone, an IANA name: when a card expires.
     #[serde(default = "time_zone")]
     pub time_zone: TimeZone,

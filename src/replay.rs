@@ -12,9 +12,11 @@ use crate::library::Library;
 mod bless;
 mod expect;
 mod outside;
+mod record;
 mod run;
 mod script;
 
+pub use record::{RecordError, Recording, record};
 pub use run::{Outcome, run};
 pub use script::{Script, duration};
 
@@ -114,3 +116,6 @@ fn read(path: &Path) -> Result<(String, Script), ScriptError> {
     let script = Script::parse(&text).map_err(|message| ScriptError::Malformed { path: name, message })?;
     Ok((text, script))
 }
+
+#[cfg(test)]
+mod tests;

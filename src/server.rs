@@ -19,6 +19,7 @@ use url::Url;
 use utoipa_axum::routes;
 
 use crate::account::Account;
+use crate::call::recorder::Recordings;
 use crate::call::{Calls, House};
 use crate::callback::{Application, Deliveries, Patience};
 use crate::config::Config;
@@ -52,6 +53,14 @@ pub enum StartError {
     /// No voice.
     #[error(transparent)]
     Speech(#[from] speech::StartError),
+    /// The folder of recordings.
+    #[error("cannot record calls in {folder}: {source}; choose another folder with --record")]
+    Record {
+        /// The folder.
+        folder: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The address is taken or not ours.
     #[error("cannot listen on {address}: {source}; choose another one with --listen")]
     Listen {
@@ -110,6 +119,11 @@ impl Server {
             Registry::new(&config.connectors, &gateway)?
         };
         add(&connectors)?;
+        let recordings = config.record.as_deref().map(|folder| {
+            Recordings::open(folder)
+                .map_err(|source| StartError::Record { folder: folder.display().to_string(), source })
+        });
+        let recordings = recordings.transpose()?;
         let listen = config.listen;
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
@@ -134,6 +148,7 @@ impl Server {
             outbound,
             application,
             deliveries,
+            recordings,
             calls: Calls::default(),
             plain_http,
             config,

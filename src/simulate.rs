@@ -27,10 +27,12 @@ use crate::pay::submission::{Ask, Question, Reply};
 use crate::time::CallTime;
 use crate::tone::Key;
 use crate::twiml::{Method, PlaySource, Utterance};
+use tape::Tape;
 
 pub mod chance;
 pub mod invariants;
 mod leak;
+pub mod tape;
 
 /// How long a character takes to be said (spec/interface.md, "Call scripts").
 pub const PER_CHARACTER: Duration = Duration::from_millis(60);
@@ -57,6 +59,16 @@ pub trait World {
 
     /// The document that is asked for, and after how long it is there.
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched);
+
+    /// What the document was made of that [`Self::document`] just gave, where the application sent it.
+    fn source(&self, _fetch: &Fetch) -> Option<tape::Source> {
+        None
+    }
+
+    /// How long the next turn lasts; none: as long as its words take.
+    fn speech(&mut self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The sandbox's reply to a question, as every world without a gateway of its own gives it.
@@ -151,12 +163,26 @@ pub struct Simulation<W> {
     arrows: BTreeSet<Arrow>,
     /// Whether the next word said begins a new turn.
     turn_over: bool,
+    tape: Option<Tape>,
 }
 
 impl<W: World> Simulation<W> {
     /// Answers a call.
     pub fn start(first: impl Into<First>, context: Context, world: W) -> Self {
-        let call = Call::start(CallTime::ZERO, first, context);
+        Self::begin(first, context, world, None)
+    }
+
+    /// As [`Self::start`], and takes the call down. `begins`: what `first` was read from.
+    pub fn start_taped(first: impl Into<First>, begins: tape::First, context: Context, world: W) -> Self {
+        let tape = Tape::new(begins, &context);
+        Self::begin(first, context, world, Some(tape))
+    }
+
+    fn begin(first: impl Into<First>, context: Context, world: W, tape: Option<Tape>) -> Self {
+        let mut call = Call::start(CallTime::ZERO, first, context);
+        if tape.is_some() {
+            call.note_destinations();
+        }
         let mut simulation = Self {
             call,
             world,
@@ -170,6 +196,7 @@ impl<W: World> Simulation<W> {
             turns: Vec::new(),
             arrows: BTreeSet::new(),
             turn_over: true,
+            tape,
         };
         simulation.drain();
         simulation.settle();
@@ -194,6 +221,13 @@ impl<W: World> Simulation<W> {
     /// All that happened.
     pub fn records(&self) -> &[(CallTime, Record)] {
         &self.records
+    }
+
+    /// What was taken down, if it was; the rest is over.
+    pub fn into_tape(self) -> Option<Tape> {
+        let mut tape = self.tape?;
+        tape.destinations(self.call.destinations());
+        Some(tape)
     }
 
     /// All that was said.
@@ -314,6 +348,9 @@ impl<W: World> Simulation<W> {
             if let Some((_, wait)) = self.call.deadline() {
                 self.arrows.insert((self.call.stage_name(), timeout_word(wait)));
                 self.record(Record::TimedOut(wait));
+                if let Some(tape) = &mut self.tape {
+                    tape.timed_out(self.now, wait);
+                }
             }
             self.call.handle_timeout(self.now);
             self.drain();
@@ -385,12 +422,18 @@ impl<W: World> Simulation<W> {
 
     fn tell(&mut self, event: Event) {
         self.arrows.extend(event_word(&event).map(|word| (self.call.stage_name(), word)));
+        if let Some(tape) = &mut self.tape {
+            tape.event(self.now, &event);
+        }
         self.call.handle(self.now, event);
     }
 
     /// Carries out what the machine wants.
     fn drain(&mut self) {
         while let Some(action) = self.call.next_action() {
+            if let Some(tape) = &mut self.tape {
+                tape.action(self.now, &action);
+            }
             self.perform(action);
         }
         if !self.call.is_speaking() {
@@ -438,6 +481,11 @@ impl<W: World> Simulation<W> {
             Action::Fetch(fetch) => {
                 self.turn_over = true;
                 let (after, fetched) = self.world.document(&fetch);
+                if let Some(tape) = &mut self.tape
+                    && let Some(source) = self.world.source(&fetch).filter(|_| fetch.answer_wanted)
+                {
+                    tape.source(self.now, fetch.id, source);
+                }
                 let (id, wanted) = (fetch.id, fetch.answer_wanted);
                 self.record(Record::Requested(Box::new(fetch)));
                 if wanted {
@@ -456,7 +504,8 @@ impl<W: World> Simulation<W> {
     }
 
     fn speak(&mut self, id: TurnId, heard: Vec<Utterance>) {
-        let length = heard.iter().map(length).fold(Duration::ZERO, Duration::saturating_add);
+        let words_take = || heard.iter().map(length).fold(Duration::ZERO, Duration::saturating_add);
+        let length = self.world.speech().unwrap_or_else(words_take);
         let ends = self.said_until.max(self.now) + length;
         self.said_until = ends;
         let text = words(&heard);
@@ -478,7 +527,7 @@ impl<W: World> Simulation<W> {
         }
         self.turn_over = false;
         self.record(Record::Said(id, heard));
-        self.call.handle(self.now, Event::SpeechReady(id, length));
+        self.tell(Event::SpeechReady(id, length));
         let after = ends - self.now;
         self.schedule(after, Event::Played(id));
     }
@@ -555,7 +604,7 @@ fn event_word(event: &Event) -> Option<&'static str> {
             Ok(Command::Cancel) => "agent cancels",
             Err(_) => "agent errs",
         },
-        Event::Redirected(Redirection::Document(_)) => "sent to a document",
+        Event::Redirected(Redirection::Document(..)) => "sent to a document",
         Event::Redirected(Redirection::Url(..)) => "sent to a URL",
         Event::Completed => "completed",
     })
@@ -642,7 +691,7 @@ impl fmt::Display for Record {
             }
             Self::Replied(_, Ok(sid)) => write!(f, "answer    {sid}"),
             Self::Replied(_, Err(error)) => write!(f, "answer    {} {}: {error}", error.status, error.code),
-            Self::Redirected(Redirection::Document(next)) => {
+            Self::Redirected(Redirection::Document(next, _)) => {
                 write!(f, "elsewhere {} verbs", next.document.verbs.len())
             }
             Self::Redirected(Redirection::Url(url, method)) => {
@@ -673,4 +722,24 @@ pub fn step_line(progress: &Progress) -> String {
         What::Finished(result) => format!("finished: {result}"),
     };
     format!("{} attempt {} {what}", progress.step, progress.attempt)
+}
+
+/// A text in YAML's double quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            other if other.is_control() || matches!(other, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                // Writing to a text cannot fail.
+                let _ = fmt::Write::write_fmt(&mut quoted, format_args!("\\u{:04x}", u32::from(other)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }

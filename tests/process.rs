@@ -207,7 +207,8 @@ async fn nothing_that_a_caller_keys_is_left_in_logs_files_or_callbacks() {
     std::fs::write(folder.path().join("touchtone.toml"), toml).unwrap();
     let mut outputs = String::new();
     for format in ["text", "json"] {
-        let mut process = Process::start(folder.path(), &["--log", format], &[SILENT, ("RUST_LOG", "trace")]);
+        let options = ["--log", format, "--record", "data/recordings"];
+        let mut process = Process::start(folder.path(), &options, &[SILENT, ("RUST_LOG", "trace")]);
         for (number, card) in cards().iter().enumerate() {
             let call_sid = format!("CA{format}{number}");
             let mut caller = Caller::dial(process.address, "card", &call_sid, &[]).await;
@@ -267,6 +268,7 @@ async fn nothing_that_a_caller_keys_is_left_in_logs_files_or_callbacks() {
         std::fs::File::open(&file).unwrap().read_to_end(&mut bytes).unwrap();
         outputs.push_str(&String::from_utf8_lossy(&bytes));
     }
+    assert_eq!(files(&folder.path().join("data/recordings")).len(), 2 * (cards().len() + 2), "each call is recorded");
     // The search finds what is there.
     assert!(format!("{outputs}{}", cards()[0]).contains(&cards()[0]));
     for secret in cards().iter().map(String::as_str).chain(["7302958416", "gateway-secret-9d1f"]) {

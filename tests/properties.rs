@@ -414,7 +414,10 @@ impl Outside {
             }
             Self::SendsTo(text) => {
                 let document = twiml::parse(text).unwrap();
-                call.redirect(Redirection::Document(NextDocument { document, origin: Origin::Flow("test".into()) }));
+                call.redirect(Redirection::Document(
+                    NextDocument { document, origin: Origin::Flow("test".into()) },
+                    (*text).to_owned(),
+                ));
             }
             Self::Ends => call.complete(),
         }

@@ -19,8 +19,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::beginning::{Beginning, NoUrl};
+use super::clock::{Arrival, Clock};
 use super::gateway::Asking;
 use super::playback::{Piece, Playback};
+use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
 use super::{House, metrics};
@@ -35,6 +37,7 @@ use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
+use crate::simulate::tape;
 use crate::time::CallTime;
 
 /// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
@@ -58,8 +61,8 @@ pub(super) enum Answered {
     Rendered(TurnId, Clip),
     /// The gateway answered.
     Replied(u16, Reply),
-    /// A document came, or did not.
-    Fetched(FetchId, Fetched),
+    /// A document came, or did not; what it was made of, if it came from the application.
+    Fetched(FetchId, Fetched, Option<tape::Source>),
 }
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
@@ -89,7 +92,13 @@ pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, hous
         return line.refuse(Refusal::Duplicate).await;
     };
     let Summons { ender, orders } = summons;
-    let actor = Actor::new(house, start, Call::start(CallTime::ZERO, first, context), line, registered, orders);
+    let begins = beginning.taken_down(&context.parameters);
+    let recorder = house.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
+    let mut call = Call::start(CallTime::ZERO, first, context);
+    if recorder.is_some() {
+        call.note_destinations();
+    }
+    let actor = Actor::new(house, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
     drop(place);
 }
@@ -270,7 +279,8 @@ fn close(code: u16, reason: &str) -> Message {
 struct Actor {
     house: Arc<House>,
     call: Call,
-    answered: Instant,
+    clock: Clock,
+    recorder: Option<Recorder>,
     line: Line,
     playback: Playback,
     asking: Asking,
@@ -294,6 +304,7 @@ impl Actor {
         house: Arc<House>,
         start: Start,
         call: Call,
+        recorder: Option<Recorder>,
         line: Line,
         registered: CallPlace,
         orders: mpsc::Receiver<Order>,
@@ -302,7 +313,8 @@ impl Actor {
         let callbacks = house.deliveries.queue(&start.call_sid);
         Self {
             call,
-            answered: Instant::now(),
+            clock: Clock::start(),
+            recorder,
             line,
             playback: Playback::default(),
             asking: Asking::default(),
@@ -320,8 +332,27 @@ impl Actor {
         }
     }
 
-    fn now(&self) -> CallTime {
-        CallTime::from_millis(u64::try_from(self.answered.elapsed().as_millis()).unwrap_or(u64::MAX))
+    /// Tells the machine what happened just now, and the recorder before it.
+    fn tell(&mut self, arrival: Arrival, event: Event) {
+        let now = self.clock.stamp(arrival, self.call.deadline().map(|(at, _)| at));
+        self.tell_at(now, event);
+    }
+
+    fn tell_at(&mut self, at: CallTime, event: Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tape.event(at, &event);
+        }
+        self.call.handle(at, event);
+    }
+
+    /// The machine's deadline has come.
+    fn come_due(&mut self) {
+        let Some((due, wait)) = self.call.deadline() else { return };
+        let now = self.clock.came_due(due);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tape.timed_out(now, wait);
+        }
+        self.call.handle_timeout(now);
     }
 
     async fn run(mut self, mut ear: Ear, mut ender: watch::Receiver<bool>) {
@@ -345,10 +376,15 @@ impl Actor {
             }
         }
         self.retire();
+        if let Some(mut recorder) = self.recorder.take() {
+            recorder.tape.destinations(self.call.destinations());
+            let writing = recorder.finish(self.house.library.clone());
+            self.last_words.spawn(tracing::Instrument::in_current_span(writing));
+        }
         self.line.close(close_code::NORMAL, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
         metrics::call_ended(how);
-        tracing::info!(how = how.word(), seconds = self.now().as_millis() / 1000, "call ended");
+        tracing::info!(how = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
         // Reading on lets the platform finish its closing handshake.
         let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = ear.source.next().await {} }).await;
         while self.last_words.join_next().await.is_some() {}
@@ -356,7 +392,8 @@ impl Actor {
 
     /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline.
     async fn next(&mut self, ear: &mut Ear, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
-        let deadline = self.call.deadline().map(|(at, _)| self.answered + Duration::from_millis(at.as_millis()));
+        let deadline =
+            self.call.deadline().map(|(at, _)| self.clock.answered() + Duration::from_millis(at.as_millis()));
         let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
         let resting = ear.resting_until();
         let idle_at = ear.idle_at;
@@ -369,7 +406,7 @@ impl Actor {
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
-            () = until(deadline) => self.call.handle_timeout(self.now()),
+            () = until(deadline) => self.come_due(),
             () = until(sound) => {}
             () = until(resting) => {}
             () = sleep_until(idle_at), if attached => return Err(Refusal::Idle(ear.idle)),
@@ -379,12 +416,11 @@ impl Actor {
 
     /// A message of the stream.
     fn take(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Refusal> {
-        let now = self.now();
         match heard(&mut self.line.stream, message)? {
-            Some(MediaEvent::Key(key)) => self.call.handle(now, Event::Key(key)),
+            Some(MediaEvent::Key(key)) => self.tell(Arrival::Caller, Event::Key(key)),
             Some(MediaEvent::Played(mark)) => {
                 if let Some(turn) = turn_of(&mark).and_then(|turn| self.playback.heard(turn)) {
-                    self.call.handle(now, Event::Played(turn));
+                    self.tell(Arrival::Other, Event::Played(turn));
                 }
             }
             Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
@@ -395,35 +431,38 @@ impl Actor {
     }
 
     fn answer(&mut self, answer: Answered) {
-        let now = self.now();
         match answer {
             Answered::Rendered(turn, sound) => {
                 let length = sound.duration();
                 if self.playback.supply(turn, sound) {
-                    self.call.handle(now, Event::SpeechReady(turn, length));
+                    self.tell(Arrival::Other, Event::SpeechReady(turn, length));
                 }
             }
-            Answered::Replied(number, reply) => self.call.handle(now, Event::Replied(number, reply)),
-            Answered::Fetched(id, fetched) => self.call.handle(now, Event::Fetched(id, fetched)),
+            Answered::Replied(number, reply) => self.tell(Arrival::Other, Event::Replied(number, reply)),
+            Answered::Fetched(id, fetched, source) => {
+                if let (Some(recorder), Some(source)) = (&mut self.recorder, source) {
+                    recorder.tape.source(self.clock.moment(), id, source);
+                }
+                self.tell(Arrival::Other, Event::Fetched(id, fetched));
+            }
         }
     }
 
     /// Does what somebody else wants of this call; the machine decides what that means for it.
     fn obey(&mut self, order: Order) -> Result<(), Refusal> {
-        let now = self.now();
         match order {
             Order::Agent(command, answer) => {
                 self.asked_last = self.asked_last.wrapping_add(1);
                 self.asked.insert(self.asked_last, answer);
-                self.call.handle(now, Event::Agent(CommandId(self.asked_last), command));
+                self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
             Order::Command(Command::Redirect(redirection), done) => {
-                self.call.handle(now, Event::Redirected(redirection));
+                self.tell(Arrival::Caller, Event::Redirected(redirection));
                 let _ = done.send(());
             }
             Order::Command(Command::Complete, done) => {
-                self.call.handle(now, Event::Completed);
+                self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
                 self.registered.ended();
                 let _ = done.send(());
@@ -459,13 +498,15 @@ impl Actor {
             why => self.line.refuse(why).await,
         }
         self.playback.clear(Instant::now());
-        let now = self.now();
-        self.call.handle(now, Event::HungUp);
+        self.tell(Arrival::Caller, Event::HungUp);
     }
 
     /// Does what the machine wants, then sends the sound that is due.
     async fn carry_out(&mut self) -> Result<(), Refusal> {
         while let Some(action) = self.call.next_action() {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.tape.action(self.clock.moment(), &action);
+            }
             self.perform(action).await?;
         }
         while let Some(piece) = self.playback.next(Instant::now()) {
@@ -498,8 +539,7 @@ impl Actor {
             }
             Action::FindConnector(name) => {
                 let found = self.house.connectors.find(&name).map(|connector| connector.capabilities());
-                let now = self.now();
-                self.call.handle(now, Event::ConnectorFound(found));
+                self.tell_at(self.clock.moment(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {
                 self.asking.ask(&self.house, question, attempt, instrument, self.answers.clone());
@@ -541,13 +581,14 @@ impl Actor {
         if fetch.answer_wanted {
             tokio::spawn(async move {
                 let id = fetch.id;
-                let fetched = fetched(&house, fetch).await.map_or_else(Fetched::Failed, Fetched::Document);
-                let _ = answers.send(Answered::Fetched(id, fetched)).await;
+                let (fetched, text) = fetched(&house, fetch).await;
+                let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
+                let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {
             // The caller is gone; the application is told all the same.
             self.last_words.spawn(async move {
-                if let Err(failure) = fetched(&house, fetch).await {
+                if let (Err(failure), _) = fetched(&house, fetch).await {
                     tracing::warn!(reason = failure.message, "the action of a caller who is gone");
                 }
             });
@@ -563,13 +604,14 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Gets a document.
-async fn fetched(house: &Arc<House>, fetch: Fetch) -> Result<NextDocument, FetchFailure> {
+/// Gets a document, and what it was made of if the application gave it.
+async fn fetched(house: &Arc<House>, fetch: Fetch) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let url = match fetch.target {
         Target::Flow(name) => {
             let library = house.library.clone();
             let loading = tokio::task::spawn_blocking(move || library.load(&name, &fetch.parameters));
-            return loading.await.unwrap_or_else(|_| Err(FetchFailure::not_readable("reading the flow broke down")));
+            let broken = |_| Err(FetchFailure::not_readable("reading the flow broke down"));
+            return (loading.await.unwrap_or_else(broken), None);
         }
         Target::Url(url) => url,
     };
@@ -578,7 +620,16 @@ async fn fetched(house: &Arc<House>, fetch: Fetch) -> Result<NextDocument, Fetch
         Purpose::First | Purpose::Redirect => CallbackKind::Document,
     };
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
-    house.application.ask(&request).await.map_err(|error| error.failure(&url))?.read()
+    let answer = match house.application.ask(&request).await {
+        Ok(answer) => answer,
+        Err(error) => return (Err(error.failure(&url)), None),
+    };
+    let source = tape::Source {
+        text: String::from_utf8_lossy(&answer.body).into_owned(),
+        content_type: answer.content_type.clone(),
+        from: (answer.url != url).then(|| answer.url.clone()),
+    };
+    (answer.read(), Some(source))
 }
 
 /// What the machine is told of the call.
@@ -591,7 +642,9 @@ fn context(house: &House, start: &Start) -> Context {
         start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
     let zone = house.config.time_zone.0.clone();
     let seed = uuid::Uuid::new_v4().as_u128();
-    let answered = jiff::Timestamp::now();
+    // A recording's clock has seconds.
+    let now = jiff::Timestamp::now();
+    let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
         account_sid: start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone()),
         call_sid: start.call_sid.clone(),

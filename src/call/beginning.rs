@@ -9,6 +9,7 @@ use super::House;
 use crate::flow::First;
 use crate::flow::link;
 use crate::form::Value;
+use crate::simulate::tape;
 
 /// The custom parameter that names the document of a stream whose path names no flow.
 pub const URL: &str = "url";
@@ -34,6 +35,15 @@ impl Beginning {
         match self {
             Self::Flow(name) => name,
             Self::Url => "(url)",
+        }
+    }
+
+    /// The same, for who takes the call down.
+    #[must_use]
+    pub fn taken_down(&self, parameters: &BTreeMap<String, Value>) -> tape::First {
+        match self {
+            Self::Flow(name) => tape::First::Flow(name.clone()),
+            Self::Url => tape::First::Url(parameters.get(URL).map(Value::expose).unwrap_or_default().to_owned()),
         }
     }
 

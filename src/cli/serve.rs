@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// The folder for what is kept (default: data)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Write each finished call as a script that replays, with made-up numbers, into this folder
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// How long running calls may go on after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     drain: u64,
@@ -64,6 +67,7 @@ impl Serve {
         if let Some(data) = self.data {
             config.data = data;
         }
+        config.record = self.record;
         install_crypto_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
         runtime.block_on(serve(config, Duration::from_secs(self.drain)))?;

@@ -13,7 +13,7 @@ use super::voice::Voice;
 use super::{Context, FETCH_LIMIT, LOOP_LIMIT, Queue};
 use crate::form::Form;
 use crate::pay::assisted;
-use crate::pay::keypad::Keypad;
+use crate::pay::keypad::{Destination, Keypad};
 use crate::pay::prompts::{BuiltIn, Language};
 use crate::pay::session::Input;
 use crate::time::CallTime;
@@ -185,6 +185,17 @@ impl Call {
         self.proceed(now);
     }
 
+    /// From now on notes where keys go: for whoever writes the call down.
+    pub fn note_destinations(&mut self) {
+        self.keypad.note_destinations();
+    }
+
+    /// Where each key went that was pressed since [`Self::note_destinations`], in order.
+    #[must_use]
+    pub fn destinations(&self) -> &[Destination] {
+        self.keypad.destinations()
+    }
+
     /// The next thing to be done, until there is none.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -264,7 +275,7 @@ impl Call {
         while let Stage::Ready = self.stage {
             self.documents.stop(now);
             match self.elsewhere.take() {
-                Some(Redirection::Document(next)) => {
+                Some(Redirection::Document(next, _)) => {
                     self.open(next);
                     continue;
                 }
@@ -465,6 +476,7 @@ impl Call {
     }
 
     fn handle_key(&mut self, now: CallTime, key: Key) {
+        self.keypad.pressed();
         if self.line != Line::Up {
             return;
         }

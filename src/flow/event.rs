@@ -65,8 +65,8 @@ pub enum AgentCommand {
 /// Where the application sends a call.
 #[derive(Clone, Debug)]
 pub enum Redirection {
-    /// To this document.
-    Document(NextDocument),
+    /// To this document, and its text: for whoever writes the call down.
+    Document(NextDocument, String),
     /// To the document at a URL.
     Url(Url, Method),
 }

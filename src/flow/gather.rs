@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::pay::keypad::{Admission, EndedBy, Keypad};
+use crate::pay::keypad::{Admission, Destination, EndedBy, Keypad};
 use crate::secret::Secret;
 use crate::time::CallTime;
 use crate::tone::Key;
@@ -94,9 +94,12 @@ impl Listening {
         let cut = self.is_prompting();
         self.ear = Ear::Listening { until: now + self.timeout };
         if self.finish_on_key == Some(key) {
+            keypad.answered();
             keypad.field_accepted(EndedBy::Pound);
             return Next::Over(self.take(Some(key)));
         }
+        let finish = self.finish_on_key;
+        keypad.entered(self.keys.is_empty(), |entry| Destination::Gather { entry, finish });
         self.keys.push(key.symbol());
         if self.keys.len() >= self.most {
             keypad.field_accepted(EndedBy::Itself);

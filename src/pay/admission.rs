@@ -73,12 +73,18 @@ pub fn is_test_card(number: &str) -> bool {
     TEST_CARDS.contains(&number)
 }
 
+/// Whether test mode lets this account number through.
+#[must_use]
+pub fn is_test_account(number: &str) -> bool {
+    TEST_ACCOUNTS.contains(&number)
+}
+
 /// Whether test mode lets this instrument through.
 #[must_use]
 pub fn is_test_instrument(instrument: &Instrument) -> bool {
     match instrument {
         Instrument::Card(card) => is_test_card(card.number.expose()),
-        Instrument::BankAccount(account) => TEST_ACCOUNTS.contains(&account.account_number.expose()),
+        Instrument::BankAccount(account) => is_test_account(account.account_number.expose()),
         // Made by the gateway itself: test credentials make and take test tokens only.
         Instrument::Token(_) => true,
     }

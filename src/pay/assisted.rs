@@ -19,7 +19,7 @@ use super::admission::admit;
 use super::card::{Completeness, YearMonth};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, Operation};
-use super::keypad::{Admission, EndedBy, Keypad};
+use super::keypad::{Admission, Destination, EndedBy, Keypad};
 use super::outcome::{Ending, Mask, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::session::{Progress, Surroundings, Timer, What};
@@ -410,6 +410,7 @@ impl AssistedSession {
     }
 
     fn key_in(&mut self, now: CallTime, key: Key, keypad: &mut Keypad) {
+        keypad.answered();
         match (&mut self.phase, key) {
             (Phase::Capturing { .. }, Key::Digit(digit)) => self.digit_in(now, digit, keypad),
             (Phase::Capturing { .. }, Key::Pound) => self.end_entry(now, EndedBy::Pound, keypad),
@@ -439,6 +440,8 @@ impl AssistedSession {
         let patience = self.settings.inter_digit_timeout;
         let brand = self.captured.brand();
         let Phase::Capturing { capture, digits, wait } = &mut self.phase else { return };
+        let field = capture.field;
+        keypad.entered(digits.is_empty(), |entry| Destination::Field { field, entry });
         digits.push(digit.ascii());
         let first = self.firsts.iter().find(|(field, _)| capture.matcher && *field == capture.field);
         let completeness = match first {

@@ -3,13 +3,15 @@
 //!
 //! Shape:   one [`Keypad`] a call; it outlives verbs, so that nothing typed between two of them is lost.
 //! Units:   `CallTime`.
-//! Limits:  [`KEPT_MAX`] keys kept while nobody listens; what comes after them is dropped and told.
+//! Limits:  [`KEPT_MAX`] keys kept while nobody listens; what comes after them is dropped and told. Where keys went is
+//!          written down only if somebody asks for it, and of the first [`NOTED_MAX`] keys.
 //! Secrets: holds keys, whose `Debug` is masked.
 //! Sources: spec/pay.md, section 3, "Keys".
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::field::Field;
 use crate::time::CallTime;
 use crate::tone::Key;
 
@@ -19,12 +21,58 @@ pub const KEPT_MAX: usize = 64;
 /// Keys that follow one another faster than this belong to one burst.
 const BURST_GAP: Duration = Duration::from_millis(250);
 
+/// Of how many keys it is noted where they went.
+pub const NOTED_MAX: usize = 4096;
+
 /// The keys of one call.
 #[derive(Debug, Default)]
 pub struct Keypad {
-    kept: VecDeque<(CallTime, Key)>,
+    kept: VecDeque<Kept>,
     after: After,
     dropped: u32,
+    ledger: Option<Ledger>,
+}
+
+/// A key that waits.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    pressed: CallTime,
+    key: Key,
+    /// Its number in the ledger.
+    number: usize,
+}
+
+/// Where a key went, for whoever writes a call down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// Nowhere: ignored, dropped, the rest of a failed burst, or never asked for.
+    #[default]
+    Nowhere,
+    /// Into an entry of a field.
+    Field {
+        /// The field.
+        field: Field,
+        /// The entry: each try has a number of its own.
+        entry: u32,
+    },
+    /// Into what a `<Gather>` collects.
+    Gather {
+        /// The entry.
+        entry: u32,
+        /// The key that would have finished it.
+        finish: Option<Key>,
+    },
+    /// It was an answer itself: to a confirmation, or the end of an entry.
+    Answer,
+}
+
+/// What is noted of the keys of a call.
+#[derive(Debug, Default)]
+struct Ledger {
+    destinations: Vec<Destination>,
+    /// The number of the key that is being dealt with.
+    current: usize,
+    entries: u32,
 }
 
 /// What the next key may run into.
@@ -66,11 +114,49 @@ impl Keypad {
         Self::default()
     }
 
+    /// From now on notes where keys go.
+    pub fn note_destinations(&mut self) {
+        self.ledger.get_or_insert_default();
+    }
+
+    /// Where each key went that was pressed since [`Self::note_destinations`], in order.
+    #[must_use]
+    pub fn destinations(&self) -> &[Destination] {
+        self.ledger.as_ref().map(|ledger| ledger.destinations.as_slice()).unwrap_or_default()
+    }
+
+    /// A key was pressed: what is noted next is about it.
+    pub fn pressed(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.current = ledger.destinations.len();
+            if ledger.current < NOTED_MAX {
+                ledger.destinations.push(Destination::Nowhere);
+            }
+        }
+    }
+
+    /// The key at hand went into an entry; `first`: it is the entry's first one. `make` is given the entry's number.
+    pub fn entered(&mut self, first: bool, make: impl FnOnce(u32) -> Destination) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.entries = ledger.entries.saturating_add(u32::from(first));
+            let destination = make(ledger.entries);
+            ledger.note(destination);
+        }
+    }
+
+    /// The key at hand was an answer itself.
+    pub fn answered(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note(Destination::Answer);
+        }
+    }
+
     /// Keeps a key for whoever listens next. With [`KEPT_MAX`] waiting already it is dropped, which
     /// [`Self::take_dropped`] tells.
     pub fn keep(&mut self, pressed: CallTime, key: Key) {
         if self.kept.len() < KEPT_MAX {
-            self.kept.push_back((pressed, key));
+            let number = self.ledger.as_ref().map_or(0, |ledger| ledger.current);
+            self.kept.push_back(Kept { pressed, key, number });
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
@@ -83,7 +169,11 @@ impl Keypad {
 
     /// The oldest kept key and when it was pressed.
     pub fn take(&mut self) -> Option<(CallTime, Key)> {
-        self.kept.pop_front()
+        let Kept { pressed, key, number } = self.kept.pop_front()?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.current = number;
+        }
+        Some((pressed, key))
     }
 
     /// Whether no key is kept.
@@ -118,6 +208,14 @@ impl Keypad {
     pub fn field_failed(&mut self, by: EndedBy, last_key: Option<CallTime>) {
         if let Some(last_key) = last_key {
             self.after = After::Failure { last_key, by_itself: by != EndedBy::Pound };
+        }
+    }
+}
+
+impl Ledger {
+    fn note(&mut self, destination: Destination) {
+        if let Some(place) = self.destinations.get_mut(self.current) {
+            *place = destination;
         }
     }
 }

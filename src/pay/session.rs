@@ -19,7 +19,7 @@ use super::admission::admit;
 use super::card::{Brand, Completeness};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
-use super::keypad::{Admission, EndedBy, Keypad};
+use super::keypad::{Admission, Destination, EndedBy, Keypad};
 use super::outcome::{Ending, Mask, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::settings::{PostalCode, Reading, Refusal, Settings};
@@ -365,17 +365,24 @@ impl PaySession {
         match (&self.phase, key) {
             (Phase::Asking(..), Key::Digit(digit)) => self.digit_in(now, digit, keypad),
             (Phase::Asking(..), _) => self.complete(now, EndedBy::Pound, keypad),
-            (_, key) => match key.symbol() {
-                '1' => {
-                    keypad.field_accepted(EndedBy::Itself);
-                    self.process(now);
-                }
-                '2' => {
-                    keypad.field_accepted(EndedBy::Itself);
-                    self.finish(Ending::plain(PayResult::TransactionCancelled));
-                }
-                _ => self.confirmation_failed(Complaint::InvalidChoice, keypad),
-            },
+            (_, key) => {
+                keypad.answered();
+                self.choice_in(now, key, keypad);
+            }
+        }
+    }
+
+    fn choice_in(&mut self, now: CallTime, key: Key, keypad: &mut Keypad) {
+        match key.symbol() {
+            '1' => {
+                keypad.field_accepted(EndedBy::Itself);
+                self.process(now);
+            }
+            '2' => {
+                keypad.field_accepted(EndedBy::Itself);
+                self.finish(Ending::plain(PayResult::TransactionCancelled));
+            }
+            _ => self.confirmation_failed(Complaint::InvalidChoice, keypad),
         }
     }
 
@@ -383,6 +390,8 @@ impl PaySession {
         let brand = self.captured.brand();
         let patience = self.settings.inter_digit_timeout;
         let Phase::Asking(entry, ear) = &mut self.phase else { return };
+        let field = entry.field;
+        keypad.entered(entry.digits.is_empty(), |entry| Destination::Field { field, entry });
         entry.digits.push(digit.ascii());
         let completeness = match &entry.first {
             Some(first) if entry.digits.len() >= first.len() => Completeness::Whole,

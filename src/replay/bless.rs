@@ -9,6 +9,7 @@ use crate::twiml::Method;
 const UNTOLD: &[&str] = &[
     "AccountSid",
     "CallSid",
+    "Sid",
     "ApiVersion",
     "Direction",
     "From",

@@ -40,7 +40,9 @@ impl Agent {
             None => {
                 form.set_some("Capture", step.capture.as_ref().map(|word| word.0.clone()));
                 form.set_some("Status", step.status.as_ref().map(|word| word.0.clone()));
-                let named = step.sid.as_ref().map(|sid| sid.0.clone()).or_else(|| self.sid.clone());
+                // A script's ids are counted up from 1.
+                let numbered = step.payment.map(|number| format!("PK{number:032x}"));
+                let named = step.sid.as_ref().map(|sid| sid.0.clone()).or(numbered).or_else(|| self.sid.clone());
                 let sid = named.ok_or("no payment was started: begin with agent: {create: {}}")?;
                 AgentCommand::Update { sid, form }
             }
@@ -98,7 +100,7 @@ pub(super) fn lead<W: World>(step: &ApplicationStep, simulation: &mut Simulation
         ApplicationStep::Twiml(Text(text)) => {
             let document = twiml::parse(text).map_err(|fault| format!("twiml:{fault}"))?;
             let origin = Origin::Flow(String::new());
-            simulation.redirect(Redirection::Document(NextDocument { document, origin }));
+            simulation.redirect(Redirection::Document(NextDocument { document, origin }, text.clone()));
         }
         ApplicationStep::Url(Text(url)) => {
             let url = Url::parse(url).map_err(|error| format!("url: {url}: {error}"))?;

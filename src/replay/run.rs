@@ -8,18 +8,20 @@ use url::Url;
 use super::expect::{self, Summary};
 use super::outside::{self, Agent};
 use super::script::{
-    Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, GatewayAnswer, Oddity, Script, Step, WebAddress,
+    Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, Reach, Script,
+    Step, WebAddress,
 };
 use crate::flow::link::{PlainHttp, Target};
-use crate::flow::{Context, Fetch, Fetched, First, Received, read_answer};
+use crate::flow::{Context, Fetch, FetchFailure, Fetched, First, Received, read_answer};
 use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
 use crate::money::Currency;
-use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Resolution};
+use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation, Resolution};
 use crate::pay::sandbox;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
-use crate::simulate::{Arrow, Simulation, TurnState, World, sandbox_reply};
+use crate::simulate::tape::{self, Said, Source, Tape};
+use crate::simulate::{Arrow, Record, Simulation, TurnState, World, sandbox_reply, words};
 use crate::time::CallTime;
 
 /// What came of a script.
@@ -38,6 +40,23 @@ pub struct Outcome {
 /// Runs a script to its end.
 #[must_use]
 pub fn run(script: &Script, library: &Library) -> Outcome {
+    play(script, library, false).outcome
+}
+
+/// As [`run`], and takes the call down.
+pub(super) fn run_taped(script: &Script, library: &Library) -> Replayed {
+    play(script, library, true)
+}
+
+/// A script that was run, and what was taken down of it.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) outcome: Outcome,
+    pub(super) tape: Option<Tape>,
+    pub(super) said: Vec<Said>,
+}
+
+fn play(script: &Script, library: &Library, taped: bool) -> Replayed {
     let context = context(script);
     let first: First = match (&script.flow, &script.document, &script.url) {
         (Some(name), ..) => library.load(name, &context.parameters).into(),
@@ -50,15 +69,31 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
         library,
         documents: &script.documents,
         connector: &script.connector,
+        connectors: &script.connectors,
+        given: BTreeMap::new(),
+        source: None,
+        lookup: Duration::ZERO,
+        speech: script.speech.iter().map(|length| length.0).collect(),
         answers: script.gateway.iter().cloned().collect(),
     };
     let mut failures = Vec::new();
     match &first {
         First::Failed(failure) => failures.push(failure.to_string()),
-        First::Url(url) if world.find(url).is_none() => failures.push(format!("url: {url} is not among documents")),
+        First::Url(url) if world.find(&Target::Url(url.clone())).is_none() => {
+            failures.push(format!("url: {url} is not among documents"))
+        }
         First::Url(_) | First::Document(_) => {}
     }
-    let mut simulation = Simulation::start(first, context, world);
+    let mut simulation = if taped {
+        let begins = match (&script.flow, &script.url, &script.document) {
+            (Some(name), ..) => tape::First::Flow(name.clone()),
+            (None, Some(WebAddress(url)), _) => tape::First::Url(url.to_string()),
+            (None, None, document) => tape::First::Document(document.clone().unwrap_or_default()),
+        };
+        Simulation::start_taped(first, begins, context, world)
+    } else {
+        Simulation::start(first, context, world)
+    };
     let mut caller = Caller { heard: 0, next_key: CallTime::ZERO, agent: Agent::default() };
     for (number, step) in script.call.iter().enumerate() {
         if let Err(failure) = caller.take(step, &mut simulation) {
@@ -73,7 +108,13 @@ pub fn run(script: &Script, library: &Library) -> Outcome {
     let summary = Summary::of(&simulation);
     failures.extend(expect::compare(&script.expect, &summary));
     let trace = simulation.records().iter().map(|(at, record)| format!("{at:>9}  {record}")).collect();
-    Outcome { failures, trace, summary, arrows: simulation.arrows().clone() }
+    let said = simulation.records().iter().filter_map(|(at, record)| match record {
+        Record::Said(_, heard) => Some((*at, words(heard))),
+        _ => None,
+    });
+    let said = said.collect();
+    let outcome = Outcome { failures, trace, summary, arrows: simulation.arrows().clone() };
+    Replayed { outcome, tape: simulation.into_tape(), said }
 }
 
 fn context(script: &Script) -> Context {
@@ -91,7 +132,11 @@ fn context(script: &Script) -> Context {
         answered_at_utc: script.clock.map_or(CLOCK, |clock| clock.0),
         seed: 1,
         telnyx: script.dialect == Dialect::Telnyx,
-        plain_http: PlainHttp::Always,
+        plain_http: match script.plain_http {
+            Reach::Always => PlainHttp::Always,
+            Reach::Loopback => PlainHttp::Loopback,
+            Reach::Never => PlainHttp::Never,
+        },
     }
 }
 
@@ -108,7 +153,8 @@ impl Caller {
     fn take(&mut self, step: &Step, simulation: &mut Simulation<ScriptWorld<'_>>) -> Result<(), String> {
         match step {
             Step::Hear(text) => self.hear(text, simulation),
-            Step::Press { keys, every } => {
+            Step::Press { keys, every, gaps } => {
+                let mut gaps = gaps.iter();
                 for key in keys {
                     let at = self.next_key.max(simulation.now());
                     simulation.advance_to(at);
@@ -116,7 +162,7 @@ impl Caller {
                         return Err(format!("a key cannot be pressed: the call is over ({})", ended.word()));
                     }
                     simulation.press(*key);
-                    self.next_key = at + *every;
+                    self.next_key = at + *gaps.next().unwrap_or(every);
                 }
                 Ok(())
             }
@@ -174,18 +220,32 @@ fn folded(text: &str) -> String {
 /// Documents and gateway answers of a script.
 struct ScriptWorld<'a> {
     library: &'a Library,
-    documents: &'a BTreeMap<String, DocumentAnswer>,
+    documents: &'a BTreeMap<String, DocumentAnswers>,
+    /// How many of a document's answers were given.
+    given: BTreeMap<String, usize>,
     connector: &'a ConnectorScript,
+    connectors: &'a BTreeMap<String, ConnectorScript>,
+    speech: VecDeque<Duration>,
+    /// How long the connector takes to be looked up that was asked for last.
+    lookup: Duration,
+    /// What the document was made of that was given last, if it came from the application.
+    source: Option<Source>,
     answers: VecDeque<GatewayAnswer>,
 }
 
 impl World for ScriptWorld<'_> {
-    fn connector(&mut self, _: &str) -> Option<Capabilities> {
-        (!self.connector.missing).then(|| self.connector.capabilities())
+    fn connector(&mut self, name: &str) -> Option<Capabilities> {
+        let connector = self.connectors.get(name).unwrap_or(self.connector);
+        self.lookup = connector.after.0;
+        (!connector.missing).then(|| connector.capabilities())
+    }
+
+    fn speech(&mut self) -> Option<Duration> {
+        self.speech.pop_front()
     }
 
     fn lookup_time(&self) -> Duration {
-        self.connector.after.0
+        self.lookup
     }
 
     fn gateway(
@@ -194,11 +254,16 @@ impl World for ScriptWorld<'_> {
         attempt: &Attempt,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
-        let breaks_down = self.answers.front().is_some_and(|answer| answer.outcome == Some(Oddity::BrokenDown));
         let prepares = question.what == Ask::Prepare;
+        // What was meant for a preparation that did not come is passed over.
+        while !prepares && self.answers.front().is_some_and(|answer| answer.prepare) {
+            self.answers.pop_front();
+        }
+        let scripted_preparation = self.answers.front().is_some_and(|answer| answer.prepare);
+        let breaks_down = self.answers.front().is_some_and(|answer| answer.outcome == Some(Oddity::BrokenDown));
         let sandbox = || Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
         // A preparation has no entry of its own: only a breakdown shows this early.
-        if prepares && !breaks_down {
+        if prepares && !breaks_down && !scripted_preparation {
             return sandbox();
         }
         let Some(answer) = self.answers.pop_front() else { return sandbox() };
@@ -208,21 +273,42 @@ impl World for ScriptWorld<'_> {
             Some(Oddity::Silent) => return None,
             Some(Oddity::BrokenDown) => Some(Reply::Panicked),
             Some(Oddity::NotFound) => resolves.then_some(Reply::Resolved(Resolution::NotFound)),
-            Some(Oddity::Unknown | Oddity::NotSent) | None => scripted(answer).map(|answer| {
-                if resolves { Reply::Resolved(Resolution::Answer(answer)) } else { Reply::Submitted(answer) }
-            }),
+            Some(Oddity::CannotTell) => resolves.then_some(Reply::Resolved(Resolution::CannotTell)),
+            Some(Oddity::Ready) => prepares.then_some(Reply::Prepared(Preparation::Nothing)),
+            Some(Oddity::Unknown | Oddity::NotSent | Oddity::Approved | Oddity::Declined) | None => scripted(answer)
+                .map(|answer| match question.what {
+                    Ask::Prepare => Reply::Prepared(Preparation::Answered(answer)),
+                    Ask::Submit(_) => Reply::Submitted(answer),
+                    Ask::Resolve(_) => Reply::Resolved(Resolution::Answer(answer)),
+                }),
         };
         Some((after, reply.unwrap_or_else(|| sandbox_reply(question, attempt, instrument))))
     }
 
+    fn source(&self, _: &Fetch) -> Option<Source> {
+        self.source.clone()
+    }
+
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched) {
+        self.source = None;
         let (after, fetched) = match &fetch.target {
-            Target::Flow(name) => (Duration::ZERO, self.library.load(name, &fetch.parameters)),
-            Target::Url(url) => match self.find(url) {
-                Some(DocumentAnswer { text, content_type, after }) => {
-                    let content_type = Some(content_type.as_ref().map_or("text/xml", |content_type| &content_type.0));
-                    let received = Received { content_type, body: text.0.as_bytes(), cut: false };
-                    (after.0, read_answer(url.clone(), received))
+            Target::Flow(name) => {
+                let after = self.answer(fetch).map_or(Duration::ZERO, |answer| answer.after.0);
+                (after, self.library.load(name, &fetch.parameters))
+            }
+            Target::Url(url) => match self.answer(fetch) {
+                Some(DocumentAnswer { fails: Some(why), code, after, .. }) => {
+                    let failure = FetchFailure::not_retrieved(why.0);
+                    (after.0, Err(FetchFailure { code: code.unwrap_or(failure.code), ..failure }))
+                }
+                Some(DocumentAnswer { text, content_type, from, after, .. }) => {
+                    let content_type =
+                        content_type.map_or_else(|| "text/xml".to_owned(), |content_type| content_type.0);
+                    let from = from.map(|from| from.0);
+                    let received = Received { content_type: Some(&content_type), body: text.0.as_bytes(), cut: false };
+                    let document = read_answer(from.clone().unwrap_or_else(|| url.clone()), received);
+                    self.source = Some(Source { text: text.0, content_type: Some(content_type), from });
+                    (after.0, document)
                 }
                 None => return (Duration::ZERO, Fetched::NotAsked),
             },
@@ -232,8 +318,23 @@ impl World for ScriptWorld<'_> {
 }
 
 impl ScriptWorld<'_> {
-    fn find(&self, url: &Url) -> Option<&DocumentAnswer> {
-        self.documents.iter().find(|(known, _)| Url::parse(known).is_ok_and(|known| known == *url)).map(|(_, it)| it)
+    fn find(&self, target: &Target) -> Option<(&String, &DocumentAnswers)> {
+        self.documents.iter().find(|(known, _)| match target {
+            Target::Flow(name) => *known == name,
+            Target::Url(url) => Url::parse(known).is_ok_and(|known| known == *url),
+        })
+    }
+
+    /// The next answer to a fetch. One that nobody waits for takes none away.
+    fn answer(&mut self, fetch: &Fetch) -> Option<DocumentAnswer> {
+        let (name, DocumentAnswers(answers)) = self.find(&fetch.target)?;
+        let given = self.given.get(name).copied().unwrap_or(0);
+        let answer = answers.get(given.min(answers.len().saturating_sub(1)))?.clone();
+        if fetch.answer_wanted {
+            let name = name.clone();
+            self.given.insert(name, given + 1);
+        }
+        Some(answer)
     }
 }
 
@@ -263,6 +364,9 @@ impl ConnectorScript {
         can.bank_needs_holder_name = self.needs.iter().any(|name| name.0 == AVS_NAME);
         can.test_numbers_only = self.test_mode;
         can.looks_up = self.looks_up;
+        can.answer_timeout = self.answer_timeout.map_or(can.answer_timeout, |length| length.0);
+        can.repeats = self.repeats.unwrap_or(can.repeats);
+        can.overall = self.overall.map_or(can.overall, |length| length.0);
         can
     }
 }
@@ -283,11 +387,21 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
     match answer.outcome {
         Some(Oddity::Unknown) => return Some(Answer::Unknown { reason: "as the script says".to_owned() }),
         Some(Oddity::NotSent) => {
-            return Some(Answer::NotSent { reason: "as the script says".to_owned(), retry_after: None });
+            let retry_after = answer.retry_after.map(|length| length.0);
+            return Some(Answer::NotSent { reason: "as the script says".to_owned(), retry_after });
         }
-        Some(Oddity::Silent | Oddity::BrokenDown | Oddity::NotFound) | None => {}
+        Some(
+            Oddity::Silent
+            | Oddity::BrokenDown
+            | Oddity::NotFound
+            | Oddity::CannotTell
+            | Oddity::Ready
+            | Oddity::Approved
+            | Oddity::Declined,
+        )
+        | None => {}
     }
-    if denial.code.is_some() {
+    if denial.code.is_some() || answer.outcome == Some(Oddity::Declined) {
         return Some(Answer::Declined(denial));
     }
     let approval = Approval {
@@ -296,7 +410,9 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
         profile_id: text(answer.profile_id).map(Secret::new),
         parameters,
     };
-    let says_something =
-        approval.confirmation_code.is_some() || approval.token.is_some() || approval.profile_id.is_some();
+    let says_something = answer.outcome == Some(Oddity::Approved)
+        || approval.confirmation_code.is_some()
+        || approval.token.is_some()
+        || approval.profile_id.is_some();
     says_something.then_some(Answer::Approved(approval))
 }

@@ -38,15 +38,24 @@ pub struct Script {
     pub(super) parameters: BTreeMap<String, Text>,
     /// Wall clock when the call is answered: with an offset or `Z`, or without, as the account's own time.
     pub(super) clock: Option<Clock>,
-    /// Answers to requests, by URL.
+    /// Where plain http may lead: an `action` or `statusCallback` elsewhere is refused.
     #[serde(default)]
-    pub(super) documents: BTreeMap<String, DocumentAnswer>,
+    pub(super) plain_http: Reach,
+    /// Answers to requests, by URL; how long a flow takes to be there, by its name.
+    #[serde(default)]
+    pub(super) documents: BTreeMap<String, DocumentAnswers>,
     /// What the connector is like, where it is not like the sandbox.
     #[serde(default)]
     pub(super) connector: ConnectorScript,
+    /// What single connectors are like, by name, where they are not like `connector`.
+    #[serde(default)]
+    pub(super) connectors: BTreeMap<String, ConnectorScript>,
     /// The gateway's answers to submissions, in order; after them the sandbox answers.
     #[serde(default)]
     pub(super) gateway: Vec<GatewayAnswer>,
+    /// How long each thing lasts that is said, in order; after them each character takes its 60 ms.
+    #[serde(default)]
+    pub(super) speech: Vec<Length>,
     /// What the caller does.
     #[serde(default)]
     pub(super) call: Vec<Step>,
@@ -99,13 +108,69 @@ impl<'de> Deserialize<'de> for WebAddress {
     }
 }
 
-/// A document, or `{text: ..., type: text/xml, after: 3s}` for one that takes its time or is something else.
+/// Where plain http may lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Reach {
+    #[default]
+    Always,
+    Loopback,
+    Never,
+}
+
+/// The answers to the requests for one document, in order; the last one is given again and again.
+#[derive(Clone, Debug)]
+pub(super) struct DocumentAnswers(pub(super) Vec<DocumentAnswer>);
+
+impl<'de> Deserialize<'de> for DocumentAnswers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = DocumentAnswers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a document, {text: ..., after: 3s}, or a list of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentAnswers, E> {
+                DocumentAnswer::deserialize(de::value::StrDeserializer::new(text)).map(|one| DocumentAnswers(vec![one]))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<DocumentAnswers, E> {
+                Ok(DocumentAnswers(vec![DocumentAnswer::default()]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DocumentAnswers, A::Error> {
+                DocumentAnswer::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(|one| DocumentAnswers(vec![one]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<DocumentAnswers, A::Error> {
+                let mut answers = Vec::new();
+                while let Some(answer) = list.next_element()? {
+                    answers.push(answer);
+                }
+                Ok(DocumentAnswers(answers))
+            }
+        }
+        deserializer.deserialize_any(OneOrSeveral)
+    }
+}
+
+/// A document, `{text: ..., type: text/xml, after: 3s}` for one that takes its time or is something else, or
+/// `{fails: ...}` for none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DocumentAnswer {
     /// The document.
     pub(super) text: Text,
     /// Its `Content-Type`; none: `text/xml`. Empty: the answer has none.
     pub(super) content_type: Option<Text>,
+    /// Where it came from at last, if not from where it was asked for.
+    pub(super) from: Option<WebAddress>,
+    /// Why it cannot be had.
+    pub(super) fails: Option<Text>,
+    /// Twilio's code for that; none: 11200.
+    pub(super) code: Option<u32>,
     /// How long it takes.
     pub(super) after: Length,
 }
@@ -115,9 +180,13 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Late {
+            #[serde(default)]
             text: Text,
             #[serde(rename = "type")]
             content_type: Option<Text>,
+            from: Option<WebAddress>,
+            fails: Option<Text>,
+            code: Option<u32>,
             #[serde(default)]
             after: Length,
         }
@@ -126,7 +195,7 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
             type Value = DocumentAnswer;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a document, or {text: ..., type: text/xml, after: 3s}")
+                f.write_str("a document, {text: ..., type: text/xml, after: 3s}, or {fails: ...}")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<DocumentAnswer, E> {
@@ -138,8 +207,9 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DocumentAnswer, A::Error> {
-                let Late { text, content_type, after } = Late::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(DocumentAnswer { text, content_type, after })
+                let Late { text, content_type, from, fails, code, after } =
+                    Late::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(DocumentAnswer { text, content_type, from, fails, code, after })
             }
         }
         deserializer.deserialize_any(TextOrLate)
@@ -172,6 +242,12 @@ pub(super) struct ConnectorScript {
     /// Whether it can be asked what became of a payment.
     #[serde(default)]
     pub(super) looks_up: bool,
+    /// How long a question may go unanswered.
+    pub(super) answer_timeout: Option<Length>,
+    /// How often a question is repeated at most.
+    pub(super) repeats: Option<u8>,
+    /// How long all questions of a payment may take together.
+    pub(super) overall: Option<Length>,
 }
 
 /// Something that a connector may be unable to do.
@@ -191,6 +267,9 @@ pub(super) enum Ability {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GatewayAnswer {
+    /// It is the answer to the preparation, which else takes no time and finds nothing to do.
+    #[serde(default)]
+    pub(super) prepare: bool,
     /// Approves a charge.
     pub(super) charge_id: Option<Text>,
     /// Approves a token.
@@ -204,10 +283,12 @@ pub(super) struct GatewayAnswer {
     /// What else the gateway sends back.
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Text>,
-    /// An answer that is neither yes nor no.
+    /// An answer that the other keys do not make.
     pub(super) outcome: Option<Oddity>,
     /// Twilio's code of a refusal that is not about the card, 64001 to 64024.
     pub(super) refused: Option<RefusedWith>,
+    /// When to ask again, after `outcome: not-sent`.
+    pub(super) retry_after: Option<Length>,
     /// How long it takes.
     #[serde(default)]
     pub(super) after: Length,
@@ -225,7 +306,7 @@ impl<'de> Deserialize<'de> for RefusedWith {
     }
 }
 
-/// Answers that are neither yes nor no.
+/// Answers that need a word of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Oddity {
@@ -239,13 +320,26 @@ pub(super) enum Oddity {
     BrokenDown,
     /// Asked what became of the payment, the gateway has never seen it.
     NotFound,
+    /// Asked the same, it cannot tell.
+    CannotTell,
+    /// The connector is prepared.
+    Ready,
+    /// Yes, without any id.
+    Approved,
+    /// No, without any code.
+    Declined,
 }
 
 /// What the caller does next.
 #[derive(Debug)]
 pub(super) enum Step {
     Hear(String),
-    Press { keys: Vec<Key>, every: Duration },
+    /// Keys, the next one after its gap or, where none is given, after `every`.
+    Press {
+        keys: Vec<Key>,
+        every: Duration,
+        gaps: Vec<Duration>,
+    },
     Wait(Duration),
     HangUp,
     Agent(AgentStep),
@@ -264,6 +358,8 @@ pub(super) struct AgentStep {
     pub(super) status: Option<Text>,
     /// Another payment than the last one that was started.
     pub(super) sid: Option<Text>,
+    /// The same by its number in the call, from 1.
+    pub(super) payment: Option<u32>,
     /// Where progress is told; else `https://example.com/payment-status`.
     pub(super) callback: Option<Text>,
     /// The error code it is refused with, or HTTP status and code (`409 64021`); else it must be done.
@@ -456,7 +552,7 @@ fn unknown_step<E: de::Error>(text: &str) -> E {
     E::custom(format!("\"{text}\" is no step; there is {STEPS}"))
 }
 
-/// `press: "42 42"` or `press: {keys: "42", every: 40ms}`.
+/// `press: "42 42"`, `press: {keys: "42", every: 40ms}` or `press: {keys: "421", gaps: [140ms, 95ms]}`.
 struct Press(Step);
 
 impl<'de> Deserialize<'de> for Press {
@@ -470,7 +566,7 @@ impl<'de> Deserialize<'de> for Press {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Press, E> {
-                Ok(Press(Step::Press { keys: keys(text)?, every: EVERY }))
+                Ok(Press(Step::Press { keys: keys(text)?, every: EVERY, gaps: Vec::new() }))
             }
 
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<Press, E> {
@@ -500,10 +596,14 @@ impl<'de> Deserialize<'de> for Press {
                     keys: Text,
                     #[serde(default)]
                     every: Option<Length>,
+                    gaps: Option<Vec<Length>>,
                 }
                 let timed = Timed::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                let every = timed.every.map_or(EVERY, |every| every.0);
-                Ok(Press(Step::Press { keys: keys(&timed.keys.0)?, every }))
+                // With a gap for each key there is none after the last one.
+                let usual = if timed.gaps.is_some() { Duration::ZERO } else { EVERY };
+                let every = timed.every.map_or(usual, |every| every.0);
+                let gaps = timed.gaps.unwrap_or_default().into_iter().map(|gap| gap.0).collect();
+                Ok(Press(Step::Press { keys: keys(&timed.keys.0)?, every, gaps }))
             }
         }
         deserializer.deserialize_any(Keys)
@@ -541,7 +641,7 @@ mod tests {
         let text = "document: |\n  <Response/>\nclock: 2026-11-22T10:00:00Z\ncall:\n  - hear: card number\n  - press: \"42 42#\"\n  - press: {keys: \"12\", every: 40ms}\n  - wait: 1.5s\n  - hang up\n";
         let script = Script::parse(text).unwrap();
         assert_eq!(script.call.len(), 5);
-        assert!(matches!(&script.call[1], Step::Press { keys, every } if keys.len() == 5 && *every == EVERY));
+        assert!(matches!(&script.call[1], Step::Press { keys, every, .. } if keys.len() == 5 && *every == EVERY));
         assert!(matches!(&script.call[2], Step::Press { every, .. } if every.as_millis() == 40));
         assert!(matches!(script.call[3], Step::Wait(length) if length.as_millis() == 1500));
         assert!(matches!(script.call[4], Step::HangUp));

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::Simulation;
 use super::invariants::{self, Violation};
+use super::tape::First;
 use crate::flow::link::PlainHttp;
 use crate::flow::{Context, FetchFailure, NextDocument};
 use crate::form::{Form, Value};
@@ -165,7 +166,7 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         twin: true,
     };
     let world = ChanceWorld::drawing(flows, plan.lookup, Chance::new(chance.number()));
-    let simulation = plan.start(flows, world);
+    let simulation = plan.start(flows, world, false);
     let caller = caller::Caller::new(chance, simulation);
     caller.play(plan)
 }
@@ -189,9 +190,12 @@ pub fn result<F: Flows>(played: &Played<'_, F>) -> Option<PayResult> {
 }
 
 impl Plan {
-    fn start<'a, F: Flows>(&self, flows: &'a F, world: ChanceWorld<'a, F>) -> Played<'a, F> {
+    fn start<'a, F: Flows>(&self, flows: &'a F, world: ChanceWorld<'a, F>, taped: bool) -> Played<'a, F> {
         let context = self.context();
         let first = flows.flow(&self.flow, &context.parameters);
+        if taped {
+            return Simulation::start_taped(first, First::Flow(self.flow.clone()), context, world);
+        }
         Simulation::start(first, context, world)
     }
 
@@ -225,8 +229,18 @@ impl Plan {
     /// Plays the call again.
     #[must_use]
     pub fn play<'a, F: Flows>(&self, flows: &'a F) -> Played<'a, F> {
+        self.play_again(flows, false)
+    }
+
+    /// As [`Self::play`], and takes the call down.
+    #[must_use]
+    pub fn play_taped<'a, F: Flows>(&self, flows: &'a F) -> Played<'a, F> {
+        self.play_again(flows, true)
+    }
+
+    fn play_again<'a, F: Flows>(&self, flows: &'a F, taped: bool) -> Played<'a, F> {
         let world = ChanceWorld::repeating(flows, self.lookup, self.answers.clone(), self.documents.clone());
-        let mut simulation = self.start(flows, world);
+        let mut simulation = self.start(flows, world, taped);
         let mut next_key = CallTime::ZERO;
         for step in &self.moves {
             perform(step, &mut simulation, &mut next_key, |_| {});

@@ -14,7 +14,7 @@ use crate::tone::Key;
 use crate::twiml::{PlaySource, Utterance};
 
 /// How many digits in a row are too many.
-const RUN: usize = 7;
+pub(super) const RUN: usize = 7;
 
 /// Fields whose digits the merchant is told on purpose.
 const PUBLIC: &[&str] = &["Digits", "BankRoutingNumber", "PaymentCardPostalCode", "From", "To"];
@@ -158,6 +158,26 @@ fn windows_of(text: &str, found: &mut dyn FnMut(u32) -> bool) -> bool {
         }
     }
     false
+}
+
+/// The places of digits that stand in a row in `text`, row by row, as [`windows_of`] reads them.
+pub(super) fn rows(text: &str) -> Vec<Vec<usize>> {
+    let mut rows = Vec::new();
+    let mut row = Vec::new();
+    let mut separated = false;
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                separated = false;
+                row.push(place);
+            }
+            b' ' | b'-' | b'.' if !separated && !row.is_empty() => separated = true,
+            _ => rows.push(std::mem::take(&mut row)),
+        }
+    }
+    rows.push(row);
+    rows.retain(|row| !row.is_empty());
+    rows
 }
 
 #[cfg(test)]

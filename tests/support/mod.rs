@@ -61,6 +61,20 @@ impl TestServer {
     }
 
     pub async fn start_with(flows: &[(&str, &str)], toml: &str, add: impl FnOnce(&Registry)) -> Self {
+        Self::start_set(flows, toml, |_, _| {}, add).await
+    }
+
+    /// One that writes its calls into the folder `recordings` of its own.
+    pub async fn start_recording(flows: &[(&str, &str)], toml: &str) -> Self {
+        Self::start_set(flows, toml, |config, folder| config.record = Some(folder.join("recordings")), |_| {}).await
+    }
+
+    async fn start_set(
+        flows: &[(&str, &str)],
+        toml: &str,
+        set: impl FnOnce(&mut Config, &Path),
+        add: impl FnOnce(&Registry),
+    ) -> Self {
         touchtone::http::install_crypto_provider();
         let folder = tempfile::tempdir().unwrap();
         let flows_folder = folder.path().join("flows");
@@ -71,7 +85,8 @@ impl TestServer {
             folder.path().join("data")
         );
         std::fs::write(&file, text).unwrap();
-        let config = Config::load(Some(&file)).unwrap();
+        let mut config = Config::load(Some(&file)).unwrap();
+        set(&mut config, folder.path());
         let account = Account::open(&config).unwrap();
         let server = Server::open_with(config, account, |registry| {
             add(registry);

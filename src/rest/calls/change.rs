@@ -98,7 +98,9 @@ impl Change {
             return Err(ApiError::parameter("Method needs Url"));
         }
         match (twiml, url, status) {
-            (Some(twiml), None, None) => document(&twiml).map(|next| Self::Redirect(Redirection::Document(next))),
+            (Some(twiml), None, None) => {
+                document(&twiml).map(|next| Self::Redirect(Redirection::Document(next, twiml)))
+            }
             (None, Some(url), None) => {
                 let url = usable(&url, plain_http)?;
                 Ok(Self::Redirect(Redirection::Url(url, asked_by(method.as_deref())?)))
@@ -151,7 +153,7 @@ mod tests {
         assert!(matches!(read("Status=canceled"), Ok(Change::Cancel)));
         assert!(matches!(
             read("Twiml=%3CResponse%2F%3E"),
-            Ok(Change::Redirect(Redirection::Document(NextDocument { origin: Origin::Flow(_), .. })))
+            Ok(Change::Redirect(Redirection::Document(NextDocument { origin: Origin::Flow(_), .. }, _)))
         ));
         let asked = |form: &str| match read(form) {
             Ok(Change::Redirect(Redirection::Url(url, method))) => format!("{method} {url}"),

@@ -13,6 +13,7 @@ use crate::pay::sandbox;
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
+use crate::simulate::tape::Source;
 use crate::simulate::{World, sandbox_reply};
 
 /// The words of a decline or refusal, before what it quotes.
@@ -186,6 +187,17 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
             },
         };
         (Duration::ZERO, fetched.map_or_else(Fetched::Failed, Fetched::Document))
+    }
+
+    fn source(&self, fetch: &Fetch) -> Option<Source> {
+        match &fetch.target {
+            Target::Flow(_) => None,
+            Target::Url(url) => self.documents.get(url).map(|text| Source {
+                text: (*text).to_owned(),
+                content_type: Some("text/xml".to_owned()),
+                from: None,
+            }),
+        }
     }
 }
 

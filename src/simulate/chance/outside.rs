@@ -154,7 +154,7 @@ impl Lead {
             Self::Document(text) => {
                 if let Ok(document) = twiml::parse(text) {
                     let origin = Origin::Flow(String::new());
-                    simulation.redirect(Redirection::Document(NextDocument { document, origin }));
+                    simulation.redirect(Redirection::Document(NextDocument { document, origin }, text.to_string()));
                 }
             }
             Self::Url(address) => {

@@ -8,6 +8,7 @@ use super::{Move, Plan, Played};
 use crate::flow::CommandId;
 use crate::pay::assisted::AgentError;
 use crate::pay::step::PayResult;
+use crate::simulate::quoted;
 
 impl Plan {
     /// The call as a script; `played`: what came of it, as what is expected.
@@ -133,20 +134,4 @@ fn answer(said: &Said) -> String {
         Kind::BrokenDown => "outcome: broken-down".to_owned(),
     };
     format!("{{ {what}, after: {}ms }}", said.after)
-}
-
-/// A text in YAML's double quotes.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

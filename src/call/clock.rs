@@ -1,0 +1,116 @@
+//! The time of a live call, such that a recording of it can be replayed in the same order.
+//!
+//! Shape:   [`Clock::stamp`] gives each event its moment, [`Clock::came_due`] a deadline its own.
+//! Units:   [`CallTime`], which never goes backwards.
+//! Sources: spec/pay.md, section 3: an input that is already there wins over a deadline of the same instant.
+
+use tokio::time::Instant;
+
+use crate::time::CallTime;
+
+/// What an event is, as far as its time goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The caller did something.
+    Caller,
+    /// Something else happened: in virtual time it comes before what the caller does in the same millisecond.
+    Other,
+}
+
+/// What happened last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    Arrived,
+    CameDue,
+}
+
+/// A call's clock.
+#[derive(Debug)]
+pub(super) struct Clock {
+    answered: Instant,
+    moment: CallTime,
+    last: Last,
+}
+
+impl Clock {
+    /// The call is answered.
+    pub(super) fn start() -> Self {
+        Self { answered: Instant::now(), moment: CallTime::ZERO, last: Last::Arrived }
+    }
+
+    /// When the call was answered.
+    pub(super) const fn answered(&self) -> Instant {
+        self.answered
+    }
+
+    /// How long the call has lasted.
+    pub(super) fn reading(&self) -> CallTime {
+        CallTime::from_millis(u64::try_from(self.answered.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When the last thing happened: what is done about it is done at the same moment.
+    pub(super) const fn moment(&self) -> CallTime {
+        self.moment
+    }
+
+    /// When an event happens that has just arrived. `deadline`: what the machine waits for. An event that finds it past has
+    /// arrived in time all the same, as nobody has acted on it yet.
+    pub(super) fn stamp(&mut self, arrival: Arrival, deadline: Option<CallTime>) -> CallTime {
+        let reading = self.reading();
+        self.stamp_at(reading, arrival, deadline)
+    }
+
+    fn stamp_at(&mut self, reading: CallTime, arrival: Arrival, deadline: Option<CallTime>) -> CallTime {
+        let next = CallTime::from_millis(self.moment.as_millis().saturating_add(1));
+        let least = match (self.last, arrival) {
+            (Last::Arrived, Arrival::Caller) => self.moment,
+            (Last::Arrived, Arrival::Other) | (Last::CameDue, _) => next,
+        };
+        let at = deadline.map_or(reading.max(least), |deadline| reading.max(least).min(deadline));
+        self.last = Last::Arrived;
+        self.moment = self.moment.max(at);
+        self.moment
+    }
+
+    /// A deadline came: it came when it was due, however late its timer ran.
+    pub(super) fn came_due(&mut self, due: CallTime) -> CallTime {
+        self.last = Last::CameDue;
+        self.moment = self.moment.max(due);
+        self.moment
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> CallTime {
+        CallTime::from_millis(millis)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_finds_its_deadline_past_but_not_acted_upon_comes_just_in_time() {
+        let mut clock = Clock::start();
+        assert_eq!(clock.stamp_at(at(5003), Arrival::Caller, Some(at(5000))), at(5000));
+        assert_eq!(clock.stamp_at(at(5003), Arrival::Caller, Some(at(9000))), at(5003));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_in_one_millisecond_keeps_its_order() {
+        let mut clock = Clock::start();
+        assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(70));
+        assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(70), "keys follow one another");
+        assert_eq!(clock.stamp_at(at(70), Arrival::Other, None), at(71), "after the keys");
+        assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(71), "never backwards");
+        assert_eq!(clock.came_due(at(80)), at(80));
+        assert_eq!(clock.stamp_at(at(80), Arrival::Caller, Some(at(100))), at(81), "after the deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_timer_does_not_make_its_deadline_late() {
+        let mut clock = Clock::start();
+        tokio::time::advance(std::time::Duration::from_millis(5007)).await;
+        assert_eq!((clock.reading(), clock.came_due(at(5000))), (at(5007), at(5000)));
+        assert_eq!(clock.moment(), at(5000));
+    }
+}

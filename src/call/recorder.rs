@@ -1,0 +1,103 @@
+//! Finished calls as scripts in a folder: `serve --record DIR`.
+//!
+//! Shape:   [`Recordings::open`] once; a [`Recorder`] a call, whose tape the actor feeds; [`Recorder::finish`] writes.
+//! Limits:  those of a tape and a script; a longer call is not written.
+//! Errors:  a folder that cannot be written to is a reason not to start; later, what cannot be written is logged, and no call
+//!          is the worse for it.
+//! Secrets: what was keyed is in the tape alone, and never in a file: `replay::record` sees to that. Files are their owner's
+//!          only.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::flow::Context;
+use crate::library::Library;
+use crate::replay;
+use crate::simulate::tape::{First, Tape};
+
+/// The longest part of a call's id in a file's name.
+const ID_MAX: usize = 64;
+
+/// How many calls of one id may begin in one second.
+const SAME_MAX: u32 = 1000;
+
+/// A folder of recordings.
+#[derive(Clone, Debug)]
+pub struct Recordings {
+    folder: PathBuf,
+}
+
+impl Recordings {
+    /// Recordings in `folder`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made, or nothing can be written in it.
+    pub fn open(folder: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        // Gone at once: it only shows that the folder takes files.
+        tempfile::NamedTempFile::new_in(folder)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+}
+
+/// What takes one call down.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    /// What the machine is told and wants goes in here.
+    pub(super) tape: Tape,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Recorder {
+    /// Begins with a call's first document.
+    pub(super) fn begin(recordings: &Recordings, first: First, context: &Context) -> Self {
+        let id: String = context.call_sid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let id = id.get(..id.len().min(ID_MAX)).unwrap_or_default();
+        let name = format!("{}-{id}", context.answered_at.strftime("%Y%m%d-%H%M%S"));
+        Self { tape: Tape::new(first, context), folder: recordings.folder.clone(), name }
+    }
+
+    /// Writes the script of a call that is over.
+    pub(super) async fn finish(self, library: Library) {
+        let span = tracing::Span::current();
+        let writing = tokio::task::spawn_blocking(move || span.in_scope(|| self.write(&library)));
+        if writing.await.is_err() {
+            tracing::error!("writing the recording of a call broke down");
+        }
+    }
+
+    fn write(&self, library: &Library) {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let recording = match replay::record(&self.tape, library, seed) {
+            Ok(recording) => recording,
+            Err(error) => return tracing::error!(%error, "the call is not recorded"),
+        };
+        match self.save(&recording.text) {
+            Ok(path) => match recording.difference {
+                None => tracing::info!(file = %path.display(), "call recorded"),
+                Some(_) => tracing::warn!(
+                    file = %path.display(),
+                    "call recorded, but its script does not replay as the call went; its first line says where"
+                ),
+            },
+            Err(error) => tracing::error!(folder = %self.folder.display(), %error, "the recording cannot be written"),
+        }
+    }
+
+    /// Writes a file under another name first, so that nobody finds half a script.
+    fn save(&self, text: &str) -> std::io::Result<PathBuf> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(text.as_bytes())?;
+        for number in 1..=SAME_MAX {
+            let number = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = self.folder.join(format!("{}{number}.yaml", self.name));
+            match file.persist_noclobber(&path) {
+                Ok(_) => return Ok(path),
+                Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => file = taken.file,
+                Err(failed) => return Err(failed.error),
+            }
+        }
+        Err(std::io::ErrorKind::AlreadyExists.into())
+    }
+}

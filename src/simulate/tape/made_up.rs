@@ -1,0 +1,555 @@
+//! Numbers that nobody has, in place of those that a caller keyed: of the same kind, so that the machine goes the same way.
+//!
+//! Shape:   [`MadeUp::new`] chooses them all; [`MadeUp::key`] is one of them, [`MadeUp::runs`] and [`MadeUp::words`] put them
+//!          into texts, [`MadeUp::reveals`] searches a text for the real ones.
+//! Limits:  what is kept: `*`, `#`, the answers to a confirmation, entries of one or two digits into a `<Gather>`, and, in
+//!          test mode, the published test numbers, without which the machine would go another way.
+//! Secrets: holds what was keyed until it is dropped, which wipes it.
+
+use zeroize::Zeroizing;
+
+use crate::pay::admission::{is_test_account, is_test_card};
+use crate::pay::bank;
+use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
+use crate::pay::field::Field;
+use crate::pay::keypad::Destination;
+use crate::secret::Digits;
+use crate::simulate::chance::Chance;
+use crate::simulate::leak::{RUN, rows};
+
+/// The longest entry that is a menu's choice and no number.
+const CHOICE_MAX: usize = 2;
+
+/// How many digits of a card number decide its brand.
+const PREFIX: usize = 6;
+
+/// The shortest card number (ISO/IEC 7812-1): below it the check digit decides nothing.
+const CARD_DIGITS_MIN: usize = 12;
+
+/// How many of a window's digits may be kept ones if finding it is to mean anything.
+const KEPT_MAX: usize = 3;
+
+/// How often another number is tried.
+const TRIES: u32 = 4000;
+
+/// The numbers of a call and what stands for them.
+pub(super) struct MadeUp {
+    real: Zeroizing<Vec<u8>>,
+    shown: Vec<u8>,
+    /// Which keys stay what they are.
+    kept: Vec<bool>,
+    /// The places of digits keyed in a row; `*` and `#` end one.
+    runs: Vec<Vec<usize>>,
+    entries: Vec<Entry>,
+}
+
+/// One entry: the places of its digits among the keys.
+struct Entry {
+    number: u32,
+    kind: Kind,
+    places: Vec<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Field(Field),
+    /// With the digit that would have ended it.
+    Gather(Option<u8>),
+}
+
+/// What a number has to fit into.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings {
+    /// Whether a connector of the call takes published test numbers only.
+    pub(super) test_mode: bool,
+    /// The months in which the call began and ended: the same date may be keyed in both.
+    pub(super) months: [YearMonth; 2],
+    pub(super) seed: u64,
+}
+
+impl MadeUp {
+    /// Makes up numbers for `keys`, which went where `destinations` says. `month`: when a key was pressed.
+    pub(super) fn new(
+        keys: &[u8],
+        destinations: &[Destination],
+        around: Surroundings,
+        month: impl Fn(usize) -> YearMonth,
+    ) -> Self {
+        let mut made_up = Self {
+            real: Zeroizing::new(keys.to_vec()),
+            shown: keys.to_vec(),
+            kept: keys.iter().map(|key| !key.is_ascii_digit()).collect(),
+            runs: runs(keys),
+            entries: Vec::new(),
+        };
+        made_up.sort(destinations);
+        let mut chance = Chance::new(around.seed);
+        let mut chosen: Vec<(Kind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
+        for entry in std::mem::take(&mut made_up.entries) {
+            let real = made_up.digits(&entry);
+            let again = chosen.iter().find(|(kind, known, _)| *kind == entry.kind && **known == *real);
+            let shown = match again {
+                Some((_, _, shown)) => shown.clone(),
+                None => {
+                    let when = month(entry.places.last().copied().unwrap_or(0));
+                    let others: Vec<&[u8]> = chosen
+                        .iter()
+                        .filter(|(kind, ..)| *kind == entry.kind)
+                        .map(|(_, _, it)| it.as_slice())
+                        .collect();
+                    let shown = another(entry.kind, &real, &others, around, when, &mut chance);
+                    chosen.push((entry.kind, real.clone(), shown.clone()));
+                    shown
+                }
+            };
+            let stays = *real == shown && published(entry.kind, &real);
+            for (place, digit) in entry.places.iter().zip(shown) {
+                if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {
+                    *key = digit;
+                    *kept = stays;
+                }
+            }
+            made_up.entries.push(entry);
+        }
+        // What went nowhere is as good as any other digit.
+        let nowhere: Vec<usize> = (0..keys.len()).filter(|place| !made_up.has_place(*place)).collect();
+        for place in nowhere {
+            if let (Some(false), Some(key)) = (made_up.kept.get(place), made_up.shown.get_mut(place)) {
+                *key = b'0' + (*key - b'0' + 1 + below(&mut chance, 9)) % 10;
+            }
+        }
+        made_up
+    }
+
+    /// Sorts the digits into entries, less those that stay.
+    fn sort(&mut self, destinations: &[Destination]) {
+        for (place, destination) in destinations.iter().enumerate() {
+            let Some(key) = self.real.get(place).copied().filter(u8::is_ascii_digit) else { continue };
+            let (number, kind) = match *destination {
+                Destination::Nowhere => continue,
+                Destination::Answer => {
+                    if let Some(kept) = self.kept.get_mut(place) {
+                        *kept = true;
+                    }
+                    continue;
+                }
+                Destination::Field { field, entry } => (entry, Kind::Field(field)),
+                Destination::Gather { entry, finish } => {
+                    let finish = finish.and_then(|key| u8::try_from(key.symbol()).ok()).filter(u8::is_ascii_digit);
+                    (entry, Kind::Gather(finish.filter(|finish| *finish != key)))
+                }
+            };
+            match self.entries.last_mut() {
+                Some(entry) if entry.number == number => entry.places.push(place),
+                _ => self.entries.push(Entry { number, kind, places: vec![place] }),
+            }
+        }
+        for entry in &self.entries {
+            if matches!(entry.kind, Kind::Gather(_)) && entry.places.len() <= CHOICE_MAX {
+                for place in &entry.places {
+                    if let Some(kept) = self.kept.get_mut(*place) {
+                        *kept = true;
+                    }
+                }
+            }
+        }
+        // Seven choices in a row spell a number that was asked for digit by digit.
+        let spelt: Vec<usize> = self
+            .runs
+            .iter()
+            .flat_map(|run| run.chunk_by(|a, b| self.stays(*a) == self.stays(*b)))
+            .filter(|stretch| stretch.len() >= RUN)
+            .flatten()
+            .copied()
+            .collect();
+        let kept = std::mem::take(&mut self.kept);
+        self.entries.retain(|entry| {
+            let stays = |place: &usize| kept.get(*place) == Some(&true) && !spelt.contains(place);
+            !entry.places.iter().all(stays)
+        });
+        self.kept = kept;
+        for place in spelt {
+            let in_entry = self.has_place(place);
+            if let Some(kept) = self.kept.get_mut(place) {
+                *kept &= !in_entry;
+            }
+        }
+    }
+
+    fn stays(&self, place: usize) -> bool {
+        self.kept.get(place) == Some(&true)
+    }
+
+    fn has_place(&self, place: usize) -> bool {
+        self.entries.iter().any(|entry| entry.places.contains(&place))
+    }
+
+    fn digits(&self, entry: &Entry) -> Zeroizing<Vec<u8>> {
+        let mut digits = Zeroizing::new(Vec::with_capacity(entry.places.len()));
+        digits.extend(entry.places.iter().filter_map(|place| self.real.get(*place)));
+        digits
+    }
+
+    /// What stands for a key.
+    pub(super) fn key(&self, place: usize) -> char {
+        self.shown.get(place).copied().map_or('0', char::from)
+    }
+
+    /// `text` with made-up digits wherever it repeats [`RUN`] keyed ones in a row.
+    pub(super) fn runs(&self, text: &str) -> String {
+        let mut replaced = text.as_bytes().to_vec();
+        for row in rows(text) {
+            for (first, window) in row.windows(RUN).enumerate() {
+                let Some(spelling) = self.spelling(text, window) else { continue };
+                for (offset, key) in spelling.iter().enumerate() {
+                    let place = row.get(first + offset).and_then(|place| replaced.get_mut(*place));
+                    if let (Some(byte), Some(digit)) = (place, self.shown.get(*key)) {
+                        *byte = *digit;
+                    }
+                }
+            }
+        }
+        // Digits took the places of digits.
+        String::from_utf8(replaced).unwrap_or_default()
+    }
+
+    /// As [`Self::runs`]; also short numbers that stand alone, of those keyed before the first `pressed` keys were over, and
+    /// the ends of masked ones.
+    pub(super) fn words(&self, text: &str, pressed: usize) -> String {
+        let mut replaced = self.runs(text).into_bytes();
+        let whole = text.as_bytes();
+        let keyed = self.entries.iter().filter(|entry| entry.places.last().is_some_and(|last| *last < pressed));
+        for places in keyed.flat_map(short_words) {
+            for row in rows(text) {
+                let before = row.first().and_then(|first| first.checked_sub(1)).and_then(|before| whole.get(before));
+                let spells = row.len() == places.len()
+                    && row.iter().zip(&places).all(|(byte, key)| whole.get(*byte) == self.real.get(*key));
+                // Two digits mean nothing unless a mask comes before them.
+                if !spells || (places.len() <= CHOICE_MAX && before != Some(&b'*')) {
+                    continue;
+                }
+                for (byte, key) in row.iter().zip(&places) {
+                    if let (Some(byte), Some(digit)) = (replaced.get_mut(*byte), self.shown.get(*key)) {
+                        *byte = *digit;
+                    }
+                }
+            }
+        }
+        String::from_utf8(replaced).unwrap_or_default()
+    }
+
+    /// Whether `text` repeats [`RUN`] digits in a row that should be made up.
+    pub(super) fn reveals(&self, text: &str) -> bool {
+        rows(text).iter().any(|row| {
+            row.windows(RUN)
+                .filter_map(|window| self.spelling(text, window))
+                .any(|spelling| spelling.iter().filter(|place| self.stays(**place)).count() <= KEPT_MAX)
+        })
+    }
+
+    /// Whether `keys`, alone, are a security code or a short account number that was keyed.
+    pub(super) fn is_code(&self, keys: &str) -> bool {
+        let keys = keys.trim_matches(['*', '#']).as_bytes();
+        let codes = self.entries.iter().filter(|entry| {
+            matches!(entry.kind, Kind::Field(Field::SecurityCode | Field::AccountNumber))
+                && entry.places.len() > CHOICE_MAX
+        });
+        let mut real = codes.filter(|entry| entry.places.iter().any(|place| !self.stays(*place)));
+        real.any(|entry| **self.digits(entry) == *keys)
+    }
+
+    /// The keys that spelt the digits of `window`, a row of places in `text`.
+    fn spelling(&self, text: &str, window: &[usize]) -> Option<&[usize]> {
+        let bytes = text.as_bytes();
+        let spells =
+            |keys: &&[usize]| keys.iter().zip(window).all(|(key, byte)| self.real.get(*key) == bytes.get(*byte));
+        self.runs.iter().find_map(|run| run.windows(RUN).find(spells))
+    }
+}
+
+/// What may be shown of an entry in a word of its own: all of it if it is short, the last digits of a longer one.
+fn short_words(entry: &Entry) -> Vec<Vec<usize>> {
+    let last = |count: usize| entry.places.get(entry.places.len().saturating_sub(count)..).unwrap_or_default().to_vec();
+    match (entry.kind, entry.places.len()) {
+        (_, ..=CHOICE_MAX) => Vec::new(),
+        (Kind::Field(Field::AccountNumber), 3..RUN) => vec![last(usize::MAX), last(2)],
+        (Kind::Field(Field::AccountNumber), _) => vec![last(2)],
+        (Kind::Field(Field::CardNumber), CARD_DIGITS_MIN..) => vec![last(4)],
+        (_, 3..RUN) => vec![last(usize::MAX)],
+        _ => Vec::new(),
+    }
+}
+
+/// The places of digits in a row. Letters are no input and end none.
+fn runs(keys: &[u8]) -> Vec<Vec<usize>> {
+    let mut runs = vec![Vec::new()];
+    for (place, key) in keys.iter().enumerate() {
+        match key {
+            b'0'..=b'9' => runs.last_mut().into_iter().for_each(|run| run.push(place)),
+            b'*' | b'#' => runs.push(Vec::new()),
+            _ => {}
+        }
+    }
+    runs
+}
+
+fn text(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).unwrap_or_default()
+}
+
+/// Whether a number is on the published lists that test mode lets through.
+fn published(kind: Kind, digits: &[u8]) -> bool {
+    match kind {
+        Kind::Field(Field::CardNumber) => is_test_card(text(digits)),
+        Kind::Field(Field::AccountNumber) => is_test_account(text(digits)),
+        _ => false,
+    }
+}
+
+/// Another number for `real` that is none of `others`.
+fn another(
+    kind: Kind,
+    real: &[u8],
+    others: &[&[u8]],
+    around: Surroundings,
+    when: YearMonth,
+    chance: &mut Chance,
+) -> Vec<u8> {
+    if around.test_mode && published(kind, real) {
+        return real.to_vec();
+    }
+    let fits = |candidate: &[u8]| {
+        let same_way = match kind {
+            Kind::Field(Field::ExpirationDate) => {
+                let good = |digits, month| Expiration::read(&Digits::of(text(digits)), month).is_ok();
+                let [begins, ends] = around.months.map(|month| (good(candidate, month), good(real, month)));
+                // A date that expired during the call has none that is like it all the time.
+                let expired = begins.1 != ends.1;
+                good(candidate, when) == good(real, when) && (expired || (begins.0 == begins.1 && ends.0 == ends.1))
+            }
+            Kind::Field(Field::RoutingNumber) => {
+                let good = |digits| bank::check_routing(&Digits::of(text(digits))).is_ok();
+                good(candidate) == good(real)
+            }
+            Kind::Field(Field::CardNumber | Field::PostalCode | Field::SecurityCode | Field::AccountNumber)
+            | Kind::Gather(_) => true,
+        };
+        same_way
+            && !others.contains(&candidate)
+            && !published(kind, candidate)
+            && (candidate != real || real.len() <= CHOICE_MAX)
+    };
+    let mut candidate = real.to_vec();
+    for _ in 0..TRIES {
+        match kind {
+            Kind::Field(Field::CardNumber) => candidate = card(real, chance),
+            Kind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(chance, 10)),
+            Kind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
+                *digit = b'0' + below(chance, 10);
+                if Some(*digit) == finish {
+                    *digit = b'0' + (*digit - b'0' + 1) % 10;
+                }
+            }),
+        }
+        if fits(&candidate) {
+            break;
+        }
+    }
+    candidate
+}
+
+/// A card number that the machine cannot tell from `real`: at every length it has the same brand and the same check.
+fn card(real: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let mut number = Vec::with_capacity(real.len());
+    if !begin(real, &mut number, chance) {
+        number.extend(real.iter().take(PREFIX));
+    }
+    while let Some(real) = real.get(..=number.len()) {
+        let holds = real.len() >= CARD_DIGITS_MIN && Digits::of(text(real)).luhn();
+        let matters = real.len() >= CARD_DIGITS_MIN;
+        let first = below(chance, 10);
+        number.push(b'0');
+        // One of ten digits is the check digit of what comes before it.
+        for offset in 0..10 {
+            if let Some(last) = number.last_mut() {
+                *last = b'0' + (first + offset) % 10;
+            }
+            if !matters || Digits::of(text(&number)).luhn() == holds {
+                break;
+            }
+        }
+    }
+    number
+}
+
+/// The first digits of a number, of the same brand at every length. False: there are none.
+fn begin(real: &[u8], number: &mut Vec<u8>, chance: &mut Chance) -> bool {
+    let length = number.len();
+    if length == PREFIX || length == real.len() {
+        return true;
+    }
+    let wanted = look(real.get(..=length).unwrap_or_default());
+    let first = below(chance, 10);
+    for offset in 0..10 {
+        number.push(b'0' + (first + offset) % 10);
+        if look(number) == wanted && begin(real, number, chance) {
+            return true;
+        }
+        number.pop();
+    }
+    false
+}
+
+/// What the machine sees in the first digits of a card number, whatever brands are accepted.
+fn look(digits: &[u8]) -> (Option<Brand>, bool) {
+    let brand = Brand::of(&Digits::of(text(digits)), &AcceptedBrands::default());
+    // Diners Club numbers that begin so may be shorter than others.
+    (brand, digits.starts_with(b"36"))
+}
+
+fn below(chance: &mut Chance, end: u64) -> u8 {
+    u8::try_from(chance.below(end)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pay::card::{Brand, Completeness, completeness, judge_number};
+
+    const WHEN: YearMonth = YearMonth { year: 2026, month: 6 };
+
+    fn made_up(keys: &str, destinations: &[Destination], seed: u64) -> MadeUp {
+        MadeUp::new(keys.as_bytes(), destinations, Surroundings { test_mode: false, months: [WHEN; 2], seed }, |_| WHEN)
+    }
+
+    fn field(field: Field, keys: &str) -> Vec<Destination> {
+        vec![Destination::Field { field, entry: 1 }; keys.len()]
+    }
+
+    fn shown(made_up: &MadeUp) -> String {
+        (0..made_up.real.len()).map(|place| made_up.key(place)).collect()
+    }
+
+    #[test]
+    fn a_made_up_card_is_one_that_no_accepted_brands_can_tell_from_the_real_one() {
+        let accepted = [
+            AcceptedBrands::default(),
+            AcceptedBrands::new(Brand::ALL.to_vec()),
+            AcceptedBrands::new(vec![Brand::Unionpay, Brand::Optima]),
+        ];
+        for number in [
+            "4242424242424242",
+            "4242424242424241",
+            "4222222222222",
+            "4000000000000000006",
+            "5555555555554444",
+            "2221000000000009",
+            "378282246310005",
+            "6011111111111117",
+            "6221260000000000",
+            "6200000000000005",
+            "8171999927660000",
+            "6771798021000008",
+            "6771798021000008123",
+            "3566002020360505",
+            "36227206271667",
+            "3056930009020004",
+            "201400000000009",
+            "9999999999999999999",
+            "4",
+            "37",
+            "622126",
+            "42424242424",
+        ] {
+            for seed in 0..20 {
+                let keys = made_up(number, &field(Field::CardNumber, number), seed);
+                let other = shown(&keys);
+                assert_eq!(other.len(), number.len());
+                assert!(number.len() < 5 || other != number, "{number}");
+                for accepted in &accepted {
+                    for length in 1..=number.len() {
+                        let state = |number: &str| -> (Completeness, Result<Brand, _>) {
+                            let digits = Digits::of(&number[..length]);
+                            (completeness(&digits, accepted), judge_number(&digits, accepted))
+                        };
+                        assert_eq!(state(&other), state(number), "{number} at {length}");
+                    }
+                }
+                assert!(number.len() < 8 || !keys.reveals(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn other_fields_keep_their_length_and_whether_they_are_right() {
+        for seed in 0..50 {
+            for (kind, number) in [
+                (Field::ExpirationDate, "1228"),
+                (Field::ExpirationDate, "1328"),
+                (Field::RoutingNumber, "021000021"),
+                (Field::RoutingNumber, "021000022"),
+                (Field::PostalCode, "94111"),
+                (Field::SecurityCode, "837"),
+                (Field::AccountNumber, "12345678"),
+            ] {
+                let other = shown(&made_up(number, &field(kind, number), seed));
+                assert_ne!(other, number);
+                let date = |text: &str| Expiration::read(&Digits::of(text), WHEN).is_ok();
+                let routing = |text: &str| bank::check_routing(&Digits::of(text)).is_ok();
+                assert_eq!((date(&other), routing(&other)), (date(number), routing(number)), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_entries_stay_equal_and_different_ones_different() {
+        let entry = |entry, count| vec![Destination::Field { field: Field::SecurityCode, entry }; count];
+        let destinations = [entry(1, 3), entry(2, 3), entry(3, 3)].concat();
+        for seed in 0..200 {
+            let other = shown(&made_up("123123124", &destinations, seed));
+            assert_eq!(other[..3], other[3..6]);
+            assert_ne!(other[..3], other[6..]);
+        }
+    }
+
+    #[test]
+    fn choices_stay_and_longer_numbers_of_a_gather_do_not() {
+        let gather = |entry, count| vec![Destination::Gather { entry, finish: None }; count];
+        let destinations =
+            [gather(1, 1), gather(2, 2), vec![Destination::Answer], gather(3, 4), vec![Destination::Nowhere; 2]]
+                .concat();
+        let other = shown(&made_up("112#123499", &destinations, 3));
+        assert_eq!(&other[..4], "112#");
+        assert_ne!(&other[4..8], "1234");
+        assert!(!other.ends_with('9'));
+        let spelt: Vec<Destination> = (0..8).flat_map(|entry| gather(entry, 1)).collect();
+        let keys = made_up("12345678", &spelt, 3);
+        assert!(!keys.reveals(&shown(&keys)), "a number asked for digit by digit is a number");
+    }
+
+    #[test]
+    fn in_test_mode_the_published_numbers_stay() {
+        let number = "4111111111111111";
+        let around = Surroundings { test_mode: true, months: [WHEN; 2], seed: 1 };
+        let keys = MadeUp::new(number.as_bytes(), &field(Field::CardNumber, number), around, |_| WHEN);
+        assert_eq!(shown(&keys), number);
+        assert!(!keys.reveals(number), "it is nobody's");
+        assert_ne!(shown(&made_up(number, &field(Field::CardNumber, number), 1)), number);
+    }
+
+    #[test]
+    fn texts_repeat_the_made_up_number_wherever_they_repeated_the_real_one() {
+        let number = "4929420573595701";
+        let destinations =
+            [field(Field::CardNumber, number), vec![Destination::Field { field: Field::SecurityCode, entry: 2 }; 3]]
+                .concat();
+        let keys = made_up(&format!("{number}837"), &destinations, 9);
+        let (card, code) = (&shown(&keys)[..16], &shown(&keys)[16..]);
+        let text = keys.words("card 4929-4205-7359-5701 and 05735957, code 837, 8370, ends 5701", 19);
+        let grouped = format!("{}-{}-{}-{}", &card[..4], &card[4..8], &card[8..12], &card[12..]);
+        assert_eq!(text, format!("card {grouped} and {}, code {code}, 8370, ends {}", &card[6..14], &card[12..]));
+        assert!(keys.reveals("x4929 42057 3") && !keys.reveals(&text));
+        assert_eq!(keys.words("837", 18), "837", "it was not keyed yet");
+        assert!(keys.is_code("837#") && !keys.is_code(code));
+    }
+}
