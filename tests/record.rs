@@ -275,3 +275,28 @@ async fn without_a_folder_nothing_is_recorded_and_one_that_cannot_be_is_a_start_
     caller.hear_out().await;
     assert!(!server.folder.path().join("recordings").exists());
 }
+
+#[tokio::test]
+async fn a_call_that_began_at_a_url_is_recorded_with_every_answer_of_the_application() {
+    let application = Somebody::start(|arrived| {
+        let answer = match (arrived.path.as_str(), arrived.field("Result").as_str()) {
+            ("/ivr/start", "") => "<Response><Pay chargeAmount=\"2\"/></Response>",
+            // The same URL again, as that is a Pay's default action.
+            ("/ivr/start", "success") => "<Response><Say>Thank you.</Say><Redirect>end</Redirect></Response>",
+            _ => return (503, String::new()),
+        };
+        (200, answer.to_owned())
+    })
+    .await;
+    let toml = format!("flow_urls = [\"{}\"]\n{SILENT}", application.url("/ivr/"));
+    let server = TestServer::start_recording(&[], &toml).await;
+    let start = application.url("/ivr/start");
+    let mut caller = Caller::dial_path(server.address, "/media/twilio", "CAurl", &[("url", &start)]).await;
+    let number = card("448539620174935");
+    caller.pay(&[&number, "1129", "94117", "837"]).await;
+    let files = recordings(&server, 1).await;
+    let (text, outcome) = check(&server, &files[0], &[&number], &["837", "94117", "1129"]);
+    assert!(text.contains(&format!("url: \"{start}\"")) && text.contains("fails: "), "{text}");
+    assert_eq!(outcome.summary.result, Some(PayResult::Success));
+    assert_eq!(outcome.summary.ended.map(|ended| ended.word()), Some("hangup"), "the caller is apologized to");
+}
