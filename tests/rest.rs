@@ -476,6 +476,7 @@ async fn the_same_key_gets_the_first_answer_again_and_does_nothing_twice() {
     agent.client.ended("CA1").await;
     assert_eq!(agent.post_as("a", payments, &[("ChargeAmount", "1")]).await.text, first.text, "after the call too");
     agent.post_as("c", payments, &[]).await.error(400, 21220);
+    agent.post_as("d", &payment, &[("Status", "cancel")]).await.error(409, 64021);
     assert_eq!(sids_of_payments(&agent.client.get(payments).await.json()).len(), 1);
 }
 

@@ -566,7 +566,9 @@ impl Call {
 
     /// The application sends the call elsewhere. A payment is cancelled first: one that is on its way is waited for.
     fn handle_redirection(&mut self, now: CallTime, redirection: Redirection) {
-        if self.line != Line::Up || matches!(self.stage, Stage::Ending(_) | Stage::Over) {
+        // Once an agent's payment was told that the call ends, it does.
+        let ends = matches!(self.stage, Stage::Ending(_)) && self.voice.is_silent();
+        if self.line != Line::Up || self.is_over() || ends {
             return;
         }
         self.documents = Chase::default();

@@ -24,6 +24,7 @@ use crate::call::desk::{NotOnce, Reply, Request};
 use crate::call::{CommandError, House};
 use crate::flow::AgentCommand;
 use crate::form::Form;
+use crate::pay::assisted::AgentError;
 
 mod form;
 mod view;
@@ -220,11 +221,12 @@ async fn done_once(
     command: impl FnOnce(Form) -> AgentCommand,
     done: StatusCode,
 ) -> Result<Response, ApiError> {
-    let Some(desk) = house.calls.read(|history| history.desk(&call)) else {
-        return Err(super::not_done(CommandError::NotLive, UNDONE));
-    };
     let Wanted { request, form } = wanted;
     let command = command(form);
+    let begins = matches!(command, AgentCommand::Create(_));
+    let Some(desk) = house.calls.read(|history| history.desk(&call)) else {
+        return Err(over(begins));
+    };
     // A task of its own: a client that goes away must not keep the answer from being remembered.
     let doing = tokio::spawn(async move {
         desk.once(Timestamp::now(), request, async {
@@ -234,6 +236,7 @@ async fn done_once(
                     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
                     (refusal(&ApiError::new(status, refused.code, refused.message)), true)
                 }
+                Err(CommandError::NotLive) => (refusal(&over(begins)), false),
                 Err(failure) => (refusal(&super::not_done(failure, UNDONE)), false),
             }
         })
@@ -250,6 +253,16 @@ async fn done_once(
             let message = "This IdempotencyKey was used for a request with other parameters";
             Err(ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message))
         }
+    }
+}
+
+/// The call is over, and with it every payment that an agent led on it.
+fn over(begins: bool) -> ApiError {
+    if begins {
+        super::not_done(CommandError::NotLive, UNDONE)
+    } else {
+        let AgentError { code, message, .. } = AgentError::operation("this payment takes no update: it is over");
+        ApiError::new(StatusCode::CONFLICT, code, message)
     }
 }
 
