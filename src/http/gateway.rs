@@ -76,6 +76,25 @@ impl Endpoint {
         Ok(Self(url))
     }
 
+    /// Another address of the same gateway: `path` behind its own, with this query.
+    #[must_use]
+    pub fn at(&self, path: &str, query: &[(&str, &str)]) -> Self {
+        let mut url = self.0.clone();
+        let whole = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&whole);
+        url.set_query(None);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Self(url)
+    }
+
+    /// Whether it has a query of its own.
+    #[must_use]
+    pub fn has_query(&self) -> bool {
+        self.0.query().is_some()
+    }
+
     /// The whole URL, for requests and for the store; a query may hold a key.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -299,6 +318,20 @@ mod tests {
             "https://gateway.example.com/pay Endpoint(https://gateway.example.com/pay)"
         });
         assert_eq!(endpoint.expose(), "https://gateway.example.com/pay?code=k1");
+    }
+
+    #[test]
+    fn an_address_of_a_gateway_stands_behind_its_own_path() {
+        for (base, whole) in [
+            ("https://gateway.example.com", "https://gateway.example.com/v1/things?limit=1&created%5Bgte%5D=2"),
+            ("http://localhost:12/stripe/?key=k", "http://localhost:12/stripe/v1/things?limit=1&created%5Bgte%5D=2"),
+        ] {
+            let base = Endpoint::parse(base).unwrap();
+            assert_eq!(base.at("/v1/things", &[("limit", "1"), ("created[gte]", "2")]).expose(), whole);
+            assert_eq!(base.at("/v1/things", &[]).expose(), whole.split('?').next().unwrap());
+        }
+        assert!(Endpoint::parse("https://x.example/?k").unwrap().has_query());
+        assert!(!Endpoint::parse("https://x.example/").unwrap().has_query());
     }
 
     #[test]
