@@ -219,6 +219,8 @@ impl Submission {
         match answer {
             Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
             Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
+            // A key that no longer counts, say: that refuses this request, and says nothing of the one that is in doubt.
+            Answer::Refused(..) if self.doubt_since.is_some() => self.give_up(now),
             Answer::Refused(code, denial) => self.over(Verdict::Refused(code, denial)),
             Answer::NotSent { retry_after, .. } => self.not_sent(now, Next::Submit, retry_after),
             Answer::Unknown { .. } => self.in_doubt(now),
@@ -421,6 +423,30 @@ mod tests {
         let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
         let (verdict, ..) = run(submission, number, || Some(not_sent()));
         assert!(matches!(verdict, Verdict::Unknown));
+    }
+
+    #[test]
+    fn a_repeat_that_is_refused_does_not_settle_the_doubt_before_it() {
+        let refused = || Reply::Submitted(Answer::Refused(PayErrorCode::Configuration, Denial::default()));
+        let (mut submission, number) = submitting(limits());
+        let step = submission.handle_reply(CallTime::ZERO, number, refused());
+        assert!(matches!(step, Step::Over(Verdict::Refused(..))), "nothing was sent before");
+        for looks_up in [false, true] {
+            let (mut submission, number) = submitting(Capabilities { looks_up, ..limits() });
+            submission.handle_reply(CallTime::ZERO, number, unknown());
+            let now = submission.deadline().unwrap();
+            let number = asked(submission.handle_timeout(now));
+            match submission.handle_reply(now, number, refused()) {
+                Step::Over(Verdict::Unknown) => assert!(!looks_up),
+                Step::Wait => {
+                    let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else {
+                        panic!()
+                    };
+                    assert!(looks_up && question.what == Ask::Resolve(None));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -361,6 +361,8 @@ impl Session {
         let Some((_, submits)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
         match word {
             "approved" => self.verdict = Some(Verdict::Yes),
+            // A repeat that is refused says nothing of the submission before it.
+            "refused" if submits && self.doubt => {}
             "declined" | "refused" => self.verdict = Some(Verdict::No),
             "not found" => self.not_found = true,
             "unknown" | "panicked" if submits => self.doubt = true,
