@@ -39,7 +39,12 @@ pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCod
     if !charges && token_types.is_empty() {
         return refuse(PayErrorCode::MethodUnsupported, format!("does not take {method}"));
     }
+    let debit = settings.payment_token.is_none() && method == PaymentMethod::AchDebit;
     match settings.operation {
+        // It may tokenize bank accounts; what is refused is the way to pay.
+        Operation::Charge(..) if !charges && debit && can.charge_card => {
+            return refuse(PayErrorCode::MethodUnsupported, format!("does not charge by {method}"));
+        }
         Operation::Charge(..) if !charges => {
             return refuse(PayErrorCode::ChargeUnsupported, "cannot charge".to_owned());
         }
