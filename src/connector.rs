@@ -23,6 +23,7 @@ pub mod config;
 pub mod generic;
 pub mod registry;
 pub mod sandbox;
+pub mod stripe;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,7 @@ pub use registry::{Registry, RegistryError};
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// The gateway's word: `sandbox`, `generic`. Also the label of its metrics, so one of few.
+    /// The gateway's word: `sandbox`, `generic`, `stripe`. Also the label of its metrics, so one of few.
     pub kind: &'static str,
     /// Test or live.
     pub mode: Mode,

@@ -20,10 +20,12 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use super::Connector;
 use super::generic::{ANSWER_TIMEOUT, Dialect, Generic, GenericSettings, REPEATS};
 use super::sandbox::Sandbox;
+use super::stripe::{Stripe, StripeSettings};
 use crate::http::{Authorization, Endpoint, Gateway};
 use crate::pay::step::words;
 use crate::secret::Secret;
 
+mod stripe;
 #[cfg(test)]
 mod tests;
 
@@ -130,6 +132,11 @@ pub const KINDS: &[Kind] = &[
             },
         ],
     },
+    Kind {
+        name: "stripe",
+        meaning: "Charges and tokenizes cards at Stripe; the account needs access to Stripe's raw card data APIs.",
+        keys: stripe::KEYS,
+    },
 ];
 
 /// The keys of every kind.
@@ -153,6 +160,8 @@ pub enum KindConfig {
     Sandbox,
     /// The generic contract.
     Generic(GenericSettings),
+    /// Stripe.
+    Stripe(StripeSettings),
 }
 
 /// What is wrong with an instance's keys.
@@ -208,6 +217,7 @@ impl ConnectorConfig {
         match &self.kind {
             KindConfig::Sandbox => Arc::new(Sandbox::new(self.mode)),
             KindConfig::Generic(settings) => Arc::new(Generic::new(settings.clone(), self.mode, Arc::clone(gateway))),
+            KindConfig::Stripe(settings) => Arc::new(Stripe::new(settings.clone(), self.mode, Arc::clone(gateway))),
         }
     }
 
@@ -236,6 +246,12 @@ impl ConnectorConfig {
                     Authorization::Bearer(token) => keys.push(("bearer", token.expose())),
                 }
             }
+            KindConfig::Stripe(settings) => {
+                timeout = settings.timeout.as_secs().to_string();
+                retries = settings.retries.to_string();
+                keys.extend([("kind", "stripe"), ("timeout", &timeout), ("retries", &retries)]);
+                keys.extend(stripe::keys(settings));
+            }
         }
         let keys: BTreeMap<&str, &str> = keys.into_iter().collect();
         // A map of texts is always JSON.
@@ -261,6 +277,7 @@ impl ConnectorConfig {
         };
         let kind = match kind.name {
             "generic" => KindConfig::Generic(generic(&mut keys)?),
+            "stripe" => KindConfig::Stripe(stripe::read(&mut keys, mode)?),
             _ => KindConfig::Sandbox,
         };
         Ok(Self { name, mode, kind })
@@ -329,6 +346,7 @@ impl Reader<'_> {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(Value::Number(_)) => Err(self.not_text(key, "a number")),
+            Some(Value::Flag(_)) => Err(self.not_text(key, "true or false")),
             Some(Value::Other(found)) => Err(self.not_text(key, found)),
         }
     }
@@ -342,12 +360,25 @@ impl Reader<'_> {
                 let digits = !text.expose().is_empty() && text.expose().bytes().all(|byte| byte.is_ascii_digit());
                 text.expose().parse().ok().filter(|_| digits)
             }
-            Some(Value::Other(_)) => None,
+            Some(Value::Flag(_) | Value::Other(_)) => None,
         };
         match found.filter(|number| allowed.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => {
                 Err(self.invalid(key, format!("it is a whole number from {} to {}", allowed.start(), allowed.end())))
+            }
+        }
+    }
+
+    /// True or false, or a text that says so.
+    fn flag(&mut self, key: &'static str) -> Result<Option<bool>, ConnectorConfigError> {
+        match self.keys.0.remove(key) {
+            None => Ok(None),
+            Some(Value::Flag(flag)) => Ok(Some(flag)),
+            Some(Value::Text(text)) if text.expose() == "true" => Ok(Some(true)),
+            Some(Value::Text(text)) if text.expose() == "false" => Ok(Some(false)),
+            Some(Value::Text(_) | Value::Number(_) | Value::Other(_)) => {
+                Err(self.invalid(key, "it is true or false".to_owned()))
             }
         }
     }
@@ -388,6 +419,8 @@ enum Value {
     Text(Secret),
     /// A number; none if it is not a whole one, or less than 0.
     Number(Option<u64>),
+    /// True or false.
+    Flag(bool),
     /// Something else, by the name of its kind.
     Other(&'static str),
 }
@@ -439,8 +472,8 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Text(Secret::new(text)))
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-                Ok(Value::Other("true or false"))
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Value, E> {

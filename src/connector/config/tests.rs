@@ -28,7 +28,7 @@ fn an_instance_is_in_test_mode_unless_it_says_live() {
 fn authentication_follows_from_the_keys_given() {
     let authorization = |keys: &str| match read(&format!("{GENERIC}{keys}")).unwrap().kind {
         KindConfig::Generic(settings) => settings.authorization,
-        KindConfig::Sandbox => panic!(),
+        KindConfig::Sandbox | KindConfig::Stripe(_) => panic!(),
     };
     assert!(matches!(authorization("dialect = 'twilio'"), Authorization::None));
     assert!(matches!(authorization("bearer = 't'"), Authorization::Bearer(token) if token.expose() == "t"));
@@ -42,7 +42,7 @@ fn authentication_follows_from_the_keys_given() {
 fn a_processor_speaks_twilio_s_dialect_unless_another_is_named() {
     let dialect = |keys: &str| match read(&format!("{GENERIC}{keys}")).unwrap().kind {
         KindConfig::Generic(settings) => settings.dialect,
-        KindConfig::Sandbox => panic!(),
+        KindConfig::Sandbox | KindConfig::Stripe(_) => panic!(),
     };
     assert_eq!(dialect(""), Dialect::Twilio);
     let meaning = KINDS[1].keys.iter().find(|key| key.name == "dialect").unwrap().meaning;
@@ -83,7 +83,7 @@ fn a_fault_names_the_key_and_what_is_allowed() {
         ("name = ' x'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
         ("name = 'a/b'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
         ("name = 'x'".to_owned(), "`kind` is missing"),
-        ("name = 'x'\nkind = 'stripe'".to_owned(), "`stripe` is none of sandbox, generic"),
+        ("name = 'x'\nkind = 'strpe'".to_owned(), "`strpe` is none of sandbox, generic, stripe"),
         ("name = 'x'\nkind = 'generic'".to_owned(), "`endpoint` is missing"),
         ("name = 'x'\nkind = 'generic'\nendpoint = 'http://example.com/'".to_owned(), "https only"),
         (format!("{GENERIC}mode = 'prod'"), "`prod` is none of test, live"),
@@ -133,13 +133,92 @@ fn what_a_store_keeps_reads_back_the_same() {
 
 #[test]
 fn every_key_a_kind_lists_is_one_it_reads() {
-    let json = |extra: &[(&str, &str)]| {
-        let mut keys = BTreeMap::from([("name", "x"), ("kind", "generic"), ("endpoint", "https://x.example/")]);
-        keys.extend(extra.iter().copied());
-        serde_json::from_str::<ConnectorConfig>(&serde_json::to_string(&keys).unwrap())
+    for (name, needed) in [("generic", ("endpoint", "https://x.example/")), ("stripe", ("secret_key", "sk_test_1"))] {
+        let json = |extra: &[(&str, &str)]| {
+            let mut keys = BTreeMap::from([("name", "x"), ("kind", name), needed]);
+            keys.extend(extra.iter().copied());
+            serde_json::from_str::<ConnectorConfig>(&serde_json::to_string(&keys).unwrap())
+        };
+        assert!(json(&[]).is_ok());
+        for key in KINDS.iter().find(|kind| kind.name == name).unwrap().keys {
+            // A value that the key cannot have, or cannot have alone: a key that is listed and ignored would pass.
+            assert!(json(&[(key.name, "\n")]).is_err(), "{}", key.name);
+        }
+    }
+}
+
+const STRIPE: &str = "name = 'Shop'\nkind = 'stripe'\n";
+
+#[test]
+fn stripe_s_key_has_the_connector_s_mode() {
+    for (key, mode) in [
+        ("secret_key = 'sk_test_1'", "test"),
+        ("secret_key = 'rk_test_1'", "test"),
+        ("secret_key = 'sk_live_1'", "live"),
+        ("secret_key = 'rk_live_1'", "live"),
+        ("access_token = 'sk_test_1'", "test"),
+        ("access_token = 'of_another_shape'", "test"),
+        ("access_token = 'of_another_shape'", "live"),
+    ] {
+        assert!(read(&format!("{STRIPE}{key}\nmode = '{mode}'")).is_ok(), "{key} {mode}");
+    }
+    for (keys, text) in [
+        ("secret_key = 'sk_live_4815162342'", "`secret_key`: this is a live key, and the connector's mode is test"),
+        ("secret_key = 'sk_test_4815162342'\nmode = 'live'", "this is a test key, and the connector's mode is live"),
+        ("access_token = 'rk_live_4815162342'", "`access_token`: this is a live key"),
+        ("secret_key = 'pk_test_4815162342'", "publishable key"),
+        ("access_token = 'pk_live_4815162342'", "publishable key"),
+        ("secret_key = 'sk_4815162342'", "begins with sk_test_"),
+        ("secret_key = 'sk_test_4815162342 '", "no header can carry"),
+        ("secret_key = ''", "empty"),
+        ("", "`secret_key` is missing"),
+        ("secret_key = 'sk_test_4815162342'\naccess_token = 'x'", "either `secret_key` or `access_token`"),
+        ("secret_key = 4815162342", "`secret_key` is text in quotes, not a number"),
+        ("secret_key = true", "`secret_key` is text in quotes, not true or false"),
+        ("secret_key = 'sk_test_1'\naccount = 'cus_1'", "`account`: it is `acct_`"),
+        ("secret_key = 'sk_test_1'\naccount = 'acct_1/2'", "`account`: it is `acct_`"),
+        ("secret_key = 'sk_test_1'\nbase_url = 'http://example.com'", "`base_url`: card data travels by https only"),
+        ("secret_key = 'sk_test_1'\nbase_url = 'https://example.com/?x=1'", "`base_url`: it has no query"),
+        ("secret_key = 'sk_test_1'\nmoto = 'yes'", "`moto`: it is true or false"),
+        ("secret_key = 'sk_test_1'\nmoto = 1", "`moto`: it is true or false"),
+        ("secret_key = 'sk_test_1'\nreusable_token = 'src'", "`src` is none of payment-method, card"),
+        ("secret_key = 'sk_test_1'\ntimeout = 61", "from 1 to 60"),
+        ("secret_key = 'sk_test_1'\nsecretkey = 'x'", "unknown key `secretkey`; the nearest known one is `secret_key`"),
+    ] {
+        let message = fault(&format!("{STRIPE}{keys}"));
+        assert!(message.contains(text), "{keys}: {message}");
+        assert!(!message.contains("4815162342"), "{message}");
+    }
+}
+
+#[test]
+fn stripe_is_at_its_own_address_and_marks_no_telephone_orders_unless_told() {
+    let settings = |keys: &str| match read(&format!("{STRIPE}secret_key = 'sk_test_1'\n{keys}")).unwrap() {
+        ConnectorConfig { kind: KindConfig::Stripe(settings), .. } => settings,
+        other => panic!("{other:?}"),
     };
-    for key in KINDS.iter().find(|kind| kind.name == "generic").unwrap().keys {
-        // A value that the key cannot have, or cannot have alone: a key that is listed and ignored would pass.
-        assert!(json(&[(key.name, "\n")]).is_err(), "{}", key.name);
+    let plain = settings("");
+    assert_eq!((plain.base_url.to_string().as_str(), plain.moto), ("https://api.stripe.com/", false));
+    assert_eq!((plain.timeout.as_secs(), plain.retries, plain.account), (35, 5, None));
+    assert!(settings("moto = true").moto && settings("moto = 'true'").moto && !settings("moto = false").moto);
+    assert_eq!(settings("account = 'acct_1'").account.as_deref(), Some("acct_1"));
+}
+
+#[test]
+fn what_a_store_keeps_of_stripe_reads_back_the_same() {
+    for keys in [
+        "secret_key = 'sk_test_1'",
+        "secret_key = 'rk_live_1'\nmode = 'live'\nmoto = true\nreusable_token = 'card'\naccount = 'acct_1'",
+        "access_token = 'oauth'\nbase_url = 'http://127.0.0.1:8420/x'\ntimeout = 9\nretries = 0",
+        "access_token = 'sk_test_2'",
+    ] {
+        let config = read(&format!("{STRIPE}{keys}")).unwrap();
+        let json = config.to_json();
+        let again: ConnectorConfig = serde_json::from_str(json.expose()).unwrap();
+        assert_eq!(again.to_json().expose(), json.expose());
+        assert_eq!((format!("{again:?}"), again.mode), (format!("{config:?}"), config.mode));
+        for part in keys.split('\'').skip(1).step_by(2) {
+            assert!(json.expose().contains(part), "{part} in {}", json.expose());
+        }
     }
 }

@@ -1,0 +1,536 @@
+//! The `stripe` connector: a charge is two calls, so that the one that moves money holds no card and can be repeated.
+//!
+//! Shape:   [`request`] writes bodies, [`answer`] and [`denial`] read replies, all pure; between them one request at a time.
+//!          Preparing turns the card into a PaymentMethod, whose id is the recovery note; submitting makes and confirms a
+//!          PaymentIntent of it. A reusable token is prepared likewise and hung on a customer; the other tokens are one call.
+//! Limits:  cards and tokens are charged, bank accounts only tokenized: a first debit needs micro-deposits, which no call
+//!          waits for. Only `succeeded` is a success. Look-ups read at most a hundred objects since the preparation.
+//! Errors:  as [`denial`] lists them. Every POST has an idempotency key, which Stripe keeps for a day at least: a
+//!          repeat gives the first answer. After a restart the note is enough.
+//! Secrets: bodies are written once into wiped memory of the right size; no byte of a reply is in a log or a reason.
+//! Sources: spec/connectors.md, section 4; Stripe, "Idempotent requests", "PaymentIntents", "Tokens", "Customers".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use crate::http::{Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest};
+use crate::money::{Amount, Currency};
+use crate::pay::gateway::{
+    Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
+};
+use crate::pay::step::{PayErrorCode, words};
+use crate::secret::Secret;
+use answer::{Charged, Found, Page};
+use note::Note;
+
+mod answer;
+pub mod currency;
+mod denial;
+#[cfg(test)]
+mod loopback_tests;
+mod note;
+mod request;
+
+/// Stripe's own address.
+pub const BASE_URL: &str = "https://api.stripe.com";
+/// The version of the API that is asked for: the first with `latest_charge`, and pinned, so that what an account is set to
+/// changes nothing here.
+pub const VERSION: &str = "2022-11-15";
+/// How long one request may go unanswered unless it is set (spec/connectors.md, section 2.5).
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+/// How often a request is repeated unless it is set. Our choice, as for the other kinds.
+pub const REPEATS: u8 = 5;
+/// What all requests of one payment may take together, beyond the time of one (spec/connectors.md, section 2.5).
+const BEYOND_ONE: Duration = Duration::from_secs(25);
+
+/// How long a cancellation may take: it is a courtesy to Stripe's books, and the caller waits.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many objects a look-up asks for at once: ten with full metadata fit into what is read of a reply, or nearly.
+const PAGE: &str = "10";
+/// How many pages a look-up reads. Our choice: one payment's doubt is about the last minute.
+const PAGES_MAX: usize = 10;
+/// How far our clock may be ahead of Stripe's, in seconds, where a look-up has to begin by ours. Our choice: one that began
+/// too late would find nothing and be believed.
+const CLOCK_DIFFERENCE: i64 = 3600;
+
+words! {
+    /// What a reusable token is.
+    Reusable {
+        /// A PaymentMethod (`pm_...`) of a customer.
+        PaymentMethod = "payment-method",
+        /// A card source (`card_...`) of a customer, the older shape.
+        Card = "card",
+    }
+}
+
+/// How an instance is set.
+#[derive(Clone, Debug)]
+pub struct StripeSettings {
+    /// The secret key or the access token, as a bearer token.
+    pub authorization: Authorization,
+    /// The connected account that is acted for.
+    pub account: Option<String>,
+    /// Where Stripe is.
+    pub base_url: Endpoint,
+    /// Whether charges are marked as telephone orders, which Stripe must have enabled for the account.
+    pub moto: bool,
+    /// What a reusable token of a card is.
+    pub reusable: Reusable,
+    /// How long one request may go unanswered.
+    pub timeout: Duration,
+    /// How often an unanswered request is repeated.
+    pub retries: u8,
+}
+
+/// Stripe.
+#[derive(Clone, Debug)]
+pub struct Stripe {
+    settings: StripeSettings,
+    mode: Mode,
+    gateway: Arc<Gateway>,
+}
+
+/// A POST: where to, what its idempotency key ends with, and what.
+struct Post<'a> {
+    path: &'a str,
+    step: &'a str,
+    body: Body,
+}
+
+impl Stripe {
+    /// An instance. In test mode only the documented test numbers reach it, which the machine sees to.
+    #[must_use]
+    pub const fn new(settings: StripeSettings, mode: Mode, gateway: Arc<Gateway>) -> Self {
+        Self { settings, mode, gateway }
+    }
+
+    async fn post(&self, attempt: &Attempt, post: Post<'_>) -> Result<GatewayReply, Answer> {
+        let not_sent = |reason: &str| Answer::NotSent { reason: reason.to_owned(), retry_after: None };
+        let key = format!("{}-{}", attempt.transaction_id, post.step);
+        let key = HeaderValue::try_from(key).map_err(|_| not_sent("the transaction id fits into no header"))?;
+        let mut headers = self.headers().ok_or_else(|| not_sent("the account fits into no header"))?;
+        headers.insert("idempotency-key", key);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let timeout = if post.step == "cancel" { CANCEL_TIMEOUT } else { self.settings.timeout };
+        let endpoint = self.settings.base_url.at(post.path, &[]);
+        self.send(attempt, Method::POST, &endpoint, headers, Some(post.body), timeout).await
+    }
+
+    async fn get(&self, attempt: &Attempt, path: &str, query: &[(&str, &str)]) -> Result<GatewayReply, Answer> {
+        let headers = self.headers().unwrap_or_default();
+        let endpoint = self.settings.base_url.at(path, query);
+        self.send(attempt, Method::GET, &endpoint, headers, None, self.settings.timeout).await
+    }
+
+    async fn send(
+        &self,
+        attempt: &Attempt,
+        method: Method,
+        endpoint: &Endpoint,
+        headers: HeaderMap,
+        body: Option<Body>,
+        timeout: Duration,
+    ) -> Result<GatewayReply, Answer> {
+        let authorization = &self.settings.authorization;
+        let request = GatewayRequest { method, endpoint, authorization, headers, body, timeout };
+        match self.gateway.send(request).await {
+            Ok(reply) => {
+                tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
+                Ok(reply)
+            }
+            Err(GatewayFault::NotReached(reason)) => Err(Answer::NotSent { reason, retry_after: None }),
+            Err(GatewayFault::NoReply(reason)) => Err(Answer::Unknown { reason }),
+        }
+    }
+
+    /// What every request says. `None`: the account is none, which the configuration sees to.
+    fn headers(&self) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert("stripe-version", HeaderValue::from_static(VERSION));
+        if let Some(account) = &self.settings.account {
+            headers.insert("stripe-account", HeaderValue::from_str(account).ok()?);
+        }
+        Some(headers)
+    }
+
+    /// The first call, which moves no money.
+    async fn first(&self, attempt: &Attempt, instrument: &Instrument) -> Result<Option<Note>, Answer> {
+        let (operation, mode) = (attempt.operation, self.mode);
+        let since = Timestamp::now().as_second().saturating_sub(CLOCK_DIFFERENCE);
+        if let Operation::Charge(amount, currency) = operation {
+            wire_amount(amount, currency)?;
+        }
+        let compatible = self.settings.reusable == Reusable::Card;
+        let (path, step, body, prefixes) = match (operation, instrument) {
+            (Operation::Charge(..), Instrument::BankAccount(_)) => {
+                return Err(refused(PayErrorCode::MethodUnsupported, "this connector does not debit bank accounts"));
+            }
+            (Operation::Tokenize(_), Instrument::Token(_)) => {
+                return Err(refused(PayErrorCode::TokenizeUnsupported, "a token is not tokenized again"));
+            }
+            (Operation::Tokenize(TokenType::OneTime | TokenType::PaymentMethod), _) => return Ok(None),
+            (Operation::Charge(..), Instrument::Token(token)) => match token_kind(token) {
+                Some(TokenKind::Source) => {
+                    ("/v1/payment_methods", "pm", request::token_payment_method(token), &["pm_"][..])
+                }
+                Some(TokenKind::Saved) => return self.saved(attempt, token, since).await.map(Some),
+                None => {
+                    let message = "a paymentToken of this connector begins with pm_, card_ or tok_";
+                    return Err(refused(PayErrorCode::InvalidParameter, message));
+                }
+            },
+            (Operation::Tokenize(TokenType::Reusable), Instrument::Card(card)) if compatible => {
+                ("/v1/tokens", "tok", request::card_token(attempt, card), &["tok_"][..])
+            }
+            (Operation::Charge(..) | Operation::Tokenize(TokenType::Reusable), Instrument::Card(card)) => {
+                ("/v1/payment_methods", "pm", request::card_payment_method(attempt, card), &["pm_"][..])
+            }
+            (Operation::Tokenize(TokenType::Reusable), Instrument::BankAccount(account)) => {
+                let body = request::bank_token(attempt, account).map_err(|_| no_holder())?;
+                ("/v1/tokens", "tok", body, &["btok_", "tok_"][..])
+            }
+        };
+        let reply = self.post(attempt, Post { path, step, body }).await?;
+        answer::prepared(&reply, operation, mode, prefixes, since).map(Some)
+    }
+
+    /// Looks a saved card up: one that hangs on a customer is charged with its customer only.
+    async fn saved(&self, attempt: &Attempt, token: &Secret, since: i64) -> Result<Note, Answer> {
+        let path = format!("/v1/payment_methods/{}", token.expose());
+        let reply = self.get(attempt, &path, &[]).await?;
+        let note = answer::prepared(&reply, attempt.operation, self.mode, &["pm_", "card_"], since)?;
+        if note.id != token.expose() {
+            return Err(Answer::Unknown { reason: "Stripe told of another payment method".to_owned() });
+        }
+        // It may be years old; the payment is not.
+        Ok(Note { since, ..note })
+    }
+
+    async fn second(
+        &self,
+        attempt: &Attempt,
+        instrument: Option<&Instrument>,
+        note: Option<&Note>,
+    ) -> Result<Answer, Answer> {
+        let operation = attempt.operation;
+        match (operation, note) {
+            (Operation::Charge(amount, currency), Some(note)) => self.charge(attempt, note, amount, currency).await,
+            (Operation::Tokenize(TokenType::Reusable), Some(note)) => {
+                let body = request::customer(attempt, note);
+                let reply = self.post(attempt, Post { path: "/v1/customers", step: "cus", body }).await?;
+                Ok(answer::kept(&reply, operation, note))
+            }
+            (Operation::Charge(..) | Operation::Tokenize(TokenType::Reusable), None) => {
+                Err(Answer::NotSent { reason: "it was not prepared".to_owned(), retry_after: None })
+            }
+            (Operation::Tokenize(TokenType::OneTime | TokenType::PaymentMethod), _) => {
+                self.tokenize(attempt, instrument).await
+            }
+        }
+    }
+
+    async fn charge(
+        &self,
+        attempt: &Attempt,
+        note: &Note,
+        amount: Amount,
+        currency: Currency,
+    ) -> Result<Answer, Answer> {
+        let amount = wire_amount(amount, currency)?;
+        let body = request::payment_intent(attempt, note, amount, currency, self.settings.moto);
+        let reply = self.post(attempt, Post { path: "/v1/payment_intents", step: "pi", body }).await?;
+        Ok(match answer::charged(&reply, attempt.operation) {
+            Charged::Answer(answer) => answer,
+            Charged::NeedsPayer(payment_intent) => self.cancel(attempt, payment_intent).await,
+        })
+    }
+
+    /// Ends a payment that waits for the payer. Nothing was taken, and nobody has what it takes to go on with it; so it is
+    /// declined, even if the cancellation does not arrive, unless Stripe says that it went through.
+    async fn cancel(&self, attempt: &Attempt, payment_intent: String) -> Answer {
+        let path = format!("/v1/payment_intents/{payment_intent}/cancel");
+        match self.post(attempt, Post { path: &path, step: "cancel", body: request::nothing() }).await {
+            Ok(reply) if answer::went_through(&reply) => {
+                let reason = format!("HTTP status {}, a payment that cannot be cancelled", reply.status);
+                return Answer::Unknown { reason };
+            }
+            Ok(reply) if (200..=299).contains(&reply.status) => {}
+            Ok(_) | Err(_) => tracing::warn!(
+                connector = attempt.connector,
+                transaction_id = attempt.transaction_id,
+                "a payment that waits for the payer could not be cancelled; it stays incomplete at Stripe"
+            ),
+        }
+        Answer::Declined(answer::needs_payer(payment_intent))
+    }
+
+    /// The tokens that are one call. None of them moves money.
+    async fn tokenize(&self, attempt: &Attempt, instrument: Option<&Instrument>) -> Result<Answer, Answer> {
+        let operation = attempt.operation;
+        let payment_method = operation == Operation::Tokenize(TokenType::PaymentMethod);
+        let (path, step) = if payment_method { ("/v1/payment_methods", "pm") } else { ("/v1/tokens", "tok") };
+        let prefixes: &[&str] = if payment_method { &["pm_"] } else { &["tok_", "btok_"] };
+        let body = match instrument {
+            Some(Instrument::Card(card)) if payment_method => request::card_payment_method(attempt, card),
+            Some(Instrument::Card(card)) => request::card_token(attempt, card),
+            Some(Instrument::BankAccount(account)) => if payment_method {
+                request::bank_payment_method(attempt, account)
+            } else {
+                request::bank_token(attempt, account)
+            }
+            .map_err(|_| no_holder())?,
+            Some(Instrument::Token(_)) => {
+                return Err(refused(PayErrorCode::TokenizeUnsupported, "a token is not tokenized again"));
+            }
+            // Asked after a restart.
+            None => {
+                return Err(Answer::Unknown { reason: "the card is gone, and tokens cannot be looked up".to_owned() });
+            }
+        };
+        let reply = self.post(attempt, Post { path, step, body }).await?;
+        Ok(answer::tokenized(&reply, operation, self.mode, prefixes))
+    }
+
+    /// Everything of this attempt since its preparation, newest first. `None`: there may be more than was looked at.
+    async fn look_up(&self, attempt: &Attempt, note: &Note) -> Result<Option<Vec<Found>>, Answer> {
+        let charge = matches!(attempt.operation, Operation::Charge(..));
+        let path = if charge { "/v1/payment_intents" } else { "/v1/customers" };
+        let since = note.since.to_string();
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let mut query = vec![("created[gte]", since.as_str()), ("limit", PAGE)];
+            query.extend(after.as_deref().map(|id| ("starting_after", id)));
+            let reply = self.get(attempt, path, &query).await?;
+            let Page { found, more_after } =
+                if charge { answer::payments(&reply, attempt)? } else { answer::customers(&reply, attempt, note)? };
+            all.extend(found);
+            match more_after {
+                Some(id) => after = Some(id),
+                None => return Ok(Some(all)),
+            }
+        }
+        tracing::warn!(
+            connector = attempt.connector,
+            transaction_id = attempt.transaction_id,
+            "too many payments since this one to look through"
+        );
+        Ok((!all.is_empty()).then_some(all))
+    }
+
+    async fn find_out(&self, attempt: &Attempt, note: &Note) -> Resolution {
+        let found = match self.look_up(attempt, note).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Resolution::CannotTell,
+            Err(answer) => return Resolution::Answer(unclear(answer)),
+        };
+        // There is one at most while the idempotency key lives; if ever there are more, the one that took money counts.
+        let mut found: Vec<Found> = found;
+        found.sort_by_key(|found| !found.paid);
+        match found.into_iter().next() {
+            None => Resolution::NotFound,
+            Some(Found { says: Charged::Answer(answer), .. }) => Resolution::Answer(answer),
+            Some(Found { says: Charged::NeedsPayer(id), .. }) => Resolution::Answer(self.cancel(attempt, id).await),
+        }
+    }
+
+    async fn take_back(&self, attempt: &Attempt, note: &Note) -> Undoing {
+        let unknown = |reason: &str| Undoing::Unknown { reason: reason.to_owned() };
+        let found = match self.look_up(attempt, note).await {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(_) => return unknown("the payment could not be looked up"),
+        };
+        let mut done = Undoing::NothingThere;
+        for found in found {
+            match found.says {
+                Charged::Answer(Answer::Declined(_)) => {}
+                Charged::Answer(Answer::Approved(_)) => {
+                    let body = request::refund(attempt, &found.id);
+                    match self.post(attempt, Post { path: "/v1/refunds", step: "re", body }).await {
+                        Ok(reply) if answer::refunded(&reply) => done = Undoing::Done,
+                        Ok(reply) => return unknown(&format!("HTTP status {}", reply.status)),
+                        Err(_) => return unknown("no answer to the refund"),
+                    }
+                }
+                Charged::NeedsPayer(id) => match self.cancel(attempt, id).await {
+                    Answer::Declined(_) => done = Undoing::Done,
+                    _ => return unknown("the payment went on"),
+                },
+                Charged::Answer(_) => return unknown("the payment is being processed"),
+            }
+        }
+        done
+    }
+
+    /// Whether the address is there and takes the key, by reading a payment: what a look-up needs too.
+    async fn look(&self) -> Result<(), CheckRefused> {
+        let request = GatewayRequest {
+            method: Method::GET,
+            endpoint: &self.settings.base_url.at("/v1/payment_intents", &[("limit", "1")]),
+            authorization: &self.settings.authorization,
+            headers: self.headers().unwrap_or_default(),
+            body: None,
+            timeout: self.settings.timeout,
+        };
+        let base_url = &self.settings.base_url;
+        match self.gateway.send(request).await {
+            Ok(reply) => match reply.status {
+                200..=299 => answer::live(&reply).map_or(Ok(()), |live| {
+                    if live == self.mode {
+                        return Ok(());
+                    }
+                    Err(format!("Stripe's key is for {live} payments, the connector is for {} ones", self.mode))
+                }),
+                401 => Err(format!("{base_url} refuses this key (HTTP status 401)")),
+                403 => Err(format!(
+                    "{base_url} does not let this key read payments, or act for the account (HTTP status 403)"
+                )),
+                status => Err(format!("{base_url} does not answer as Stripe does (HTTP status {status})")),
+            },
+            Err(fault) => Err(format!("{base_url}: {fault}")),
+        }
+        .map_err(CheckRefused)
+    }
+}
+
+impl Connector for Stripe {
+    fn describe(&self) -> Description {
+        let StripeSettings { account, base_url, moto, reusable, timeout, retries, .. } = &self.settings;
+        let mut settings = vec![
+            ("base_url", base_url.to_string()),
+            ("moto", moto.to_string()),
+            ("reusable_token", reusable.word().to_owned()),
+            ("timeout", timeout.as_secs().to_string()),
+            ("retries", retries.to_string()),
+        ];
+        settings.extend(account.clone().map(|account| ("account", account)));
+        Description { kind: "stripe", mode: self.mode, settings }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let StripeSettings { timeout, retries, .. } = self.settings;
+        Capabilities {
+            charge_card: true,
+            charge_bank: false,
+            charge_token: true,
+            tokenize_card: TokenType::ALL.to_vec(),
+            tokenize_bank: TokenType::ALL.to_vec(),
+            currencies: Some(currency::taken()),
+            bank_needs_holder_name: true,
+            needed_parameters: Vec::new(),
+            test_numbers_only: self.mode == Mode::Test,
+            replays: true,
+            looks_up: true,
+            answer_timeout: timeout,
+            repeats: retries,
+            overall: timeout.saturating_add(BEYOND_ONE),
+        }
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {
+        self.look().boxed()
+    }
+
+    fn prepare(&self, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+        async move {
+            match self.first(&attempt, &instrument).await {
+                Ok(Some(note)) => Preparation::Note(note.written()),
+                Ok(None) => Preparation::Nothing,
+                Err(answer) => Preparation::Answered(answer),
+            }
+        }
+        .boxed()
+    }
+
+    fn submit(
+        &self,
+        attempt: Arc<Attempt>,
+        instrument: Option<Arc<Instrument>>,
+        note: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
+        async move {
+            let note = Note::read(note.as_ref());
+            self.second(&attempt, instrument.as_deref(), note.as_ref()).await.unwrap_or_else(|answer| answer)
+        }
+        .boxed()
+    }
+
+    fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+        async move {
+            match Note::read(note.as_ref()) {
+                Some(note) => self.find_out(&attempt, &note).await,
+                // Tokens that are one call leave no note and cannot be looked up.
+                None => Resolution::CannotTell,
+            }
+        }
+        .boxed()
+    }
+
+    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
+        async move {
+            match (attempt.operation, Note::read(note.as_ref())) {
+                (Operation::Charge(..), Some(note)) => self.take_back(&attempt, &note).await,
+                (Operation::Charge(..), None) => Undoing::NothingThere,
+                (Operation::Tokenize(_), _) => Undoing::Impossible,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What a token made earlier is.
+enum TokenKind {
+    /// Used up by one payment.
+    Source,
+    /// Kept at Stripe.
+    Saved,
+}
+
+fn token_kind(token: &Secret) -> Option<TokenKind> {
+    let text = token.expose();
+    let begins = |prefix: &str| text.starts_with(prefix) && note::is_id(text);
+    if begins("tok_") {
+        Some(TokenKind::Source)
+    } else if begins("pm_") || begins("card_") {
+        Some(TokenKind::Saved)
+    } else {
+        None
+    }
+}
+
+fn wire_amount(amount: Amount, currency: Currency) -> Result<u64, Answer> {
+    if !currency::taken().contains(&currency) {
+        let message = format!("this connector does not take {}", currency.code());
+        return Err(refused(PayErrorCode::CurrencyUnsupported, &message));
+    }
+    currency::wire_amount(amount, currency).ok_or_else(|| {
+        let message = format!("Stripe takes no such amount of {}: it has fewer decimals there", currency.code());
+        refused(PayErrorCode::InvalidChargeAmount, &message)
+    })
+}
+
+/// A look-up that was refused or not answered says nothing about the payment.
+fn unclear(answer: Answer) -> Answer {
+    match answer {
+        Answer::Refused(..) | Answer::Declined(_) | Answer::Approved(_) => {
+            Answer::Unknown { reason: "the look-up was refused".to_owned() }
+        }
+        answer @ (Answer::NotSent { .. } | Answer::Unknown { .. }) => answer,
+    }
+}
+
+fn no_holder() -> Answer {
+    refused(PayErrorCode::AvsNameNeeded, &request::NoHolder.to_string())
+}
+
+fn refused(code: PayErrorCode, message: &str) -> Answer {
+    Answer::Refused(code, Denial { message: Some(message.to_owned()), ..Denial::default() })
+}
