@@ -14,6 +14,7 @@ use std::time::Duration;
 mod agent;
 mod answer;
 mod call;
+mod chase;
 pub mod check;
 mod event;
 mod gather;

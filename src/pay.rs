@@ -22,3 +22,4 @@ pub mod settings;
 mod settlement;
 pub mod step;
 pub mod submission;
+pub mod surroundings;

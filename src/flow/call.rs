@@ -1,8 +1,7 @@
 //! [`Call`]: the verbs in their order, and what happens to each.
 
-use std::time::Duration;
-
 use super::agent::Assisting;
+use super::chase::Chase;
 use super::event::{
     Action, Ended, Event, Fetch, FetchId, Fetched, First, NextDocument, Purpose, Redirection, Wait, Warning,
 };
@@ -24,9 +23,6 @@ use crate::twiml::{
 
 /// The most faults of one document that are told.
 const FAULTS_TOLD: usize = 20;
-
-/// How much time in speech, silence or keys shows that documents are not just chasing each other.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// A call being run.
 #[derive(Debug)]
@@ -59,15 +55,6 @@ pub(super) enum Line {
     Up,
     /// No longer, and why.
     Down(Ended),
-}
-
-/// Documents in a row that took no time.
-#[derive(Debug, Default)]
-struct Chase {
-    documents: u32,
-    /// When the verb of the moment began, if it is one that takes a caller's time.
-    since: Option<CallTime>,
-    spent: Duration,
 }
 
 /// What the call is doing.
@@ -650,23 +637,6 @@ impl Call {
 
     pub(super) const fn origin(&self) -> &Origin {
         &self.origin
-    }
-}
-
-impl Chase {
-    /// A verb that takes a caller's time begins.
-    fn start(&mut self, now: CallTime) {
-        self.since = Some(now);
-    }
-
-    /// It is over: time spent with the caller shows that documents are not just chasing each other.
-    fn stop(&mut self, now: CallTime) {
-        if let Some(since) = self.since.take() {
-            self.spent = self.spent.saturating_add(now - since);
-        }
-        if self.spent >= PROGRESS {
-            *self = Self::default();
-        }
     }
 }
 

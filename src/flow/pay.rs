@@ -6,9 +6,10 @@ use super::call::Call;
 use super::event::{Action, LedBy, PaymentId};
 use super::link::{Origin, Target};
 use crate::form::Form;
-use crate::pay::session::{Output, PaySession, Progress, Surroundings, What};
+use crate::pay::session::{Output, PaySession, Progress, What};
 use crate::pay::settings::{AttemptRule, Reading, Refusal, Settings};
 use crate::pay::step::PayErrorCode;
+use crate::pay::surroundings::Surroundings;
 use crate::time::CallTime;
 use crate::twiml::{Method, Pay, Position};
 

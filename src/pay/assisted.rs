@@ -16,17 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::admit;
-use super::card::{Completeness, YearMonth};
+use super::card::Completeness;
 use super::field::{Captured, Field};
-use super::gateway::{Attempt, Capabilities, Instrument, Operation};
+use super::gateway::{Attempt, Capabilities, Instrument};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
-use super::outcome::{Ending, Mask, Receipt};
+use super::outcome::{Ending, Receipt};
 use super::prompts::{Complaint, Scene};
-use super::session::{Progress, Surroundings, Timer, What};
+use super::session::{Progress, Timer, What};
 use super::settings::{PostalCode, Refusal, Requested, Settings};
 use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
 use super::submission::{Question, Reply};
+use super::surroundings::Surroundings;
 use crate::form::Form;
 use crate::secret::Digits;
 use crate::time::CallTime;
@@ -34,8 +35,10 @@ use crate::tone::{Digit, Key};
 use crate::twiml::Utterance;
 
 mod command;
+mod telling;
 
 pub use command::{AgentError, Capture, Command};
+use telling::Partial;
 
 /// How long the shell may take to find a connector.
 const FIND_LIMIT: Duration = Duration::from_secs(5);
@@ -590,104 +593,6 @@ impl AssistedSession {
         self.captured = Captured::default();
         self.firsts.clear();
     }
-
-    /// What is still missing, in the callback's spelling, with commas.
-    fn required(&self) -> String {
-        let mut missing = Vec::new();
-        for field in Field::plan(&self.settings) {
-            if !self.captured.has(field) {
-                missing.push(field.told_as().to_owned());
-            }
-            if self.matched.contains(&field) && !self.agreed.contains(&field) {
-                missing.push(format!("{}Matcher", field.told_as()));
-            }
-        }
-        missing.join(",")
-    }
-
-    /// One more digit was keyed, or all of them were taken back.
-    fn report_partial(&mut self) {
-        let Phase::Capturing { capture, digits, .. } = &self.phase else { return };
-        let (field, typed) = (capture.field, digits.len());
-        self.report(What::Keyed, Some(Partial::Yes { field, typed }));
-    }
-
-    fn report(&mut self, what: What, partial: Option<Partial>) {
-        let error = match what {
-            What::Failed(error) => Some(error.word()),
-            What::Refused(error) => Some(error.word()),
-            What::Begun | What::Keyed | What::Captured | What::Finished(_) => None,
-        };
-        let form = self.fields(error, partial);
-        self.outputs.push_back(Output::Report(Progress { step: self.at.0, attempt: self.at.1, what }, form));
-    }
-
-    /// The fields that a status callback has.
-    fn fields(&mut self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
-        let mut form = Form::new();
-        form.set("Sid", self.around.transaction_id.clone());
-        form.set("SequenceNumber", self.told.to_string());
-        self.told = self.told.saturating_add(1);
-        form.set("DateCreated", self.around.rfc2822(self.started));
-        form.set("DateUpdated", self.around.rfc2822(self.updated));
-        form.set("For", self.at.0.word());
-        form.set_some("Capture", self.capture.map(|capture| capture.to_string()));
-        form.set_some("ErrorType", error_type);
-        form.set("Attempt", self.at.1.to_string());
-        form.set("PaymentMethod", self.settings.payment_method.word());
-        form.set("PaymentConnector", self.settings.connector.clone());
-        match self.settings.operation {
-            Operation::Charge(amount, currency) => form.set("ChargeAmount", amount.text(currency)),
-            Operation::Tokenize(token_type) => form.set("TokenType", token_type.word()),
-        }
-        match partial {
-            Some(Partial::Yes { field, typed }) => {
-                // The last digits of a first entry would tell those of the second.
-                self.receipt.without(field).tell(&mut form, Mask::Plain, &self.settings);
-                form.set_some(field.told_as(), (typed > 0).then(|| field.mask().repeat(typed)));
-                form.set("PartialResult", "true");
-            }
-            Some(Partial::No) => {
-                self.receipt.tell(&mut form, Mask::Plain, &self.settings);
-                form.set("PartialResult", "false");
-            }
-            None => self.receipt.tell(&mut form, Mask::Plain, &self.settings),
-        }
-        // Once the gateway is asked, what it needed has left.
-        let missing = if self.at.0 == Step::PaymentProcessing { String::new() } else { self.required() };
-        form.set_some("Required", Some(missing).filter(|missing| !missing.is_empty()));
-        form
-    }
-}
-
-/// Whether a callback tells an entry that is still being keyed.
-#[derive(Clone, Copy, Debug)]
-enum Partial {
-    Yes { field: Field, typed: usize },
-    No,
-}
-
-impl Surroundings {
-    /// The calendar month on the account's clock.
-    pub(super) fn today(&self, now: CallTime) -> YearMonth {
-        let date = self.answered_at.saturating_add(passed(now));
-        YearMonth { year: date.year(), month: date.month() }
-    }
-
-    /// A moment as Twilio writes it (RFC 2822, UTC).
-    pub(super) fn rfc2822(&self, moment: CallTime) -> String {
-        rfc2822(self.answered_at_utc.saturating_add(passed(moment)))
-    }
-}
-
-/// A moment in UTC as Twilio writes it: `Sun, 22 Nov 2026 10:00:00 +0000`.
-#[must_use]
-pub fn rfc2822(utc: jiff::civil::DateTime) -> String {
-    jiff::fmt::strtime::format("%a, %d %b %Y %H:%M:%S +0000", utc).unwrap_or_default()
-}
-
-fn passed(time: CallTime) -> jiff::SignedDuration {
-    jiff::SignedDuration::from_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

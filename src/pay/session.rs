@@ -26,6 +26,7 @@ use super::settings::{PostalCode, Reading, Refusal, Settings};
 use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
 use super::submission::{Question, Reply};
+use super::surroundings::Surroundings;
 use crate::form::Form;
 use crate::secret::Digits;
 use crate::time::CallTime;
@@ -37,23 +38,6 @@ const FIND_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a card number that could go on is given to go on.
 const ANOTHER_DIGIT: Duration = Duration::from_secs(2);
-
-/// What a session knows of the world around it.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The call's id.
-    pub call_sid: String,
-    /// This payment's id: `PK` and 32 hex digits.
-    pub transaction_id: String,
-    /// When the call was answered, on the account's own clock.
-    pub answered_at: jiff::civil::DateTime,
-    /// The same in UTC.
-    pub answered_at_utc: jiff::civil::DateTime,
-    /// Whether the platform is Telnyx, whose rules differ in places.
-    pub telnyx: bool,
-    /// The number of the last question that earlier payments of the call asked; 0 if there was none.
-    pub asked: u16,
-}
 
 /// What a session is told.
 #[derive(Debug)]

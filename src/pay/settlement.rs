@@ -11,10 +11,10 @@ use super::admission::is_test_instrument;
 use super::field::Captured;
 use super::gateway::{Attempt, Capabilities, Instrument};
 use super::outcome::Ending;
-use super::session::Surroundings;
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult};
 use super::submission::{Question, Reply, Step, Submission};
+use super::surroundings::Surroundings;
 use crate::time::CallTime;
 
 /// A payment that the gateway is being asked about.

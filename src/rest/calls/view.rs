@@ -4,11 +4,13 @@
 //!          `rest/api/v2010/account/call/__init__.py`, twilio-node `rest/api/v2010/account/call.js`.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::ROOT;
 use crate::call::history::Record;
+use crate::pay::surroundings::rfc2822;
 
 /// A call.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,7 +172,7 @@ impl CallView {
 
 /// `Sun, 22 Nov 2026 10:00:00 +0000`: as Twilio prints moments.
 pub(in crate::rest) fn rfc_2822(moment: Timestamp) -> String {
-    moment.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
+    rfc2822(moment.to_zoned(TimeZone::UTC).datetime())
 }
 
 /// A number for people: `(415) 555-0100` in North America, as it is elsewhere.

@@ -1,0 +1,46 @@
+//! What a payment knows of the world around it: ids and clocks, given once.
+//!
+//! Units:   civil times to the second; `CallTime` since the call was answered.
+
+use super::card::YearMonth;
+use crate::time::CallTime;
+
+/// What a session knows of the world around it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The call's id.
+    pub call_sid: String,
+    /// This payment's id: `PK` and 32 hex digits.
+    pub transaction_id: String,
+    /// When the call was answered, on the account's own clock.
+    pub answered_at: jiff::civil::DateTime,
+    /// The same in UTC.
+    pub answered_at_utc: jiff::civil::DateTime,
+    /// Whether the platform is Telnyx, whose rules differ in places.
+    pub telnyx: bool,
+    /// The number of the last question that earlier payments of the call asked; 0 if there was none.
+    pub asked: u16,
+}
+
+impl Surroundings {
+    /// The calendar month on the account's clock.
+    pub(super) fn today(&self, now: CallTime) -> YearMonth {
+        let date = self.answered_at.saturating_add(passed(now));
+        YearMonth { year: date.year(), month: date.month() }
+    }
+
+    /// A moment as Twilio writes it (RFC 2822, UTC).
+    pub(super) fn rfc2822(&self, moment: CallTime) -> String {
+        rfc2822(self.answered_at_utc.saturating_add(passed(moment)))
+    }
+}
+
+/// A moment in UTC as Twilio writes it: `Sun, 22 Nov 2026 10:00:00 +0000`.
+#[must_use]
+pub fn rfc2822(utc: jiff::civil::DateTime) -> String {
+    jiff::fmt::strtime::format("%a, %d %b %Y %H:%M:%S +0000", utc).unwrap_or_default()
+}
+
+fn passed(time: CallTime) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}
