@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 mod check;
 mod dial;
 mod fuzz;
+mod hardening;
 mod replay;
 mod serve;
 

@@ -57,6 +57,8 @@ enum Log {
 impl Serve {
     pub(super) fn run(self) -> Result<bool, Failure> {
         self.log();
+        // Before the first secret is read.
+        super::hardening::harden();
         let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
         if let Some(listen) = self.listen {
             config.listen = listen;
