@@ -15,68 +15,14 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::process::{Process, SILENT, files};
 use support::{Caller, Somebody, get, write_flows};
-
-/// A running `touchtone serve`; killed when dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    /// What it printed before it listened.
-    greeting: Vec<String>,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let log = folder.join("log.txt");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_touchtone"));
-        command.current_dir(folder).args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
-        command.env_remove("RUST_LOG").envs(environment.iter().copied());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut greeting = Vec::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else {
-                panic!("it did not start: {}", std::fs::read_to_string(&log).unwrap());
-            };
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                break address.parse().unwrap();
-            }
-            greeting.push(line);
-        };
-        Self { child, address, greeting, log }
-    }
-
-    fn terminate(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
-    }
-
-    fn wait(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const SILENT: (&str, &str) = ("TOUCHTONE_SPEECH__ENGINE", "none");
 
 #[tokio::test]
 async fn the_first_start_needs_nothing_and_shows_the_token_once() {
@@ -282,13 +228,4 @@ async fn nothing_that_a_caller_keys_is_left_in_logs_files_or_callbacks() {
             assert!(!line.contains(field), "{line}");
         }
     }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found
 }

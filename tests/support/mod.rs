@@ -15,6 +15,8 @@
 )]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod process;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -346,7 +348,14 @@ pub struct Somebody {
 impl Somebody {
     /// A status of 3xx leads where its text says.
     pub async fn start(answer: impl Fn(&Arrived) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    /// One who listens in a way of its own.
+    pub fn start_on<L>(listener: L, answer: impl Fn(&Arrived) -> (u16, String) + Send + Sync + 'static) -> Self
+    where
+        L: axum::serve::Listener<Addr = SocketAddr>,
+    {
         let address = listener.local_addr().unwrap();
         let somebody = Self { address, arrived: Arc::default(), news: Arc::default() };
         let answers: Answers = Arc::new(answer);
