@@ -34,7 +34,7 @@ use futures_util::StreamExt;
 use numbers::Chance;
 use regex::{Captures, Regex};
 use search::{Hit, Search};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
 use support::{ACCOUNT, Caller, PATIENCE, Somebody, TOKEN, get, write_flows};
 use tokio::time::{Instant, sleep};
@@ -67,6 +67,10 @@ enum Way {
     CardAndGone,
     /// The gateway says no, and quotes the number.
     RefusedCard,
+    /// The gateway answers with something that is no answer, and quotes the number.
+    GarbledCard,
+    /// The platform tells all digits at once, which it must not.
+    CardAtOnce,
     Bank,
     /// The account number twice too short at first.
     SlipThenBank,
@@ -83,6 +87,8 @@ const WAYS: &[Way] = &[
     Way::HalfACard,
     Way::CardAndGone,
     Way::RefusedCard,
+    Way::GarbledCard,
+    Way::CardAtOnce,
     Way::Bank,
     Way::SlipThenBank,
     Way::Agent,
@@ -125,14 +131,25 @@ impl World {
         let flows = [
             ("card", format!("<Response><Pay chargeAmount=\"3\" {requests}/></Response>")),
             ("refused", format!("<Response><Pay chargeAmount=\"5.05\" {requests}/></Response>")),
+            (
+                "garbled",
+                format!("<Response><Pay chargeAmount=\"3\" paymentConnector=\"Garbled\" {requests}/></Response>"),
+            ),
             ("bank", format!("<Response><Pay chargeAmount=\"3\" paymentMethod=\"ach-debit\" {requests}/></Response>")),
             ("hold", "<Response><Say>Please hold.</Say><Pause length=\"600\"/></Response>".to_owned()),
         ];
         let flows: Vec<(&str, &str)> = flows.iter().map(|(name, document)| (*name, document.as_str())).collect();
         write_flows(&folder.join("flows"), &flows);
+        let connector = |name: &str, rest: &str| {
+            format!(
+                "[[connector]]\nname = \"{name}\"\nkind = \"generic\"\nmode = \"live\"\nendpoint = \"{gateway}/{name}\"\n{rest}\n"
+            )
+        };
         let toml = format!(
-            "account_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nerror_url = \"{}\"\n[[connector]]\nname = \"Default\"\nkind = \"generic\"\nmode = \"live\"\nendpoint = \"{gateway}\"\nbearer = \"key-{PLANTED}\"\n",
+            "account_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nerror_url = \"{}\"\n{}{}",
             application.url("/errors"),
+            connector("Default", &format!("bearer = \"key-{PLANTED}\"")),
+            connector("Garbled", "retries = 0"),
         );
         std::fs::write(folder.join("touchtone.toml"), toml).unwrap();
         let environment: Vec<(&str, &str)> =
@@ -149,13 +166,16 @@ impl World {
         let flow = match way {
             Way::Bank | Way::SlipThenBank => "bank",
             Way::RefusedCard => "refused",
+            Way::GarbledCard => "garbled",
             Way::Agent | Way::AgentAndStar => "hold",
             _ => "card",
         };
         let mut caller = Caller::dial(self.process.address, flow, call_sid, &[]).await;
         let rest = ["1228", "94111", code];
         match way {
-            Way::Card | Way::RefusedCard => caller.pay(&[&[number.as_str()], &rest[..]].concat()).await,
+            Way::Card | Way::RefusedCard | Way::GarbledCard => {
+                caller.pay(&[&[number.as_str()], &rest[..]].concat()).await
+            }
             Way::SlipThenCard => {
                 caller.hear().await;
                 caller.press(&format!("{}#", &number[..number.len() - 1])).await;
@@ -169,6 +189,11 @@ impl World {
                 caller.hear().await;
                 caller.press(&number[..12]).await;
                 caller.hang_up().await;
+            }
+            Way::CardAtOnce => {
+                caller.hear().await;
+                caller.send(json!({"event": "dtmf", "dtmf": {"digit": number}})).await;
+                caller.hear_out().await;
             }
             Way::CardAndGone => {
                 caller.hear().await;
@@ -337,11 +362,11 @@ async fn nothing_is_left(folder: &Path, gateway: &str, environment: &[(&str, &st
         let told = callbacks.iter().find(paid).unwrap_or_else(|| panic!("nothing was told of {payment:?}"));
         let result = told.field("Result");
         match payment.way {
-            Way::HalfACard => assert_eq!(result, "caller-hung-up"),
+            Way::HalfACard | Way::CardAtOnce => assert_eq!(result, "caller-hung-up"),
             Way::CardAndStar => assert_eq!(result, "caller-interrupted-with-star"),
             // It may have been charged before it was known that the caller is gone.
             Way::CardAndGone => assert!(["success", "caller-hung-up"].contains(&result.as_str()), "{result}"),
-            Way::RefusedCard => assert_eq!(result, "payment-connector-error"),
+            Way::RefusedCard | Way::GarbledCard => assert_eq!(result, "payment-connector-error"),
             _ => assert_eq!(result, "success", "{payment:?} {told:?}"),
         }
     }
@@ -395,7 +420,7 @@ fn is_clean(text: &str, payments: &[Payment], what: &str) {
 async fn nothing_is_left_of_200_payments_over_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = gateway::plain().await;
-    nothing_is_left(folder.path(), &gateway.url("/pay"), &[]).await;
+    nothing_is_left(folder.path(), &gateway.url(""), &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -404,5 +429,5 @@ async fn nothing_is_left_of_200_payments_over_tls() {
     let gateway = gateway::encrypted(folder.path()).await;
     let authority = folder.path().join("ca.pem");
     let environment = [("SSL_CERT_FILE", authority.to_str().unwrap())];
-    nothing_is_left(folder.path(), &gateway.url("/pay").replace("http:", "https:"), &environment).await;
+    nothing_is_left(folder.path(), &gateway.url("").replace("http:", "https:"), &environment).await;
 }

@@ -73,7 +73,13 @@ impl Search {
     }
 
     fn bytes(&self, bytes: &[u8]) -> Vec<(String, &'static str, String)> {
-        let found = self.needles.find_overlapping_iter(bytes);
+        // One hit tells of all that overlap.
+        let mut last = 0;
+        let found = self.needles.find_overlapping_iter(bytes).filter(|found| {
+            let is_new = last == 0 || found.start() > last;
+            last = found.end();
+            is_new
+        });
         found
             .map(|found| {
                 let (number, form) = self.names[found.pattern().as_usize()].clone();
