@@ -71,6 +71,8 @@ enum Way {
     GarbledCard,
     /// The platform tells all digits at once, which it must not.
     CardAtOnce,
+    /// Sent as a form; Stripe says no, and quotes the number.
+    StripeCard,
     Bank,
     /// The account number twice too short at first.
     SlipThenBank,
@@ -89,6 +91,7 @@ const WAYS: &[Way] = &[
     Way::RefusedCard,
     Way::GarbledCard,
     Way::CardAtOnce,
+    Way::StripeCard,
     Way::Bank,
     Way::SlipThenBank,
     Way::Agent,
@@ -132,6 +135,10 @@ impl World {
             ("card", format!("<Response><Pay chargeAmount=\"3\" {requests}/></Response>")),
             ("refused", format!("<Response><Pay chargeAmount=\"5.05\" {requests}/></Response>")),
             (
+                "stripe",
+                format!("<Response><Pay chargeAmount=\"3\" paymentConnector=\"Stripe\" {requests}/></Response>"),
+            ),
+            (
                 "garbled",
                 format!("<Response><Pay chargeAmount=\"3\" paymentConnector=\"Garbled\" {requests}/></Response>"),
             ),
@@ -140,16 +147,17 @@ impl World {
         ];
         let flows: Vec<(&str, &str)> = flows.iter().map(|(name, document)| (*name, document.as_str())).collect();
         write_flows(&folder.join("flows"), &flows);
-        let connector = |name: &str, rest: &str| {
+        let connector = |name: &str, kind: &str, endpoint: &str, rest: &str| {
             format!(
-                "[[connector]]\nname = \"{name}\"\nkind = \"generic\"\nmode = \"live\"\nendpoint = \"{gateway}/{name}\"\n{rest}\n"
+                "[[connector]]\nname = \"{name}\"\nkind = \"{kind}\"\nmode = \"live\"\n{endpoint} = \"{gateway}/{name}\"\n{rest}\n"
             )
         };
         let toml = format!(
-            "account_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nerror_url = \"{}\"\n{}{}",
+            "account_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nerror_url = \"{}\"\n{}{}{}",
             application.url("/errors"),
-            connector("Default", &format!("bearer = \"key-{PLANTED}\"")),
-            connector("Garbled", "retries = 0"),
+            connector("Default", "generic", "endpoint", &format!("bearer = \"key-{PLANTED}\"")),
+            connector("Garbled", "generic", "endpoint", "retries = 0"),
+            connector("Stripe", "stripe", "base_url", "secret_key = \"sk_live_made_up\""),
         );
         std::fs::write(folder.join("touchtone.toml"), toml).unwrap();
         let environment: Vec<(&str, &str)> =
@@ -167,13 +175,14 @@ impl World {
             Way::Bank | Way::SlipThenBank => "bank",
             Way::RefusedCard => "refused",
             Way::GarbledCard => "garbled",
+            Way::StripeCard => "stripe",
             Way::Agent | Way::AgentAndStar => "hold",
             _ => "card",
         };
         let mut caller = Caller::dial(self.process.address, flow, call_sid, &[]).await;
         let rest = ["1228", "94111", code];
         match way {
-            Way::Card | Way::RefusedCard | Way::GarbledCard => {
+            Way::Card | Way::RefusedCard | Way::GarbledCard | Way::StripeCard => {
                 caller.pay(&[&[number.as_str()], &rest[..]].concat()).await
             }
             Way::SlipThenCard => {
@@ -283,25 +292,39 @@ impl World {
             if written == wanted && metrics.contains("touchtone_calls_live 0") {
                 return;
             }
-            let complaints = || {
-                let log = self.process.log();
-                let lines = log.lines().filter(|line| line.contains("recorded") && !line.contains("\"INFO\""));
-                lines.collect::<Vec<_>>().join("\n")
-            };
-            assert!(since.elapsed() < PATIENCE, "{written} of {wanted} recorded\n{}", complaints());
+            if since.elapsed() > PATIENCE {
+                panic!(
+                    "{written} of {wanted} recorded; of the others: {:#?}",
+                    self.told_of_missing(recordings, &metrics)
+                );
+            }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What the log says of calls without a recording.
+    fn told_of_missing(&self, recordings: &Path, metrics: &str) -> Vec<String> {
+        let log = self.process.log();
+        let names: Vec<_> = files(recordings).iter().map(|file| file.file_stem().unwrap().to_owned()).collect();
+        let is_there = |sid: &str| names.iter().any(|name| name.to_str().unwrap().ends_with(&format!("-{sid}")));
+        let missing = (0..PAYMENTS).map(|place| format!("CA{place}")).filter(|sid| !is_there(sid));
+        let told = missing.flat_map(|sid| {
+            let quoted = format!("\"{sid}\"");
+            log.lines().filter(|line| line.contains(&quoted)).map(str::to_owned).collect::<Vec<_>>()
+        });
+        let live = metrics.lines().filter(|line| line.starts_with("touchtone_calls_live"));
+        live.map(str::to_owned).chain(told).collect()
     }
 }
 
 /// Takes the payments and looks for them.
-async fn nothing_is_left(folder: &Path, gateway: &str, environment: &[(&str, &str)]) {
+async fn nothing_is_left(folder: &Path, gateway: &Somebody, url: &str, environment: &[(&str, &str)]) {
     let seed =
         std::env::var("TOUCHTONE_TEST_SEED").map_or_else(|_| getrandom::u64().unwrap(), |seed| seed.parse().unwrap());
     eprintln!("TOUCHTONE_TEST_SEED={seed}");
     let payments = payments(seed);
     let recordings = folder.join("data/recordings");
-    let world = World::start(folder, Somebody::application("<Response/>").await, gateway, environment);
+    let world = World::start(folder, Somebody::application("<Response/>").await, url, environment);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", world.process.child.id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().rev().take(3).collect::<Vec<_>>(), ["bytes", "0", "0"], "core dumps are off");
@@ -366,8 +389,17 @@ async fn nothing_is_left(folder: &Path, gateway: &str, environment: &[(&str, &st
             Way::CardAndStar => assert_eq!(result, "caller-interrupted-with-star"),
             // It may have been charged before it was known that the caller is gone.
             Way::CardAndGone => assert!(["success", "caller-hung-up"].contains(&result.as_str()), "{result}"),
-            Way::RefusedCard | Way::GarbledCard => assert_eq!(result, "payment-connector-error"),
+            Way::RefusedCard | Way::GarbledCard | Way::StripeCard => assert_eq!(result, "payment-connector-error"),
             _ => assert_eq!(result, "success", "{payment:?} {told:?}"),
+        }
+    }
+    let asked: String = gateway.arrived().into_iter().map(|arrived| arrived.body).collect();
+    for payment in &payments {
+        let arrived = asked.contains(&payment.number);
+        match payment.way {
+            Way::HalfACard | Way::CardAtOnce | Way::CardAndStar => assert!(!arrived, "{payment:?}"),
+            Way::CardAndGone => {}
+            _ => assert!(arrived, "the gateway never saw {payment:?}"),
         }
     }
     let mut texts = format!("{log}\n{metrics}\n{}", answers.join("\n"));
@@ -420,7 +452,7 @@ fn is_clean(text: &str, payments: &[Payment], what: &str) {
 async fn nothing_is_left_of_200_payments_over_plain_http() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = gateway::plain().await;
-    nothing_is_left(folder.path(), &gateway.url(""), &[]).await;
+    nothing_is_left(folder.path(), &gateway, &gateway.url(""), &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -429,5 +461,5 @@ async fn nothing_is_left_of_200_payments_over_tls() {
     let gateway = gateway::encrypted(folder.path()).await;
     let authority = folder.path().join("ca.pem");
     let environment = [("SSL_CERT_FILE", authority.to_str().unwrap())];
-    nothing_is_left(folder.path(), &gateway.url("").replace("http:", "https:"), &environment).await;
+    nothing_is_left(folder.path(), &gateway, &gateway.url("").replace("http:", "https:"), &environment).await;
 }

@@ -37,6 +37,11 @@ pub async fn encrypted(folder: &Path) -> Somebody {
 }
 
 fn answer(arrived: &Arrived) -> (u16, String) {
+    if arrived.path.starts_with("/Stripe/") {
+        let message = format!("{} is no number for us", arrived.field("card[number]"));
+        let error = json!({"type": "card_error", "code": "card_declined", "decline_code": "generic_decline", "message": message});
+        return (402, json!({"error": error}).to_string());
+    }
     // Whoever only looks whether it is there sends nothing.
     let Ok(body) = serde_json::from_str::<Value>(&arrived.body) else { return (200, "{}".to_owned()) };
     let number = body["cardnumber"].as_str().or(body["bankaccountnumber"].as_str()).unwrap_or_default();
