@@ -33,7 +33,7 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const PREFIX: &str = "TOUCHTONE_";
 
 /// Keys of the contract that this version does not have yet: naming them beats ignoring them.
-const NOT_YET: &[&str] = &["database", "secret_key", "tls"];
+const NOT_YET: &[&str] = &["database", "secret_key"];
 
 /// Everything that can be set.
 #[derive(Debug, Deserialize)]
@@ -77,6 +77,8 @@ pub struct Config {
     /// Speech.
     #[serde(default)]
     pub speech: Speech,
+    /// Certificate and key; without them the server speaks plain http.
+    pub tls: Option<Tls>,
     /// Pay Connectors.
     #[serde(default, rename = "connector")]
     pub connectors: Vec<ConnectorConfig>,
@@ -117,6 +119,16 @@ impl Default for Media {
 pub struct Speech {
     /// What turns text into sound.
     pub engine: SpeechEngine,
+}
+
+/// `[tls]`: PEM files, looked at every second and taken anew when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate, then those that vouch for it.
+    pub cert: PathBuf,
+    /// Its private key, without a passphrase.
+    pub key: PathBuf,
 }
 
 /// A speech engine.
@@ -393,6 +405,18 @@ mod tests {
     }
 
     #[test]
+    fn certificate_and_key_come_together_from_the_file_or_the_environment() {
+        assert!(read("", &[]).unwrap().tls.is_none());
+        let variables = [("TOUCHTONE_TLS__CERT", "a.pem"), ("TOUCHTONE_TLS__KEY", "b.pem")];
+        for (toml, variables) in [("[tls]\ncert = \"a.pem\"\nkey = \"b.pem\"", &variables[..0]), ("", &variables)] {
+            let tls = read(toml, variables).unwrap().tls.unwrap();
+            assert_eq!((tls.cert.as_path(), tls.key.as_path()), (Path::new("a.pem"), Path::new("b.pem")));
+        }
+        let error = read("[tls]\ncertt = \"a\"", &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown key tls.certt; the nearest known one is cert"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_key_names_the_nearest_known_one() {
         let error = read("lissten = \"1.2.3.4:1\"\n", &[]).unwrap_err().to_string();
         assert!(error.contains("unknown key lissten; the nearest known one is listen"), "{error}");
@@ -442,6 +466,9 @@ mod tests {
             ("[media]\nidle_timeout = 0", "idle_timeout"),
             ("[speech]\nengine = \"piper\"", "engine"),
             ("[speech]\nengine = \"robot\"", "engine"),
+            ("[tls]\ncert = \"cert.pem\"", "key"),
+            ("[tls]\ncert = 12345678\nkey = \"key.pem\"", "tls.cert"),
+            ("tls = \"cert.pem\"", "tls"),
         ] {
             let error = read(toml, &[]).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains("12345678"), "{toml}: {error}");

@@ -34,6 +34,9 @@ mod description;
 mod health;
 mod inspect;
 mod media;
+mod tls;
+
+pub use tls::TlsError;
 
 /// How long calls have that are told to end because the drain is over: time for a gateway's answer to arrive.
 const LAST_WAIT: Duration = Duration::from_secs(20);
@@ -53,6 +56,9 @@ pub enum StartError {
     /// No voice.
     #[error(transparent)]
     Speech(#[from] speech::StartError),
+    /// Certificate and key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The folder of recordings.
     #[error("cannot record calls in {folder}: {source}; choose another folder with --record")]
     Record {
@@ -76,6 +82,7 @@ pub enum StartError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<tls::Tls>,
     house: Arc<House>,
     desk: Desk,
 }
@@ -108,6 +115,7 @@ impl Server {
         add: impl FnOnce(&Registry) -> Result<(), RegistryError>,
     ) -> Result<Self, StartError> {
         health::install_recorder();
+        let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
         let gateway = Arc::new(Gateway::new()?);
         let connectors = if config.connectors.is_empty() {
@@ -138,7 +146,8 @@ impl Server {
         };
         let library = Library::new(&config.flows);
         inspect::warn_of_faults(&library, &connectors);
-        let public_url = config.public_url.clone().or_else(|| Url::parse(&format!("http://{address}")).ok());
+        let public_url =
+            config.public_url.clone().or_else(|| Url::parse(&format!("{}://{address}", scheme(tls.is_some()))).ok());
         let require_signature = config.media.require_signature.unwrap_or(!address.ip().is_loopback());
         let house = Arc::new(House {
             account,
@@ -163,13 +172,19 @@ impl Server {
             require_signature,
             draining: Arc::new(AtomicBool::new(false)),
         };
-        Ok(Self { listener, address, house, desk })
+        Ok(Self { listener, address, tls, house, desk })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How it is reached there: `https` or `http`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        scheme(self.tls.is_some())
     }
 
     /// The house, for whoever embeds the server.
@@ -183,11 +198,19 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
-        let Self { listener, house, desk, .. } = self;
+        let Self { listener, tls, house, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
         let over = drained(Arc::clone(&house), draining, stop, drain);
-        axum::serve(listener, router(desk)).with_graceful_shutdown(over).await
+        let app = router(desk);
+        match tls {
+            Some(tls) => axum::serve(tls.listen(listener), app).with_graceful_shutdown(over).await,
+            None => axum::serve(listener, app).with_graceful_shutdown(over).await,
+        }
     }
+}
+
+const fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
 }
 
 /// Waits for the stop, then for everything that is on its way.

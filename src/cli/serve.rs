@@ -111,7 +111,7 @@ async fn serve(config: Config, drain: Duration) -> Result<(), Failure> {
         println!("  AuthToken  {}", account.auth_token.expose());
     }
     let server = Server::open(config, account).await.map_err(Failure::new)?;
-    println!("listening on http://{}", server.address());
+    println!("listening on {}://{}", server.scheme(), server.address());
     server.run(stop, drain).await.map_err(Failure::new)
 }
 

@@ -27,6 +27,7 @@ pub(super) fn install_recorder() {
         // An embedder's own recorder goes before ours; then `/metrics` is empty.
         let _ = metrics::set_global_recorder(recorder);
         crate::call::metrics::describe();
+        super::tls::describe();
         handle
     });
 }
