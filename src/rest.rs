@@ -1,27 +1,34 @@
 //! Twilio's REST API for the calls of this server and their payments: what Twilio's own client libraries ask for, answered as they expect it.
 //!
 //! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`].
-//! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls.
+//! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls; failed sign-ins ([`attempts`]).
 //! Errors:  [`error::ApiError`], always JSON, with Twilio's codes.
 //! Secrets: the auth token is compared in constant time; no parameter of a call is told.
 //! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and
 //!          twilio-node send and parse. Absent on purpose: making calls (platforms bring them), XML and CSV answers.
 #![allow(clippy::disallowed_methods, reason = "records tell real times")]
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::extract::{OriginalUri, Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, OriginalUri, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 use utoipa_axum::routes;
 
 use crate::account::Account;
 use crate::call::{CommandError, House};
 
+pub mod attempts;
 mod calls;
 pub mod error;
 mod fields;
@@ -29,6 +36,7 @@ mod path;
 mod payments;
 pub mod route;
 
+use attempts::{Attempts, Failure};
 use error::ApiError;
 use route::Routes;
 
@@ -59,16 +67,73 @@ fn not_done(failure: CommandError, undone: &str) -> ApiError {
     }
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// What stands before the API.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    house: Arc<House>,
+    attempts: Arc<Mutex<Attempts>>,
+    began: Instant,
+}
+
+impl Gate {
+    /// One that nobody failed at yet.
+    #[must_use]
+    pub fn new(house: Arc<House>) -> Self {
+        Self { house, attempts: Arc::default(), began: Instant::now() }
+    }
+
+    /// Whether these credentials are let in.
+    fn admit(&self, peer: IpAddr, authorization: Option<&[u8]>) -> Result<(), ApiError> {
+        let now = self.began.elapsed();
+        // Nothing in there is left half done by a panic.
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = attempts.shut_out(peer, now) {
+            return Err(too_many_failures(wait));
+        }
+        // A request without credentials asks what is needed, and guesses nothing.
+        let authorization = authorization.ok_or_else(ApiError::unauthorized)?;
+        if is_signed_in(&self.house.account, authorization) {
+            attempts.succeeded(peer, now);
+            return Ok(());
+        }
+        match attempts.failed(peer, now) {
+            Failure::Counted => Err(ApiError::unauthorized()),
+            Failure::Last => {
+                tracing::warn!(%peer, "too many failed sign-ins to the API: further ones are told to wait");
+                Err(ApiError::unauthorized())
+            }
+            Failure::TooMany(wait) => Err(too_many_failures(wait)),
+        }
+    }
+}
+
+fn too_many_failures(wait: Duration) -> ApiError {
+    let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, error::TOO_MANY, "Too many failed authentications");
+    error.retry_after = Some(wait);
+    error
+}
+
 /// Lets in who knows the account's token, and only to the account's own resources. What is not below [`ROOT`] passes.
-pub async fn guard(State(house): State<Arc<House>>, request: Request, next: Next) -> Response {
+pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let Some(resource) = below_root(path) else { return next.run(request).await };
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(Peer(address))| address.ip());
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
-    if !is_signed_in(&house.account, authorization.unwrap_or_default()) {
-        return ApiError::unauthorized().into_response();
+    if let Err(refused) = gate.admit(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), authorization) {
+        return refused.into_response();
     }
     let account = resource.strip_prefix("/Accounts/").and_then(|rest| rest.split('/').next());
-    if account.is_some_and(|sid| sid != house.account.sid) {
+    if account.is_some_and(|sid| sid != gate.house.account.sid) {
         return ApiError::not_found(path).into_response();
     }
     next.run(request).await

@@ -27,7 +27,7 @@ use crate::connector::{Registry, RegistryError};
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
-use crate::rest::{self, route::Routes};
+use crate::rest::{self, Gate, Peer, route::Routes};
 use crate::speech::{self, Speech};
 
 mod description;
@@ -201,7 +201,7 @@ impl Server {
         let Self { listener, tls, house, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
         let over = drained(Arc::clone(&house), draining, stop, drain);
-        let app = router(desk);
+        let app = router(desk).into_make_service_with_connect_info::<Peer>();
         match tls {
             Some(tls) => axum::serve(tls.listen(listener), app).with_graceful_shutdown(over).await,
             None => axum::serve(listener, app).with_graceful_shutdown(over).await,
@@ -238,7 +238,7 @@ fn router(desk: Desk) -> Router {
     router
         .fallback(rest::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
-        .layer(from_fn_with_state(Arc::clone(&desk.house), rest::guard))
+        .layer(from_fn_with_state(Gate::new(Arc::clone(&desk.house)), rest::guard))
         .layer(Extension(description::Served::new(&description)))
         .with_state(desk)
 }

@@ -130,6 +130,7 @@ async fn holding(server: &TestServer, sid: &str, parameters: &[(&str, &str)]) ->
 async fn only_the_account_is_let_in_and_only_to_itself() {
     let server = TestServer::start(&[HOLD], SILENT).await;
     let stranger = format!("AC{:032x}", 1);
+    // Nine wrong ones; more are told to wait.
     for credentials in [None, Some((ACCOUNT, "wrong")), Some((stranger.as_str(), TOKEN)), Some(("", ""))] {
         let client = Client::known_as(&server, credentials);
         for path in ["Calls.json", "Calls/CA1.json", "Nothing.json"] {
@@ -143,6 +144,26 @@ async fn only_the_account_is_let_in_and_only_to_itself() {
     let other = format!("/2010-04-01/Accounts/{stranger}/Calls.json");
     let message = client.ask(Method::GET, &other).await.error(404, 20404);
     assert_eq!(message, format!("The requested resource {other} was not found"));
+}
+
+#[tokio::test]
+async fn who_fails_to_sign_in_too_often_is_told_to_wait_and_the_right_credentials_pass() {
+    let server = TestServer::start(&[HOLD], SILENT).await;
+    let (right, wrong) = (Client::new(&server), Client::known_as(&server, Some((ACCOUNT, "wrong"))));
+    let nobody = Client::known_as(&server, None);
+    for _ in 0..touchtone::rest::attempts::FAILURES_MAX {
+        assert_eq!(right.get("Calls.json").await.status, 200);
+        assert_eq!(nobody.get("Calls.json").await.status, 401, "who guesses nothing is not counted");
+        wrong.get("Calls.json").await.error(401, 20003);
+    }
+    let answer = wrong.get("Calls.json").await;
+    assert_eq!(answer.error(429, 20429), "Too many failed authentications");
+    assert!(answer.json().get("retry_after").is_none(), "the members are Twilio's");
+    let wait: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    // Whoever shares an address with a guesser, as behind a proxy, still gets in.
+    assert_eq!(right.get("Calls.json").await.status, 200);
+    assert_eq!(server.get("/healthz").await.0, 200);
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ struct CallIds {
         (status = 400, description = "A parameter is unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "Not this account", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
     ),
     security(("account" = [])),
 )]
@@ -71,6 +72,7 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
         (status = 200, description = "The call", body = CallView),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such call", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
     ),
     security(("account" = [])),
 )]
@@ -95,7 +97,7 @@ pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Re
         (status = 404, description = "There is no such call", body = ApiError),
         (status = 413, description = "The form is too long", body = ApiError),
         (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
+        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
         (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
     ),
     security(("account" = [])),
@@ -131,6 +133,7 @@ pub(super) async fn update(
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such call", body = ApiError),
         (status = 409, description = "The call is live", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
     ),
     security(("account" = [])),
 )]

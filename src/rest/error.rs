@@ -4,6 +4,8 @@
 //!          `base/RestException.js` for the members that the libraries read. Codes that Twilio has none for are 20000 and
 //!          the HTTP status, as its own 20403, 20404, 20409, 20429 and 20503 are.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +30,7 @@ pub const CONFLICT: u32 = 20409;
 pub const TOO_LONG: u32 = 20413;
 /// A body that is no form.
 pub const NO_FORM: u32 = 20415;
-/// Too many requests for one call at a time.
+/// Too many requests for one call at a time, or too many failed sign-ins.
 pub const TOO_MANY: u32 = 20429;
 /// A fault of ours.
 pub const INTERNAL: u32 = 20500;
@@ -59,6 +61,10 @@ pub struct ApiError {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
+    /// How long to wait before the next request: a header, no member.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -66,7 +72,7 @@ impl ApiError {
     #[must_use]
     pub fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
         let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-        Self { code, message: message.into(), more_info, status: status.as_u16() }
+        Self { code, message: message.into(), more_info, status: status.as_u16(), retry_after: None }
     }
 
     /// A request that is wrong.
@@ -103,7 +109,13 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
+        if let Some(wait) = retry_after {
+            // Whole seconds, and never too few (RFC 9110, section 10.2.3).
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Basic realm=\"touchtone\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

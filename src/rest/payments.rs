@@ -81,6 +81,7 @@ struct PaymentIds {
         (status = 400, description = "A parameter is unknown", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such call", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
     ),
     security(("account" = [])),
 )]
@@ -114,7 +115,7 @@ pub(super) async fn list(
         (status = 409, description = "A payment is in progress on this call, or the IdempotencyKey was used for another request", body = ApiError),
         (status = 413, description = "The form is too long", body = ApiError),
         (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
+        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
         (status = 500, description = "The connector could not be looked up", body = ApiError),
         (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
     ),
@@ -144,6 +145,7 @@ pub(super) async fn create(
         (status = 200, description = "The payment", body = PaymentState),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such payment", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
     ),
     security(("account" = [])),
 )]
@@ -174,7 +176,7 @@ pub(super) async fn fetch(
         (status = 409, description = "Not possible as the payment stands, or the IdempotencyKey was used for another request", body = ApiError),
         (status = 413, description = "The form is too long", body = ApiError),
         (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
+        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
         (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
     ),
     security(("account" = [])),
