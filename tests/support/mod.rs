@@ -16,6 +16,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod process;
+pub mod certificates;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -164,6 +165,15 @@ impl Caller {
     pub async fn dial_path(address: SocketAddr, path: &str, call_sid: &str, parameters: &[(&str, &str)]) -> Self {
         let url = format!("ws://{address}{path}");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        Self::begin(socket, call_sid, parameters).await
+    }
+
+    /// Begins a call on a new socket.
+    pub async fn begin(
+        socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+        call_sid: &str,
+        parameters: &[(&str, &str)],
+    ) -> Self {
         let mut caller = Self {
             socket,
             sequence: 0,
