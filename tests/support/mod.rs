@@ -15,8 +15,8 @@
 )]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
-pub mod process;
 pub mod certificates;
+pub mod process;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
