@@ -1,8 +1,9 @@
 //! What is left of 200 payments when their calls are over: no number in the server's memory, on disk, in a log at its finest,
 //! in a callback, a metric, a recording or an answer of the API.
 //!
-//! The memory is read from outside, as root: the server closes it to everybody else. Run by another user, these tests check
-//! that it is closed, and search the rest. `TOUCHTONE_TEST_SEED` repeats a run's numbers.
+//! The memory is read from outside, as root (`CAP_SYS_PTRACE`, which containers withhold): the server closes it to everybody
+//! else. Run by another user, these tests check that it is closed, and search the rest. `TOUCHTONE_TEST_SEED` repeats a run's
+//! numbers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -271,25 +272,30 @@ impl World {
         request.send().await.unwrap().text().await.unwrap()
     }
 
-    /// Searches the server's memory; none: it is closed to this user.
+    /// Searches the server's memory; none: it is closed to this user, as it is to everybody who may not trace every process.
     fn memory(&self, search: &Search) -> Option<Vec<Hit>> {
         match search.memory(self.process.child.id()) {
-            Ok(hits) => Some(hits),
+            Ok(hits) => {
+                assert!(may_trace_all(), "the server's memory is open to its own user");
+                Some(hits)
+            }
             Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
-                assert_ne!(rustix::process::geteuid().as_raw(), 0, "root may read everything");
+                assert!(!may_trace_all() && error.kind() == std::io::ErrorKind::PermissionDenied, "{error}");
                 None
             }
         }
     }
 
-    /// Waits until every call is over and its recording written.
+    /// Waits until every call is over and its recording written, or refused, as some script in some thousands would have a
+    /// keyed number in it by chance.
     async fn all_over(&self, recordings: &Path, wanted: usize) {
         let since = Instant::now();
         loop {
             let metrics = get(self.process.address, "/metrics").await.1;
             let written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
-            if written == wanted && metrics.contains("touchtone_calls_live 0") {
+            let refused = self.process.log().matches("the call is not recorded").count();
+            if written + refused == wanted && metrics.contains("touchtone_calls_live 0") {
+                assert!(refused <= wanted / 50, "{refused} recordings refused");
                 return;
             }
             if since.elapsed() > PATIENCE {
@@ -298,7 +304,7 @@ impl World {
                     self.told_of_missing(recordings, &metrics)
                 );
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -315,6 +321,14 @@ impl World {
         let live = metrics.lines().filter(|line| line.starts_with("touchtone_calls_live"));
         live.map(str::to_owned).chain(told).collect()
     }
+}
+
+/// Whether this process has `CAP_SYS_PTRACE` (capabilities(7)).
+fn may_trace_all() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(effective.trim(), 16).unwrap() & (1 << CAP_SYS_PTRACE) != 0
 }
 
 /// Takes the payments and looks for them.
