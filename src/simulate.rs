@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::flow::{
-    Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, Fetched, First, Redirection, TurnId,
+    Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, Fetched, First, Redirection, Telling, TurnId,
 };
 use crate::pay::assisted::AgentError;
 use crate::pay::gateway::{Attempt, Capabilities, Instrument, Preparation, Resolution};
@@ -425,6 +425,13 @@ impl<W: World> Simulation<W> {
             }
             Action::Report(payment, progress, form) => self.record(Record::Reported(payment, progress, form)),
             Action::Answer(id, answer) => self.record(Record::Replied(id, answer)),
+            // What is written down is the shell's.
+            Action::Intend(_) => {}
+            Action::Settle(settled) => {
+                if let Some(Telling { url, method, form }) = settled.status {
+                    self.record(Record::Notified(url, method, form));
+                }
+            }
             Action::Notify(url, method, form) => self.record(Record::Notified(url, method, form)),
             Action::Warn(warning) => self.record(Record::Warned(warning)),
             Action::End(ended) => {

@@ -31,7 +31,7 @@ use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
     Action, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose,
-    TurnId,
+    Telling, TurnId,
 };
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
@@ -548,6 +548,13 @@ impl Actor {
                 self.registered.reported(&payment, &told);
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
+            }
+            // There are no books yet.
+            Action::Intend(_) => {}
+            Action::Settle(settled) => {
+                if let Some(Telling { url, method, form }) = settled.status {
+                    self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form });
+                }
             }
             Action::Notify(url, method, form) => {
                 self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })

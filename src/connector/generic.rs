@@ -21,7 +21,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::{CheckRefused, Connector, Description, Mode, Undoing};
 use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution, TokenType,
+    Answer, Attempt, Capabilities, Denial, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote, Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
 use request::Unsupported;
@@ -226,6 +226,7 @@ impl Connector for Generic {
             needed_parameters: Vec::new(),
             test_numbers_only: self.mode == Mode::Test,
             replays: true,
+            replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: timeout,
             repeats: retries,

@@ -23,7 +23,8 @@ use super::{CheckRefused, Connector, Description, Mode, Undoing};
 use crate::http::{Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest};
 use crate::money::{Amount, Currency};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
+    Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, REPLAY_WINDOW, RecoveryNote, Resolution,
+    TokenType,
 };
 use crate::pay::step::{PayErrorCode, words};
 use crate::secret::Secret;
@@ -428,6 +429,7 @@ impl Connector for Stripe {
             needed_parameters: Vec::new(),
             test_numbers_only: self.mode == Mode::Test,
             replays: true,
+            replay_window: REPLAY_WINDOW,
             looks_up: true,
             answer_timeout: timeout,
             repeats: retries,

@@ -7,7 +7,6 @@ use super::event::{Action, AgentCommand, CommandId, LedBy, PaymentId};
 use super::pay::transaction_id;
 use crate::form::{Form, Value};
 use crate::pay::assisted::{AgentError, AssistedSession, Command, Input, Output};
-use crate::pay::session::{Progress, What};
 use crate::pay::settings::{Reading, Refusal, Requested};
 use crate::pay::step::{PayErrorCode, SessionError};
 use crate::time::CallTime;
@@ -20,6 +19,12 @@ pub(super) struct Assisting {
     status_callback: (Url, Method),
     /// The request that waits until the session is open.
     opening: Option<CommandId>,
+}
+
+impl Assisting {
+    fn payment(&self) -> PaymentId {
+        PaymentId { sid: self.session.sid().to_owned(), led_by: LedBy::Agent }
+    }
 }
 
 impl Call {
@@ -168,7 +173,16 @@ impl Call {
                     cut |= self.is_speaking();
                     self.clear();
                 }
-                Output::Report(progress, form) => self.report_assisted(&assisting, progress, form),
+                Output::Report(progress, form) => {
+                    self.report(assisting.payment(), progress, form, Some(&assisting.status_callback));
+                }
+                Output::Intend(intent) => {
+                    self.intend(assisting.payment(), *intent, Some(assisting.status_callback.clone()), None);
+                }
+                Output::Settle(progress, outcome, told) => {
+                    let status = Some(assisting.status_callback.clone());
+                    self.settle(assisting.payment(), progress, outcome, *told, status, None);
+                }
                 Output::Ask(question, attempt, instrument) => {
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
@@ -182,11 +196,5 @@ impl Call {
         if cut || spoke {
             self.handle_silence(now);
         }
-    }
-
-    fn report_assisted(&mut self, assisting: &Assisting, progress: Progress, form: Form) {
-        let payment = PaymentId { sid: assisting.session.sid().to_owned(), led_by: LedBy::Agent };
-        debug_assert!(!matches!(progress.what, What::Finished(_)) || assisting.session.is_finished());
-        self.report(payment, progress, form, Some(&assisting.status_callback));
     }
 }

@@ -14,6 +14,8 @@ use super::voice::TurnId;
 use crate::form::{Form, Value};
 use crate::pay::assisted::AgentError;
 use crate::pay::gateway::{Attempt, Capabilities, Instrument};
+use crate::pay::intent::Intent;
+use crate::pay::outcome::{Ending, Outcome};
 use crate::pay::session::{Progress, Timer};
 use crate::pay::submission::{Question, Reply};
 use crate::tone::Key;
@@ -89,6 +91,59 @@ pub enum LedBy {
     Agent,
 }
 
+/// A request to the application that must reach it, whatever becomes of the call.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    /// Where.
+    pub url: Url,
+    /// How.
+    pub method: Method,
+    /// What.
+    pub form: Form,
+}
+
+/// A payment that the gateway is about to be asked for.
+#[derive(Clone, Debug)]
+pub struct Intended {
+    /// Its id.
+    pub payment: PaymentId,
+    /// What it is; the forms of its statement are those of whole requests.
+    pub intent: Intent,
+    /// Where the last status callback goes.
+    pub status: Option<(Url, Method)>,
+    /// Where the action request goes.
+    pub action: Option<(Url, Method)>,
+}
+
+impl Intended {
+    /// What is to be told of an outcome.
+    #[must_use]
+    pub fn settled(&self, ending: &Ending) -> Settled {
+        let told = self.intent.statement.told(ending);
+        let telling =
+            |to: &Option<(Url, Method)>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
+        Settled {
+            payment: self.payment.clone(),
+            outcome: ending.outcome(),
+            status: telling(&self.status, told.status),
+            action: telling(&self.action, told.action),
+        }
+    }
+}
+
+/// A payment whose outcome is known.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Its id.
+    pub payment: PaymentId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The last status callback.
+    pub status: Option<Telling>,
+    /// The action request, as it is made when the call is over.
+    pub action: Option<Telling>,
+}
+
 /// Something to be done.
 #[derive(Debug)]
 pub enum Action {
@@ -104,6 +159,13 @@ pub enum Action {
     Report(PaymentId, Progress, Form),
     /// Send a status callback, in order.
     Notify(Url, Method, Form),
+    /// A gateway is about to be asked: write down what its answer will be told with. What [`Action::Ask`] wants next waits
+    /// until that is done, and is not asked if it cannot be.
+    Intend(Box<Intended>),
+    /// A payment's outcome is known: write it down together with what is to be told of it, then tell it. The status
+    /// callback goes in its order; the action is asked by the [`Action::Fetch`] that follows, unless the call breaks down
+    /// before.
+    Settle(Box<Settled>),
     /// Ask for a document, at once, then report [`Event::Fetched`].
     Fetch(Fetch),
     /// The answer to an agent's request: the payment's id, or why it is not done.

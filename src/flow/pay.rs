@@ -3,10 +3,12 @@
 use url::Url;
 
 use super::call::Call;
-use super::event::{Action, LedBy, PaymentId};
+use super::event::{Action, Intended, LedBy, PaymentId, Settled, Telling};
 use super::link::{Origin, Target};
 use crate::form::Form;
-use crate::pay::session::{Output, PaySession, Progress, What};
+use crate::pay::intent::{Intent, Told};
+use crate::pay::outcome::Outcome;
+use crate::pay::session::{Output, PaySession, Progress};
 use crate::pay::settings::{AttemptRule, Reading, Refusal, Settings};
 use crate::pay::step::PayErrorCode;
 use crate::pay::surroundings::Surroundings;
@@ -104,6 +106,26 @@ impl Call {
                 Output::Report(progress, form) => {
                     self.report(paying.payment.clone(), progress, form, paying.status_callback.as_ref());
                 }
+                Output::Intend(intent) => {
+                    let action = paying.action.as_ref().and_then(|(target, method)| match target {
+                        Target::Url(url) => Some((url.clone(), *method)),
+                        // A flow is told by being run.
+                        Target::Flow(_) => None,
+                    });
+                    let status = paying.status_callback.clone();
+                    self.intend(paying.payment.clone(), *intent, status, action);
+                }
+                Output::Settle(progress, outcome, told) => {
+                    let action = paying.action.clone();
+                    self.settle(
+                        paying.payment.clone(),
+                        progress,
+                        outcome,
+                        *told,
+                        paying.status_callback.clone(),
+                        action,
+                    );
+                }
                 Output::Ask(question, attempt, instrument) => {
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
@@ -126,12 +148,59 @@ impl Call {
             let mut fields = Form::new();
             fields.set("AccountSid", self.context.account_sid.clone());
             fields.set("CallSid", self.context.call_sid.clone());
-            if let What::Finished(_) = progress.what {
-                fields.extend(&self.context.caller);
-            }
             fields.extend(&form);
             self.actions.push_back(Action::Notify(url.clone(), *method, fields));
         }
         self.actions.push_back(Action::Report(payment, progress, form));
+    }
+
+    /// Has what the outcome will be told with written down.
+    pub(super) fn intend(
+        &mut self,
+        payment: PaymentId,
+        mut intent: Intent,
+        status: Option<(Url, Method)>,
+        action: Option<(Url, Method)>,
+    ) {
+        let statement = &mut intent.statement;
+        statement.status = self.last_status(&statement.status);
+        statement.action = self.last_action(&statement.action);
+        self.actions.push_back(Action::Intend(Box::new(Intended { payment, intent, status, action })));
+    }
+
+    /// Has the outcome written down and told.
+    pub(super) fn settle(
+        &mut self,
+        payment: PaymentId,
+        progress: Progress,
+        outcome: Outcome,
+        told: Told,
+        status: Option<(Url, Method)>,
+        action: Option<(Target, Method)>,
+    ) {
+        let status = status.map(|(url, method)| Telling { url, method, form: self.last_status(&told.status) });
+        let action = match action {
+            Some((Target::Url(url), method)) => Some(Telling { url, method, form: self.last_action(&told.action) }),
+            Some((Target::Flow(_), _)) | None => None,
+        };
+        self.actions.push_back(Action::Settle(Box::new(Settled { payment: payment.clone(), outcome, status, action })));
+        self.actions.push_back(Action::Report(payment, progress, told.status));
+    }
+
+    /// The last status callback's fields.
+    fn last_status(&self, form: &Form) -> Form {
+        let mut fields = Form::new();
+        fields.set("AccountSid", self.context.account_sid.clone());
+        fields.set("CallSid", self.context.call_sid.clone());
+        fields.extend(&self.context.caller);
+        fields.extend(form);
+        fields
+    }
+
+    /// The action's fields when the call does not make the request itself: it is over then.
+    fn last_action(&self, form: &Form) -> Form {
+        let mut fields = self.context.standard("completed");
+        fields.extend(form);
+        fields
     }
 }

@@ -19,8 +19,9 @@ use super::admission::admit;
 use super::card::Completeness;
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument};
+use super::intent::{Intent, Means, Told};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
-use super::outcome::{Ending, Receipt};
+use super::outcome::{Ending, Outcome, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::session::{Progress, Timer, What};
 use super::settings::{PostalCode, Refusal, Requested, Settings};
@@ -74,6 +75,10 @@ pub enum Output {
     Clear,
     /// Tell how it goes: the progress, and the fields of the status callback.
     Report(Progress, Form),
+    /// The gateway is about to be asked: write down what its answer will be told with. Once, before the first question.
+    Intend(Box<Intent>),
+    /// The outcome is known: tell it, and write down that it is. Once.
+    Settle(Progress, Outcome, Box<Told>),
     /// Ask the gateway.
     Ask(Question, Arc<Attempt>, Arc<Instrument>),
 }
@@ -538,6 +543,10 @@ impl AssistedSession {
         let captured = std::mem::take(&mut self.captured);
         match Settlement::begin(now, captured, &self.settings, &self.around, self.limits.take()) {
             Ok((settlement, question)) => {
+                let (attempt, instrument) = settlement.subject();
+                let (receipt, statement) = (self.receipt.clone(), self.statement());
+                let intent = Intent { attempt, means: Means::from(&*instrument), receipt, statement };
+                self.outputs.push_back(Output::Intend(Box::new(intent)));
                 self.phase = Phase::Processing(settlement);
                 self.advance(now, Settled::Asking(question));
             }
@@ -580,12 +589,11 @@ impl AssistedSession {
     /// The one place where a session's outcome is decided.
     fn finish(&mut self, ending: Ending) {
         self.phase = Phase::Finished;
-        let error_type = ending.error_type.map(SessionError::word);
-        let mut form = self.fields(error_type, None);
-        ending.tell(&mut form);
+        let told = self.statement().told(&ending);
+        self.told = self.told.saturating_add(1);
         self.forget_all();
         let progress = Progress { step: self.at.0, attempt: self.at.1, what: What::Finished(ending.result) };
-        self.outputs.push_back(Output::Report(progress, form));
+        self.outputs.push_back(Output::Settle(progress, ending.outcome(), Box::new(told)));
     }
 
     /// What was keyed is not needed any more.

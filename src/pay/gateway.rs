@@ -117,6 +117,10 @@ pub struct BankAccount {
     pub account_type: BankAccountType,
 }
 
+/// For how long gateways with idempotency keys give the first answer again: Stripe promises 24 h (spec/connectors.md,
+/// section 4); an hour is left for clocks that differ.
+pub const REPLAY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
+
 /// What a connector instance can do and how patient one is with it. The machine checks a verb against it before the
 /// caller keys a digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +145,8 @@ pub struct Capabilities {
     pub test_numbers_only: bool,
     /// Whether the same transaction id with the same body gives the first answer again.
     pub replays: bool,
+    /// For how long it does so. A repeat without the caller is made within this time only.
+    pub replay_window: Duration,
     /// Whether the gateway can be asked what became of a transaction id.
     pub looks_up: bool,
     /// How long one request may go unanswered.

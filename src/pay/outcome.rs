@@ -7,8 +7,9 @@
 use super::card::{Brand, grouped};
 use super::field::Field;
 use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
+use super::intent::Means;
 use super::settings::Settings;
-use super::step::{PayErrorCode, PayResult, SessionError, Step};
+use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
 
@@ -84,9 +85,38 @@ impl Receipt {
     }
 }
 
+words! {
+    /// Whether money moved, or a token was made.
+    Standing {
+        /// It did.
+        Succeeded = "succeeded",
+        /// It did not.
+        Failed = "failed",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
+}
+
+/// How a session ended, without anything secret: for whoever keeps books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether money moved.
+    pub standing: Standing,
+    /// The word for it.
+    pub result: PayResult,
+    /// The number for it.
+    pub code: Option<PayErrorCode>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The charge's confirmation code.
+    pub confirmation_code: Option<String>,
+}
+
 /// How a session ended.
 #[derive(Debug)]
 pub struct Ending {
+    /// Whether money moved.
+    pub standing: Standing,
     /// The word for it.
     pub result: PayResult,
     /// The number for it.
@@ -108,6 +138,7 @@ impl Ending {
     #[must_use]
     pub fn plain(result: PayResult) -> Self {
         Self {
+            standing: if result == PayResult::Success { Standing::Succeeded } else { Standing::Failed },
             result,
             code: None,
             error: None,
@@ -141,9 +172,9 @@ impl Ending {
         verdict: Verdict,
         interrupted: Option<PayResult>,
         operation: Operation,
-        instrument: &Instrument,
+        keyed: &Keyed<'_>,
     ) -> Self {
-        let scrub = Scrub(instrument);
+        let scrub = Scrub(keyed);
         match (verdict, interrupted) {
             (Verdict::Approved(approval), _) => {
                 let confirmation_code = approval.confirmation_code.map(|code| scrub.number(&code));
@@ -152,6 +183,7 @@ impl Ending {
                 Self { approval, parameters, ..Self::plain(PayResult::Success) }
             }
             (Verdict::Unknown, _) => Self {
+                standing: Standing::Unknown,
                 parameters: vec![("outcome".to_owned(), "unknown".to_owned())],
                 ..Self::fault(PayResult::PaymentConnectorError, PayErrorCode::ServiceUnavailable, "outcome unknown")
             },
@@ -163,7 +195,7 @@ impl Ending {
                 | Verdict::Stopped,
                 Some(result),
             ) => Self::plain(result),
-            (Verdict::Declined(denial), None) => Self::denied(rejection(operation, instrument), denial, &scrub),
+            (Verdict::Declined(denial), None) => Self::denied(rejection(operation, keyed.means()), denial, &scrub),
             (Verdict::Refused(code, denial), None) => Self::denied(code, denial, &scrub),
             (Verdict::Unavailable, None) => Self::fault(
                 PayResult::PaymentConnectorError,
@@ -178,6 +210,7 @@ impl Ending {
 
     fn denied(code: PayErrorCode, denial: Denial, scrub: &Scrub<'_>) -> Self {
         Self {
+            standing: Standing::Failed,
             result: PayResult::PaymentConnectorError,
             code: Some(code),
             error: denial.message.map(|message| scrub.text(&message)),
@@ -185,6 +218,18 @@ impl Ending {
             connector_error: denial.code.map(|code| scrub.text(&code)),
             approval: Approval::default(),
             parameters: scrub.parameters(denial.parameters),
+        }
+    }
+
+    /// How it ended, for whoever keeps books.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            standing: self.standing,
+            result: self.result,
+            code: self.code,
+            error: self.error.clone(),
+            confirmation_code: self.approval.confirmation_code.clone(),
         }
     }
 
@@ -213,24 +258,46 @@ impl Ending {
 }
 
 /// Which code a decline has: the card's, or that of the charge or token where a bank account or token was refused.
-fn rejection(operation: Operation, instrument: &Instrument) -> PayErrorCode {
-    match (instrument, operation) {
-        (Instrument::Card(_), _) => PayErrorCode::CardRejected,
-        (Instrument::BankAccount(_) | Instrument::Token(_), Operation::Charge(..)) => PayErrorCode::ChargeRejected,
-        (Instrument::BankAccount(_) | Instrument::Token(_), Operation::Tokenize(_)) => PayErrorCode::TokenRejected,
+fn rejection(operation: Operation, means: Means) -> PayErrorCode {
+    match (means, operation) {
+        (Means::Card, _) => PayErrorCode::CardRejected,
+        (Means::BankAccount | Means::Token, Operation::Charge(..)) => PayErrorCode::ChargeRejected,
+        (Means::BankAccount | Means::Token, Operation::Tokenize(_)) => PayErrorCode::TokenRejected,
+    }
+}
+
+/// What is known of what the caller keyed when the outcome comes.
+#[derive(Debug)]
+pub enum Keyed<'a> {
+    /// All of it.
+    Known(&'a Instrument),
+    /// Its mask: the call is over.
+    Gone(Means, &'a Receipt),
+}
+
+impl Keyed<'_> {
+    fn means(&self) -> Means {
+        match self {
+            Self::Known(instrument) => (*instrument).into(),
+            Self::Gone(means, _) => *means,
+        }
     }
 }
 
 /// Takes out of a gateway's words what the caller keyed: some gateways quote it back.
-struct Scrub<'a>(&'a Instrument);
+struct Scrub<'a>(&'a Keyed<'a>);
 
 impl Scrub<'_> {
     /// Hides the card or account number, however it is grouped; for values that must else stay as they are.
     fn number(&self, text: &str) -> String {
         let secret = match self.0 {
-            Instrument::Card(card) => card.number.expose(),
-            Instrument::BankAccount(account) => account.account_number.expose(),
-            Instrument::Token(token) => return text.replace(token.expose(), "xxxx"),
+            Keyed::Known(Instrument::Card(card)) => card.number.expose(),
+            Keyed::Known(Instrument::BankAccount(account)) => account.account_number.expose(),
+            Keyed::Known(Instrument::Token(token)) => return text.replace(token.expose(), "xxxx"),
+            Keyed::Gone(_, receipt) => match (&receipt.card, &receipt.account_number) {
+                (Some((mask, _)), _) | (None, Some(mask)) => mask,
+                (None, None) => return text.to_owned(),
+            },
         };
         hide(text, secret, false)
     }
@@ -238,12 +305,14 @@ impl Scrub<'_> {
     /// Hides the number, and the security code where it stands alone.
     fn text(&self, text: &str) -> String {
         let text = self.number(text);
-        match self.0 {
-            Instrument::Card(card) => match &card.security_code {
-                Some(code) => hide(&text, code.expose(), true),
-                None => text,
-            },
-            Instrument::BankAccount(_) | Instrument::Token(_) => text,
+        let code = match self.0 {
+            Keyed::Known(Instrument::Card(card)) => card.security_code.as_ref().map(|code| code.expose()),
+            Keyed::Known(Instrument::BankAccount(_) | Instrument::Token(_)) => None,
+            Keyed::Gone(_, receipt) => receipt.security_code.as_deref(),
+        };
+        match code {
+            Some(code) => hide(&text, code, true),
+            None => text,
         }
     }
 
@@ -258,7 +327,8 @@ impl Scrub<'_> {
 }
 
 /// Replaces every run of digits in `text` that spells `secret` by `x`s. Blanks, hyphens and dots between digits do not
-/// break a run. `alone`: only where no other digit is beside it.
+/// break a run. `alone`: only where no other digit is beside it. What is no digit in `secret`, as in a mask, stands for
+/// any digit.
 fn hide(text: &str, secret: &str, alone: bool) -> String {
     if secret.is_empty() {
         return text.to_owned();
@@ -274,7 +344,7 @@ fn hide(text: &str, secret: &str, alone: bool) -> String {
     let mut hidden = Vec::new();
     for (first, window) in digits.windows(secret.len()).enumerate() {
         let joined = window.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if separates(*a, *b)));
-        let spells = window.iter().map(|(_, c)| c).eq(secret.iter());
+        let spells = window.iter().zip(&secret).all(|((_, c), known)| c == known || !known.is_ascii_digit());
         let touches = |index: Option<usize>, place: usize| {
             index.and_then(|index| digits.get(index)).is_some_and(|(other, _)| other.abs_diff(place) == 1)
         };
@@ -310,5 +380,18 @@ mod tests {
         }
         assert_eq!(hide("cvv 123 wrong, ref 51234, 123", "123", true), "cvv xxx wrong, ref 51234, xxx");
         assert_eq!(hide("größer 123", "123", true), "größer xxx");
+    }
+
+    #[test]
+    fn what_only_its_mask_is_known_of_is_hidden_all_the_same() {
+        let mask = "xxxxxxxxxxxx4242";
+        for (text, shown) in [
+            ("card 5555-5555 5555.4242 declined", "card xxxx-xxxx xxxx.xxxx declined"),
+            ("ref 5555555555554243", "ref 5555555555554243"),
+            ("ends in 4242", "ends in 4242"),
+        ] {
+            assert_eq!(hide(text, mask, false), shown);
+        }
+        assert_eq!(hide("cvv 737 wrong, HTTP 42", "xxx", true), "cvv xxx wrong, HTTP 42");
     }
 }

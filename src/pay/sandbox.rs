@@ -8,7 +8,9 @@
 
 use std::time::Duration;
 
-use super::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, TokenType};
+use super::gateway::{
+    Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, REPLAY_WINDOW, TokenType,
+};
 use crate::secret::{CardNumber, Secret};
 
 /// The numbers that are refused, with the gateway's code and words.
@@ -34,6 +36,7 @@ pub fn capabilities() -> Capabilities {
         needed_parameters: Vec::new(),
         test_numbers_only: false,
         replays: true,
+        replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: Duration::from_secs(10),
         repeats: 5,

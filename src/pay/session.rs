@@ -19,8 +19,9 @@ use super::admission::admit;
 use super::card::{Brand, Completeness};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
+use super::intent::{Intent, Means, Statement, Told};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
-use super::outcome::{Ending, Mask, Receipt};
+use super::outcome::{Ending, Mask, Outcome, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::settings::{PostalCode, Reading, Refusal, Settings};
 use super::settlement::{Settled, Settlement};
@@ -67,6 +68,10 @@ pub enum Output {
     Clear,
     /// Tell how it goes: the progress, and the fields of the status callback.
     Report(Progress, Form),
+    /// The gateway is about to be asked: write down what its answer will be told with. Once, before the first question.
+    Intend(Box<Intent>),
+    /// The outcome is known: tell it, and write down that it is. Once.
+    Settle(Progress, Outcome, Box<Told>),
     /// Ask the gateway.
     Ask(Question, Arc<Attempt>, Arc<Instrument>),
     /// It is over: the result, and the fields of the action request.
@@ -490,6 +495,10 @@ impl PaySession {
         let captured = std::mem::take(&mut self.captured);
         match Settlement::begin(now, captured, &self.settings, &self.around, self.limits.take()) {
             Ok((settlement, question)) => {
+                let (attempt, instrument) = settlement.subject();
+                let (receipt, statement) = (self.receipt.clone(), self.statement());
+                let intent = Intent { attempt, means: Means::from(&*instrument), receipt, statement };
+                self.outputs.push_back(Output::Intend(Box::new(intent)));
                 self.outputs.push_back(Output::Speak(self.heard_at(Moment::PaymentProcessing)));
                 self.phase = Phase::Processing(settlement);
                 self.advance(Settled::Asking(question));
@@ -603,23 +612,13 @@ impl PaySession {
 
     /// The one place where a session's outcome is decided.
     fn finish(&mut self, ending: Ending) {
-        let mut told = self.fields();
-        told.set_some("ErrorType", ending.error_type.map(SessionError::word));
-        self.receipt.tell(&mut told, Mask::Plain, &self.settings);
-        ending.tell(&mut told);
+        let told = self.statement().told(&ending);
+        self.told = self.told.saturating_add(1);
         let progress = Progress { step: self.at.0, attempt: self.at.1, what: What::Finished(ending.result) };
-        let mut form = Form::new();
-        form.set("PaymentMethod", self.settings.payment_method.word());
-        form.set("PaymentConnector", self.settings.connector.clone());
-        self.receipt.tell(&mut form, Mask::Grouped, &self.settings);
-        ending.tell(&mut form);
-        if self.around.telnyx {
-            ending.tell_telnyx(&mut told, self.at.0);
-            ending.tell_telnyx(&mut form, self.at.0);
-        }
+        let form = told.action.clone();
         // What was keyed is not needed any more.
         self.captured = Captured::default();
-        self.outputs.push_back(Output::Report(progress, told));
+        self.outputs.push_back(Output::Settle(progress, ending.outcome(), Box::new(told)));
         self.phase = Phase::Closing { result: ending.result, form };
         let closing = closing_moment(&ending).filter(|_| !self.caller_gone);
         let heard = closing.map(|moment| self.heard_at(moment));
@@ -637,15 +636,26 @@ impl PaySession {
 
     fn report(&mut self, what: What) {
         let mut form = self.fields();
+        self.told = self.told.saturating_add(1);
         self.receipt.tell(&mut form, Mask::Plain, &self.settings);
         self.outputs.push_back(Output::Report(Progress { step: self.at.0, attempt: self.at.1, what }, form));
     }
 
+    /// What the last requests will tell, but for the outcome.
+    fn statement(&self) -> Statement {
+        let mut status = self.fields();
+        self.receipt.tell(&mut status, Mask::Plain, &self.settings);
+        let mut action = Form::new();
+        action.set("PaymentMethod", self.settings.payment_method.word());
+        action.set("PaymentConnector", self.settings.connector.clone());
+        self.receipt.tell(&mut action, Mask::Grouped, &self.settings);
+        Statement { status, action, telnyx: self.around.telnyx, step: self.at.0 }
+    }
+
     /// The fields that every status callback begins with.
-    fn fields(&mut self) -> Form {
+    fn fields(&self) -> Form {
         let mut form = Form::new();
         form.set("SequenceNumber", self.told.to_string());
-        self.told = self.told.saturating_add(1);
         form.set("For", self.at.0.word());
         form.set_some("ErrorType", self.last_error.map(|error| error.word()));
         form.set("Attempt", self.at.1.to_string());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::admission::is_test_instrument;
 use super::field::Captured;
 use super::gateway::{Attempt, Capabilities, Instrument};
-use super::outcome::Ending;
+use super::outcome::{Ending, Keyed};
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult};
 use super::submission::{Question, Reply, Step, Submission};
@@ -112,7 +112,12 @@ impl Settlement {
             Step::Ask(question) => Settled::Asking(question),
             Step::Over(verdict) => {
                 let operation = self.attempt.operation;
-                Settled::Over(Box::new(Ending::of_verdict(verdict, self.interrupted, operation, &self.instrument)))
+                Settled::Over(Box::new(Ending::of_verdict(
+                    verdict,
+                    self.interrupted,
+                    operation,
+                    &Keyed::Known(&self.instrument),
+                )))
             }
         }
     }

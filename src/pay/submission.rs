@@ -335,6 +335,7 @@ impl Submission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pay::gateway::REPLAY_WINDOW;
 
     fn limits() -> Capabilities {
         Capabilities {
@@ -348,6 +349,7 @@ mod tests {
             needed_parameters: vec![],
             test_numbers_only: false,
             replays: true,
+            replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: Duration::from_secs(10),
             repeats: 5,

@@ -278,6 +278,11 @@ impl Tape {
                 let code = form.value("PayErrorCode").map(|value| value.shown()).unwrap_or_default();
                 Note::Told(format!("{} {} {code}", super::step_line(progress), card.unwrap_or_default()))
             }
+            Action::Intend(_) => return,
+            Action::Settle(settled) => match &settled.status {
+                Some(telling) => Note::Told(format!("status {} {}", telling.method, names(&telling.form))),
+                None => return,
+            },
             Action::Notify(_, method, form) => Note::Told(format!("status {method} {}", names(form))),
             Action::Fetch(Fetch { id, purpose, target, answer_wanted, form, .. }) => {
                 let place = if matches!(target, Target::Flow(_)) { "flow" } else { "URL" };

@@ -90,7 +90,12 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
                     return paid;
                 }
                 Action::End(ended) => panic!("{ended:?} without a result:\n{}", paid.shown),
-                Action::Report(..) | Action::Notify(..) | Action::Answer(..) | Action::Warn(_) => {}
+                Action::Report(..)
+                | Action::Notify(..)
+                | Action::Intend(_)
+                | Action::Settle(_)
+                | Action::Answer(..)
+                | Action::Warn(_) => {}
             }
         }
         if let Some((question, attempt, instrument)) = question {

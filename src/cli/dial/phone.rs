@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use url::Url;
 
 use super::caller::{Act, BadLine, Hand};
 use super::input::{Input, Stop};
@@ -15,11 +16,12 @@ use super::outside::{Live, Local};
 use super::paper::Ink;
 use super::teller::Teller;
 use super::{TICK, ear};
-use crate::flow::{Action, Call, Context, Event, Fetch, FetchFailure, Fetched, NextDocument, TurnId, Wait};
+use crate::flow::{Action, Call, Context, Event, Fetch, FetchFailure, Fetched, NextDocument, Telling, TurnId, Wait};
+use crate::form::Form;
 use crate::pay::session::Timer;
 use crate::simulate::{Record, World, length, reply_word};
 use crate::time::CallTime;
-use crate::twiml::Utterance;
+use crate::twiml::{Method, Utterance};
 
 /// What is around the call.
 pub(super) enum Outside {
@@ -204,12 +206,14 @@ impl Phone<'_> {
             Action::Report(payment, progress, form) => self.tell(&Record::Reported(payment, progress, form)),
             // Nobody leads a payment from a terminal.
             Action::Answer(..) => {}
-            Action::Notify(url, method, form) => {
-                if let Outside::Live(live) = &self.outside {
-                    live.notify(&url, method, form.clone());
+            // Nothing of a call in the terminal is kept.
+            Action::Intend(_) => {}
+            Action::Settle(settled) => {
+                if let Some(Telling { url, method, form }) = settled.status {
+                    self.notify(url, method, form);
                 }
-                self.tell(&Record::Notified(url, method, form));
             }
+            Action::Notify(url, method, form) => self.notify(url, method, form),
             Action::Warn(warning) => {
                 if let Outside::Live(live) = &self.outside {
                     live.warn(&warning);
@@ -232,6 +236,13 @@ impl Phone<'_> {
         self.call.handle(now, Event::SpeechReady(turn, length));
         let after = self.said_until - now;
         self.schedule(after, Event::Played(turn));
+    }
+
+    fn notify(&mut self, url: Url, method: Method, form: Form) {
+        if let Outside::Live(live) = &self.outside {
+            live.notify(&url, method, form.clone());
+        }
+        self.tell(&Record::Notified(url, method, form));
     }
 
     fn fetch(&mut self, fetch: Fetch) {

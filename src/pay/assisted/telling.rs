@@ -6,6 +6,7 @@ use super::{AssistedSession, Output, Phase};
 use crate::form::Form;
 use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
+use crate::pay::intent::Statement;
 use crate::pay::outcome::Mask;
 use crate::pay::session::{Progress, What};
 use crate::pay::step::Step;
@@ -39,15 +40,21 @@ impl AssistedSession {
             What::Begun | What::Keyed | What::Captured | What::Finished(_) => None,
         };
         let form = self.fields(error, partial);
+        self.told = self.told.saturating_add(1);
         self.outputs.push_back(Output::Report(Progress { step: self.at.0, attempt: self.at.1, what }, form));
     }
 
+    /// What the last status callback will tell, but for the outcome.
+    pub(super) fn statement(&self) -> Statement {
+        // An agent's session has no action and no dialect of its own.
+        Statement { status: self.fields(None, None), action: Form::new(), telnyx: false, step: self.at.0 }
+    }
+
     /// The fields that a status callback has.
-    pub(super) fn fields(&mut self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
+    pub(super) fn fields(&self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
         let mut form = Form::new();
         form.set("Sid", self.around.transaction_id.clone());
         form.set("SequenceNumber", self.told.to_string());
-        self.told = self.told.saturating_add(1);
         form.set("DateCreated", self.around.rfc2822(self.started));
         form.set("DateUpdated", self.around.rfc2822(self.updated));
         form.set("For", self.at.0.word());

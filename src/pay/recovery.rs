@@ -1,0 +1,347 @@
+//! A payment whose call is over and whose outcome is not known: finding it out, and what to tell meanwhile.
+//!
+//! Shape:   [`Recovery::start`] with what was written down, then replies and timeouts in, [`Step`]s out. Sans-I/O.
+//! Units:   `CallTime`, here the time since the recovery began.
+//! Limits:  each question has the connector's own time; [`PATIENCE`] until the payment is told as unknown; [`LOOKED_FOR`]
+//!          until nobody looks any more.
+//! Errors:  none. What may have happened is told as unknown, never as failed.
+//! Sources: spec/connectors.md, section 19.4, "after restart".
+
+use std::time::Duration;
+
+use super::gateway::{Answer, Capabilities, RecoveryNote, Resolution};
+use super::intent::Intent;
+use super::outcome::{Ending, Keyed};
+use super::submission::{Ask, Question, Reply, Verdict};
+use crate::time::CallTime;
+
+/// How long an outcome is looked for before the payment is told as unknown. Our choice: the time that a live call gives
+/// a gateway that does not answer.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an outcome is looked for at all. Our choice: a day, the time for which callbacks are retried too.
+pub const LOOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The first wait before another question; each further one is twice as long.
+const GAP: Duration = Duration::from_secs(1);
+
+/// The longest wait: an outcome is known within ten minutes of the gateway's being there again.
+const GAP_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What was written down of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// When submissions left, before the recovery began; none: none ever did.
+    pub sent: Option<Sent>,
+    /// What the connector noted before it.
+    pub note: Option<RecoveryNote>,
+    /// Whether the application was told that the outcome is unknown.
+    pub told_unknown: bool,
+}
+
+/// How long ago submissions of a payment left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The first one: since then the gateway knows the idempotency key.
+    pub first: Duration,
+    /// The last one: so long the gateway may be at work on it.
+    pub last: Duration,
+}
+
+/// A payment's way from the books to its outcome.
+#[derive(Debug)]
+pub struct Recovery {
+    /// None: there is no connector of that name any more.
+    limits: Option<Capabilities>,
+    remembered: Remembered,
+    /// When this recovery last repeated the submission.
+    resent: Option<CallTime>,
+    stage: Stage,
+    asked: u16,
+    gaps: u32,
+    /// Whether a refused repeat has shown that repeating tells nothing.
+    repeats: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Asking { until: CallTime },
+    Pausing { until: CallTime },
+    Over,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing until the deadline.
+    Wait,
+    /// Ask the connector, without an instrument.
+    Ask(Question),
+    /// Tell that nobody knows, then go on.
+    TellUnknown,
+    /// It is over, and this is the outcome.
+    Over(Verdict),
+    /// It is over without an outcome: a person has to look.
+    GivenUp,
+}
+
+impl Recovery {
+    /// Begins. [`Self::next`] says what to do first.
+    #[must_use]
+    pub fn start(limits: Option<Capabilities>, remembered: Remembered) -> Self {
+        Self {
+            limits,
+            remembered,
+            resent: None,
+            stage: Stage::Pausing { until: CallTime::ZERO },
+            asked: 0,
+            gaps: 0,
+            repeats: true,
+        }
+    }
+
+    /// When [`Self::next`] is due again. None: it is over.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<CallTime> {
+        match self.stage {
+            Stage::Asking { until } | Stage::Pausing { until } => Some(until),
+            Stage::Over => None,
+        }
+    }
+
+    /// What to do now. Called first, after [`Step::TellUnknown`], and when the deadline has come.
+    pub fn next(&mut self, now: CallTime) -> Step {
+        if self.remembered.sent.is_none() {
+            // Nothing ever left: the one thing that is certain.
+            return self.over(Verdict::Unavailable);
+        }
+        let can = self.way(now).is_some();
+        if !self.remembered.told_unknown && (!can || now >= CallTime::ZERO + PATIENCE) {
+            self.remembered.told_unknown = true;
+            return Step::TellUnknown;
+        }
+        if !can || now >= CallTime::ZERO + LOOKED_FOR {
+            self.stage = Stage::Over;
+            return Step::GivenUp;
+        }
+        match self.stage {
+            Stage::Pausing { until } if now < until => Step::Wait,
+            Stage::Asking { until } if now < until => Step::Wait,
+            Stage::Asking { .. } => self.later(now),
+            Stage::Pausing { .. } => self.ask(now),
+            Stage::Over => Step::Wait,
+        }
+    }
+
+    /// Takes the answer to question `number`.
+    pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Step {
+        if number != self.asked || !matches!(self.stage, Stage::Asking { .. }) {
+            return Step::Wait;
+        }
+        match reply {
+            Reply::Submitted(answer) => match answer {
+                Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
+                Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
+                // That refuses the repeat, and says nothing of the first one.
+                Answer::Refused(..) => {
+                    self.repeats = false;
+                    self.later(now)
+                }
+                Answer::NotSent { .. } | Answer::Unknown { .. } => self.later(now),
+            },
+            Reply::Resolved(resolution) => match resolution {
+                Resolution::Answer(Answer::Approved(approval)) => self.over(Verdict::Approved(approval)),
+                Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
+                Resolution::Answer(Answer::Refused(code, denial)) => self.over(Verdict::Refused(code, denial)),
+                Resolution::NotFound if self.is_settled_there(now) => self.over(Verdict::Unavailable),
+                Resolution::Answer(Answer::NotSent { .. } | Answer::Unknown { .. })
+                | Resolution::NotFound
+                | Resolution::CannotTell => self.later(now),
+            },
+            Reply::Prepared(_) | Reply::Panicked => self.later(now),
+        }
+    }
+
+    /// How the outcome can be found out, if at all.
+    fn way(&self, now: CallTime) -> Option<Ask> {
+        let limits = self.limits.as_ref()?;
+        let age = self.remembered.sent?.first.saturating_add(now - CallTime::ZERO);
+        match &self.remembered.note {
+            // The note stands for the card: the gateway gives its first answer, or does now what it was asked.
+            Some(note) if self.repeats && limits.replays && age < limits.replay_window => {
+                Some(Ask::Submit(Some(note.clone())))
+            }
+            note if limits.looks_up => Some(Ask::Resolve(note.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether the gateway cannot still be at work on what it was last sent.
+    fn is_settled_there(&self, now: CallTime) -> bool {
+        let before = self.remembered.sent.map(|sent| sent.last.saturating_add(now - CallTime::ZERO));
+        let age = self.resent.map(|resent| now - resent).or(before).unwrap_or_default();
+        self.limits.as_ref().is_some_and(|limits| age >= limits.answer_timeout)
+    }
+
+    fn ask(&mut self, now: CallTime) -> Step {
+        let (Some(what), Some(limits)) = (self.way(now), &self.limits) else { return Step::Wait };
+        self.asked = self.asked.saturating_add(1);
+        self.stage = Stage::Asking { until: now + limits.answer_timeout };
+        if let Ask::Submit(_) = what {
+            self.resent = Some(now);
+        }
+        Step::Ask(Question { number: self.asked, what })
+    }
+
+    fn later(&mut self, now: CallTime) -> Step {
+        let gap = GAP.saturating_mul(1 << self.gaps.min(10)).min(GAP_MAX);
+        self.gaps = self.gaps.saturating_add(1);
+        self.stage = Stage::Pausing { until: now + gap };
+        self.next(now)
+    }
+
+    fn over(&mut self, verdict: Verdict) -> Step {
+        self.stage = Stage::Over;
+        Step::Over(verdict)
+    }
+}
+
+/// What is told of a verdict that came after the call.
+#[must_use]
+pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
+    match verdict {
+        Verdict::Unavailable if !sent => Ending::broken_down("the server stopped before anything was sent"),
+        verdict => {
+            Ending::of_verdict(verdict, None, intent.attempt.operation, &Keyed::Gone(intent.means, &intent.receipt))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pay::gateway::{Approval, Denial};
+    use crate::pay::sandbox;
+    use crate::pay::step::PayErrorCode;
+
+    fn at(seconds: u64) -> CallTime {
+        CallTime::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn recovery(can: Capabilities, note: Option<&str>, sent_ago: Option<u64>) -> Recovery {
+        let sent = sent_ago.map(Duration::from_secs).map(|ago| Sent { first: ago, last: ago });
+        let note = note.map(|note| RecoveryNote(note.to_owned()));
+        Recovery::start(Some(can), Remembered { sent, note, told_unknown: false })
+    }
+
+    fn gateway(replays: bool, looks_up: bool) -> Capabilities {
+        Capabilities { replays, looks_up, ..sandbox::capabilities() }
+    }
+
+    fn asked(step: Step) -> Question {
+        match step {
+            Step::Ask(question) => question,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn approved() -> Answer {
+        Answer::Approved(Approval::default())
+    }
+
+    #[test]
+    fn what_never_left_is_over_at_once() {
+        let mut recovery = recovery(gateway(true, true), Some("pm_1"), None);
+        assert!(matches!(recovery.next(at(0)), Step::Over(Verdict::Unavailable)));
+        assert_eq!(recovery.deadline(), None);
+    }
+
+    #[test]
+    fn a_note_that_stands_for_the_card_is_submitted_again() {
+        let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
+        let question = asked(recovery.next(at(0)));
+        assert_eq!(question.what, Ask::Submit(Some(RecoveryNote("pm_1".into()))));
+        let step = recovery.handle_reply(at(1), question.number, Reply::Submitted(approved()));
+        assert!(matches!(step, Step::Over(Verdict::Approved(_))));
+    }
+
+    #[test]
+    fn after_the_gateway_has_forgotten_the_key_nothing_is_submitted() {
+        let day = 24 * 60 * 60;
+        let question = asked(recovery(gateway(true, true), Some("pm_1"), Some(day)).next(at(0)));
+        assert!(matches!(question.what, Ask::Resolve(_)));
+        let mut blind = recovery(gateway(true, false), Some("pm_1"), Some(day));
+        assert!(matches!(blind.next(at(0)), Step::TellUnknown));
+        assert!(matches!(blind.next(at(0)), Step::GivenUp));
+    }
+
+    #[test]
+    fn where_nobody_can_tell_it_is_told_as_unknown_at_once_and_never_again() {
+        for can in [Some(gateway(true, false)), Some(gateway(false, false)), None] {
+            let sent = Some(Sent { first: Duration::ZERO, last: Duration::ZERO });
+            let mut recovery = Recovery::start(can, Remembered { sent, note: None, told_unknown: false });
+            assert!(matches!(recovery.next(at(0)), Step::TellUnknown));
+            assert!(matches!(recovery.next(at(0)), Step::GivenUp));
+            assert!(matches!(recovery.next(at(9)), Step::GivenUp));
+        }
+    }
+
+    #[test]
+    fn a_payment_that_a_look_up_does_not_find_was_not_made_once_the_gateway_has_had_its_time() {
+        let mut recovery = recovery(gateway(false, true), None, Some(5));
+        let question = asked(recovery.next(at(0)));
+        let step = recovery.handle_reply(at(1), question.number, Reply::Resolved(Resolution::NotFound));
+        assert!(matches!(step, Step::Wait), "it may be on its way there");
+        let due = recovery.deadline().unwrap();
+        let question = asked(recovery.next(due));
+        let step = recovery.handle_reply(at(5), question.number, Reply::Resolved(Resolution::NotFound));
+        assert!(matches!(step, Step::Over(Verdict::Unavailable)));
+    }
+
+    #[test]
+    fn a_repeat_that_is_refused_says_nothing_of_the_first() {
+        let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
+        let question = asked(recovery.next(at(0)));
+        let refused = Answer::Refused(PayErrorCode::Configuration, Denial::default());
+        assert!(matches!(recovery.handle_reply(at(1), question.number, Reply::Submitted(refused)), Step::Wait));
+        let question = asked(recovery.next(recovery.deadline().unwrap()));
+        assert!(matches!(question.what, Ask::Resolve(_)));
+    }
+
+    #[test]
+    fn a_gateway_that_is_away_is_asked_for_a_day_and_the_application_told_after_a_minute() {
+        let mut recovery = recovery(gateway(false, true), None, Some(5));
+        let (mut now, mut told, mut questions) = (at(0), None, 0);
+        let mut step = recovery.next(now);
+        loop {
+            match step {
+                Step::Ask(_) => questions += 1,
+                Step::TellUnknown => {
+                    assert!(told.replace(now).is_none(), "told once");
+                    step = recovery.next(now);
+                    continue;
+                }
+                Step::GivenUp => break,
+                Step::Wait => {}
+                Step::Over(verdict) => panic!("{verdict:?}"),
+            }
+            now = recovery.deadline().unwrap();
+            step = recovery.next(now);
+        }
+        let told = told.unwrap() - CallTime::ZERO;
+        assert!(told >= PATIENCE && told < PATIENCE * 3, "{told:?}");
+        assert!(now >= at(24 * 60 * 60) && questions > 100 && questions < 300, "{questions} until {now:?}");
+    }
+
+    #[test]
+    fn a_late_answer_is_an_outcome_and_a_stray_one_nothing() {
+        let sent = Some(Sent { first: Duration::from_secs(90), last: Duration::from_secs(90) });
+        let remembered = Remembered { sent, note: None, told_unknown: true };
+        let mut recovery = Recovery::start(Some(gateway(false, true)), remembered);
+        let question = asked(recovery.next(at(0)));
+        let stray = recovery.handle_reply(at(1), question.number + 1, Reply::Resolved(Resolution::CannotTell));
+        assert!(matches!(stray, Step::Wait));
+        let late = Reply::Resolved(Resolution::Answer(approved()));
+        assert!(matches!(recovery.handle_reply(at(2), question.number, late), Step::Over(Verdict::Approved(_))));
+    }
+}
