@@ -31,6 +31,7 @@
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
 //! | `connector` | Pay Connectors: one trait, one file a gateway |
+//! | `store` | what outlives the process: connectors, payments, callbacks to send |
 //! | `callback` | signed requests to the merchant's application |
 //! | `call` | one task a live call; every call's record |
 //! | `rest` | Twilio's REST API |
@@ -75,6 +76,8 @@ pub mod signature;
 pub mod simulate;
 #[cfg(feature = "shell")]
 pub mod speech;
+#[cfg(feature = "shell")]
+pub mod store;
 pub mod time;
 pub mod tone;
 pub mod twiml;

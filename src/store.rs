@@ -1,0 +1,284 @@
+//! What outlives the process: connectors, payments, callbacks to send.
+//!
+//! Shape:   [`Store`] is the one type; behind it a [`Backend`]: SQLite or PostgreSQL (`sql`), or memory for the simulation.
+//!          A method is one transaction: it happened whole or not at all, and what it says has happened is on disk.
+//! Units:   wall-clock time, given by whoever calls; kept in milliseconds since 1970.
+//! Limits:  lists come in pages of at most [`PAGE_MAX`]; a node that has not been seen for [`GONE_AFTER`] is gone.
+//! Errors:  [`StoreError`]. Every write can be repeated: it carries an id of its own and happens once.
+//! Secrets: tokens, profile ids, recovery notes and credentials are sealed ([`Seal`]) before a backend sees them. Card
+//!          numbers, security codes and account numbers never come here, in any form but their mask.
+//! Sources: design.md, "A payment's path through disk".
+#![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::callback::{CallbackKind, CallbackRequest};
+use crate::flow::{Intended, Settled, Telling};
+use crate::pay::gateway::RecoveryNote;
+use crate::secret::Secret;
+
+mod backend;
+pub mod memory;
+mod record;
+mod seal;
+
+pub use backend::{
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,
+    PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
+};
+pub use record::RecordError;
+pub use seal::{Seal, SealError};
+
+/// The most rows of one page.
+pub const PAGE_MAX: u32 = 1000;
+
+/// How long after it was last seen a node counts as gone, and others take over what it left. Our choice: six of its
+/// heartbeats, which also covers clocks that differ by some seconds.
+pub const GONE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be used now; trying again may help.
+    #[error("the database: {0}")]
+    Backend(#[from] BackendError),
+    /// What is sealed cannot be opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// What is stored is not what this version writes.
+    #[error("what is stored cannot be read: {0}")]
+    Record(#[from] RecordError),
+}
+
+/// What is done with a stored callback first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is delivered as soon as its turn comes.
+    No,
+    /// The call makes the request itself; it is delivered from here only if that fails.
+    Yes,
+}
+
+/// A callback with its place in the store.
+#[derive(Clone, Debug)]
+pub struct StoredCallback {
+    /// Its place in the order in which callbacks were stored.
+    pub id: i64,
+    /// The idempotency token, the same for every try.
+    pub token: Uuid,
+    /// The call.
+    pub call_sid: String,
+    /// Whether its call makes the request itself.
+    pub held: bool,
+    /// How often it was tried without success.
+    pub tries: u32,
+    /// When it was stored, or wanted anew by a person: from then on it is tried.
+    pub since: Timestamp,
+    /// The request.
+    pub request: CallbackRequest,
+}
+
+/// A payment whose outcome is not known, as it was written down.
+#[derive(Debug)]
+pub struct Open {
+    /// What the books say.
+    pub row: PaymentRow,
+    /// What its outcome is told with.
+    pub intended: Intended,
+    /// What the connector noted.
+    pub note: Option<RecoveryNote>,
+}
+
+/// The store of one server process. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    seal: Arc<Seal>,
+    node: NodeId,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
+        Self { backend, seal: Arc::new(seal), node }
+    }
+
+    /// The database, for what is not a call's: connectors.
+    #[must_use]
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// What seals secrets.
+    #[must_use]
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Writes down that a gateway is about to be asked.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it must not be asked.
+    pub async fn intend(&self, intended: &Intended, now: Timestamp) -> Result<(), StoreError> {
+        let sealed = self.seal.close(&record::intended(intended))?;
+        self.backend.insert_payment(record::new_payment(intended, sealed), self.node, now).await?;
+        Ok(())
+    }
+
+    /// Writes down that a submission is about to leave.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it must not leave.
+    pub async fn sending(&self, sid: &str, note: Option<&RecoveryNote>, now: Timestamp) -> Result<(), StoreError> {
+        let note = note.map(|note| self.seal.close(&Secret::new(note.0.clone()))).transpose()?;
+        Ok(self.backend.mark_sending(sid, note, now).await?)
+    }
+
+    /// Writes an outcome down and queues what is to be told of it, at once. A second settlement of a payment queues nothing
+    /// new, unless the first one was `unknown` and this one is not: then the application is told once more, by the status
+    /// callback if there is one, else by the action.
+    ///
+    /// # Errors
+    /// [`StoreError`]: try again.
+    pub async fn settle(
+        &self,
+        settled: &Settled,
+        hold_action: Hold,
+        call_sid: &str,
+        now: Timestamp,
+    ) -> Result<Vec<StoredCallback>, StoreError> {
+        let sid = &settled.payment.sid;
+        let new = |telling: &Telling, kind, occasion: &str, state| {
+            let Telling { method, form, .. } = telling.clone();
+            let request = CallbackRequest { kind, method, url: telling.url.to_string(), form };
+            // The same for the same telling, whoever makes it: it is stored once.
+            let name = format!("{sid} {occasion} {}", kind.word());
+            let token = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
+            let row = self.new_callback(&request, token, call_sid, state)?;
+            Ok::<_, StoreError>(NewCallback { payment_sid: Some(sid.clone()), ..row })
+        };
+        let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
+        let (status, action) = (settled.status.as_ref(), settled.action.as_ref());
+        let (mut first, mut late) = (Vec::new(), Vec::new());
+        if let Some(status) = status {
+            first.push(new(status, CallbackKind::Status, "first", CallbackState::Waiting)?);
+            late.push(new(status, CallbackKind::Status, "late", CallbackState::Waiting)?);
+        }
+        if let Some(action) = action {
+            first.push(new(action, CallbackKind::Action, "first", held)?);
+            if late.is_empty() {
+                late.push(new(action, CallbackKind::Action, "late", CallbackState::Waiting)?);
+            }
+        }
+        let payment = SettledPayment { sid: sid.clone(), outcome: settled.outcome.clone() };
+        let rows = self.backend.settle_payment(payment, first, late, self.node, now).await?;
+        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+    }
+
+    /// Queues a callback.
+    ///
+    /// # Errors
+    /// [`StoreError`]: try again with the same token.
+    pub async fn queue(
+        &self,
+        call_sid: &str,
+        request: &CallbackRequest,
+        token: Uuid,
+        now: Timestamp,
+    ) -> Result<StoredCallback, StoreError> {
+        let row = self.new_callback(request, token, call_sid, CallbackState::Waiting)?;
+        let id = self.backend.insert_callback(row, self.node, now).await?;
+        let call_sid = call_sid.to_owned();
+        Ok(StoredCallback { id, token, call_sid, held: false, tries: 0, since: now, request: request.clone() })
+    }
+
+    /// Takes over waiting callbacks that are nobody's or whose node is gone, the oldest first, at most `limit`. Those of
+    /// one call are taken in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_callbacks(&self, limit: u32, now: Timestamp) -> Result<Vec<StoredCallback>, StoreError> {
+        let rows = self.backend.claim_callbacks(self.node, limit.min(PAGE_MAX), now).await?;
+        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+    }
+
+    /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being
+    /// asked for, and those unknown that may still be found out ([`Backend::claim_payments`]).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
+        let rows = self.backend.claim_payments(self.node, limit.min(PAGE_MAX), now).await?;
+        let mut open = Vec::new();
+        for Unsettled { row, sealed, note } in rows {
+            let intended = record::read_intended(&self.seal.open(&sealed)?)?;
+            let note = note.map(|note| self.seal.open(&note)).transpose()?;
+            open.push(Open { row, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) });
+        }
+        Ok(open)
+    }
+
+    /// Says that this node is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn heartbeat(&self, now: Timestamp) -> Result<(), StoreError> {
+        Ok(self.backend.heartbeat(self.node, now).await?)
+    }
+
+    /// Gives back what an earlier process of this node left: nothing of it is being worked on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_own(&self) -> Result<(), StoreError> {
+        Ok(self.backend.release(self.node).await?)
+    }
+
+    /// The request of a stored callback.
+    fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
+        let form = match &row.sealed {
+            Some(sealed) => record::read_form(&self.seal.open(sealed)?)?,
+            None => crate::form::Form::new(),
+        };
+        let CallbackRow { id, token, call_sid, tries, since, kind, method, url, .. } = row;
+        let held = row.state == CallbackState::Held;
+        Ok(StoredCallback {
+            id,
+            token,
+            call_sid,
+            held,
+            tries,
+            since,
+            request: CallbackRequest { kind, method, url, form },
+        })
+    }
+
+    fn new_callback(
+        &self,
+        request: &CallbackRequest,
+        token: Uuid,
+        call_sid: &str,
+        state: CallbackState,
+    ) -> Result<NewCallback, StoreError> {
+        Ok(NewCallback {
+            token,
+            call_sid: call_sid.to_owned(),
+            payment_sid: None,
+            kind: request.kind,
+            method: request.method,
+            url: request.url.clone(),
+            sealed: self.seal.close(&record::form(&request.form))?,
+            state,
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! What a database does for the store: rows in, rows out, one transaction a method.
+//!
+//! Shape:   [`Backend`] is implemented by `sql` and by [`super::memory`]; one set of tests runs over all of them.
+//! Errors:  [`BackendError`], for the log: no value of a row is in it.
+//! Secrets: what is called `sealed` or `note` is opaque here.
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::callback::CallbackKind;
+use crate::flow::LedBy;
+use crate::pay::outcome::Outcome;
+use crate::pay::step::words;
+use crate::twiml::Method;
+
+/// Why a database did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// It cannot be reached, is full, or broke off; whether it was done is not known, so repeat it as it was.
+    #[error("not usable now: {0}")]
+    Unavailable(String),
+    /// There is a row of that name.
+    #[error("there is one of that name")]
+    Duplicate,
+    /// There is no such row, or it is not in a state for that.
+    #[error("there is no such entry")]
+    NotFound,
+}
+
+/// A server, over its restarts: random, kept in its data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(pub Uuid);
+
+words! {
+    /// How far a payment is.
+    PaymentState {
+        /// It was written down; nothing that moves money has left.
+        Preparing = "preparing",
+        /// A submission has left or is about to.
+        Submitting = "submitting",
+        /// Money moved, or a token was made.
+        Succeeded = "succeeded",
+        /// Nothing was taken.
+        Failed = "failed",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// How far a callback is.
+    CallbackState {
+        /// To be delivered.
+        Waiting = "waiting",
+        /// Its call makes the request itself.
+        Held = "held",
+        /// Answered. Its fields are kept no longer.
+        Delivered = "delivered",
+        /// Given up until a person wants it tried again.
+        Parked = "parked",
+    }
+}
+
+/// A payment to write down.
+#[derive(Clone, Debug)]
+pub struct NewPayment {
+    /// `PK` and 32 hex digits.
+    pub sid: String,
+    /// The call.
+    pub call_sid: String,
+    /// The connector instance.
+    pub connector: String,
+    /// Who leads it.
+    pub led_by: LedBy,
+    /// `charge` or `tokenize`.
+    pub operation: &'static str,
+    /// What is charged, in decimal notation with the currency's digits.
+    pub amount: Option<String>,
+    /// ISO 4217, lower case as Twilio writes it.
+    pub currency: String,
+    /// What token is made.
+    pub token_type: Option<&'static str>,
+    /// `card`, `bank-account` or `token`.
+    pub means: &'static str,
+    /// The number as its mask.
+    pub masked: Option<String>,
+    /// The card's brand.
+    pub brand: Option<String>,
+    /// What the outcome is told with.
+    pub sealed: Vec<u8>,
+}
+
+/// A payment in the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRow {
+    /// `PK` and 32 hex digits.
+    pub sid: String,
+    /// The call.
+    pub call_sid: String,
+    /// The connector instance.
+    pub connector: String,
+    /// Who leads it: `document` or `agent`.
+    pub led_by: String,
+    /// `charge` or `tokenize`.
+    pub operation: String,
+    /// What is charged, in decimal notation with the currency's digits.
+    pub amount: Option<String>,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// What token is made.
+    pub token_type: Option<String>,
+    /// `card`, `bank-account` or `token`.
+    pub means: String,
+    /// The number as its mask.
+    pub masked: Option<String>,
+    /// The card's brand.
+    pub brand: Option<String>,
+    /// How far it is.
+    pub state: PaymentState,
+    /// The word for how it ended (spec/pay.md, section 6).
+    pub result: Option<String>,
+    /// Twilio's code for how it ended.
+    pub error_code: Option<u16>,
+    /// The same in words.
+    pub error: Option<String>,
+    /// The charge's confirmation code.
+    pub confirmation_code: Option<String>,
+    /// How many submissions have left.
+    pub sends: u32,
+    /// When the first one left.
+    pub first_sent: Option<Timestamp>,
+    /// When the last one left.
+    pub last_sent: Option<Timestamp>,
+    /// When it was written down.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// A payment without an outcome.
+#[derive(Clone, Debug)]
+pub struct Unsettled {
+    /// The books.
+    pub row: PaymentRow,
+    /// What the outcome is told with.
+    pub sealed: Vec<u8>,
+    /// What the connector noted.
+    pub note: Option<Vec<u8>>,
+}
+
+/// An outcome to write down.
+#[derive(Clone, Debug)]
+pub struct SettledPayment {
+    /// The payment. There may be none of this id: a session that ended before a gateway was to be asked is not in the
+    /// books; its callbacks are stored all the same.
+    pub sid: String,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// A callback to write down.
+#[derive(Clone, Debug)]
+pub struct NewCallback {
+    /// Its idempotency token: one that is known already is not stored again.
+    pub token: Uuid,
+    /// The call.
+    pub call_sid: String,
+    /// The payment whose outcome it tells, if it does.
+    pub payment_sid: Option<String>,
+    /// What it is for.
+    pub kind: CallbackKind,
+    /// How.
+    pub method: Method,
+    /// Where.
+    pub url: String,
+    /// The fields.
+    pub sealed: Vec<u8>,
+    /// Where it starts: `Waiting` or `Held`.
+    pub state: CallbackState,
+}
+
+/// A stored callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackRow {
+    /// Its place in the order in which callbacks were stored.
+    pub id: i64,
+    /// Its idempotency token.
+    pub token: Uuid,
+    /// The call.
+    pub call_sid: String,
+    /// The payment whose outcome it tells, if it does.
+    pub payment_sid: Option<String>,
+    /// What it is for.
+    pub kind: CallbackKind,
+    /// How.
+    pub method: Method,
+    /// Where.
+    pub url: String,
+    /// The fields; none once it was delivered.
+    pub sealed: Option<Vec<u8>>,
+    /// How far it is.
+    pub state: CallbackState,
+    /// How often it was tried without success.
+    pub tries: u32,
+    /// What was in the way the last time.
+    pub reason: Option<String>,
+    /// When it was stored, or wanted anew.
+    pub since: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// A connector instance in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorRow {
+    /// Its unique name.
+    pub name: String,
+    /// Its configuration as JSON, sealed.
+    pub sealed: Vec<u8>,
+    /// Since when the gateway no longer lets it in (64009).
+    pub withdrawn: Option<Timestamp>,
+    /// When it was added.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+}
+
+/// Which payments are listed, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentFilter {
+    /// Only those of this call.
+    pub call_sid: Option<String>,
+    /// Only those in this state.
+    pub state: Option<PaymentState>,
+    /// Only those of this connector.
+    pub connector: Option<String>,
+    /// Only those written down at or after this moment.
+    pub from: Option<Timestamp>,
+    /// Only those written down before this moment.
+    pub before: Option<Timestamp>,
+    /// Only those after the one of this id in the list: the last one of the page before.
+    pub after_sid: Option<String>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Which callbacks are listed, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct CallbackFilter {
+    /// Only those of this call.
+    pub call_sid: Option<String>,
+    /// Only those that tell this payment's outcome.
+    pub payment_sid: Option<String>,
+    /// Only those in this state.
+    pub state: Option<CallbackState>,
+    /// Only those after this one: the last one of the page before.
+    pub after_id: Option<i64>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
+
+/// A database. Every method is one transaction, and durable when it returns `Ok`.
+///
+/// # Contract
+/// - A write that failed with [`BackendError::Unavailable`] may have happened. Repeated as it was, it has happened once.
+/// - A row that is claimed belongs to one node: two that claim at the same time never get the same row. A row is free to
+///   be claimed when it has no node, or its node's last heartbeat is older than [`super::GONE_AFTER`].
+pub trait Backend: Send + Sync {
+    /// Writes a payment down as `preparing`, `node`'s. A known id is left as it is.
+    fn insert_payment(&self, payment: NewPayment, node: NodeId, now: Timestamp) -> Done<'_, ()>;
+
+    /// A submission is about to leave: `submitting`, the note if there is one, one more send. [`BackendError::NotFound`]
+    /// if the payment is not there or has an outcome (`unknown` is none).
+    fn mark_sending<'a>(&'a self, sid: &'a str, note: Option<Vec<u8>>, now: Timestamp) -> Done<'a, ()>;
+
+    /// Writes an outcome down and inserts callbacks as `node`'s: those for a `first` outcome, or those for a `late` one
+    /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to. A callback whose token
+    /// is known is not inserted again; it is given if it is `node`'s and not delivered. A payment that succeeded or failed
+    /// stays as it is. A known outcome's sealed intent and note are wiped; an unknown one's are kept for whoever finds it
+    /// out.
+    fn settle_payment(
+        &self,
+        payment: SettledPayment,
+        first: Vec<NewCallback>,
+        late: Vec<NewCallback>,
+        node: NodeId,
+        now: Timestamp,
+    ) -> Done<'_, Vec<CallbackRow>>;
+
+    /// Stores a callback as `node`'s; gives its id, or that of the known one with its token.
+    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, i64>;
+
+    /// Takes free callbacks that are `waiting` or `held` over, in the order of their ids; all are `waiting` then.
+    fn claim_callbacks(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<CallbackRow>>;
+
+    /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped, the
+    /// oldest first.
+    fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>>;
+
+    /// Nobody looks for a payment's outcome any more: its sealed intent and note are wiped, it stays `unknown`.
+    fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()>;
+
+    /// A callback was answered: its fields are wiped.
+    fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()>;
+
+    /// A try failed; the callback stays `waiting`, or becomes so if it was `held`.
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
+
+    /// A callback is given up.
+    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
+
+    /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on. All of them if `ids` is none. Gives how
+    /// many.
+    fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64>;
+
+    /// Deletes delivered callbacks that last changed before `before`. Gives how many.
+    fn forget_delivered(&self, before: Timestamp) -> Done<'_, u64>;
+
+    /// `node` is there.
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Done<'_, ()>;
+
+    /// Everything that is `node`'s is nobody's.
+    fn release(&self, node: NodeId) -> Done<'_, ()>;
+
+    /// A payment.
+    fn payment<'a>(&'a self, sid: &'a str) -> Done<'a, Option<PaymentRow>>;
+
+    /// Payments, the newest first.
+    fn payments(&self, filter: PaymentFilter) -> Done<'_, Vec<PaymentRow>>;
+
+    /// Callbacks, the oldest first.
+    fn callbacks(&self, filter: CallbackFilter) -> Done<'_, Vec<CallbackRow>>;
+
+    /// How many callbacks are in a state.
+    fn count_callbacks(&self, state: CallbackState) -> Done<'_, u64>;
+
+    /// The stored connectors, by name.
+    fn connectors(&self) -> Done<'_, Vec<ConnectorRow>>;
+
+    /// A number that changes whenever a connector is added, changed or removed.
+    fn connectors_revision(&self) -> Done<'_, i64>;
+
+    /// Adds a connector. [`BackendError::Duplicate`] if there is one of that name.
+    fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
+
+    /// Changes a connector's configuration. [`BackendError::NotFound`] if there is none.
+    fn update_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
+
+    /// Removes a connector. [`BackendError::NotFound`] if there is none.
+    fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()>;
+
+    /// The gateway no longer lets a stored connector in, or does again. Nothing happens if there is none.
+    fn mark_withdrawn<'a>(&'a self, name: &'a str, withdrawn: Option<Timestamp>) -> Done<'a, ()>;
+
+    /// A small text kept under a name (`seal`: what shows that the key is the right one).
+    fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>>;
+
+    /// Keeps a small text under a name, unless there is one; gives the one that is there then.
+    fn keep_note<'a>(&'a self, name: &'a str, text: Vec<u8>) -> Done<'a, Vec<u8>>;
+}

@@ -1,0 +1,106 @@
+//! Encryption at rest: what the database's files show nobody.
+//!
+//! Shape:   [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text.
+//! Limits:  2^32 texts a key are safe with random nonces (NIST SP 800-38D, section 8.3): at a thousand a second, 49 days
+//!          of nothing else; a key per kind of server is enough for years of payments.
+//! Errors:  [`SealError::Opening`] for another key as for altered bytes: nobody can tell them apart.
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest::{SHA256, digest};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Why something is not sealed or not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The key does not fit, or the bytes were altered.
+    #[error("what is stored was sealed with another secret_key, or was altered")]
+    Opening,
+    /// There is no randomness for a nonce.
+    #[error("the system has no random numbers: {0}")]
+    Random(String),
+    /// The text is too long.
+    #[error("too long to be sealed")]
+    Closing,
+}
+
+/// A key that seals.
+pub struct Seal(LessSafeKey);
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal(…)")
+    }
+}
+
+impl Seal {
+    /// Of a key's text, of any length: its SHA-256 is the key. A text that people made up is as weak as it is there; the
+    /// one that touchtone makes has 256 random bits.
+    #[must_use]
+    pub fn new(key: &Secret) -> Option<Self> {
+        let hash = digest(&SHA256, key.expose().as_bytes());
+        UnboundKey::new(&AES_256_GCM, hash.as_ref()).ok().map(|key| Self(LessSafeKey::new(key)))
+    }
+
+    /// Seals a text.
+    ///
+    /// # Errors
+    /// [`SealError::Random`], [`SealError::Closing`].
+    pub fn close(&self, text: &Secret) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|error| SealError::Random(error.to_string()))?;
+        // In one block that is never reallocated, so that no copy of the plain text stays behind.
+        let length = text.expose().len();
+        let mut sealed = Zeroizing::new(Vec::with_capacity(NONCE_LEN + length + AES_256_GCM.tag_len()));
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(text.expose().as_bytes());
+        let Some(plain) = sealed.get_mut(NONCE_LEN..) else { return Err(SealError::Closing) };
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), plain).map_err(|_| SealError::Closing)?;
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(std::mem::take(&mut *sealed))
+    }
+
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// [`SealError::Opening`].
+    pub fn open(&self, sealed: &[u8]) -> Result<Secret, SealError> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Opening)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Opening)?;
+        let mut rest = Zeroizing::new(rest.to_vec());
+        let plain = self.0.open_in_place(nonce, Aad::empty(), &mut rest).map_err(|_| SealError::Opening)?;
+        String::from_utf8(plain.to_vec()).map(Secret::new).map_err(|_| SealError::Opening)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(key: &str) -> Seal {
+        Seal::new(&Secret::new(key.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_and_no_other() {
+        let secret = Secret::new("sk_test_123".to_owned());
+        let (first, second) = (seal("a").close(&secret).unwrap(), seal("a").close(&secret).unwrap());
+        assert_ne!(first, second, "the same text is never sealed alike");
+        assert!(!first.windows(4).any(|part| part == b"test"));
+        assert_eq!(seal("a").open(&first).unwrap().expose(), "sk_test_123");
+        assert_eq!(seal("b").open(&first).unwrap_err(), SealError::Opening);
+    }
+
+    #[test]
+    fn what_was_altered_or_cut_does_not_open() {
+        let sealed = seal("a").close(&Secret::new("x".repeat(100))).unwrap();
+        for place in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[place] ^= 1;
+            assert_eq!(seal("a").open(&altered).unwrap_err(), SealError::Opening, "{place}");
+            assert_eq!(seal("a").open(&sealed[..place]).unwrap_err(), SealError::Opening, "{place}");
+        }
+    }
+}
