@@ -18,6 +18,7 @@ use crate::flow::link::PlainHttp;
 use crate::http::Outbound;
 use crate::library::Library;
 use crate::speech::Speech;
+use crate::store::Store;
 
 pub mod actor;
 pub mod beginning;
@@ -28,6 +29,7 @@ pub mod history;
 pub mod metrics;
 pub mod playback;
 pub mod recorder;
+pub mod recovery;
 mod registry;
 mod render;
 
@@ -49,6 +51,10 @@ pub struct House {
     pub outbound: Arc<Outbound>,
     /// The merchant's application.
     pub application: Arc<Application>,
+    /// What outlives the process.
+    pub store: Store,
+    /// Payments whose outcome is being found out.
+    pub searches: recovery::Searches,
     /// Callbacks on their way.
     pub deliveries: Deliveries,
     /// Where finished calls are written, if they are.

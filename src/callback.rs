@@ -33,10 +33,13 @@ mod follow;
 #[cfg(test)]
 mod loopback_tests;
 mod queue;
+mod scribe;
 
 pub use delivery::Patience;
+pub(crate) use delivery::Tried;
 use follow::{Unreached, follow};
-pub use queue::{CallbackQueue, Deliveries, Undelivered};
+pub use queue::{Deliveries, Undelivered};
+pub use scribe::{CallbackQueue, Written};
 
 /// How long the application has for a document (Twilio; spec/pay.md, section 7).
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -143,6 +146,15 @@ impl FetchError {
         FetchFailure { code: self.code(), message: format!("{}: {self}", Target::Url(url.clone())) }
     }
 
+    /// The status that the application answered with, if that is what was wrong.
+    const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) => Some(*status),
+            Self::NotFetched(_) | Self::Redirect(_) => None,
+            Self::Redirected { error, .. } => error.status(),
+        }
+    }
+
     const fn code(&self) -> u32 {
         match self {
             Self::NotFetched(_) | Self::Status(_) => 11200,
@@ -173,7 +185,15 @@ impl Application {
     /// # Errors
     /// When there is no document: the call then has nothing to go on with.
     pub async fn ask(&self, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        let first = self.outbound_request(request, Uuid::new_v4(), ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
+        self.ask_as(request, Uuid::new_v4()).await
+    }
+
+    /// As [`Self::ask`], with an idempotency token that was settled before.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_as(&self, request: &CallbackRequest, token: Uuid) -> Result<FetchedDocument, FetchError> {
+        let first = self.outbound_request(request, token, ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
         let answer = follow(first, Unreached::Again, |hop| self.try_once(request.kind, hop)).await?;
         let OutboundResponse { status, content_type, body, cut, .. } = answer.response;
         match status {
@@ -236,6 +256,18 @@ impl delivery::Courier for Application {
             }
         }
         .boxed()
+    }
+}
+
+/// What an answer to a request that was made while a caller waited means for its delivery.
+pub(crate) fn tried(answer: &Result<FetchedDocument, FetchError>) -> Tried {
+    match answer {
+        Ok(_) => Tried::Answered(200),
+        Err(error) => match error.status() {
+            Some(status @ ..500) => Tried::Answered(status),
+            _ if may_pass(error) => Tried::Again(error.to_string()),
+            _ => Tried::Hopeless(error.to_string()),
+        },
     }
 }
 

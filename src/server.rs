@@ -14,14 +14,15 @@ use std::time::Duration;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use url::Url;
 use utoipa_axum::routes;
 
 use crate::account::Account;
 use crate::call::recorder::Recordings;
-use crate::call::{Calls, House};
-use crate::callback::{Application, Deliveries, Patience};
+use crate::call::{Calls, House, recovery};
+use crate::callback::{Application, Deliveries, Patience, Undelivered};
 use crate::config::Config;
 use crate::connector::{Registry, RegistryError};
 use crate::flow::link::PlainHttp;
@@ -29,6 +30,7 @@ use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
 use crate::rest::{self, Gate, Peer, route::Routes};
 use crate::speech::{self, Speech};
+use crate::store::{SealError, Store};
 
 mod description;
 mod health;
@@ -59,6 +61,9 @@ pub enum StartError {
     /// Certificate and key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] SealError),
     /// The folder of recordings.
     #[error("cannot record calls in {folder}: {source}; choose another folder with --record")]
     Record {
@@ -138,7 +143,8 @@ impl Server {
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone()));
-        let deliveries = Deliveries::new(Arc::clone(&application), Patience::default());
+        let store = Store::in_memory()?;
+        let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default());
         let plain_http = match (config.allow_http_callbacks, address.ip().is_loopback()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
@@ -156,6 +162,8 @@ impl Server {
             speech,
             outbound,
             application,
+            store,
+            searches: recovery::Searches::default(),
             deliveries,
             recordings,
             calls: Calls::default(),
@@ -200,7 +208,8 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
         let Self { listener, tls, house, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
-        let over = drained(Arc::clone(&house), draining, stop, drain);
+        let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
+        let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let app = router(desk).into_make_service_with_connect_info::<Peer>();
         match tls {
             Some(tls) => axum::serve(tls.listen(listener), app).with_graceful_shutdown(over).await,
@@ -214,7 +223,13 @@ const fn scheme(is_tls: bool) -> &'static str {
 }
 
 /// Waits for the stop, then for everything that is on its way.
-async fn drained(house: Arc<House>, draining: Arc<AtomicBool>, stop: impl Future<Output = ()>, drain: Duration) {
+async fn drained(
+    house: Arc<House>,
+    draining: Arc<AtomicBool>,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+    attending: AbortHandle,
+) {
     stop.await;
     draining.store(true, Ordering::Release);
     tracing::info!(calls = house.calls.live(), "stopping: no new calls; running ones may finish");
@@ -224,12 +239,17 @@ async fn drained(house: Arc<House>, draining: Arc<AtomicBool>, stop: impl Future
         if timeout(LAST_WAIT, house.calls.all_over()).await.is_err() {
             tracing::error!(
                 calls = house.calls.live(),
-                "calls are still waiting for a gateway; their outcome is not told"
+                "calls are still waiting for a gateway; their outcome is found out after the next start"
             );
         }
     }
-    if let Err(undelivered) = house.deliveries.drained(CALLBACKS_WAIT).await {
-        tracing::error!(%undelivered, "callbacks are lost");
+    attending.abort();
+    if let Err(Undelivered(count)) = house.deliveries.drained(CALLBACKS_WAIT).await {
+        tracing::warn!(count, "callbacks are not delivered yet; they are kept, and delivered after the next start");
+    }
+    // For whoever runs on, or comes next.
+    if let Err(error) = house.store.release_own().await {
+        tracing::warn!(%error, "what is not done is not released; others take it over when they miss this server");
     }
 }
 

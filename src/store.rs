@@ -62,6 +62,27 @@ pub enum Hold {
     Yes,
 }
 
+/// Which telling of a payment's outcome it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The one that every payment has.
+    First,
+    /// The one after the first said that the outcome is unknown.
+    Late,
+}
+
+/// The idempotency token of the request that tells a payment's outcome: the same whoever makes the request, so that it is
+/// stored once and an application can tell a repetition.
+#[must_use]
+pub fn token(payment_sid: &str, occasion: Occasion, kind: CallbackKind) -> Uuid {
+    let occasion = match occasion {
+        Occasion::First => "first",
+        Occasion::Late => "late",
+    };
+    let name = format!("{payment_sid} {occasion} {}", kind.word());
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+}
+
 /// A callback with its place in the store.
 #[derive(Clone, Debug)]
 pub struct StoredCallback {
@@ -113,6 +134,16 @@ impl Store {
         Self { backend, seal: Arc::new(seal), node }
     }
 
+    /// A store that lasts as long as the process: for a phone in the terminal, and for tests.
+    ///
+    /// # Errors
+    /// When the system has no random numbers.
+    pub fn in_memory() -> Result<Self, SealError> {
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *key).map_err(|error| SealError::Random(error.to_string()))?;
+        Ok(Self::new(Arc::new(memory::Memory::default()), Seal::of_bytes(&key)?, NodeId::random()))
+    }
+
     /// The database, for what is not a call's: connectors.
     #[must_use]
     pub fn backend(&self) -> &dyn Backend {
@@ -158,26 +189,23 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<StoredCallback>, StoreError> {
         let sid = &settled.payment.sid;
-        let new = |telling: &Telling, kind, occasion: &str, state| {
+        let new = |telling: &Telling, kind, occasion, state| {
             let Telling { method, form, .. } = telling.clone();
             let request = CallbackRequest { kind, method, url: telling.url.to_string(), form };
-            // The same for the same telling, whoever makes it: it is stored once.
-            let name = format!("{sid} {occasion} {}", kind.word());
-            let token = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-            let row = self.new_callback(&request, token, call_sid, state)?;
+            let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
             Ok::<_, StoreError>(NewCallback { payment_sid: Some(sid.clone()), ..row })
         };
         let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
         let (status, action) = (settled.status.as_ref(), settled.action.as_ref());
         let (mut first, mut late) = (Vec::new(), Vec::new());
         if let Some(status) = status {
-            first.push(new(status, CallbackKind::Status, "first", CallbackState::Waiting)?);
-            late.push(new(status, CallbackKind::Status, "late", CallbackState::Waiting)?);
+            first.push(new(status, CallbackKind::Status, Occasion::First, CallbackState::Waiting)?);
+            late.push(new(status, CallbackKind::Status, Occasion::Late, CallbackState::Waiting)?);
         }
         if let Some(action) = action {
-            first.push(new(action, CallbackKind::Action, "first", held)?);
+            first.push(new(action, CallbackKind::Action, Occasion::First, held)?);
             if late.is_empty() {
-                late.push(new(action, CallbackKind::Action, "late", CallbackState::Waiting)?);
+                late.push(new(action, CallbackKind::Action, Occasion::Late, CallbackState::Waiting)?);
             }
         }
         let payment = SettledPayment { sid: sid.clone(), outcome: settled.outcome.clone() };

@@ -27,17 +27,20 @@ use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
 use super::{House, metrics};
 use crate::audio::Clip;
-use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
+use crate::callback::{
+    self, Application, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Written,
+};
 use crate::flow::link::Target;
 use crate::flow::{
     Action, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose,
-    Telling, TurnId,
+    Settled, TurnId,
 };
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
+use crate::store::{self, Hold, Occasion};
 use crate::time::CallTime;
 
 /// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
@@ -48,6 +51,10 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the platform has to close its side once we have closed ours.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the application is not told of an outcome because it is not on disk yet. Chosen freely: a busy
+/// disk takes a second.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
 const ANSWERS_MAX: usize = 64;
@@ -294,6 +301,8 @@ struct Actor {
     asked_last: u32,
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
+    /// The payment whose outcome the next action request tells, and whether it is written down.
+    settled: Option<(String, Written)>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -326,6 +335,7 @@ impl Actor {
             asked_last: 0,
             answers,
             inbox,
+            settled: None,
             last_words: JoinSet::new(),
             ended: None,
             house,
@@ -542,19 +552,20 @@ impl Actor {
                 self.tell_at(self.clock.moment(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {
-                self.asking.ask(&self.house, question, attempt, instrument, self.answers.clone());
+                let subject = (attempt, instrument);
+                self.asking.ask(&self.house, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
                 self.registered.reported(&payment, &told);
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
-            // There are no books yet.
-            Action::Intend(_) => {}
+            Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
-                if let Some(Telling { url, method, form }) = settled.status {
-                    self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form });
-                }
+                let settled = Arc::<Settled>::from(settled);
+                let written = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
+                self.asking.settled(&self.house, &settled);
+                self.settled = settled.action.is_some().then(|| (settled.payment.sid.clone(), written));
             }
             Action::Notify(url, method, form) => {
                 self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })
@@ -585,17 +596,25 @@ impl Actor {
 
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
+        let telling = match (&fetch.purpose, &fetch.target) {
+            (Purpose::Pay, Target::Url(_)) => self.settled.take().map(|(payment_sid, written)| Outcome {
+                payment_sid,
+                written,
+                books: self.callbacks.another(),
+            }),
+            _ => None,
+        };
         if fetch.answer_wanted {
             tokio::spawn(async move {
                 let id = fetch.id;
-                let (fetched, text) = fetched(&house, fetch).await;
+                let (fetched, text) = fetched(&house, fetch, telling).await;
                 let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
                 let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {
             // The caller is gone; the application is told all the same.
             self.last_words.spawn(async move {
-                if let (Err(failure), _) = fetched(&house, fetch).await {
+                if let (Err(failure), _) = fetched(&house, fetch, telling).await {
                     tracing::warn!(reason = failure.message, "the action of a caller who is gone");
                 }
             });
@@ -611,8 +630,32 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
+/// An outcome that the action request tells.
+struct Outcome {
+    payment_sid: String,
+    written: Written,
+    books: CallbackQueue,
+}
+
+impl Outcome {
+    /// Makes the request once the outcome is on disk, and has what did not arrive delivered from there.
+    async fn tell(self, application: &Application, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
+        let Self { payment_sid, written, books } = self;
+        // A disk that is away must not keep a caller waiting; the books learn of it later.
+        let _ = timeout(WRITE_LIMIT, written.is_done()).await;
+        let token = store::token(&payment_sid, Occasion::First, CallbackKind::Action);
+        let answer = application.ask_as(request, token).await;
+        books.action_tried(&payment_sid, callback::tried(&answer));
+        answer
+    }
+}
+
 /// Gets a document, and what it was made of if the application gave it.
-async fn fetched(house: &Arc<House>, fetch: Fetch) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
+async fn fetched(
+    house: &Arc<House>,
+    fetch: Fetch,
+    telling: Option<Outcome>,
+) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let url = match fetch.target {
         Target::Flow(name) => {
             let library = house.library.clone();
@@ -627,7 +670,11 @@ async fn fetched(house: &Arc<House>, fetch: Fetch) -> (Result<NextDocument, Fetc
         Purpose::First | Purpose::Redirect => CallbackKind::Document,
     };
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
-    let answer = match house.application.ask(&request).await {
+    let answer = match telling {
+        Some(outcome) => outcome.tell(&house.application, &request).await,
+        None => house.application.ask(&request).await,
+    };
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return (Err(error.failure(&url)), None),
     };

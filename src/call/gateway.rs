@@ -1,4 +1,7 @@
 //! A question to a gateway as a task of its own, given up when a newer one is asked.
+//!
+//! What the question could set off is written down first: a gateway is never asked about a payment that is not in the
+//! books, and a submission never leaves unnoticed.
 
 use std::sync::Arc;
 
@@ -7,49 +10,94 @@ use tokio::task::AbortHandle;
 
 use super::House;
 use super::actor::Answered;
+use super::recovery;
+use crate::callback::{CallbackQueue, Written};
 use crate::connector;
-use crate::pay::gateway::{Answer, Attempt, Instrument, Preparation, Resolution};
+use crate::flow::{Intended, Settled};
+use crate::pay::gateway::{Answer, Attempt, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
 
-/// The question that is open, if any.
+/// The payment that is being asked about, if any, and the question that is open.
 #[derive(Debug, Default)]
-pub(super) struct Asking(Option<AbortHandle>);
+pub(super) struct Asking {
+    open: Option<AbortHandle>,
+    intended: Option<Arc<Intended>>,
+    note: Option<RecoveryNote>,
+}
 
 impl Asking {
+    /// The payment that the next questions are about.
+    pub(super) fn intend(&mut self, intended: Arc<Intended>) {
+        self.intended = Some(intended);
+        self.note = None;
+    }
+
     /// Asks the gateway; the answer arrives in `answers`.
     pub(super) fn ask(
         &mut self,
         house: &Arc<House>,
+        books: &CallbackQueue,
         question: Question,
-        attempt: Arc<Attempt>,
-        instrument: Arc<Instrument>,
+        (attempt, instrument): (Arc<Attempt>, Arc<Instrument>),
         answers: mpsc::Sender<Answered>,
     ) {
         self.give_up();
+        let written = self.written(books, &question.what);
         let house = Arc::clone(house);
         let task = tokio::spawn(async move {
             let number = question.number;
-            let reply = match house.connectors.find(&attempt.connector) {
-                Some(found) => connector::ask(&*found, question.what, attempt, instrument).await,
-                None => removed(&question.what),
+            let is_written = match written {
+                Some(written) => written.is_done().await,
+                None => true,
+            };
+            let reply = if !is_written {
+                not_asked(&question.what, "it could not be written down")
+            } else {
+                match house.connectors.find(&attempt.connector) {
+                    Some(found) => connector::ask(&*found, question.what, attempt, instrument).await,
+                    None => not_asked(&question.what, "the connector was removed"),
+                }
             };
             // The call may be over; then nobody waits for this.
             let _ = answers.send(Answered::Replied(number, reply)).await;
         });
-        self.0 = Some(task.abort_handle());
+        self.open = Some(task.abort_handle());
+    }
+
+    /// What is written down before a question is asked. None: nothing.
+    fn written(&mut self, books: &CallbackQueue, what: &Ask) -> Option<Written> {
+        let intended = self.intended.as_ref()?;
+        match what {
+            // Moves no money, but may bring a note that does.
+            Ask::Prepare => Some(books.intend(Arc::clone(intended))),
+            Ask::Submit(note) => {
+                self.note.clone_from(note);
+                Some(books.sending(&intended.payment.sid, note.clone()))
+            }
+            Ask::Resolve(_) => None,
+        }
+    }
+
+    /// The payment's outcome is written down. One that nobody knows is looked for from now on.
+    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled) {
+        let Some(intended) = self.intended.take_if(|intended| intended.payment == settled.payment) else { return };
+        if settled.outcome.standing == Standing::Unknown {
+            recovery::look_for(house, intended, self.note.take());
+        }
     }
 
     /// Gives the open question up.
     pub(super) fn give_up(&mut self) {
-        if let Some(task) = self.0.take() {
+        if let Some(task) = self.open.take() {
             task.abort();
         }
     }
 }
 
-/// The connector was removed after the call found it: nothing was sent to it by this question.
-fn removed(what: &Ask) -> Reply {
-    let not_sent = || Answer::NotSent { reason: "the connector was removed".to_owned(), retry_after: None };
+/// Nothing was sent by this question.
+fn not_asked(what: &Ask, reason: &str) -> Reply {
+    let not_sent = || Answer::NotSent { reason: reason.to_owned(), retry_after: None };
     match what {
         Ask::Prepare => Reply::Prepared(Preparation::Answered(not_sent())),
         Ask::Submit(_) => Reply::Submitted(not_sent()),

@@ -1,6 +1,7 @@
 //! What is counted of calls. Labels are words of small sets: never a number, a name or a digit.
 
 use crate::flow::Ended;
+use crate::pay::outcome::Standing;
 use crate::pay::session::{Progress, What};
 
 /// A call began.
@@ -52,6 +53,11 @@ pub(super) fn pay(progress: &Progress) {
     }
 }
 
+/// The outcome of a payment was found out without its call.
+pub(super) fn recovered(standing: Standing) {
+    metrics::counter!("touchtone_payments_recovered_total", "standing" => standing.word()).increment(1);
+}
+
 /// Describes every metric once, for whoever reads `/metrics`.
 pub fn describe() {
     metrics::describe_counter!("touchtone_calls_started_total", "Calls whose stream started");
@@ -65,5 +71,9 @@ pub fn describe() {
     metrics::describe_counter!("touchtone_pay_steps_total", "Pay steps begun");
     metrics::describe_counter!("touchtone_pay_captures_total", "Pay fields captured");
     metrics::describe_counter!("touchtone_pay_step_failures_total", "Failed attempts, by step and error");
+    metrics::describe_counter!(
+        "touchtone_payments_recovered_total",
+        "Payments whose outcome was found out, or told as unknown, without their call"
+    );
     metrics::describe_counter!("touchtone_pay_results_total", "Pay sessions finished, by result");
 }

@@ -6,6 +6,7 @@ use crate::http::TargetPolicy;
 use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};
 use crate::signature::{self, sign};
+use crate::store::Store;
 
 fn token() -> Secret {
     Secret::new("12345".into())
@@ -268,7 +269,7 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
     .await;
     let patience = Patience { first_wait: Duration::from_millis(1), ..Patience::default() };
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, patience);
+    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), patience);
     let queue = deliveries.queue("CA1");
     for target in ["/first", "/second", "/third"] {
         queue.send(CallbackRequest { kind: CallbackKind::Status, ..request(Method::Post, server.url(target)) });
@@ -293,7 +294,7 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
 async fn an_error_notice_has_its_three_fields() {
     let server = TestServer::answering(204, "").await;
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, Patience::default());
+    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), Patience::default());
     deliveries.notice(&server.url("/faults"), "CA1", 64_002, "the gateway is silent");
     deliveries.drained(Duration::from_secs(60)).await.unwrap();
     let [seen] = &server.seen()[..] else { panic!("one request") };

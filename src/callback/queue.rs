@@ -1,22 +1,25 @@
 //! The callbacks of each call in their order.
 //!
-//! Shape:   [`CallbackQueue::send`] puts a callback at the end and returns; a task a call takes them from the front, each
-//!          after the one before was answered, given up, or has stepped aside after 60 s of failing.
-//! Limits:  those of [`Patience`]; a full queue gives its oldest callback up.
+//! Shape:   [`CallbackQueue`] is a call's pen: what it has written down goes to its scribe ([`super::scribe`]) and from
+//!          the store into the call's line; a task a line takes them from the front, each after the one before was
+//!          answered, given up, or has stepped aside after 60 s of failing.
+//! Limits:  those of [`Patience`].
 //! Errors:  none to the call: it never waits for a callback and never learns of one.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::delivery::{Callback, Courier, Patience, deliver};
-use super::{Application, CallbackKind, CallbackRequest};
+use super::delivery::{Callback, Courier, Patience, Place, deliver};
+use super::{Application, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::form::Form;
 use crate::http::shown;
+use crate::store::{Store, StoredCallback};
 use crate::twiml::Method;
 
 #[cfg(test)]
@@ -31,33 +34,43 @@ pub struct Undelivered(pub usize);
 #[derive(Clone)]
 pub struct Deliveries {
     courier: Arc<dyn Courier>,
-    patience: Patience,
+    pub(super) store: Store,
+    pub(super) patience: Patience,
     notices: Arc<Semaphore>,
+    lines: Arc<Mutex<BTreeMap<String, VecDeque<Item>>>>,
     under_way: Arc<watch::Sender<usize>>,
 }
 
 impl Deliveries {
-    /// Delivers to `application`.
+    /// Delivers to `application` what `store` keeps.
     #[must_use]
-    pub fn new(application: Arc<Application>, patience: Patience) -> Self {
-        Self::by(application, patience)
+    pub fn new(application: Arc<Application>, store: Store, patience: Patience) -> Self {
+        Self::by(application, store, patience)
     }
 
-    fn by(courier: Arc<dyn Courier>, patience: Patience) -> Self {
+    pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience) -> Self {
         Self {
             courier,
+            store,
             patience,
             notices: Arc::new(Semaphore::new(patience.notices_max)),
+            lines: Arc::default(),
             under_way: Arc::new(watch::Sender::new(0)),
         }
     }
 
-    /// The queue of a call. What is in it when it is dropped is still delivered. Needs a tokio runtime.
+    /// The pen of a call. What it wrote before it is dropped is still written down and delivered. Needs a tokio runtime.
     #[must_use]
     pub fn queue(&self, call_sid: &str) -> CallbackQueue {
-        let line = Arc::new(Line::default());
-        tokio::spawn(self.clone().work(Arc::clone(&line)));
-        CallbackQueue { call_sid: call_sid.to_owned(), deliveries: self.clone(), line }
+        CallbackQueue::begin(self.clone(), call_sid)
+    }
+
+    /// Delivers stored callbacks, each in the line of its call. Needs a tokio runtime.
+    pub fn adopt(&self, callbacks: impl IntoIterator<Item = StoredCallback>) {
+        for callback in callbacks {
+            let item = self.stored(callback, self.counted());
+            self.line_up(item);
+        }
     }
 
     /// Tells `error_url` of a fault that no document names a target for, in no order with anything else. Needs a tokio
@@ -67,15 +80,19 @@ impl Deliveries {
         form.set("CallSid", call_sid);
         form.set("ErrorCode", error_code.to_string());
         form.set("ErrorMessage", error_message);
-        let item = self.item(
-            call_sid,
-            CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url: error_url.to_owned(), form },
-        );
+        let url = error_url.to_owned();
+        let callback = Callback {
+            request: CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form },
+            token: Uuid::new_v4(),
+            call_sid: call_sid.to_owned(),
+            place: None,
+            patience: self.patience.notice_for,
+        };
         let Ok(permit) = Arc::clone(&self.notices).try_acquire_owned() else {
-            item.callback.give_up("too many error notices are under way");
+            callback.count_given_up("too many error notices are under way");
             return;
         };
-        let deliveries = self.clone();
+        let (deliveries, item) = (self.clone(), Item { callback, _counted: self.counted() });
         tokio::spawn(async move {
             deliveries.deliver(item).await;
             drop(permit);
@@ -98,26 +115,71 @@ impl Deliveries {
         if left { Err(Undelivered(self.under_way())) } else { Ok(()) }
     }
 
-    fn item(&self, call_sid: &str, request: CallbackRequest) -> Item {
-        let callback = Callback { request, token: Uuid::new_v4(), call_sid: call_sid.to_owned() };
+    /// Counts one more callback, until it is dropped.
+    pub(super) fn counted(&self) -> Counted {
         self.under_way.send_modify(|count| *count = count.saturating_add(1));
-        Item { callback, _counted: Counted(Arc::clone(&self.under_way)) }
+        Counted(Arc::clone(&self.under_way))
+    }
+
+    pub(super) fn stored(&self, callback: StoredCallback, counted: Counted) -> Item {
+        let StoredCallback { id, token, call_sid, tries, since, request, .. } = callback;
+        let age = Timestamp::now().duration_since(since).unsigned_abs();
+        let callback = Callback {
+            request,
+            token,
+            call_sid,
+            place: Some(Place { store: self.store.clone(), id, tries }),
+            patience: self.patience.give_up_after.saturating_sub(age),
+        };
+        Item { callback, _counted: counted }
+    }
+
+    /// Puts a callback at the end of its call's line.
+    pub(super) fn line_up(&self, item: Item) {
+        let call_sid = item.callback.call_sid.clone();
+        let mut lines = self.lines();
+        match lines.get_mut(&call_sid) {
+            Some(line) => line.push_back(item),
+            None => {
+                lines.insert(call_sid.clone(), VecDeque::from([item]));
+                tokio::spawn(self.clone().work(call_sid));
+            }
+        }
+    }
+
+    /// Delivers a callback in no line.
+    pub(super) fn alone(&self, item: Item) {
+        tokio::spawn(self.clone().deliver(item));
     }
 
     async fn deliver(self, item: Item) {
         deliver(&*self.courier, &item.callback, self.patience).await;
     }
 
-    /// Delivers what comes into a line until its call is over and it is empty.
-    async fn work(self, line: Arc<Line>) {
-        while let Some(item) = line.next().await {
-            let (call_sid, url) = (item.callback.call_sid.clone(), shown(&item.callback.request.url));
+    /// Delivers what comes into a line until it is empty.
+    async fn work(self, call_sid: String) {
+        while let Some(item) = self.next(&call_sid) {
+            let url = shown(&item.callback.request.url);
             // A task of its own: it goes on when it steps aside, and a panic in it takes nobody along.
             let mut delivery = tokio::spawn(self.clone().deliver(item));
             if timeout(self.patience.aside_after, &mut delivery).await.is_err() {
                 tracing::warn!(call_sid, url, "callback keeps failing: it is tried on its own, the next ones go on");
             }
         }
+    }
+
+    /// The next one of a line; a line without one is no more.
+    fn next(&self, call_sid: &str) -> Option<Item> {
+        let mut lines = self.lines();
+        let next = lines.get_mut(call_sid)?.pop_front();
+        if next.is_none() {
+            lines.remove(call_sid);
+        }
+        next
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Item>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,88 +189,19 @@ impl std::fmt::Debug for Deliveries {
     }
 }
 
-/// The callbacks of one call. Dropped when the call is over.
-#[derive(Debug)]
-pub struct CallbackQueue {
-    call_sid: String,
-    deliveries: Deliveries,
-    line: Arc<Line>,
-}
-
-impl CallbackQueue {
-    /// Puts a callback at the end of the line and returns at once.
-    pub fn send(&self, request: CallbackRequest) {
-        let item = self.deliveries.item(&self.call_sid, request);
-        if let Some(oldest) = self.line.push(item, self.deliveries.patience.queue_max) {
-            oldest.callback.give_up("too many callbacks of this call are waiting");
-        }
-    }
-}
-
-impl Drop for CallbackQueue {
-    fn drop(&mut self) {
-        self.line.close();
-    }
-}
-
 /// A callback that counts as under way as long as it exists.
 #[derive(Debug)]
-struct Item {
-    callback: Callback,
+pub(super) struct Item {
+    pub(super) callback: Callback,
     _counted: Counted,
 }
 
+/// Something that counts as under way as long as it exists.
 #[derive(Debug)]
-struct Counted(Arc<watch::Sender<usize>>);
+pub(super) struct Counted(Arc<watch::Sender<usize>>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
-}
-
-/// What waits for its turn.
-#[derive(Debug, Default)]
-struct Line {
-    waiting: Mutex<Waiting>,
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    items: VecDeque<Item>,
-    closed: bool,
-}
-
-impl Line {
-    /// Adds an item; gives the oldest one back if there are more than `max` then.
-    fn push(&self, item: Item, max: usize) -> Option<Item> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.items.push_back(item);
-        let oldest = if waiting.items.len() > max { waiting.items.pop_front() } else { None };
-        drop(waiting);
-        self.changed.notify_one();
-        oldest
-    }
-
-    fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.changed.notify_one();
-    }
-
-    /// The next item; `None` when there will be none.
-    async fn next(&self) -> Option<Item> {
-        loop {
-            {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(item) = waiting.items.pop_front() {
-                    return Some(item);
-                }
-                if waiting.closed {
-                    return None;
-                }
-            }
-            self.changed.notified().await;
-        }
     }
 }

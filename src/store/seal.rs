@@ -37,10 +37,23 @@ impl std::fmt::Debug for Seal {
 impl Seal {
     /// Of a key's text, of any length: its SHA-256 is the key. A text that people made up is as weak as it is there; the
     /// one that touchtone makes has 256 random bits.
-    #[must_use]
-    pub fn new(key: &Secret) -> Option<Self> {
-        let hash = digest(&SHA256, key.expose().as_bytes());
-        UnboundKey::new(&AES_256_GCM, hash.as_ref()).ok().map(|key| Self(LessSafeKey::new(key)))
+    ///
+    /// # Errors
+    /// None that can happen: a SHA-256 is as long as a key.
+    pub fn new(key: &Secret) -> Result<Self, SealError> {
+        Self::of_hash(digest(&SHA256, key.expose().as_bytes()).as_ref())
+    }
+
+    /// Of 32 random bytes.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_bytes(bytes: &[u8; 32]) -> Result<Self, SealError> {
+        Self::of_hash(bytes)
+    }
+
+    fn of_hash(hash: &[u8]) -> Result<Self, SealError> {
+        UnboundKey::new(&AES_256_GCM, hash).map(|key| Self(LessSafeKey::new(key))).map_err(|_| SealError::Closing)
     }
 
     /// Seals a text.

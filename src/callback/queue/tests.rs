@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -6,6 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::super::delivery::Tried;
 use super::*;
+use crate::secret::Secret;
+use crate::store::memory::{Disk, Memory};
+use crate::store::{BackendError, CallbackFilter, CallbackState, NodeId, Seal};
 
 /// An application by script: for each URL what its tries end with, one after another; then it answers.
 struct Scripted {
@@ -61,7 +65,7 @@ fn status(url: &str) -> CallbackRequest {
 }
 
 fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
-    Deliveries::by(Arc::<Scripted>::clone(courier), patience)
+    Deliveries::by(Arc::<Scripted>::clone(courier), Store::in_memory().unwrap(), patience)
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,12 +98,15 @@ async fn calls_do_not_wait_for_each_other() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_try_is_repeated_after_waits_that_double_with_the_same_token() {
     let application = Scripted::new(Duration::ZERO);
-    application.fails("a", 9);
+    application.fails("a", 12);
     let deliveries = deliveries(&application, Patience::default());
     deliveries.queue("CA1").send(status("a"));
     deliveries.drained(DAY).await.unwrap();
-    // 0.5, 1, 2, 4, 8, 16 seconds between them, then 30.
-    assert_eq!(application.times("a"), [0, 500, 1500, 3500, 7500, 15_500, 31_500, 61_500, 91_500, 121_500]);
+    // 0.5, 1, 2, 4, ... 256 seconds between them, then 300.
+    let times = application.times("a");
+    let doubling = (0..=10).map(|tries| if tries == 0 { 0 } else { 500 * ((1 << tries) - 1) });
+    assert_eq!(times[..11], doubling.collect::<Vec<u128>>());
+    assert_eq!((times[11] - times[10], times[12] - times[11]), (300_000, 300_000));
     let tries = application.tries.lock().unwrap();
     assert!(tries.iter().all(|(_, _, token)| *token == tries[0].2));
 }
@@ -127,7 +134,7 @@ async fn a_callback_that_fails_for_a_minute_steps_aside_and_is_still_tried() {
     queue.send(status("c"));
     deliveries.drained(DAY).await.unwrap();
     assert_eq!([application.times("b"), application.times("c")], [[60_000], [60_000]]);
-    assert_eq!(application.times("a").last(), Some(&91_500));
+    assert_eq!(application.times("a").last(), Some(&127_500));
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,19 +150,51 @@ async fn a_silent_application_keeps_the_next_callback_a_minute_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_is_given_up_after_an_hour_and_counted() {
+async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let application = Scripted::new(Duration::ZERO);
     application.fails("a", 1000);
     let deliveries = deliveries(&application, Patience::default());
+    let books = deliveries.store.backend();
     deliveries.queue("CA1").send(status("a"));
-    assert_eq!(deliveries.drained(Duration::from_secs(3500)).await, Err(Undelivered(1)));
-    deliveries.drained(Duration::from_secs(100)).await.unwrap();
-    let last = application.times("a").last().copied().unwrap();
-    assert!((3_570_000..=3_600_000).contains(&last), "{last}");
+    assert_eq!(deliveries.drained(DAY - Duration::from_secs(900)).await, Err(Undelivered(1)));
+    deliveries.drained(Duration::from_secs(900)).await.unwrap();
+    let (tried, last) = (application.times("a").len(), application.times("a").last().copied().unwrap());
+    assert!(last <= DAY.as_millis() && last + 300_000 > DAY.as_millis(), "{last}");
     let shown = recorder.handle().render();
     assert!(shown.contains(r#"touchtone_callbacks_given_up_total{kind="status"} 1"#), "{shown}");
+    let parked = CallbackFilter { state: Some(CallbackState::Parked), limit: 10, ..CallbackFilter::default() };
+    let [row] = &books.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
+    assert_eq!((row.reason.as_deref(), usize::try_from(row.tries).unwrap()), (Some("HTTP status 500"), tried - 1));
+    // Wanted anew, it is a waiting one for whoever looks, with the token it always had.
+    assert_eq!(books.retry_callbacks(Some(vec![row.id]), Timestamp::now()).await, Ok(1));
+    application.script.lock().unwrap().clear();
+    deliveries.adopt(deliveries.store.claim_callbacks(10, Timestamp::now()).await.unwrap());
+    deliveries.drained(DAY).await.unwrap();
+    let tries = application.tries.lock().unwrap();
+    assert!(tries.len() == tried + 1 && tries.iter().all(|(_, _, token)| *token == row.token));
+    drop(tries);
+    assert_eq!(books.count_callbacks(CallbackState::Delivered).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_process_left_is_delivered_with_its_token() {
+    let application = Scripted::new(Duration::ZERO);
+    let deliveries = deliveries(&application, Patience::default());
+    let store = &deliveries.store;
+    let token = Uuid::new_v4();
+    for (url, token) in [("a", token), ("b", Uuid::new_v4())] {
+        store.queue("CA1", &status(url), token, Timestamp::now()).await.unwrap();
+    }
+    assert!(store.claim_callbacks(10, Timestamp::now()).await.unwrap().len() == 2, "a node that never was is gone");
+    store.heartbeat(Timestamp::now()).await.unwrap();
+    assert!(store.claim_callbacks(10, Timestamp::now()).await.unwrap().is_empty(), "they are being seen to");
+    store.release_own().await.unwrap();
+    deliveries.adopt(store.claim_callbacks(10, Timestamp::now()).await.unwrap());
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["a", "b"]);
+    assert_eq!(application.tries.lock().unwrap()[0].2, token);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,18 +214,38 @@ async fn a_rejection_is_an_answer_and_a_target_that_is_not_allowed_is_given_up_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_gives_its_oldest_callback_up_and_keeps_the_newest() {
+async fn a_disk_that_is_away_delays_callbacks_and_more_than_can_wait_are_given_up() {
+    let disk = Arc::new(AtomicBool::new(true));
+    let memory = Arc::new(Memory::on(Box::new(Away(Arc::clone(&disk)))));
+    let seal = Seal::new(&Secret::new("key".into())).unwrap();
     let application = Scripted::new(Duration::from_secs(1));
-    let deliveries = deliveries(&application, Patience { queue_max: 2, ..Patience::default() });
+    let patience = Patience { queue_max: 2, ..Patience::default() };
+    let store = Store::new(memory, seal, NodeId::random());
+    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, patience);
     let queue = deliveries.queue("CA1");
-    queue.send(status("under way"));
-    sleep(Duration::from_millis(100)).await;
-    for url in ["a", "b", "c", "d"] {
+    for url in ["a", "b", "c"] {
         queue.send(status(url));
     }
-    assert_eq!(deliveries.under_way(), 3);
+    assert_eq!(deliveries.under_way(), 2);
+    sleep(Duration::from_secs(60)).await;
+    assert!(application.urls().is_empty(), "nothing is told that is not on disk");
+    disk.store(false, Ordering::Release);
     deliveries.drained(DAY).await.unwrap();
-    assert_eq!(application.urls(), ["under way", "c", "d"]);
+    assert_eq!(application.urls(), ["a", "b"]);
+}
+
+/// A disk that takes nothing while it is away.
+struct Away(Arc<AtomicBool>);
+
+impl Disk for Away {
+    fn before(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        let away = self.0.load(Ordering::Acquire);
+        async move { if away { Err(BackendError::Unavailable("no space left".into())) } else { Ok(()) } }.boxed()
+    }
+
+    fn after(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+        async { Ok(()) }.boxed()
+    }
 }
 
 #[tokio::test(start_paused = true)]

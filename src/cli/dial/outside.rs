@@ -28,6 +28,7 @@ use crate::pay::gateway::{Attempt, Capabilities, Instrument};
 use crate::pay::sandbox;
 use crate::pay::submission::{Question, Reply};
 use crate::simulate::{World, sandbox_reply};
+use crate::store::Store;
 use crate::twiml::Method;
 
 /// How long requests may still take after the call: what an answer is waited for (spec/pay.md, section 7) and a little.
@@ -92,7 +93,8 @@ impl Live {
         let policy = TargetPolicy::of(config.allow_http_callbacks, std::net::Ipv4Addr::LOCALHOST.into());
         let outbound = Outbound::new(policy).map_err(Failure::new)?;
         let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone()));
-        let deliveries = Deliveries::new(Arc::clone(&application), Patience::default());
+        let deliveries =
+            Deliveries::new(Arc::clone(&application), Store::in_memory().map_err(Failure::new)?, Patience::default());
         let registry = if config.connectors.is_empty() {
             Registry::sandbox()
         } else {

@@ -1,0 +1,267 @@
+//! Payments without their call: finding out what became of them, and telling it.
+//!
+//! Shape:   [`attend`] takes over what a server that is gone left behind, payments and callbacks alike, at the start and
+//!          from then on; each payment is a task that runs `pay::recovery` and carries out what it wants.
+//! Limits:  [`TAKEN_MAX`] of each at a time; `pay::recovery` says how often and for how long a gateway is asked.
+//! Errors:  logged; what could not be written is tried again.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+
+use super::{House, metrics};
+use crate::connector::{self, Connector};
+use crate::flow::Intended;
+use crate::pay::gateway::{RecoveryNote, Resolution};
+use crate::pay::outcome::Ending;
+use crate::pay::recovery::{Recovery, Remembered, Sent, Step, ending};
+use crate::pay::submission::{Ask, Question, Reply, Verdict};
+use crate::store::{BackendError, Hold, Open, PaymentState, StoreError};
+use crate::time::CallTime;
+
+/// How often it is looked for what is nobody's. A callback that is wanted anew is tried within that time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// In every how many looks a heartbeat is given.
+const HEARTBEAT_EVERY: u32 = 10;
+
+/// In every how many looks old callbacks are forgotten.
+const FORGET_EVERY: u32 = 3600;
+
+/// How long a delivered callback is listed. Our choice: a week of questions.
+const DELIVERED_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
+
+/// How much is taken over at a time.
+const TAKEN_MAX: usize = 500;
+
+/// How long it is waited before an outcome that could not be written is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The payments that are looked for, by id.
+#[derive(Debug, Default)]
+pub struct Searches(Mutex<BTreeSet<String>>);
+
+impl Searches {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// A place among the searches; gives it up when dropped.
+struct Search {
+    house: Arc<House>,
+    sid: String,
+}
+
+impl Search {
+    /// None: this payment is looked for already.
+    fn begin(house: &Arc<House>, sid: &str) -> Option<Self> {
+        let mut searches = house.searches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        searches.insert(sid.to_owned()).then(|| Self { house: Arc::clone(house), sid: sid.to_owned() })
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.house.searches.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sid);
+    }
+}
+
+/// Takes over what is nobody's, for as long as the server runs.
+pub async fn attend(house: Arc<House>) {
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = 0_u32;
+    let (mut released, mut complained) = (false, false);
+    loop {
+        look.tick().await;
+        let done = async {
+            if !released {
+                // What an earlier process of this server was working on.
+                house.store.release_own().await?;
+                released = true;
+            }
+            take_over(&house, looks).await
+        };
+        let done = done.await;
+        looks = looks.wrapping_add(1);
+        match done {
+            Ok(()) => complained = false,
+            // Once for a database that is away, not once a second.
+            Err(error) if !complained => {
+                complained = true;
+                tracing::error!(%error, "cannot look for what was left behind; trying again");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn take_over(house: &Arc<House>, looks: u32) -> Result<(), StoreError> {
+    let (store, now) = (&house.store, Timestamp::now());
+    if looks.is_multiple_of(HEARTBEAT_EVERY) {
+        store.heartbeat(now).await?;
+    }
+    if looks.is_multiple_of(FORGET_EVERY)
+        && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
+    {
+        store.backend().forget_delivered(before).await?;
+    }
+    let room = TAKEN_MAX.saturating_sub(house.searches.count());
+    if room > 0 {
+        for open in store.claim_payments(limit(room), now).await? {
+            recover(house, open, now);
+        }
+    }
+    let room = TAKEN_MAX.saturating_sub(house.deliveries.under_way());
+    if room > 0 {
+        house.deliveries.adopt(store.claim_callbacks(limit(room), now).await?);
+    }
+    Ok(())
+}
+
+fn limit(room: usize) -> u32 {
+    u32::try_from(room).unwrap_or(u32::MAX)
+}
+
+/// Finds out what became of a payment in the books.
+fn recover(house: &Arc<House>, open: Open, now: Timestamp) {
+    let Open { row, intended, note } = open;
+    let Some(search) = Search::begin(house, &row.sid) else { return };
+    let ago = |moment: Timestamp| now.duration_since(moment).unsigned_abs();
+    let sent = match (row.first_sent, row.last_sent) {
+        (Some(first), Some(last)) => Some(Sent { first: ago(first), last: ago(last) }),
+        _ => None,
+    };
+    let told_unknown = row.state == PaymentState::Unknown;
+    tracing::warn!(
+        payment = row.sid,
+        call_sid = row.call_sid,
+        connector = row.connector,
+        state = row.state.word(),
+        "a payment was left without an outcome; finding it out"
+    );
+    let remembered = Remembered { sent, note, told_unknown };
+    tokio::spawn(run(search, Arc::new(intended), remembered));
+}
+
+/// Goes on looking for an outcome that its call could not find out.
+pub(super) fn look_for(house: &Arc<House>, intended: Arc<Intended>, note: Option<RecoveryNote>) {
+    let Some(search) = Search::begin(house, &intended.payment.sid) else { return };
+    let house = Arc::clone(house);
+    tokio::spawn(async move {
+        // When it was sent is in the books.
+        let sent = match house.store.backend().payment(&intended.payment.sid).await {
+            Ok(row) => row.and_then(|row| row.first_sent.zip(row.last_sent)),
+            Err(_) => None,
+        };
+        let ago = |moment: Timestamp| Timestamp::now().duration_since(moment).unsigned_abs();
+        // Unknown when: as long ago as can be, so that nothing is repeated.
+        let sent = sent.map_or(Sent { first: Duration::MAX, last: Duration::ZERO }, |(first, last)| Sent {
+            first: ago(first),
+            last: ago(last),
+        });
+        run(search, intended, Remembered { sent: Some(sent), note, told_unknown: true }).await;
+    });
+}
+
+async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered) {
+    let house = Arc::clone(&search.house);
+    let attempt = &intended.intent.attempt;
+    let connector = house.connectors.find(&attempt.connector);
+    let (since, was_sent) = (Instant::now(), remembered.sent.is_some());
+    let now = || CallTime::ZERO + since.elapsed();
+    let mut recovery = Recovery::start(connector.as_ref().map(|connector| connector.capabilities()), remembered);
+    let mut step = recovery.next(now());
+    loop {
+        step = match step {
+            Step::Wait => {
+                let Some(due) = recovery.deadline() else { return };
+                sleep_until(since + (due - CallTime::ZERO)).await;
+                recovery.next(now())
+            }
+            Step::Ask(question) => {
+                let Some(connector) = &connector else { return };
+                let number = question.number;
+                let until = recovery.deadline().map_or(since, |due| since + (due - CallTime::ZERO));
+                let asked = ask(&house, &**connector, question, &intended);
+                match timeout(until.saturating_duration_since(Instant::now()), asked).await {
+                    Ok(reply) => recovery.handle_reply(now(), number, reply),
+                    Err(_) => recovery.next(now()),
+                }
+            }
+            Step::TellUnknown => {
+                settle(&house, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent)).await;
+                recovery.next(now())
+            }
+            Step::Over(verdict) => {
+                settle(&house, &intended, &ending(&intended.intent, verdict, was_sent)).await;
+                return;
+            }
+            Step::GivenUp => return give_up(&house, &intended).await,
+        };
+    }
+}
+
+async fn ask(house: &House, connector: &dyn Connector, question: Question, intended: &Intended) -> Reply {
+    let attempt = Arc::clone(&intended.intent.attempt);
+    match question.what {
+        Ask::Submit(note) => {
+            let written = house.store.sending(&intended.payment.sid, note.as_ref(), Timestamp::now()).await;
+            if let Err(error) = written {
+                tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
+                return Reply::Resolved(Resolution::CannotTell);
+            }
+            Reply::Submitted(connector::submit(connector, attempt, None, note).await)
+        }
+        Ask::Resolve(note) => Reply::Resolved(connector::resolve(connector, attempt, note).await),
+        // Without an instrument there is nothing to prepare.
+        Ask::Prepare => Reply::Panicked,
+    }
+}
+
+/// Writes an outcome down and has it told.
+async fn settle(house: &House, intended: &Intended, ending: &Ending) {
+    let settled = intended.settled(ending);
+    let outcome = &settled.outcome;
+    metrics::recovered(outcome.standing);
+    tracing::warn!(
+        payment = settled.payment.sid,
+        call_sid = intended.intent.attempt.call_sid,
+        standing = outcome.standing.word(),
+        code = outcome.code.map(|code| code.number()),
+        "the outcome of a payment without its call"
+    );
+    let call_sid = &intended.intent.attempt.call_sid;
+    loop {
+        match house.store.settle(&settled, Hold::No, call_sid, Timestamp::now()).await {
+            Ok(callbacks) => return house.deliveries.adopt(callbacks),
+            Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
+                tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
+                sleep(WRITE_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!(payment = settled.payment.sid, %error, "outcome cannot be written down");
+                return;
+            }
+        }
+    }
+}
+
+async fn give_up(house: &House, intended: &Intended) {
+    let sid = &intended.payment.sid;
+    tracing::error!(
+        payment = sid,
+        call_sid = intended.intent.attempt.call_sid,
+        connector = intended.intent.attempt.connector,
+        "nobody can tell what became of a payment: look for it at the gateway; `touchtone payments list --state unknown`"
+    );
+    if let Err(error) = house.store.backend().give_up_payment(sid, Timestamp::now()).await {
+        tracing::error!(payment = sid, %error, "not written down");
+    }
+}
