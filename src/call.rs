@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use crate::account::Account;
 use crate::callback::{Application, Deliveries};
+use crate::chance::Chance;
 use crate::config::Config;
 use crate::connector::Registry;
 use crate::flow::link::PlainHttp;
 use crate::http::Outbound;
 use crate::library::Library;
 use crate::speech::Speech;
+use crate::wall::Wall;
 
 pub mod actor;
 pub mod beginning;
@@ -55,6 +57,10 @@ pub struct House {
     pub recordings: Option<recorder::Recordings>,
     /// The calls.
     pub calls: Calls,
+    /// What time it is.
+    pub wall: Wall,
+    /// Where sessions and idempotency tokens come from.
+    pub chance: Chance,
     /// Which targets may be asked without TLS.
     pub plain_http: PlainHttp,
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use crate::chance::Chance;
 use crate::flow::link::Target;
 use crate::flow::{FetchFailure, NextDocument, Received, read_answer};
 use crate::form::Form;
@@ -158,13 +159,14 @@ impl FetchError {
 pub struct Application {
     outbound: Arc<Outbound>,
     auth_token: Secret,
+    chance: Chance,
 }
 
 impl Application {
-    /// Requests go out through `outbound`, signed with the account's auth token.
+    /// Requests go out through `outbound`, signed with the account's auth token; idempotency tokens come from `chance`.
     #[must_use]
-    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret) -> Self {
-        Self { outbound, auth_token }
+    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, chance: Chance) -> Self {
+        Self { outbound, auth_token, chance }
     }
 
     /// Fetches a document. A server that was not reached at all is asked once more, as Twilio does; all tries and all
@@ -173,7 +175,7 @@ impl Application {
     /// # Errors
     /// When there is no document: the call then has nothing to go on with.
     pub async fn ask(&self, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        let first = self.outbound_request(request, Uuid::new_v4(), ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
+        let first = self.outbound_request(request, self.chance.uuid(), ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
         let answer = follow(first, Unreached::Again, |hop| self.try_once(request.kind, hop)).await?;
         let OutboundResponse { status, content_type, body, cut, .. } = answer.response;
         match status {

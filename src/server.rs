@@ -22,6 +22,7 @@ use crate::account::Account;
 use crate::call::recorder::Recordings;
 use crate::call::{Calls, House};
 use crate::callback::{Application, Deliveries, Patience};
+use crate::chance::Chance;
 use crate::config::Config;
 use crate::connector::{Registry, RegistryError};
 use crate::flow::link::PlainHttp;
@@ -29,6 +30,7 @@ use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
 use crate::rest::{self, Gate, Peer, route::Routes};
 use crate::speech::{self, Speech};
+use crate::wall::Wall;
 
 mod description;
 mod health;
@@ -137,8 +139,9 @@ impl Server {
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
-        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone()));
-        let deliveries = Deliveries::new(Arc::clone(&application), Patience::default());
+        let (wall, chance) = (Wall::System, Chance::System);
+        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
+        let deliveries = Deliveries::new(Arc::clone(&application), Patience::default(), chance.clone());
         let plain_http = match (config.allow_http_callbacks, address.ip().is_loopback()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
@@ -158,7 +161,9 @@ impl Server {
             application,
             deliveries,
             recordings,
-            calls: Calls::default(),
+            calls: Calls::new(wall),
+            wall,
+            chance,
             plain_http,
             config,
         });

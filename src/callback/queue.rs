@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::delivery::{Callback, Courier, Patience, deliver};
 use super::{Application, CallbackKind, CallbackRequest};
+use crate::chance::Chance;
 use crate::form::Form;
 use crate::http::shown;
 use crate::twiml::Method;
@@ -32,21 +32,23 @@ pub struct Undelivered(pub usize);
 pub struct Deliveries {
     courier: Arc<dyn Courier>,
     patience: Patience,
+    chance: Chance,
     notices: Arc<Semaphore>,
     under_way: Arc<watch::Sender<usize>>,
 }
 
 impl Deliveries {
-    /// Delivers to `application`.
+    /// Delivers to `application`; idempotency tokens come from `chance`.
     #[must_use]
-    pub fn new(application: Arc<Application>, patience: Patience) -> Self {
-        Self::by(application, patience)
+    pub fn new(application: Arc<Application>, patience: Patience, chance: Chance) -> Self {
+        Self::by(application, patience, chance)
     }
 
-    fn by(courier: Arc<dyn Courier>, patience: Patience) -> Self {
+    fn by(courier: Arc<dyn Courier>, patience: Patience, chance: Chance) -> Self {
         Self {
             courier,
             patience,
+            chance,
             notices: Arc::new(Semaphore::new(patience.notices_max)),
             under_way: Arc::new(watch::Sender::new(0)),
         }
@@ -99,7 +101,7 @@ impl Deliveries {
     }
 
     fn item(&self, call_sid: &str, request: CallbackRequest) -> Item {
-        let callback = Callback { request, token: Uuid::new_v4(), call_sid: call_sid.to_owned() };
+        let callback = Callback { request, token: self.chance.uuid(), call_sid: call_sid.to_owned() };
         self.under_way.send_modify(|count| *count = count.saturating_add(1));
         Item { callback, _counted: Counted(Arc::clone(&self.under_way)) }
     }

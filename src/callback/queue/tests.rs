@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::super::delivery::Tried;
 use super::*;
@@ -61,7 +62,7 @@ fn status(url: &str) -> CallbackRequest {
 }
 
 fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
-    Deliveries::by(Arc::<Scripted>::clone(courier), patience)
+    Deliveries::by(Arc::<Scripted>::clone(courier), patience, Chance::System)
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
