@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::account::Account;
 use crate::callback::{Application, Deliveries};
+use crate::chance::Chance;
 use crate::config::Config;
 use crate::connector::Registry;
 use crate::flow::link::PlainHttp;
@@ -19,6 +20,7 @@ use crate::http::Outbound;
 use crate::library::Library;
 use crate::speech::Speech;
 use crate::store::Store;
+use crate::wall::Wall;
 
 pub mod actor;
 pub mod beginning;
@@ -61,6 +63,10 @@ pub struct House {
     pub recordings: Option<recorder::Recordings>,
     /// The calls.
     pub calls: Calls,
+    /// What time it is.
+    pub wall: Wall,
+    /// Where sessions and idempotency tokens come from.
+    pub chance: Chance,
     /// Which targets may be asked without TLS.
     pub plain_http: PlainHttp,
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use crate::chance::Chance;
 use crate::flow::link::Target;
 use crate::flow::{FetchFailure, NextDocument, Received, read_answer};
 use crate::form::Form;
@@ -27,6 +28,7 @@ use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::secret::Secret;
 use crate::twiml::{self, Method};
+use crate::wall::Wall;
 
 mod delivery;
 mod follow;
@@ -165,18 +167,28 @@ impl FetchError {
     }
 }
 
+/// What deliveries read of the world beside the network.
+#[derive(Clone, Debug, Default)]
+pub struct Clocks {
+    /// The wall clock.
+    pub wall: Wall,
+    /// Where idempotency tokens come from.
+    pub chance: Chance,
+}
+
 /// The merchant's application, as requests reach it.
 #[derive(Clone, Debug)]
 pub struct Application {
     outbound: Arc<Outbound>,
     auth_token: Secret,
+    chance: Chance,
 }
 
 impl Application {
-    /// Requests go out through `outbound`, signed with the account's auth token.
+    /// Requests go out through `outbound`, signed with the account's auth token; idempotency tokens come from `chance`.
     #[must_use]
-    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret) -> Self {
-        Self { outbound, auth_token }
+    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, chance: Chance) -> Self {
+        Self { outbound, auth_token, chance }
     }
 
     /// Fetches a document. A server that was not reached at all is asked once more, as Twilio does; all tries and all
@@ -185,7 +197,7 @@ impl Application {
     /// # Errors
     /// When there is no document: the call then has nothing to go on with.
     pub async fn ask(&self, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        self.ask_as(request, Uuid::new_v4()).await
+        self.ask_as(request, self.chance.uuid()).await
     }
 
     /// As [`Self::ask`], with an idempotency token that was settled before.

@@ -26,6 +26,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
 //! | `http` | the way out: which addresses may be reached |
@@ -50,6 +51,8 @@ pub mod audio;
 pub mod call;
 #[cfg(feature = "shell")]
 pub mod callback;
+#[cfg(feature = "shell")]
+pub mod chance;
 #[cfg(feature = "shell")]
 pub mod cli;
 #[cfg(feature = "shell")]
@@ -81,3 +84,5 @@ pub mod store;
 pub mod time;
 pub mod tone;
 pub mod twiml;
+#[cfg(feature = "shell")]
+pub mod wall;

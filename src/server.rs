@@ -22,7 +22,8 @@ use utoipa_axum::routes;
 use crate::account::Account;
 use crate::call::recorder::Recordings;
 use crate::call::{Calls, House, recovery};
-use crate::callback::{Application, Deliveries, Patience, Undelivered};
+use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
+use crate::chance::Chance;
 use crate::config::Config;
 use crate::connector::{Registry, RegistryError};
 use crate::flow::link::PlainHttp;
@@ -31,6 +32,7 @@ use crate::library::Library;
 use crate::rest::{self, Gate, Peer, route::Routes};
 use crate::speech::{self, Speech};
 use crate::store::{SealError, Store};
+use crate::wall::Wall;
 
 mod description;
 mod health;
@@ -142,9 +144,15 @@ impl Server {
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
-        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone()));
+        let (wall, chance) = (Wall::System, Chance::System);
+        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
         let store = Store::in_memory()?;
-        let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default());
+        let deliveries = Deliveries::new(
+            Arc::clone(&application),
+            store.clone(),
+            Patience::default(),
+            Clocks { wall, chance: chance.clone() },
+        );
         let plain_http = match (config.allow_http_callbacks, address.ip().is_loopback()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
@@ -166,7 +174,9 @@ impl Server {
             searches: recovery::Searches::default(),
             deliveries,
             recordings,
-            calls: Calls::default(),
+            calls: Calls::new(wall),
+            wall,
+            chance,
             plain_http,
             config,
         });

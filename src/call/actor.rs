@@ -388,7 +388,7 @@ impl Actor {
         self.retire();
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
-            let writing = recorder.finish(self.house.library.clone());
+            let writing = recorder.finish(self.house.library.clone(), self.house.chance.uuid().as_u64_pair().0);
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
         self.line.close(close_code::NORMAL, "").await;
@@ -695,9 +695,9 @@ fn context(house: &House, start: &Start) -> Context {
     let parameters =
         start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
     let zone = house.config.time_zone.0.clone();
-    let seed = uuid::Uuid::new_v4().as_u128();
+    let seed = house.chance.u128();
     // A recording's clock has seconds.
-    let now = jiff::Timestamp::now();
+    let now = house.wall.now();
     let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
         account_sid: start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone()),

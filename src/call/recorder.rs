@@ -59,16 +59,15 @@ impl Recorder {
     }
 
     /// Writes the script of a call that is over.
-    pub(super) async fn finish(self, library: Library) {
+    pub(super) async fn finish(self, library: Library, seed: u64) {
         let span = tracing::Span::current();
-        let writing = tokio::task::spawn_blocking(move || span.in_scope(|| self.write(&library)));
+        let writing = tokio::task::spawn_blocking(move || span.in_scope(|| self.write(&library, seed)));
         if writing.await.is_err() {
             tracing::error!("writing the recording of a call broke down");
         }
     }
 
-    fn write(&self, library: &Library) {
-        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+    fn write(&self, library: &Library, seed: u64) {
         let recording = match replay::record(&self.tape, library, seed) {
             Ok(recording) => recording,
             Err(error) => return tracing::error!(%error, "the call is not recorded"),

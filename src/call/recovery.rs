@@ -103,7 +103,7 @@ pub async fn attend(house: Arc<House>) {
 }
 
 async fn take_over(house: &Arc<House>, looks: u32) -> Result<(), StoreError> {
-    let (store, now) = (&house.store, Timestamp::now());
+    let (store, now) = (&house.store, house.wall.now());
     if looks.is_multiple_of(HEARTBEAT_EVERY) {
         store.heartbeat(now).await?;
     }
@@ -160,7 +160,7 @@ pub(super) fn look_for(house: &Arc<House>, intended: Arc<Intended>, note: Option
             Ok(row) => row.and_then(|row| row.first_sent.zip(row.last_sent)),
             Err(_) => None,
         };
-        let ago = |moment: Timestamp| Timestamp::now().duration_since(moment).unsigned_abs();
+        let ago = |moment: Timestamp| house.wall.now().duration_since(moment).unsigned_abs();
         // Unknown when: as long ago as can be, so that nothing is repeated.
         let sent = sent.map_or(Sent { first: Duration::MAX, last: Duration::ZERO }, |(first, last)| Sent {
             first: ago(first),
@@ -212,7 +212,7 @@ async fn ask(house: &House, connector: &dyn Connector, question: Question, inten
     let attempt = Arc::clone(&intended.intent.attempt);
     match question.what {
         Ask::Submit(note) => {
-            let written = house.store.sending(&intended.payment.sid, note.as_ref(), Timestamp::now()).await;
+            let written = house.store.sending(&intended.payment.sid, note.as_ref(), house.wall.now()).await;
             if let Err(error) = written {
                 tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
                 return Reply::Resolved(Resolution::CannotTell);
@@ -239,7 +239,7 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending) {
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
-        match house.store.settle(&settled, Hold::No, call_sid, Timestamp::now()).await {
+        match house.store.settle(&settled, Hold::No, call_sid, house.wall.now()).await {
             Ok(callbacks) => return house.deliveries.adopt(callbacks),
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
@@ -261,7 +261,7 @@ async fn give_up(house: &House, intended: &Intended) {
         connector = intended.intent.attempt.connector,
         "nobody can tell what became of a payment: look for it at the gateway; `touchtone payments list --state unknown`"
     );
-    if let Err(error) = house.store.backend().give_up_payment(sid, Timestamp::now()).await {
+    if let Err(error) = house.store.backend().give_up_payment(sid, house.wall.now()).await {
         tracing::error!(payment = sid, %error, "not written down");
     }
 }

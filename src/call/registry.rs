@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -20,6 +19,7 @@ use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
 use crate::media::Start;
 use crate::pay::assisted::AgentError;
+use crate::wall::Wall;
 
 /// How many commands may wait for one call. Chosen freely: people and their programs send one at a time.
 pub const COMMANDS_MAX: usize = 16;
@@ -68,6 +68,7 @@ pub struct Calls {
     /// Streams that are open, whether their call has begun or not.
     streams: AtomicUsize,
     count: watch::Sender<usize>,
+    wall: Wall,
 }
 
 /// How a live call is reached.
@@ -101,16 +102,23 @@ pub(super) struct CallPlace {
 
 impl Default for Calls {
     fn default() -> Self {
+        Self::new(Wall::System)
+    }
+}
+
+impl Calls {
+    /// None yet; when something happens is read off `wall`.
+    #[must_use]
+    pub fn new(wall: Wall) -> Self {
         Self {
             live: DashMap::new(),
             history: Mutex::default(),
             streams: AtomicUsize::new(0),
             count: watch::Sender::new(0),
+            wall,
         }
     }
-}
 
-impl Calls {
     /// How many calls are live.
     #[must_use]
     pub fn live(&self) -> usize {
@@ -169,7 +177,7 @@ impl Calls {
         })?;
         match timeout(COMMAND_LIMIT, answer).await {
             Ok(Ok(answer)) => {
-                self.history().touch(Timestamp::now(), sid);
+                self.history().touch(self.wall.now(), sid);
                 Ok(answer)
             }
             Ok(Err(_)) => Err(CommandError::NotLive),
@@ -181,14 +189,14 @@ impl Calls {
     #[must_use]
     pub fn record(&self, sid: &str) -> Option<Record> {
         let mut history = self.history();
-        history.forget(Timestamp::now());
+        history.forget(self.wall.now());
         history.find(sid).cloned()
     }
 
     /// Reads the records.
     pub fn read<T>(&self, read: impl FnOnce(&History) -> T) -> T {
         let mut history = self.history();
-        history.forget(Timestamp::now());
+        history.forget(self.wall.now());
         read(&history)
     }
 
@@ -227,19 +235,19 @@ impl CallPlace {
                 place.insert(Live { ender, orders });
             }
         }
-        calls.history().begin(Timestamp::now(), start);
+        calls.history().begin(house.wall.now(), start);
         metrics::call_began(calls.live());
         Some((Self { house: Arc::clone(house), call_sid: start.call_sid.clone() }, summons))
     }
 
     /// A payment went on.
     pub(super) fn reported(&self, payment: &PaymentId, told: &Form) {
-        self.house.calls.history().report(Timestamp::now(), &self.call_sid, payment, told);
+        self.house.calls.history().report(self.house.wall.now(), &self.call_sid, payment, told);
     }
 
     /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to.
     pub(super) fn ended(&self) {
-        self.house.calls.history().end(Timestamp::now(), &self.call_sid);
+        self.house.calls.history().end(self.house.wall.now(), &self.call_sid);
     }
 }
 

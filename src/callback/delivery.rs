@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use super::CallbackRequest;
 use crate::form::Form;
 use crate::http::shown;
 use crate::store::{BackendError, Store};
+use crate::wall::Wall;
 
 /// How long it is waited between tries to write down how a callback stands.
 const STORE_WAITS: [Duration; 4] =
@@ -89,6 +89,7 @@ pub(super) struct Callback {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) store: Store,
+    pub(super) wall: Wall,
     pub(super) id: i64,
     /// How often it was tried without success before.
     pub(super) tries: u32,
@@ -97,16 +98,16 @@ pub(super) struct Place {
 impl Place {
     /// Writes down that it was answered. If that cannot be done it will be delivered once more, with the same token.
     pub(super) async fn delivered(&self) {
-        self.write("delivered", || self.store.backend().mark_delivered(self.id, Timestamp::now())).await;
+        self.write("delivered", || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
     }
 
     /// Writes down that a try failed.
     pub(super) async fn failed(&self, reason: &str) {
-        self.write("failed", || self.store.backend().mark_failed(self.id, reason, Timestamp::now())).await;
+        self.write("failed", || self.store.backend().mark_failed(self.id, reason, self.wall.now())).await;
     }
 
     async fn parked(&self, reason: &str) {
-        self.write("parked", || self.store.backend().mark_parked(self.id, reason, Timestamp::now())).await;
+        self.write("parked", || self.store.backend().mark_parked(self.id, reason, self.wall.now())).await;
     }
 
     async fn write<'a>(&'a self, what: &str, write: impl Fn() -> BoxFuture<'a, Result<(), BackendError>>) {

@@ -13,7 +13,7 @@ fn token() -> Secret {
 }
 
 fn application(policy: TargetPolicy) -> Application {
-    Application::new(Arc::new(Outbound::new(policy).unwrap()), token())
+    Application::new(Arc::new(Outbound::new(policy).unwrap()), token(), Chance::System)
 }
 
 fn form() -> Form {
@@ -196,7 +196,7 @@ async fn a_redirect_to_a_name_is_refused_when_the_name_leads_to_an_address_that_
     let server = TestServer::start(move |_, _| with_header(307, "location", to.clone(), "")).await;
     // As if the name led to the address of an internal host: nothing that a name leads to may be reached.
     let outbound = Outbound::with_names_reaching(TargetPolicy::PublicHttpsAndLoopback, Reach::PUBLIC).unwrap();
-    let application = Application::new(Arc::new(outbound), token());
+    let application = Application::new(Arc::new(outbound), token(), Chance::System);
     let refused = application.ask(&request(Method::Post, server.url("/paid"))).await.unwrap_err();
     let why = FetchError::NotFetched(OutboundError::AddressNotAllowed);
     assert_eq!(refused, FetchError::Redirected { to: location, error: Box::new(why) });
@@ -269,7 +269,7 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
     .await;
     let patience = Patience { first_wait: Duration::from_millis(1), ..Patience::default() };
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), patience);
+    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), patience, Clocks::default());
     let queue = deliveries.queue("CA1");
     for target in ["/first", "/second", "/third"] {
         queue.send(CallbackRequest { kind: CallbackKind::Status, ..request(Method::Post, server.url(target)) });
@@ -294,7 +294,7 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
 async fn an_error_notice_has_its_three_fields() {
     let server = TestServer::answering(204, "").await;
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), Patience::default());
+    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), Patience::default(), Clocks::default());
     deliveries.notice(&server.url("/faults"), "CA1", 64_002, "the gateway is silent");
     deliveries.drained(Duration::from_secs(60)).await.unwrap();
     let [seen] = &server.seen()[..] else { panic!("one request") };

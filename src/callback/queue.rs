@@ -10,13 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use super::delivery::{Callback, Courier, Patience, Place, deliver};
-use super::{Application, CallbackKind, CallbackQueue, CallbackRequest};
+use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::form::Form;
 use crate::http::shown;
 use crate::store::{Store, StoredCallback};
@@ -36,6 +34,7 @@ pub struct Deliveries {
     courier: Arc<dyn Courier>,
     pub(super) store: Store,
     pub(super) patience: Patience,
+    pub(super) clocks: Clocks,
     notices: Arc<Semaphore>,
     lines: Arc<Mutex<BTreeMap<String, VecDeque<Item>>>>,
     under_way: Arc<watch::Sender<usize>>,
@@ -44,15 +43,16 @@ pub struct Deliveries {
 impl Deliveries {
     /// Delivers to `application` what `store` keeps.
     #[must_use]
-    pub fn new(application: Arc<Application>, store: Store, patience: Patience) -> Self {
-        Self::by(application, store, patience)
+    pub fn new(application: Arc<Application>, store: Store, patience: Patience, clocks: Clocks) -> Self {
+        Self::by(application, store, patience, clocks)
     }
 
-    pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience) -> Self {
+    pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience, clocks: Clocks) -> Self {
         Self {
             courier,
             store,
             patience,
+            clocks,
             notices: Arc::new(Semaphore::new(patience.notices_max)),
             lines: Arc::default(),
             under_way: Arc::new(watch::Sender::new(0)),
@@ -83,7 +83,7 @@ impl Deliveries {
         let url = error_url.to_owned();
         let callback = Callback {
             request: CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form },
-            token: Uuid::new_v4(),
+            token: self.clocks.chance.uuid(),
             call_sid: call_sid.to_owned(),
             place: None,
             patience: self.patience.notice_for,
@@ -123,12 +123,12 @@ impl Deliveries {
 
     pub(super) fn stored(&self, callback: StoredCallback, counted: Counted) -> Item {
         let StoredCallback { id, token, call_sid, tries, since, request, .. } = callback;
-        let age = Timestamp::now().duration_since(since).unsigned_abs();
+        let age = self.clocks.wall.now().duration_since(since).unsigned_abs();
         let callback = Callback {
             request,
             token,
             call_sid,
-            place: Some(Place { store: self.store.clone(), id, tries }),
+            place: Some(Place { store: self.store.clone(), wall: self.clocks.wall, id, tries }),
             patience: self.patience.give_up_after.saturating_sub(age),
         };
         Item { callback, _counted: counted }

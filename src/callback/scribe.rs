@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -76,7 +75,7 @@ impl CallbackQueue {
 
     /// Has a status callback stored and delivered after those before it.
     pub fn send(&self, request: CallbackRequest) {
-        let token = Uuid::new_v4();
+        let token = self.deliveries.clocks.chance.uuid();
         if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.patience.queue_max {
             self.unwritten.fetch_sub(1, Ordering::AcqRel);
             let call_sid = self.call_sid.clone();
@@ -153,10 +152,10 @@ impl Scribe {
     }
 
     async fn write(&mut self, entry: Entry) {
-        let store = self.deliveries.store.clone();
+        let (store, wall) = (self.deliveries.store.clone(), self.deliveries.clocks.wall);
         match entry {
             Entry::Notify(request, token, counted) => {
-                let write = || store.queue(&self.call_sid, &request, token, Timestamp::now());
+                let write = || store.queue(&self.call_sid, &request, token, wall.now());
                 let stored = self.until_written("a callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
                 match stored {
@@ -165,16 +164,16 @@ impl Scribe {
                 }
             }
             Entry::Intend(intended, done) => {
-                let written = self.a_few_times("a payment", || store.intend(&intended, Timestamp::now())).await;
+                let written = self.a_few_times("a payment", || store.intend(&intended, wall.now())).await;
                 // Who asked may have given up.
                 let _ = done.send(written);
             }
             Entry::Sending(sid, note, done) => {
-                let write = || store.sending(&sid, note.as_ref(), Timestamp::now());
+                let write = || store.sending(&sid, note.as_ref(), wall.now());
                 let _ = done.send(self.a_few_times("a submission", write).await);
             }
             Entry::Settle(settled, hold, done, counted) => {
-                let write = || store.settle(&settled, hold, &self.call_sid, Timestamp::now());
+                let write = || store.settle(&settled, hold, &self.call_sid, wall.now());
                 let stored = self.until_written("an outcome", write).await;
                 let _ = done.send(stored.is_some());
                 for callback in stored.unwrap_or_default() {

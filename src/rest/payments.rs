@@ -14,7 +14,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use utoipa::IntoParams;
 
 use super::error::{self, ApiError};
@@ -231,7 +230,7 @@ async fn done_once(
     };
     // A task of its own: a client that goes away must not keep the answer from being remembered.
     let doing = tokio::spawn(async move {
-        desk.once(Timestamp::now(), request, async {
+        desk.once(house.wall.now(), request, async {
             match house.calls.ask(&call, command).await {
                 Ok(Ok(sid)) => (reply_of(&house, &call, &sid, done), true),
                 Ok(Err(refused)) => {

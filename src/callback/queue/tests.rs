@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::super::delivery::Tried;
 use super::*;
@@ -65,7 +66,7 @@ fn status(url: &str) -> CallbackRequest {
 }
 
 fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
-    Deliveries::by(Arc::<Scripted>::clone(courier), Store::in_memory().unwrap(), patience)
+    Deliveries::by(Arc::<Scripted>::clone(courier), Store::in_memory().unwrap(), patience, Clocks::default())
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -168,9 +169,9 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let [row] = &books.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
     assert_eq!((row.reason.as_deref(), usize::try_from(row.tries).unwrap()), (Some("HTTP status 500"), tried - 1));
     // Wanted anew, it is a waiting one for whoever looks, with the token it always had.
-    assert_eq!(books.retry_callbacks(Some(vec![row.id]), Timestamp::now()).await, Ok(1));
+    assert_eq!(books.retry_callbacks(Some(vec![row.id]), jiff::Timestamp::now()).await, Ok(1));
     application.script.lock().unwrap().clear();
-    deliveries.adopt(deliveries.store.claim_callbacks(10, Timestamp::now()).await.unwrap());
+    deliveries.adopt(deliveries.store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
     let tries = application.tries.lock().unwrap();
     assert!(tries.len() == tried + 1 && tries.iter().all(|(_, _, token)| *token == row.token));
@@ -185,13 +186,16 @@ async fn what_an_earlier_process_left_is_delivered_with_its_token() {
     let store = &deliveries.store;
     let token = Uuid::new_v4();
     for (url, token) in [("a", token), ("b", Uuid::new_v4())] {
-        store.queue("CA1", &status(url), token, Timestamp::now()).await.unwrap();
+        store.queue("CA1", &status(url), token, jiff::Timestamp::now()).await.unwrap();
     }
-    assert!(store.claim_callbacks(10, Timestamp::now()).await.unwrap().len() == 2, "a node that never was is gone");
-    store.heartbeat(Timestamp::now()).await.unwrap();
-    assert!(store.claim_callbacks(10, Timestamp::now()).await.unwrap().is_empty(), "they are being seen to");
+    assert!(
+        store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap().len() == 2,
+        "a node that never was is gone"
+    );
+    store.heartbeat(jiff::Timestamp::now()).await.unwrap();
+    assert!(store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap().is_empty(), "they are being seen to");
     store.release_own().await.unwrap();
-    deliveries.adopt(store.claim_callbacks(10, Timestamp::now()).await.unwrap());
+    deliveries.adopt(store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.urls(), ["a", "b"]);
     assert_eq!(application.tries.lock().unwrap()[0].2, token);
@@ -221,7 +225,7 @@ async fn a_disk_that_is_away_delays_callbacks_and_more_than_can_wait_are_given_u
     let application = Scripted::new(Duration::from_secs(1));
     let patience = Patience { queue_max: 2, ..Patience::default() };
     let store = Store::new(memory, seal, NodeId::random());
-    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, patience);
+    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, patience, Clocks::default());
     let queue = deliveries.queue("CA1");
     for url in ["a", "b", "c"] {
         queue.send(status(url));

@@ -14,8 +14,9 @@ use url::Url;
 
 use crate::account::Account;
 use crate::callback::{
-    Application, CallbackKind, CallbackQueue, CallbackRequest, Deliveries, FetchedDocument, Patience,
+    Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks, Deliveries, FetchedDocument, Patience,
 };
+use crate::chance::Chance;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::connector::registry::Registry;
@@ -92,9 +93,9 @@ impl Live {
         // A phone in a terminal is at home on this machine only, whatever address a server would listen at.
         let policy = TargetPolicy::of(config.allow_http_callbacks, std::net::Ipv4Addr::LOCALHOST.into());
         let outbound = Outbound::new(policy).map_err(Failure::new)?;
-        let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone()));
-        let deliveries =
-            Deliveries::new(Arc::clone(&application), Store::in_memory().map_err(Failure::new)?, Patience::default());
+        let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Chance::System));
+        let store = Store::in_memory().map_err(Failure::new)?;
+        let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
         let registry = if config.connectors.is_empty() {
             Registry::sandbox()
         } else {

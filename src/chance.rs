@@ -1,0 +1,86 @@
+//! Where calls get their randomness: the machine's, or a seed's.
+//!
+//! Shape:   [`Chance::u128`] and [`Chance::uuid`] for names that must not collide: sessions, idempotency tokens. Keys and
+//!          nonces are not drawn here: those are random in a simulation too.
+//! Sources: Sebastiano Vigna's `SplitMix64`, for the seeded one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uuid::{Builder, Uuid};
+
+/// A source of randomness. Clones of a seeded one go on with the same numbers.
+#[derive(Clone, Debug, Default)]
+pub enum Chance {
+    /// The machine's.
+    #[default]
+    System,
+    /// A seed's: the same numbers every time. For simulations; whoever knows the seed knows the numbers.
+    Seeded(Arc<Mutex<u64>>),
+}
+
+impl Chance {
+    /// The numbers of a seed.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self::Seeded(Arc::new(Mutex::new(seed)))
+    }
+
+    /// 128 random bits; [`Self::System`] gives 122 and the marks of a UUID.
+    #[must_use]
+    pub fn u128(&self) -> u128 {
+        match self {
+            Self::System => Uuid::new_v4().as_u128(),
+            Self::Seeded(state) => {
+                // A number is drawn whole or not at all.
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let (high, low) = (split_mix(&mut state), split_mix(&mut state));
+                u128::from(high) << 64 | u128::from(low)
+            }
+        }
+    }
+
+    /// A random UUID (version 4).
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        match self {
+            Self::System => Uuid::new_v4(),
+            Self::Seeded(_) => Builder::from_random_bytes(self.u128().to_be_bytes()).into_uuid(),
+        }
+    }
+}
+
+const fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_its_own_numbers_and_clones_share_them() {
+        let (one, same, other) = (Chance::seeded(7), Chance::seeded(7), Chance::seeded(8));
+        let drawn = [one.uuid(), one.clone().uuid(), one.uuid()];
+        assert_eq!(drawn, [same.uuid(), same.uuid(), same.uuid()]);
+        assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2]);
+        assert!(!drawn.contains(&other.uuid()));
+        assert_eq!(drawn[0].get_version_num(), 4);
+    }
+
+    #[test]
+    fn the_published_generator_is_meant() {
+        // The first numbers of SplitMix64 for the seed 1234567, as its test vectors have them.
+        let mut state = 1_234_567;
+        let drawn = [split_mix(&mut state), split_mix(&mut state)];
+        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn the_machines_numbers_do_not_repeat() {
+        assert_ne!(Chance::System.u128(), Chance::System.u128());
+    }
+}

@@ -1,0 +1,59 @@
+//! What time it is for people: the wall clock, or a simulated one.
+//!
+//! Shape:   [`Wall::now`]. What only measures or waits uses tokio's own clock, which a simulation paces.
+//! Units:   [`Timestamp`], UTC.
+#![allow(clippy::disallowed_methods, reason = "this is where the shell reads the clock")]
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Where the wall-clock time comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Wall {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A moment, and what tokio's clock has added to it since: that is how time passes in a simulation.
+    Simulated {
+        /// What time it was.
+        base: Timestamp,
+        /// When, by tokio's clock.
+        since: Instant,
+    },
+}
+
+impl Wall {
+    /// A clock that shows `base` now and is moved by tokio's.
+    #[must_use]
+    pub fn simulated(base: Timestamp) -> Self {
+        Self::Simulated { base, since: Instant::now() }
+    }
+
+    /// What time it is. A simulated clock that runs off the calendar stays on its last day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::now(),
+            Self::Simulated { base, since } => {
+                let passed: Duration = since.elapsed();
+                base.checked_add(passed).unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_is_moved_by_the_runtimes_and_by_nothing_else() {
+        let base: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let wall = Wall::simulated(base);
+        assert_eq!(wall.now(), base);
+        tokio::time::advance(Duration::from_millis(90_500)).await;
+        assert_eq!(wall.now(), "2026-11-22T10:01:30.5Z".parse().unwrap());
+    }
+}
