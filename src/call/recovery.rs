@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use super::{House, metrics};
 use crate::connector::{self, Connector};
 use crate::flow::Intended;
-use crate::pay::gateway::{RecoveryNote, Resolution};
+use crate::pay::gateway::RecoveryNote;
 use crate::pay::outcome::Ending;
 use crate::pay::recovery::{Recovery, Remembered, Sent, Step, ending};
 use crate::pay::submission::{Ask, Question, Reply, Verdict};
@@ -215,7 +215,7 @@ async fn ask(house: &House, connector: &dyn Connector, question: Question, inten
             let written = house.store.sending(&intended.payment.sid, note.as_ref(), house.wall.now()).await;
             if let Err(error) = written {
                 tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
-                return Reply::Resolved(Resolution::CannotTell);
+                return Reply::Panicked;
             }
             Reply::Submitted(connector::submit(connector, attempt, None, note).await)
         }

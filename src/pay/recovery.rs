@@ -61,6 +61,8 @@ pub struct Recovery {
     gaps: u32,
     /// Whether a refused repeat has shown that repeating tells nothing.
     repeats: bool,
+    /// Whether the gateway has said that it cannot tell.
+    looks_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,7 @@ impl Recovery {
             asked: 0,
             gaps: 0,
             repeats: true,
+            looks_up: true,
         }
     }
 
@@ -154,9 +157,13 @@ impl Recovery {
                 Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
                 Resolution::Answer(Answer::Refused(code, denial)) => self.over(Verdict::Refused(code, denial)),
                 Resolution::NotFound if self.is_settled_there(now) => self.over(Verdict::Unavailable),
-                Resolution::Answer(Answer::NotSent { .. } | Answer::Unknown { .. })
-                | Resolution::NotFound
-                | Resolution::CannotTell => self.later(now),
+                Resolution::CannotTell => {
+                    self.looks_up = false;
+                    self.later(now)
+                }
+                Resolution::Answer(Answer::NotSent { .. } | Answer::Unknown { .. }) | Resolution::NotFound => {
+                    self.later(now)
+                }
             },
             Reply::Prepared(_) | Reply::Panicked => self.later(now),
         }
@@ -171,7 +178,7 @@ impl Recovery {
             Some(note) if self.repeats && limits.replays && age < limits.replay_window => {
                 Some(Ask::Submit(Some(note.clone())))
             }
-            note if limits.looks_up => Some(Ask::Resolve(note.clone())),
+            note if self.looks_up && limits.looks_up => Some(Ask::Resolve(note.clone())),
             _ => None,
         }
     }
@@ -296,6 +303,15 @@ mod tests {
         let question = asked(recovery.next(due));
         let step = recovery.handle_reply(at(5), question.number, Reply::Resolved(Resolution::NotFound));
         assert!(matches!(step, Step::Over(Verdict::Unavailable)));
+    }
+
+    #[test]
+    fn a_gateway_that_cannot_tell_is_not_asked_again() {
+        let mut recovery = recovery(gateway(true, true), None, Some(5));
+        let question = asked(recovery.next(at(0)));
+        let step = recovery.handle_reply(at(1), question.number, Reply::Resolved(Resolution::CannotTell));
+        assert!(matches!(step, Step::TellUnknown), "{step:?}");
+        assert!(matches!(recovery.next(at(1)), Step::GivenUp));
     }
 
     #[test]
