@@ -3,7 +3,8 @@
 //! Shape:   [`Config::load`] gives a complete, checked configuration.
 //! Units:   seconds.
 //! Errors:  [`ConfigError`]: the key, what is wrong, and for an unknown key the nearest known one.
-//! Secrets: `auth_token` and connectors' credentials are `secret` types; errors never quote values.
+//! Secrets: `auth_token`, `secret_key`, `database` and connectors' credentials are types that do not print; errors never
+//!          quote values.
 //! Sources: spec/interface.md, "Configuration".
 #![allow(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
 #![allow(clippy::disallowed_types, reason = "figment's maps")]
@@ -22,6 +23,8 @@ use url::Url;
 use crate::connector::ConnectorConfig;
 use crate::flow::link::FlowUrl;
 use crate::secret::Secret;
+use crate::store::open::SecretKey;
+use crate::store::sql::DatabaseAddress;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "touchtone.toml";
@@ -32,8 +35,8 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 /// Before each variable of the environment.
 const PREFIX: &str = "TOUCHTONE_";
 
-/// Keys of the contract that this version does not have yet: naming them beats ignoring them.
-const NOT_YET: &[&str] = &["database", "secret_key"];
+/// A key of the contract that this version does not have yet: naming it beats ignoring it.
+const NOT_YET: &str = "media.in_band_dtmf";
 
 /// Everything that can be set.
 #[derive(Debug, Deserialize)]
@@ -58,6 +61,10 @@ pub struct Config {
     /// The folder that finished calls are written to as scripts; `serve --record`, and nowhere else.
     #[serde(skip)]
     pub record: Option<PathBuf>,
+    /// Where payments, callbacks and stored connectors are kept; a file in the data folder if absent.
+    pub database: Option<DatabaseAddress>,
+    /// What seals credentials and tokens in the database; made and kept in the data folder if absent.
+    pub secret_key: Option<SecretKey>,
     /// The account's time zone, an IANA name: when a card expires.
     #[serde(default = "time_zone")]
     pub time_zone: TimeZone,
@@ -255,7 +262,7 @@ fn explained(error: figment::Error) -> ConfigError {
             } else {
                 format!("{path}.{key}")
             };
-            if NOT_YET.contains(&key.as_str()) || full == "media.in_band_dtmf" {
+            if full == NOT_YET {
                 return ConfigError::NotYet(full);
             }
             let nearest =
@@ -424,10 +431,30 @@ mod tests {
         assert!(error.contains("unknown key media.max_call; the nearest known one is max_calls"), "{error}");
         let error = read("", &[("TOUCHTONE_FLOW", "x")]).unwrap_err().to_string();
         assert!(error.contains("flows"), "{error}");
-        assert!(matches!(read("database = \"sqlite://x\"", &[]), Err(ConfigError::NotYet(key)) if key == "database"));
         assert!(
             matches!(read("[media]\nin_band_dtmf = \"auto\"", &[]), Err(ConfigError::NotYet(key)) if key == "media.in_band_dtmf")
         );
+    }
+
+    #[test]
+    fn the_database_and_its_key_are_never_shown() {
+        let url = "postgres://me:hunter2@db.example/pay";
+        let file = format!("database = \"{url}\"\nsecret_key = \"hunter2-hunter2-\"\n");
+        let config = read(&file, &[]).unwrap();
+        assert!(matches!(&config.database, Some(DatabaseAddress::Postgres(kept)) if kept.expose() == url));
+        assert_eq!(config.secret_key.as_ref().unwrap().0.expose(), "hunter2-hunter2-");
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        for (toml, words) in [
+            ("database = \"mysql://me:hunter2@db/pay\"", "database: expected sqlite://FILE or postgres://"),
+            ("database = 7", "database: expected sqlite://FILE"),
+            ("secret_key = \"hunter2\"", "secret_key: expected at least 16 characters"),
+            ("secret_key = 123456789012345678", "secret_key: expected a string"),
+        ] {
+            let error = read(toml, &[]).unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("hunter2") && !error.contains("1234"), "{toml}: {error}");
+        }
+        let config = read("", &[("TOUCHTONE_DATABASE", "sqlite://a.db")]).unwrap();
+        assert!(matches!(config.database, Some(DatabaseAddress::Sqlite(path)) if path == Path::new("a.db")));
     }
 
     #[test]

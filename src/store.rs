@@ -22,8 +22,10 @@ use crate::secret::Secret;
 
 mod backend;
 pub mod memory;
+pub mod open;
 mod record;
 mod seal;
+pub mod sql;
 
 pub use backend::{
     Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,

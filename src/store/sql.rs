@@ -1,0 +1,403 @@
+//! SQLite and PostgreSQL, with one set of queries.
+//!
+//! Shape:   [`Sql`] is a [`Backend`]. The queries go through sqlx's `Any`, whose `$1` both databases take; what differs is
+//!          [`Dialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
+//!          Reads go to a pool. Writes go to the pool too on PostgreSQL, to one writer on SQLite (`work`).
+//! Units:   milliseconds since 1970.
+//! Limits:  [`POSTGRES_CONNECTIONS`], [`SQLITE_READERS`]; those of `work`.
+//! Errors:  [`OpenDatabaseError`] at the start, [`BackendError`] later; neither has a value of a row or a part of the URL.
+//! Secrets: what is sealed stays so; a file is made for its owner alone.
+//!
+//! Durable: SQLite has a write-ahead log that is flushed at every commit (`synchronous=FULL`). PostgreSQL does so unless it
+//! is told otherwise; where it is told `off`, these connections tell it `on`.
+//!
+//! A text is never bound as `Arc<str>`: sqlx 0.9's `Any` panics on it with SQLite, and names the value.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
+use url::Url;
+
+use super::backend::{
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,
+    PaymentFilter, PaymentRow, SettledPayment, Unsettled,
+};
+
+mod address;
+mod callbacks;
+mod connectors;
+mod failure;
+mod nodes;
+mod payments;
+mod schema;
+mod value;
+mod work;
+
+pub use address::{AddressError, DatabaseAddress};
+
+use connectors::{Change, ChangeConnector, KeepNote};
+use failure::{Trouble, told, unavailable};
+use schema::SchemaError;
+use work::{Committer, On, Work, alone, within};
+
+/// How many connections a server keeps to PostgreSQL at most. Our choice: payments hold one for a few milliseconds each,
+/// and a PostgreSQL server has 100 by default for all.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// How many of SQLite's connections read. Our choice: lists are rare.
+const SQLITE_READERS: u32 = 4;
+
+/// How long to wait for a connection.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// A connection that was idle for this long is asked whether it still stands before it is used. Our choice: a round trip
+/// less for what is busy.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What each connection to SQLite begins with. Another process may hold the lock: a payment waits for it, but not long.
+const SQLITE_PRAGMAS: &str =
+    "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY";
+
+/// What each connection to PostgreSQL begins with.
+const POSTGRES_SETTINGS: &str = "SET application_name = 'touchtone'; SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Whose SQL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// A transaction that writes. On SQLite it takes the lock at once: one that takes it late cannot wait for it.
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            // Whatever the server's default is.
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        }
+    }
+
+    const fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    const fn locks_rows(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDatabaseError {
+    /// Its file or folder cannot be made.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no file, and it must not be made.
+    #[error("{0}: there is no database yet; `touchtone serve` makes it")]
+    Missing(PathBuf),
+    /// It does not let us in, or does not answer.
+    #[error("{address} cannot be opened: {reason}")]
+    Unusable {
+        /// Which.
+        address: DatabaseAddress,
+        /// Why.
+        reason: String,
+    },
+    /// A later version of this program made tables in it that this one does not know.
+    #[error(
+        "{address} was last used by a later version of touchtone (its tables are of version {version}); run that version"
+    )]
+    Newer {
+        /// Which.
+        address: DatabaseAddress,
+        /// What its tables are.
+        version: i64,
+    },
+}
+
+/// Whether a file that is not there is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMissing {
+    /// It is made, and its folder.
+    Create,
+    /// That is an error.
+    Fail,
+}
+
+/// A database.
+pub struct Sql {
+    dialect: Dialect,
+    pool: AnyPool,
+    committer: Option<Committer>,
+    /// What keeps others out as long as this is open.
+    held: Option<File>,
+}
+
+impl std::fmt::Debug for Sql {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sql")
+            .field("dialect", &self.dialect)
+            .field("held", &self.held.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sql {
+    /// Opens a database and brings its tables up to this version.
+    ///
+    /// # Errors
+    /// [`OpenDatabaseError`].
+    pub async fn open(address: &DatabaseAddress, if_missing: IfMissing) -> Result<Self, OpenDatabaseError> {
+        sqlx::any::install_default_drivers();
+        let dialect = match address {
+            DatabaseAddress::Sqlite(path) => {
+                make_file(path, if_missing)?;
+                Dialect::Sqlite
+            }
+            DatabaseAddress::Postgres(_) => Dialect::Postgres,
+        };
+        let unusable = |reason: String| OpenDatabaseError::Unusable { address: address.clone(), reason };
+        let options = options(address).ok_or_else(|| unusable("its address cannot be read".to_owned()))?;
+        let opening = async {
+            // Not through a pool, which would try again until its time is up and then not say why.
+            let mut connection = options.connect().await?;
+            prepare(&mut connection, dialect).await?;
+            schema::migrate(&mut connection, dialect).await?;
+            connection.close().await?;
+            Ok(())
+        };
+        match timeout(CONNECTING.saturating_mul(2), opening).await {
+            Ok(Ok(())) => {}
+            Ok(Err(SchemaError::Newer(version))) => {
+                return Err(OpenDatabaseError::Newer { address: address.clone(), version });
+            }
+            Ok(Err(SchemaError::Database(error))) => return Err(unusable(told(&error))),
+            Err(_) => return Err(unusable("it does not answer".to_owned())),
+        }
+        let most = match dialect {
+            Dialect::Sqlite => SQLITE_READERS,
+            Dialect::Postgres => POSTGRES_CONNECTIONS,
+        };
+        let committer =
+            (dialect == Dialect::Sqlite).then(|| Committer::start(pool(dialect, 1).connect_lazy_with(options.clone())));
+        Ok(Self { dialect, pool: pool(dialect, most).connect_lazy_with(options), committer, held: None })
+    }
+
+    /// The same, with a file that stays open, and locked, as long as the database is.
+    #[must_use]
+    pub(super) fn holding(mut self, file: Option<File>) -> Self {
+        self.held = file;
+        self
+    }
+
+    fn write<W: Work>(&self, work: W) -> BoxFuture<'_, Result<W::Done, BackendError>> {
+        async move {
+            match &self.committer {
+                Some(committer) => committer.commit(work).await,
+                None => alone(&self.pool, self.dialect, &work).await,
+            }
+        }
+        .boxed()
+    }
+
+    async fn read<T>(&self, read: impl AsyncFnOnce(&mut On<'_>) -> Result<T, Trouble>) -> Result<T, BackendError> {
+        within(async {
+            let mut connection = self.pool.acquire().await.map_err(|error| unavailable(&error))?;
+            read(&mut On::new(&mut connection, self.dialect)).await.map_err(|trouble| match trouble {
+                Trouble::Refused(error) => error,
+                Trouble::Database(error) => unavailable(&error),
+            })
+        })
+        .await
+    }
+}
+
+fn pool(dialect: Dialect, most: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(CONNECTING)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| prepare(connection, dialect).boxed())
+        .before_acquire(move |connection, meta| {
+            async move {
+                if dialect == Dialect::Postgres && meta.idle_for >= IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            }
+            .boxed()
+        })
+}
+
+async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+    let settings = match dialect {
+        Dialect::Sqlite => SQLITE_PRAGMAS,
+        Dialect::Postgres => POSTGRES_SETTINGS,
+    };
+    connection.execute(sqlx::raw_sql(settings)).await?;
+    Ok(())
+}
+
+/// What sqlx opens it with.
+fn options(address: &DatabaseAddress) -> Option<AnyConnectOptions> {
+    let url = match address {
+        DatabaseAddress::Sqlite(path) => {
+            let file = Url::from_file_path(std::path::absolute(path).ok()?).ok()?;
+            Url::parse(&format!("sqlite://{}", file.path())).ok()?
+        }
+        DatabaseAddress::Postgres(url) => Url::parse(url.expose()).ok()?,
+    };
+    AnyConnectOptions::from_url(&url).ok()
+}
+
+/// Before SQLite does it for everybody to read.
+fn make_file(path: &Path, if_missing: IfMissing) -> Result<(), OpenDatabaseError> {
+    if path.exists() {
+        return Ok(());
+    }
+    if if_missing == IfMissing::Fail {
+        return Err(OpenDatabaseError::Missing(path.to_owned()));
+    }
+    let failed = |source| OpenDatabaseError::File { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(failed)?;
+    Ok(())
+}
+
+type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
+
+impl Backend for Sql {
+    fn insert_payment(&self, payment: NewPayment, node: NodeId, now: Timestamp) -> Done<'_, ()> {
+        self.write(payments::InsertPayment { payment, node, now })
+    }
+
+    fn mark_sending<'a>(&'a self, sid: &'a str, note: Option<Vec<u8>>, now: Timestamp) -> Done<'a, ()> {
+        self.write(payments::MarkSending { sid: sid.to_owned(), note, now })
+    }
+
+    fn settle_payment(
+        &self,
+        payment: SettledPayment,
+        first: Vec<NewCallback>,
+        late: Vec<NewCallback>,
+        node: NodeId,
+        now: Timestamp,
+    ) -> Done<'_, Vec<CallbackRow>> {
+        self.write(payments::SettlePayment { payment, first, late, node, now })
+    }
+
+    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, i64> {
+        self.write(callbacks::InsertCallback { callback, node, now })
+    }
+
+    fn claim_callbacks(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<CallbackRow>> {
+        self.write(callbacks::ClaimCallbacks { node, limit, now })
+    }
+
+    fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>> {
+        self.write(payments::ClaimPayments { node, limit, now })
+    }
+
+    fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()> {
+        self.write(payments::GiveUpPayment { sid: sid.to_owned(), now })
+    }
+
+    fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, now })
+    }
+
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned()), now })
+    }
+
+    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), now })
+    }
+
+    fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64> {
+        self.write(callbacks::RetryCallbacks { ids, now })
+    }
+
+    fn forget_delivered(&self, before: Timestamp) -> Done<'_, u64> {
+        self.write(callbacks::ForgetDelivered(before))
+    }
+
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Done<'_, ()> {
+        self.write(nodes::Heartbeat { node, now })
+    }
+
+    fn release(&self, node: NodeId) -> Done<'_, ()> {
+        self.write(nodes::Release(node))
+    }
+
+    fn payment<'a>(&'a self, sid: &'a str) -> Done<'a, Option<PaymentRow>> {
+        self.read(async move |on| payments::one(on, sid).await).boxed()
+    }
+
+    fn payments(&self, filter: PaymentFilter) -> Done<'_, Vec<PaymentRow>> {
+        self.read(async move |on| payments::list(on, filter).await).boxed()
+    }
+
+    fn callbacks(&self, filter: CallbackFilter) -> Done<'_, Vec<CallbackRow>> {
+        self.read(async move |on| callbacks::list(on, filter).await).boxed()
+    }
+
+    fn count_callbacks(&self, state: CallbackState) -> Done<'_, u64> {
+        self.read(async move |on| callbacks::count(on, state).await).boxed()
+    }
+
+    fn connectors(&self) -> Done<'_, Vec<ConnectorRow>> {
+        self.read(async |on| connectors::list(on).await).boxed()
+    }
+
+    fn connectors_revision(&self) -> Done<'_, i64> {
+        self.read(async |on| connectors::revision(on).await).boxed()
+    }
+
+    fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()> {
+        self.write(ChangeConnector { name: name.to_owned(), change: Change::Insert(sealed, now) })
+    }
+
+    fn update_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()> {
+        self.write(ChangeConnector { name: name.to_owned(), change: Change::Update(sealed, now) })
+    }
+
+    fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()> {
+        self.write(ChangeConnector { name: name.to_owned(), change: Change::Remove })
+    }
+
+    fn mark_withdrawn<'a>(&'a self, name: &'a str, withdrawn: Option<Timestamp>) -> Done<'a, ()> {
+        self.write(ChangeConnector { name: name.to_owned(), change: Change::Withdrawn(withdrawn) })
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>> {
+        self.read(async move |on| connectors::note(on, name).await).boxed()
+    }
+
+    fn keep_note<'a>(&'a self, name: &'a str, text: Vec<u8>) -> Done<'a, Vec<u8>> {
+        self.write(KeepNote { name: name.to_owned(), text })
+    }
+}

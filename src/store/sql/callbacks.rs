@@ -1,0 +1,266 @@
+//! Callbacks in SQL.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::failure::Trouble;
+use super::nodes;
+use super::payments::changed;
+use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
+use super::work::{On, Work};
+use crate::callback::CallbackKind;
+use crate::store::backend::{CallbackFilter, CallbackRow, CallbackState, NewCallback, NodeId};
+use crate::twiml::Method;
+
+/// Every column of a [`CallbackRow`].
+const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
+
+/// A callback and whose it is.
+pub(super) struct Stored {
+    row: CallbackRow,
+    node: Option<String>,
+}
+
+impl Stored {
+    /// The callback, if `node` has to see to it.
+    pub(super) fn open_of(self, node: NodeId) -> Option<CallbackRow> {
+        let is_open = matches!(self.row.state, CallbackState::Waiting | CallbackState::Held);
+        (is_open && self.node == Some(nodes::text(node))).then_some(self.row)
+    }
+}
+
+/// Stores a callback, unless its token is known.
+pub(super) struct Insert<'a> {
+    pub(super) callback: &'a NewCallback,
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+}
+
+impl Insert<'_> {
+    /// Gives it, or the known one.
+    pub(super) async fn run(self, on: &mut On<'_>) -> Result<Stored, Trouble> {
+        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = self.callback;
+        // A conflict changes nothing; without `DO UPDATE` the known row would not be returned.
+        let sql = format!(
+            "INSERT INTO callbacks (token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, \
+             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10) \
+             ON CONFLICT (token) DO UPDATE SET token = excluded.token RETURNING node, {ROW}"
+        );
+        let insert = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(token.to_string())
+            .bind(text(call_sid))
+            .bind(some_text(payment_sid.as_deref()))
+            .bind(kind.word())
+            .bind(method.to_string())
+            .bind(text(url))
+            .bind(sealed.clone())
+            .bind(state.word())
+            .bind(self.now.as_millisecond())
+            .bind(nodes::text(self.node));
+        // All of them, so that the statement is run to its end.
+        let rows = on.rows(insert).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        stored(row)
+    }
+}
+
+/// The callback with this token.
+pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
+    let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
+    let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
+    row.map(|row| stored(&row)).transpose()
+}
+
+/// See [`crate::store::Backend::insert_callback`].
+pub(super) struct InsertCallback {
+    pub(super) callback: NewCallback,
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+}
+
+impl Work for InsertCallback {
+    type Done = i64;
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<i64, Trouble>> {
+        async move {
+            let stored = Insert { callback: &self.callback, node: self.node, now: self.now }.run(on).await?;
+            Ok(stored.row.id)
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::claim_callbacks`].
+pub(super) struct ClaimCallbacks {
+    pub(super) node: NodeId,
+    pub(super) limit: u32,
+    pub(super) now: Timestamp,
+}
+
+impl Work for ClaimCallbacks {
+    type Done = Vec<CallbackRow>;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
+        async move {
+            nodes::lock_claims(on).await?;
+            let lock = on.dialect.skip_locked();
+            let sql = format!(
+                "UPDATE callbacks SET node = $1, state = 'waiting' WHERE id IN (SELECT id FROM callbacks \
+                 WHERE state IN ('waiting', 'held') AND {} ORDER BY id LIMIT $3{lock}) RETURNING {ROW}",
+                nodes::IS_FREE
+            );
+            let claim = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(nodes::text(self.node))
+                .bind(nodes::alive_since(self.now))
+                .bind(i64::from(self.limit));
+            let rows = on.rows(claim).await?;
+            let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            // What an update returns is in no order.
+            claimed.sort_unstable_by_key(|row| row.id);
+            Ok(claimed)
+        }
+        .boxed()
+    }
+}
+
+/// What becomes of a callback.
+pub(super) enum Fate {
+    /// See [`crate::store::Backend::mark_delivered`].
+    Delivered,
+    /// See [`crate::store::Backend::mark_failed`].
+    Failed(String),
+    /// See [`crate::store::Backend::mark_parked`].
+    Parked(String),
+}
+
+/// Writes down what becomes of a callback.
+pub(super) struct Mark {
+    pub(super) id: i64,
+    pub(super) fate: Fate,
+    pub(super) now: Timestamp,
+}
+
+impl Work for Mark {
+    type Done = ();
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        let update = match &self.fate {
+            Fate::Delivered => sqlx::query(
+                "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 WHERE id = $1",
+            ),
+            Fate::Failed(_) => sqlx::query(
+                "UPDATE callbacks SET state = 'waiting', tries = tries + 1, updated = $2, reason = $3 WHERE id = $1",
+            ),
+            Fate::Parked(_) => {
+                sqlx::query("UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1")
+            }
+        };
+        let update = update.bind(self.id).bind(self.now.as_millisecond());
+        let update = match &self.fate {
+            Fate::Delivered => update,
+            Fate::Failed(reason) | Fate::Parked(reason) => update.bind(text(reason)),
+        };
+        async move { changed(on.execute(update).await?) }.boxed()
+    }
+}
+
+/// See [`crate::store::Backend::retry_callbacks`].
+pub(super) struct RetryCallbacks {
+    pub(super) ids: Option<Vec<i64>>,
+    pub(super) now: Timestamp,
+}
+
+impl Work for RetryCallbacks {
+    type Done = u64;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
+        const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
+             WHERE state = 'parked'";
+        const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
+             WHERE state = 'parked' AND id = $2";
+        let now = self.now.as_millisecond();
+        async move {
+            let Some(ids) = &self.ids else { return on.execute(sqlx::query(ALL).bind(now)).await };
+            let mut count = 0_u64;
+            for id in ids {
+                count = count.saturating_add(on.execute(sqlx::query(ONE).bind(now).bind(*id)).await?);
+            }
+            Ok(count)
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::forget_delivered`].
+pub(super) struct ForgetDelivered(pub(super) Timestamp);
+
+impl Work for ForgetDelivered {
+    type Done = u64;
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
+        async move {
+            let delete = sqlx::query("DELETE FROM callbacks WHERE state = 'delivered' AND updated < $1");
+            on.execute(delete.bind(self.0.as_millisecond())).await
+        }
+        .boxed()
+    }
+}
+
+/// Callbacks, the oldest first.
+pub(super) async fn list(on: &mut On<'_>, filter: CallbackFilter) -> Result<Vec<CallbackRow>, Trouble> {
+    let CallbackFilter { call_sid, payment_sid, state, after_id, limit } = filter;
+    let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
+    let mut conditions = Conditions::default();
+    conditions.and("call_sid = ?", of(call_sid));
+    conditions.and("payment_sid = ?", of(payment_sid));
+    conditions.and("state = ?", state.map(|state| Bound::Text(state.word().to_owned())));
+    conditions.and("id > ?", after_id.map(Bound::Number));
+    let select = format!("SELECT {ROW} FROM callbacks");
+    let rows = on.rows(conditions.query(&select, "id", limit)).await?;
+    rows.iter().map(read).collect()
+}
+
+/// How many are in a state.
+pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, Trouble> {
+    let select = sqlx::query("SELECT COUNT(*) AS count FROM callbacks WHERE state = $1").bind(state.word());
+    let row = on.row(select).await?.ok_or(sqlx::Error::RowNotFound)?;
+    number(&row, "count")
+}
+
+fn stored(row: &AnyRow) -> Result<Stored, Trouble> {
+    Ok(Stored { row: read(row)?, node: row.try_get("node")? })
+}
+
+fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {
+    Ok(CallbackRow {
+        id: number(row, "id")?,
+        token: word(row, "token", uuid)?,
+        call_sid: string(row, "call_sid")?,
+        payment_sid: row.try_get("payment_sid")?,
+        kind: word(row, "kind", kind)?,
+        method: word(row, "method", method)?,
+        url: string(row, "url")?,
+        sealed: row.try_get("sealed")?,
+        state: word(row, "state", CallbackState::parse)?,
+        tries: number(row, "tries")?,
+        reason: row.try_get("reason")?,
+        since: moment(row, "since")?,
+        updated: moment(row, "updated")?,
+    })
+}
+
+fn kind(word: &str) -> Option<CallbackKind> {
+    use CallbackKind::{Action, Document, ErrorNotice, Status};
+    [Document, Action, Status, ErrorNotice].into_iter().find(|kind| kind.word() == word)
+}
+
+fn method(word: &str) -> Option<Method> {
+    [Method::Get, Method::Post].into_iter().find(|method| method.to_string() == word)
+}

@@ -1,0 +1,116 @@
+//! Connectors and notes in SQL.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::Row;
+
+use super::failure::Trouble;
+use super::payments::changed;
+use super::value::{moment, number, some_moment, string, text};
+use super::work::{On, Work};
+use crate::store::backend::{BackendError, ConnectorRow};
+
+/// What becomes of a connector.
+pub(super) enum Change {
+    /// See [`crate::store::Backend::insert_connector`].
+    Insert(Vec<u8>, Timestamp),
+    /// See [`crate::store::Backend::update_connector`].
+    Update(Vec<u8>, Timestamp),
+    /// See [`crate::store::Backend::remove_connector`].
+    Remove,
+    /// See [`crate::store::Backend::mark_withdrawn`].
+    Withdrawn(Option<Timestamp>),
+}
+
+/// Changes a connector.
+pub(super) struct ChangeConnector {
+    pub(super) name: String,
+    pub(super) change: Change,
+}
+
+impl Work for ChangeConnector {
+    type Done = ();
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        let name = text(&self.name);
+        async move {
+            let (statement, otherwise) = match &self.change {
+                Change::Insert(sealed, now) => {
+                    let insert = sqlx::query(
+                        "INSERT INTO connectors (name, sealed, created, updated) VALUES ($1, $2, $3, $3) \
+                         ON CONFLICT (name) DO NOTHING",
+                    );
+                    (insert.bind(name).bind(sealed.clone()).bind(now.as_millisecond()), Err(BackendError::Duplicate))
+                }
+                Change::Update(sealed, now) => {
+                    let update = sqlx::query("UPDATE connectors SET sealed = $2, updated = $3 WHERE name = $1");
+                    (update.bind(name).bind(sealed.clone()).bind(now.as_millisecond()), Err(BackendError::NotFound))
+                }
+                Change::Remove => {
+                    let delete = sqlx::query("DELETE FROM connectors WHERE name = $1");
+                    (delete.bind(name), Err(BackendError::NotFound))
+                }
+                Change::Withdrawn(since) => {
+                    let update = sqlx::query("UPDATE connectors SET withdrawn = $2 WHERE name = $1");
+                    (update.bind(name).bind(since.map(Timestamp::as_millisecond)), Ok(()))
+                }
+            };
+            if changed(on.execute(statement).await?).is_err() {
+                return Ok(otherwise?);
+            }
+            on.execute(sqlx::query("UPDATE connectors_revision SET revision = revision + 1")).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::keep_note`].
+pub(super) struct KeepNote {
+    pub(super) name: String,
+    pub(super) text: Vec<u8>,
+}
+
+impl Work for KeepNote {
+    type Done = Vec<u8>;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Vec<u8>, Trouble>> {
+        async move {
+            let insert = sqlx::query("INSERT INTO notes (name, text) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+            on.execute(insert.bind(text(&self.name)).bind(self.text.clone())).await?;
+            Ok(note(on, &self.name).await?.ok_or(sqlx::Error::RowNotFound)?)
+        }
+        .boxed()
+    }
+}
+
+/// A small text.
+pub(super) async fn note(on: &mut On<'_>, name: &str) -> Result<Option<Vec<u8>>, Trouble> {
+    let row = on.row(sqlx::query("SELECT text FROM notes WHERE name = $1").bind(text(name))).await?;
+    Ok(row.map(|row| row.try_get("text")).transpose()?)
+}
+
+/// The connectors, by name.
+pub(super) async fn list(on: &mut On<'_>) -> Result<Vec<ConnectorRow>, Trouble> {
+    let rows = on.rows(sqlx::query("SELECT name, sealed, withdrawn, created, updated FROM connectors")).await?;
+    let mut connectors = Vec::new();
+    for row in rows {
+        connectors.push(ConnectorRow {
+            name: string(&row, "name")?,
+            sealed: row.try_get("sealed")?,
+            withdrawn: some_moment(&row, "withdrawn")?,
+            created: moment(&row, "created")?,
+            updated: moment(&row, "updated")?,
+        });
+    }
+    // Here, because a server's collation is its own.
+    connectors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(connectors)
+}
+
+/// A number that changes with the connectors.
+pub(super) async fn revision(on: &mut On<'_>) -> Result<i64, Trouble> {
+    let row = on.row(sqlx::query("SELECT revision FROM connectors_revision")).await?;
+    number(&row.ok_or(sqlx::Error::RowNotFound)?, "revision")
+}

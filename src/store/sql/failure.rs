@@ -1,0 +1,80 @@
+//! What a database says when it fails, without what is in its rows.
+//!
+//! Shape:   [`Trouble`] is what a piece of work ends with; [`told`] makes the text for the log.
+//! Secrets: PostgreSQL quotes values in some of its messages: of those only the SQLSTATE is told. SQLite's name tables and
+//!          columns alone.
+
+use sqlx::Error;
+
+use crate::store::backend::BackendError;
+
+/// Why a piece of work was not done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The rows do not allow it. Nothing was written.
+    Refused(BackendError),
+    /// The database failed.
+    Database(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<BackendError> for Trouble {
+    fn from(error: BackendError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// A row that is not what this program writes.
+pub(super) fn unreadable(column: &'static str) -> Trouble {
+    Trouble::Refused(BackendError::Unavailable(format!("the column {column} holds what this version does not know")))
+}
+
+/// The error for whoever asked.
+pub(super) fn unavailable(error: &Error) -> BackendError {
+    BackendError::Unavailable(told(error))
+}
+
+/// Whether nothing was written and the same work may succeed at once: two transactions were in each other's way.
+pub(super) fn is_conflict(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    match error.code().as_deref() {
+        // Serialization failure, deadlock, lock not available (PostgreSQL, appendix A).
+        Some("40001" | "40P01" | "55P03") => true,
+        // SQLITE_BUSY and SQLITE_LOCKED with their extended codes: the low byte is 5 or 6.
+        Some(code) if is_sqlite(&**error) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+        _ => false,
+    }
+}
+
+/// The classes of PostgreSQL's conditions whose messages name what an operator needs and no value: connection, authorization,
+/// catalog name, transaction rollback, syntax or access rule (tables), resources, operator intervention, system error.
+const TOLD_CLASSES: &[&str] = &["08", "28", "3D", "40", "42", "53", "57", "58"];
+
+/// An error in words that are fit for a log.
+pub(super) fn told(error: &Error) -> String {
+    match error {
+        Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            let is_told = is_sqlite(&**error) || TOLD_CLASSES.iter().any(|class| code.starts_with(class));
+            if is_told { format!("{} ({code})", error.message()) } else { format!("condition {code}") }
+        }
+        Error::Io(error) => error.to_string(),
+        Error::Tls(error) => format!("TLS: {error}"),
+        Error::PoolTimedOut => "no connection to it could be had in time".to_owned(),
+        Error::PoolClosed | Error::WorkerCrashed => "its connections are closed".to_owned(),
+        Error::Configuration(_) => "its URL has a parameter that is not known or cannot be read".to_owned(),
+        Error::ColumnDecode { index, .. } => format!("the column {index} cannot be read"),
+        Error::ColumnNotFound(name) => format!("there is no column {name}"),
+        Error::Protocol(_) => "it does not speak PostgreSQL's protocol".to_owned(),
+        _ => "the query cannot be made".to_owned(),
+    }
+}
+
+fn is_sqlite(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some()
+}

@@ -1,0 +1,298 @@
+//! Payments in SQL.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::callbacks::{self, Insert};
+use super::failure::Trouble;
+use super::nodes;
+use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
+use super::work::{On, Work};
+use crate::pay::outcome::Standing;
+use crate::store::backend::{
+    BackendError, CallbackRow, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState,
+    SettledPayment, Unsettled,
+};
+use crate::store::record::led_by;
+
+/// Every column of a [`PaymentRow`].
+const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
+     state, result, error_code, error, confirmation_code, sends, first_sent, last_sent, created, updated";
+
+/// See [`crate::store::Backend::insert_payment`].
+pub(super) struct InsertPayment {
+    pub(super) payment: NewPayment,
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+}
+
+impl Work for InsertPayment {
+    type Done = ();
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        let NewPayment {
+            sid,
+            call_sid,
+            connector,
+            led_by: leader,
+            operation,
+            amount,
+            currency,
+            token_type,
+            means,
+            masked,
+            brand,
+            sealed,
+        } = &self.payment;
+        let now = self.now.as_millisecond();
+        async move {
+            let insert = sqlx::query(
+                "INSERT INTO payments (sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, \
+                 masked, brand, state, sends, created, updated, sealed, node) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $13, $14, $15) \
+                 ON CONFLICT (sid) DO NOTHING",
+            )
+            .bind(text(sid))
+            .bind(text(call_sid))
+            .bind(text(connector))
+            .bind(led_by(*leader))
+            .bind(*operation)
+            .bind(some_text(amount.as_deref()))
+            .bind(text(currency))
+            .bind(*token_type)
+            .bind(*means)
+            .bind(some_text(masked.as_deref()))
+            .bind(some_text(brand.as_deref()))
+            .bind(PaymentState::Preparing.word())
+            .bind(now)
+            .bind(sealed.clone())
+            .bind(nodes::text(self.node));
+            on.execute(insert).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::mark_sending`].
+pub(super) struct MarkSending {
+    pub(super) sid: String,
+    pub(super) note: Option<Vec<u8>>,
+    pub(super) now: Timestamp,
+}
+
+impl Work for MarkSending {
+    type Done = ();
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            let update = sqlx::query(
+                "UPDATE payments SET state = CASE state WHEN 'preparing' THEN 'submitting' ELSE state END, \
+                 sends = sends + 1, first_sent = COALESCE(first_sent, $2), last_sent = $2, updated = $2, \
+                 note = COALESCE($3, note) \
+                 WHERE sid = $1 AND state IN ('preparing', 'submitting', 'unknown')",
+            )
+            .bind(text(&self.sid))
+            .bind(self.now.as_millisecond())
+            .bind(self.note.clone());
+            changed(on.execute(update).await?)
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::settle_payment`].
+pub(super) struct SettlePayment {
+    pub(super) payment: SettledPayment,
+    pub(super) first: Vec<NewCallback>,
+    pub(super) late: Vec<NewCallback>,
+    pub(super) node: NodeId,
+    pub(super) now: Timestamp,
+}
+
+impl Work for SettlePayment {
+    type Done = Vec<CallbackRow>;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
+        async move {
+            let known = self.state(on).await?;
+            let is_known = matches!(known, Some(PaymentState::Succeeded | PaymentState::Failed));
+            let found_out = known == Some(PaymentState::Unknown) && self.payment.outcome.standing != Standing::Unknown;
+            if known.is_some() && !is_known {
+                self.write(on).await?;
+            }
+            let mut mine = Vec::new();
+            for callback in if found_out { &self.late } else { &self.first } {
+                let row = Insert { callback, node: self.node, now: self.now }.run(on).await?;
+                mine.extend(row.open_of(self.node));
+            }
+            if is_known {
+                for callback in &self.late {
+                    let row = callbacks::by_token(on, callback.token).await?;
+                    mine.extend(row.and_then(|row| row.open_of(self.node)));
+                }
+            }
+            Ok(mine)
+        }
+        .boxed()
+    }
+}
+
+impl SettlePayment {
+    async fn state(&self, on: &mut On<'_>) -> Result<Option<PaymentState>, Trouble> {
+        let select = match on.dialect.locks_rows() {
+            true => "SELECT state FROM payments WHERE sid = $1 FOR UPDATE",
+            false => "SELECT state FROM payments WHERE sid = $1",
+        };
+        let row = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await?;
+        row.map(|row| word(&row, "state", PaymentState::parse)).transpose()
+    }
+
+    async fn write(&self, on: &mut On<'_>) -> Result<(), Trouble> {
+        let SettledPayment { sid, outcome } = &self.payment;
+        let state = match outcome.standing {
+            Standing::Succeeded => PaymentState::Succeeded,
+            Standing::Failed => PaymentState::Failed,
+            Standing::Unknown => PaymentState::Unknown,
+        };
+        let update = match outcome.standing {
+            Standing::Unknown => {
+                "UPDATE payments SET state = $2, result = $3, error_code = $4, error = $5, confirmation_code = $6, \
+                 updated = $7 WHERE sid = $1"
+            }
+            Standing::Succeeded | Standing::Failed => {
+                "UPDATE payments SET state = $2, result = $3, error_code = $4, error = $5, confirmation_code = $6, \
+                 updated = $7, sealed = NULL, note = NULL WHERE sid = $1"
+            }
+        };
+        let update = sqlx::query(update)
+            .bind(text(sid))
+            .bind(state.word())
+            .bind(outcome.result.word())
+            .bind(outcome.code.map(|code| i64::from(code.number())))
+            .bind(some_text(outcome.error.as_deref()))
+            .bind(some_text(outcome.confirmation_code.as_deref()))
+            .bind(self.now.as_millisecond());
+        on.execute(update).await?;
+        Ok(())
+    }
+}
+
+/// See [`crate::store::Backend::claim_payments`].
+pub(super) struct ClaimPayments {
+    pub(super) node: NodeId,
+    pub(super) limit: u32,
+    pub(super) now: Timestamp,
+}
+
+impl Work for ClaimPayments {
+    type Done = Vec<Unsettled>;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
+        async move {
+            nodes::lock_claims(on).await?;
+            let lock = on.dialect.skip_locked();
+            let sql = format!(
+                "UPDATE payments SET node = $1 WHERE place IN (SELECT place FROM payments WHERE sealed IS NOT NULL \
+                 AND {} ORDER BY place LIMIT $3{lock}) RETURNING place, sealed, note, {ROW}",
+                nodes::IS_FREE
+            );
+            let claim = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(nodes::text(self.node))
+                .bind(nodes::alive_since(self.now))
+                .bind(i64::from(self.limit));
+            let mut claimed = Vec::new();
+            for row in on.rows(claim).await? {
+                let place: i64 = number(&row, "place")?;
+                let (sealed, note) = (row.try_get("sealed")?, row.try_get("note")?);
+                claimed.push((place, Unsettled { row: read(&row)?, sealed, note }));
+            }
+            // What an update returns is in no order.
+            claimed.sort_unstable_by_key(|(place, _)| *place);
+            Ok(claimed.into_iter().map(|(_, unsettled)| unsettled).collect())
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::give_up_payment`].
+pub(super) struct GiveUpPayment {
+    pub(super) sid: String,
+    pub(super) now: Timestamp,
+}
+
+impl Work for GiveUpPayment {
+    type Done = ();
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            let update = sqlx::query("UPDATE payments SET sealed = NULL, note = NULL, updated = $2 WHERE sid = $1")
+                .bind(text(&self.sid))
+                .bind(self.now.as_millisecond());
+            changed(on.execute(update).await?)
+        }
+        .boxed()
+    }
+}
+
+/// A payment.
+pub(super) async fn one(on: &mut On<'_>, sid: &str) -> Result<Option<PaymentRow>, Trouble> {
+    let select = format!("SELECT {ROW} FROM payments WHERE sid = $1");
+    let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(text(sid))).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Payments, the newest first.
+pub(super) async fn list(on: &mut On<'_>, filter: PaymentFilter) -> Result<Vec<PaymentRow>, Trouble> {
+    let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
+    let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
+    let at = |moment: Option<Timestamp>| moment.map(|moment| Bound::Number(moment.as_millisecond()));
+    let mut conditions = Conditions::default();
+    conditions.and("call_sid = ?", of(call_sid));
+    conditions.and("state = ?", state.map(|state| Bound::Text(state.word().to_owned())));
+    conditions.and("connector = ?", of(connector));
+    conditions.and("created >= ?", at(from));
+    conditions.and("created < ?", at(before));
+    // No payment of that id: nothing is passed over.
+    conditions.and("place < COALESCE((SELECT place FROM payments WHERE sid = ?), 9223372036854775807)", of(after_sid));
+    let select = format!("SELECT {ROW} FROM payments");
+    let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &AnyRow) -> Result<PaymentRow, Trouble> {
+    Ok(PaymentRow {
+        sid: string(row, "sid")?,
+        call_sid: string(row, "call_sid")?,
+        connector: string(row, "connector")?,
+        led_by: string(row, "led_by")?,
+        operation: string(row, "operation")?,
+        amount: row.try_get("amount")?,
+        currency: string(row, "currency")?,
+        token_type: row.try_get("token_type")?,
+        means: string(row, "means")?,
+        masked: row.try_get("masked")?,
+        brand: row.try_get("brand")?,
+        state: word(row, "state", PaymentState::parse)?,
+        result: row.try_get("result")?,
+        error_code: some_number(row, "error_code")?,
+        error: row.try_get("error")?,
+        confirmation_code: row.try_get("confirmation_code")?,
+        sends: number(row, "sends")?,
+        first_sent: some_moment(row, "first_sent")?,
+        last_sent: some_moment(row, "last_sent")?,
+        created: moment(row, "created")?,
+        updated: moment(row, "updated")?,
+    })
+}
+
+/// Whether there was such a row.
+pub(super) fn changed(rows: u64) -> Result<(), Trouble> {
+    if rows == 0 { Err(BackendError::NotFound.into()) } else { Ok(()) }
+}

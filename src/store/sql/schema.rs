@@ -1,0 +1,87 @@
+//! The tables, and how a database of an older version gets to this one.
+//!
+//! Shape:   [`migrate`] takes every step that is missing, all in one transaction: two servers that start at once do it
+//!          once, and one that dies has done nothing. (sqlx's own migrator takes no lock on SQLite.)
+//! Errors:  [`SchemaError::Newer`]: a later version of this program was here.
+
+use sqlx::{AnyConnection, Connection, Executor, Row};
+
+use super::Dialect;
+
+/// The steps, in order; the first makes version 1. A step that was released is never changed.
+const STEPS: &[Step] = &[Step {
+    sqlite: include_str!("../migrations/sqlite/0001_books.sql"),
+    postgres: include_str!("../migrations/postgres/0001_books.sql"),
+}];
+
+/// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(8390053700629196654)";
+
+struct Step {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Why there are no tables.
+#[derive(Debug)]
+pub(super) enum SchemaError {
+    /// A later version's.
+    Newer(i64),
+    /// The database failed.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for SchemaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Brings the tables up to this version.
+pub(super) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), SchemaError> {
+    let mut transaction = connection.begin_with(dialect.begin()).await?;
+    if dialect == Dialect::Postgres {
+        transaction.execute(sqlx::raw_sql(LOCK)).await?;
+    }
+    transaction
+        .execute(sqlx::raw_sql("CREATE TABLE IF NOT EXISTS touchtone_schema (version BIGINT NOT NULL PRIMARY KEY)"))
+        .await?;
+    let row =
+        transaction.fetch_one(sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM touchtone_schema")).await?;
+    let found: i64 = row.try_get("version")?;
+    let mut version = 0_i64;
+    for step in STEPS {
+        version = version.saturating_add(1);
+        if version <= found {
+            continue;
+        }
+        let text = match dialect {
+            Dialect::Sqlite => step.sqlite,
+            Dialect::Postgres => step.postgres,
+        };
+        transaction.execute(sqlx::raw_sql(text)).await?;
+        transaction.execute(sqlx::query("INSERT INTO touchtone_schema (version) VALUES ($1)").bind(version)).await?;
+    }
+    if found > version {
+        return Err(SchemaError::Newer(found));
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_tables_and_columns() {
+        let plain = |text: &str| {
+            text.replace("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT")
+                .replace("BIGINT", "INTEGER")
+                .replace("BYTEA", "BLOB")
+        };
+        for step in STEPS {
+            assert_eq!(plain(step.postgres), step.sqlite);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Texts, times and numbers on their way to a database and back.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::failure::{Trouble, unreadable};
+
+/// A text as both databases take it: PostgreSQL refuses U+0000, which a platform or a gateway may send.
+pub(super) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// The same for one that may be absent.
+pub(super) fn some_text(some: Option<&str>) -> Option<String> {
+    some.map(text)
+}
+
+/// A column of texts.
+pub(super) fn string(row: &AnyRow, column: &'static str) -> Result<String, Trouble> {
+    Ok(row.try_get(column)?)
+}
+
+/// A column of words, numbers or ids, each read with `read`.
+pub(super) fn word<T>(row: &AnyRow, column: &'static str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Trouble> {
+    let text: &str = row.try_get(column)?;
+    read(text).ok_or_else(|| unreadable(column))
+}
+
+/// A column of numbers that are not negative.
+pub(super) fn number<T: TryFrom<i64>>(row: &AnyRow, column: &'static str) -> Result<T, Trouble> {
+    some_number(row, column)?.ok_or_else(|| unreadable(column))
+}
+
+/// The same, or nothing.
+pub(super) fn some_number<T: TryFrom<i64>>(row: &AnyRow, column: &'static str) -> Result<Option<T>, Trouble> {
+    let number: Option<i64> = row.try_get(column)?;
+    number.map(|number| T::try_from(number).map_err(|_| unreadable(column))).transpose()
+}
+
+/// A column of moments.
+pub(super) fn moment(row: &AnyRow, column: &'static str) -> Result<Timestamp, Trouble> {
+    some_moment(row, column)?.ok_or_else(|| unreadable(column))
+}
+
+/// The same, or nothing.
+pub(super) fn some_moment(row: &AnyRow, column: &'static str) -> Result<Option<Timestamp>, Trouble> {
+    let number: Option<i64> = row.try_get(column)?;
+    number.map(|number| Timestamp::from_millisecond(number).map_err(|_| unreadable(column))).transpose()
+}
+
+/// A UUID of a text.
+pub(super) fn uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok()
+}
+
+/// A condition that narrows a list, with its numbered values.
+#[derive(Default)]
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Bound>,
+}
+
+/// A value of a condition.
+pub(super) enum Bound {
+    /// A text.
+    Text(String),
+    /// A number or a moment.
+    Number(i64),
+}
+
+impl Conditions {
+    /// Adds a condition; `?` in it is the value.
+    pub(super) fn and(&mut self, condition: &'static str, value: Option<Bound>) {
+        let Some(value) = value else { return };
+        self.values.push(value);
+        self.sql.push_str(if self.values.len() == 1 { " WHERE " } else { " AND " });
+        self.sql.push_str(&condition.replace('?', &format!("${}", self.values.len())));
+    }
+
+    /// The whole query: `SELECT`, the conditions, the order, the limit.
+    pub(super) fn query(self, select: &str, order: &str, limit: u32) -> super::work::Statement<'static> {
+        let Self { sql, values } = self;
+        let last = values.len().saturating_add(1);
+        // Made of this crate's own texts alone; every value is bound.
+        let sql = sqlx::AssertSqlSafe(format!("{select}{sql} ORDER BY {order} LIMIT ${last}"));
+        let mut query = sqlx::query(sql);
+        for value in values {
+            query = match value {
+                Bound::Text(text) => query.bind(text),
+                Bound::Number(number) => query.bind(number),
+            };
+        }
+        query.bind(i64::from(limit))
+    }
+}
