@@ -31,7 +31,7 @@ use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
 use crate::rest::{self, Gate, Peer, route::Routes};
 use crate::speech::{self, Speech};
-use crate::store::{SealError, Store};
+use crate::store::open::{self, OpenError, Role};
 use crate::wall::Wall;
 
 mod description;
@@ -65,7 +65,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] SealError),
+    Store(#[from] OpenError),
     /// The folder of recordings.
     #[error("cannot record calls in {folder}: {source}; choose another folder with --record")]
     Record {
@@ -146,7 +146,7 @@ impl Server {
         let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
         let (wall, chance) = (Wall::System, Chance::System);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-        let store = Store::in_memory()?;
+        let store = open::open(&config, Role::Server).await?;
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::backend::{Backend, BackendError, NodeId};
-use super::seal::{Seal, SealError};
+use super::seal::Seal;
 use super::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use super::{Store, StoreError};
 use crate::config::Config;
@@ -103,7 +103,7 @@ pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
         None => Key::of_folder(data)?,
     };
     let sql = Sql::open(&address(config), IfMissing::Create).await?;
-    let seal = Seal::new(&key.text).ok_or(StoreError::Seal(SealError::Closing))?;
+    let seal = Seal::new(&key.text).map_err(StoreError::from)?;
     if let Err(error) = check(&sql, &seal, data).await {
         key.undo();
         return Err(error);
