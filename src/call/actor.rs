@@ -564,8 +564,10 @@ impl Actor {
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);
                 let written = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
-                self.asking.settled(&self.house, &settled);
-                self.settled = settled.action.is_some().then(|| (settled.payment.sid.clone(), written));
+                self.asking.settled(&self.house, &settled, written.clone());
+                if settled.action.is_some() {
+                    self.settled = Some((settled.payment.sid.clone(), written));
+                }
             }
             Action::Notify(url, method, form) => {
                 self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })

@@ -79,11 +79,11 @@ impl Asking {
         }
     }
 
-    /// The payment's outcome is written down. One that nobody knows is looked for from now on.
-    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled) {
+    /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.
+    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled, written: Written) {
         let Some(intended) = self.intended.take_if(|intended| intended.payment == settled.payment) else { return };
         if settled.outcome.standing == Standing::Unknown {
-            recovery::look_for(house, intended, self.note.take());
+            recovery::look_for(house, intended, self.note.take(), written);
         }
     }
 

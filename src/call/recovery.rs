@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::{House, metrics};
+use crate::callback::Written;
 use crate::connector::{self, Connector};
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
@@ -151,10 +152,14 @@ fn recover(house: &Arc<House>, open: Open, now: Timestamp) {
 }
 
 /// Goes on looking for an outcome that its call could not find out.
-pub(super) fn look_for(house: &Arc<House>, intended: Arc<Intended>, note: Option<RecoveryNote>) {
+pub(super) fn look_for(house: &Arc<House>, intended: Arc<Intended>, note: Option<RecoveryNote>, written: Written) {
     let Some(search) = Search::begin(house, &intended.payment.sid) else { return };
     let house = Arc::clone(house);
     tokio::spawn(async move {
+        // Until the books say that it is unknown, the next start has to find it there.
+        if !written.is_done().await {
+            return;
+        }
         // When it was sent is in the books.
         let sent = match house.store.backend().payment(&intended.payment.sid).await {
             Ok(row) => row.and_then(|row| row.first_sent.zip(row.last_sent)),

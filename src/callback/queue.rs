@@ -65,11 +65,16 @@ impl Deliveries {
         CallbackQueue::begin(self.clone(), call_sid)
     }
 
-    /// Delivers stored callbacks, each in the line of its call. Needs a tokio runtime.
+    /// Delivers stored callbacks, each in the line of its call; an action request waits for nobody. Needs a tokio runtime.
     pub fn adopt(&self, callbacks: impl IntoIterator<Item = StoredCallback>) {
         for callback in callbacks {
+            let is_action = callback.request.kind == CallbackKind::Action;
             let item = self.stored(callback, self.counted());
-            self.line_up(item);
+            if is_action {
+                self.alone(item);
+            } else {
+                self.line_up(item);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -38,23 +38,38 @@ pub struct CallbackQueue {
     unwritten: Arc<AtomicUsize>,
 }
 
-/// Whether something was written down; an error: nobody knows, or it was not.
-#[derive(Debug)]
-pub struct Written(oneshot::Receiver<bool>);
+/// Whether something was written down. Clones are of the same entry.
+#[derive(Clone, Debug)]
+pub struct Written(watch::Receiver<Option<bool>>);
 
 impl Written {
-    /// Waits for it.
-    pub async fn is_done(self) -> bool {
-        self.0.await.unwrap_or(false)
+    /// Waits for it. False: it was not, or nobody knows.
+    pub async fn is_done(mut self) -> bool {
+        self.0.wait_for(Option::is_some).await.is_ok_and(|written| *written == Some(true))
+    }
+}
+
+/// Says whether something was written down.
+#[derive(Debug)]
+struct Done(watch::Sender<Option<bool>>);
+
+impl Done {
+    fn new() -> (Self, Written) {
+        let (done, written) = watch::channel(None);
+        (Self(done), Written(written))
+    }
+
+    fn tell(&self, written: bool) {
+        self.0.send_replace(Some(written));
     }
 }
 
 #[derive(Debug)]
 enum Entry {
     Notify(CallbackRequest, Uuid, Counted),
-    Intend(Arc<Intended>, oneshot::Sender<bool>),
-    Sending(String, Option<RecoveryNote>, oneshot::Sender<bool>),
-    Settle(Arc<Settled>, Hold, oneshot::Sender<bool>, Counted),
+    Intend(Arc<Intended>, Done),
+    Sending(String, Option<RecoveryNote>, Done),
+    Settle(Arc<Settled>, Hold, Done, Counted),
     /// The call has made a payment's action request itself.
     ActionTried(String, Tried),
 }
@@ -89,26 +104,26 @@ impl CallbackQueue {
     /// Has it written down that a gateway is about to be asked. It must not be before that is done.
     #[must_use]
     pub fn intend(&self, intended: Arc<Intended>) -> Written {
-        let (done, written) = oneshot::channel();
+        let (done, written) = Done::new();
         self.write(Entry::Intend(intended, done));
-        Written(written)
+        written
     }
 
     /// Has it written down that a submission is about to leave. It must not before that is done.
     #[must_use]
     pub fn sending(&self, payment_sid: &str, note: Option<RecoveryNote>) -> Written {
-        let (done, written) = oneshot::channel();
+        let (done, written) = Done::new();
         self.write(Entry::Sending(payment_sid.to_owned(), note, done));
-        Written(written)
+        written
     }
 
     /// Has an outcome written down, and what it tells delivered. An action request is held back: the call makes it, and
     /// says so by [`Self::action_tried`].
     #[must_use]
     pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Written {
-        let (done, written) = oneshot::channel();
+        let (done, written) = Done::new();
         self.write(Entry::Settle(settled, hold, done, self.deliveries.counted()));
-        Written(written)
+        written
     }
 
     /// The call has made a payment's action request: what did not arrive is delivered from the store.
@@ -165,17 +180,16 @@ impl Scribe {
             }
             Entry::Intend(intended, done) => {
                 let written = self.a_few_times("a payment", || store.intend(&intended, wall.now())).await;
-                // Who asked may have given up.
-                let _ = done.send(written);
+                done.tell(written);
             }
             Entry::Sending(sid, note, done) => {
                 let write = || store.sending(&sid, note.as_ref(), wall.now());
-                let _ = done.send(self.a_few_times("a submission", write).await);
+                done.tell(self.a_few_times("a submission", write).await);
             }
             Entry::Settle(settled, hold, done, counted) => {
                 let write = || store.settle(&settled, hold, &self.call_sid, wall.now());
                 let stored = self.until_written("an outcome", write).await;
-                let _ = done.send(stored.is_some());
+                done.tell(stored.is_some());
                 for callback in stored.unwrap_or_default() {
                     let counted = self.deliveries.counted();
                     if callback.held {

@@ -301,6 +301,7 @@ pub trait Backend: Send + Sync {
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>>;
 
     /// Nobody looks for a payment's outcome any more: its sealed intent and note are wiped, it stays `unknown`.
+    /// [`BackendError::NotFound`] if it is in another state: it was not told yet.
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()>;
 
     /// A callback was answered: its fields are wiped.

@@ -322,7 +322,8 @@ impl Backend for Memory {
 
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            let payment = books.payments.get_mut(sid).ok_or(BackendError::NotFound)?;
+            let known = books.payments.get_mut(sid).filter(|payment| payment.row.state == PaymentState::Unknown);
+            let payment = known.ok_or(BackendError::NotFound)?;
             (payment.sealed, payment.note) = (None, None);
             payment.row.updated = now;
             Ok(())

@@ -232,9 +232,11 @@ impl Work for GiveUpPayment {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
-            let update = sqlx::query("UPDATE payments SET sealed = NULL, note = NULL, updated = $2 WHERE sid = $1")
-                .bind(text(&self.sid))
-                .bind(self.now.as_millisecond());
+            let update = sqlx::query(
+                "UPDATE payments SET sealed = NULL, note = NULL, updated = $2 WHERE sid = $1 AND state = 'unknown'",
+            )
+            .bind(text(&self.sid))
+            .bind(self.now.as_millisecond());
             changed(on.execute(update).await?)
         }
         .boxed()
