@@ -26,6 +26,7 @@ pub mod actor;
 pub mod beginning;
 mod clock;
 pub mod desk;
+mod fetching;
 mod gateway;
 pub mod history;
 pub mod metrics;
@@ -34,6 +35,7 @@ pub mod recorder;
 pub mod recovery;
 mod registry;
 mod render;
+mod stream;
 
 pub use registry::{COMMAND_LIMIT, COMMANDS_MAX, Calls, Command, CommandError, StreamPlace};
 

@@ -2,8 +2,7 @@
 //!
 //! Shape:   [`run`] reads the stream's messages, hands them to the machine as events, and carries out what it wants. It
 //!          never waits for anything but the next thing to happen.
-//! Limits:  [`START_LIMIT`] for the stream to start; `idle_timeout` without a message; [`SEND_LIMIT`] for the platform to
-//!          take one; above `max_messages_per_second` the stream is read more slowly.
+//! Limits:  `idle_timeout` without a message; those of the stream are in [`super::stream`].
 //! Errors:  whatever the other side does wrong ends this call as a hang-up does, with a reason in the log. A payment that
 //!          is on its way is still waited for and told.
 
@@ -11,50 +10,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use axum::extract::ws::{Message, WebSocket, close_code};
+use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::beginning::{Beginning, NoUrl};
+use super::beginning::Beginning;
 use super::clock::{Arrival, Clock};
+use super::fetching::{Outcome, fetched};
 use super::gateway::Asking;
 use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
+use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
 use crate::audio::Clip;
-use crate::callback::{
-    self, Application, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Written,
-};
+use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest, Written};
 use crate::flow::link::Target;
-use crate::flow::{
-    Action, Call, CommandId, Context, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, NextDocument, Purpose,
-    Settled, TurnId,
-};
+use crate::flow::{Action, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, Purpose, Settled, TurnId};
 use crate::form::{Form, Value};
-use crate::media::{self, Dialect, Frame, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, Start, Stream};
+use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
-use crate::store::{self, Hold, Occasion};
+use crate::store::Hold;
 use crate::time::CallTime;
-
-/// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
-const START_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a platform may take to read what we send. Chosen freely: they buffer.
-const SEND_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long the platform has to close its side once we have closed ours.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long the application is not told of an outcome because it is not on disk yet. Chosen freely: a busy
-/// disk takes a second.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
 const ANSWERS_MAX: usize = 64;
@@ -76,7 +58,7 @@ pub(super) enum Answered {
 pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, house: Arc<House>, place: StreamPlace) {
     let flow = beginning.flow();
     let (sink, source) = socket.split();
-    let mut line = Line { sink: Some(sink), stream: Stream::new(dialect) };
+    let mut line = Line::new(sink, dialect);
     let mut ear = Ear::new(source, &house);
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
@@ -108,178 +90,6 @@ pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, hous
     let actor = Actor::new(house, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
     drop(place);
-}
-
-/// Why the other side's stream is ended.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("{0}")]
-    Media(#[from] MediaError),
-    #[error("no start within {} s", START_LIMIT.as_secs())]
-    NoStart,
-    #[error("no message for {} s", .0.as_secs())]
-    Idle(Duration),
-    #[error("a call of this id is live already")]
-    Duplicate,
-    #[error(transparent)]
-    NoUrl(#[from] NoUrl),
-    #[error("the connection was lost: {0}")]
-    Lost(String),
-    #[error("the platform closed the stream")]
-    Closed,
-    #[error("the platform did not take a message within {} s", SEND_LIMIT.as_secs())]
-    Stuck,
-    #[error("the server is being stopped")]
-    Stopping,
-    /// No fault of anybody's.
-    #[error("the application ended the call")]
-    Completed,
-}
-
-impl Refusal {
-    /// The metric's label.
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Media(_) => "protocol",
-            Self::NoStart => "no_start",
-            Self::Idle(_) => "idle",
-            Self::Duplicate => "duplicate",
-            Self::NoUrl(_) => "no_url",
-            Self::Lost(_) => "lost",
-            Self::Closed => "closed",
-            Self::Stuck => "stuck",
-            Self::Stopping => "stopping",
-            Self::Completed => "completed",
-        }
-    }
-}
-
-/// Reads until the stream starts.
-async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refusal> {
-    let started = async {
-        loop {
-            let message = ear.source.next().await;
-            match heard(&mut line.stream, message)? {
-                Some(MediaEvent::Started(start)) => return Ok(start),
-                Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
-                Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
-                _ => {}
-            }
-        }
-    };
-    timeout(START_LIMIT, started).await.unwrap_or(Err(Refusal::NoStart))
-}
-
-/// What a WebSocket message means. None: nothing.
-fn heard(
-    stream: &mut Stream,
-    message: Option<Result<Message, axum::Error>>,
-) -> Result<Option<MediaEvent<'_>>, Refusal> {
-    match message {
-        Some(Ok(Message::Text(text))) => {
-            // The event borrows from the stream only, never from the message.
-            Ok(Some(stream.decode(Incoming::Text(text.as_str()))?))
-        }
-        Some(Ok(Message::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(Refusal::Closed),
-        Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
-    }
-}
-
-/// The reading side: how fast, and how long without a word.
-struct Ear {
-    source: SplitStream<WebSocket>,
-    idle: Duration,
-    idle_at: Instant,
-    rate: u32,
-    window: Instant,
-    taken: u32,
-}
-
-impl Ear {
-    fn new(source: SplitStream<WebSocket>, house: &House) -> Self {
-        let media = &house.config.media;
-        let now = Instant::now();
-        Self {
-            source,
-            idle: media.idle_timeout,
-            idle_at: now + media.idle_timeout,
-            rate: media.max_messages_per_second,
-            window: now,
-            taken: 0,
-        }
-    }
-
-    /// A message came.
-    fn count(&mut self, now: Instant) {
-        self.idle_at = now + self.idle;
-        if now.duration_since(self.window) >= Duration::from_secs(1) {
-            self.window = now;
-            self.taken = 0;
-        }
-        self.taken = self.taken.saturating_add(1);
-    }
-
-    /// Until when nothing is read, as too much was read this second.
-    fn resting_until(&self) -> Option<Instant> {
-        (self.rate > 0 && self.taken >= self.rate)
-            .then(|| self.window + Duration::from_secs(1))
-            .filter(|until| *until > Instant::now())
-    }
-}
-
-/// The writing side, until it is lost.
-struct Line {
-    sink: Option<SplitSink<WebSocket, Message>>,
-    stream: Stream,
-}
-
-impl Line {
-    async fn send(&mut self, command: MediaCommand<'_>) -> Result<(), Refusal> {
-        let Some(sink) = &mut self.sink else { return Ok(()) };
-        let message = match self.stream.encode(command) {
-            Ok(Frame::Text(text)) => Message::Text(text.into()),
-            Ok(Frame::Binary(bytes)) => Message::Binary(bytes.into()),
-            Ok(Frame::Close) => close(close_code::NORMAL, ""),
-            // The platform has stopped the stream: there is nobody to tell.
-            Err(_) => return Ok(()),
-        };
-        match timeout(SEND_LIMIT, sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Refusal::Lost(error.to_string())),
-            Err(_) => Err(Refusal::Stuck),
-        }
-    }
-
-    /// Ends the stream for a fault of the other side.
-    async fn refuse(&mut self, why: Refusal) {
-        metrics::stream_refused(why.word());
-        let code = match why {
-            Refusal::Media(MediaError::TooLong { .. }) => close_code::SIZE,
-            Refusal::Media(_) => close_code::PROTOCOL,
-            Refusal::Stopping => close_code::AWAY,
-            _ => close_code::POLICY,
-        };
-        self.close(code, &why.to_string()).await;
-    }
-
-    async fn close(&mut self, code: u16, reason: &str) {
-        if let Some(mut sink) = self.sink.take() {
-            // The platform may be gone; then it needs no goodbye.
-            let _ = timeout(CLOSE_LIMIT, async {
-                let _ = sink.send(close(code, reason)).await;
-                let _ = sink.close().await;
-            })
-            .await;
-        }
-    }
-}
-
-fn close(code: u16, reason: &str) -> Message {
-    // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
-    let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
-    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
 }
 
 /// A call and everything it uses.
@@ -630,62 +440,6 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// An outcome that the action request tells.
-struct Outcome {
-    payment_sid: String,
-    written: Written,
-    books: CallbackQueue,
-}
-
-impl Outcome {
-    /// Makes the request once the outcome is on disk, and has what did not arrive delivered from there.
-    async fn tell(self, application: &Application, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        let Self { payment_sid, written, books } = self;
-        // A disk that is away must not keep a caller waiting; the books learn of it later.
-        let _ = timeout(WRITE_LIMIT, written.is_done()).await;
-        let token = store::token(&payment_sid, Occasion::First, CallbackKind::Action);
-        let answer = application.ask_as(request, token).await;
-        books.action_tried(&payment_sid, callback::tried(&answer));
-        answer
-    }
-}
-
-/// Gets a document, and what it was made of if the application gave it.
-async fn fetched(
-    house: &Arc<House>,
-    fetch: Fetch,
-    telling: Option<Outcome>,
-) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
-    let url = match fetch.target {
-        Target::Flow(name) => {
-            let library = house.library.clone();
-            let loading = tokio::task::spawn_blocking(move || library.load(&name, &fetch.parameters));
-            let broken = |_| Err(FetchFailure::not_readable("reading the flow broke down"));
-            return (loading.await.unwrap_or_else(broken), None);
-        }
-        Target::Url(url) => url,
-    };
-    let kind = match fetch.purpose {
-        Purpose::Gather | Purpose::Pay => CallbackKind::Action,
-        Purpose::First | Purpose::Redirect => CallbackKind::Document,
-    };
-    let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
-    let answer = match telling {
-        Some(outcome) => outcome.tell(&house.application, &request).await,
-        None => house.application.ask(&request).await,
-    };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => return (Err(error.failure(&url)), None),
-    };
-    let source = tape::Source {
-        text: String::from_utf8_lossy(&answer.body).into_owned(),
-        content_type: answer.content_type.clone(),
-        from: (answer.url != url).then(|| answer.url.clone()),
-    };
-    (answer.read(), Some(source))
 }
 
 /// What the machine is told of the call.

@@ -95,7 +95,7 @@ enum Phase {
     /// The caller confirms the last digits.
     Confirming { attempt: u8, ear: Ear },
     /// The gateway is being asked.
-    Processing(Settlement),
+    Processing(Box<Settlement>),
     /// It is over.
     Finished,
 }
@@ -547,7 +547,7 @@ impl AssistedSession {
                 let (receipt, statement) = (self.receipt.clone(), self.statement());
                 let intent = Intent { attempt, means: Means::from(&*instrument), receipt, statement };
                 self.outputs.push_back(Output::Intend(Box::new(intent)));
-                self.phase = Phase::Processing(settlement);
+                self.phase = Phase::Processing(Box::new(settlement));
                 self.advance(now, Settled::Asking(question));
             }
             Err(ending) => self.finish(*ending),

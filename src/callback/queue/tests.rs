@@ -11,6 +11,7 @@ use super::*;
 use crate::secret::Secret;
 use crate::store::memory::{Disk, Memory};
 use crate::store::{BackendError, CallbackFilter, CallbackState, NodeId, Seal};
+use crate::wall::Wall;
 
 /// An application by script: for each URL what its tries end with, one after another; then it answers.
 struct Scripted {
@@ -169,13 +170,12 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let [row] = &books.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
     assert_eq!((row.reason.as_deref(), usize::try_from(row.tries).unwrap()), (Some("HTTP status 500"), tried - 1));
     // Wanted anew, it is a waiting one for whoever looks, with the token it always had.
-    assert_eq!(books.retry_callbacks(Some(vec![row.id]), jiff::Timestamp::now()).await, Ok(1));
+    assert_eq!(books.retry_callbacks(Some(vec![row.id]), Wall::System.now()).await, Ok(1));
     application.script.lock().unwrap().clear();
-    deliveries.adopt(deliveries.store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap());
+    deliveries.adopt(deliveries.store.claim_callbacks(10, Wall::System.now()).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
-    let tries = application.tries.lock().unwrap();
-    assert!(tries.len() == tried + 1 && tries.iter().all(|(_, _, token)| *token == row.token));
-    drop(tries);
+    assert_eq!(application.times("a").len(), tried + 1);
+    assert!(application.tries.lock().unwrap().iter().all(|(_, _, token)| *token == row.token));
     assert_eq!(books.count_callbacks(CallbackState::Delivered).await, Ok(1));
 }
 
@@ -186,16 +186,13 @@ async fn what_an_earlier_process_left_is_delivered_with_its_token() {
     let store = &deliveries.store;
     let token = Uuid::new_v4();
     for (url, token) in [("a", token), ("b", Uuid::new_v4())] {
-        store.queue("CA1", &status(url), token, jiff::Timestamp::now()).await.unwrap();
+        store.queue("CA1", &status(url), token, Wall::System.now()).await.unwrap();
     }
-    assert!(
-        store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap().len() == 2,
-        "a node that never was is gone"
-    );
-    store.heartbeat(jiff::Timestamp::now()).await.unwrap();
-    assert!(store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap().is_empty(), "they are being seen to");
+    assert!(store.claim_callbacks(10, Wall::System.now()).await.unwrap().len() == 2, "a node that never was is gone");
+    store.heartbeat(Wall::System.now()).await.unwrap();
+    assert!(store.claim_callbacks(10, Wall::System.now()).await.unwrap().is_empty(), "they are being seen to");
     store.release_own().await.unwrap();
-    deliveries.adopt(store.claim_callbacks(10, jiff::Timestamp::now()).await.unwrap());
+    deliveries.adopt(store.claim_callbacks(10, Wall::System.now()).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.urls(), ["a", "b"]);
     assert_eq!(application.tries.lock().unwrap()[0].2, token);

@@ -1,0 +1,203 @@
+//! The stream of one call: reading, writing, and why it ends.
+//!
+//! Shape:   [`begin`] waits for its start; then [`Ear`] is the reading side and [`Line`] the writing side.
+//! Limits:  [`START_LIMIT`] for the stream to start; [`SEND_LIMIT`] for the platform to take a message; above
+//!          `max_messages_per_second` it is read more slowly.
+//! Errors:  [`Refusal`]: whatever the other side does wrong ends this stream alone.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::time::{Instant, timeout};
+
+use super::beginning::NoUrl;
+use super::{House, metrics};
+use crate::media::{Dialect, Frame, Incoming, MediaCommand, MediaError, MediaEvent, Start, Stream};
+
+/// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a platform may take to read what we send. Chosen freely: they buffer.
+const SEND_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the platform has to close its side once we have closed ours.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the other side's stream is ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("{0}")]
+    Media(#[from] MediaError),
+    #[error("no start within {} s", START_LIMIT.as_secs())]
+    NoStart,
+    #[error("no message for {} s", .0.as_secs())]
+    Idle(Duration),
+    #[error("a call of this id is live already")]
+    Duplicate,
+    #[error(transparent)]
+    NoUrl(#[from] NoUrl),
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    #[error("the platform closed the stream")]
+    Closed,
+    #[error("the platform did not take a message within {} s", SEND_LIMIT.as_secs())]
+    Stuck,
+    #[error("the server is being stopped")]
+    Stopping,
+    /// No fault of anybody's.
+    #[error("the application ended the call")]
+    Completed,
+}
+
+impl Refusal {
+    /// The metric's label.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Media(_) => "protocol",
+            Self::NoStart => "no_start",
+            Self::Idle(_) => "idle",
+            Self::Duplicate => "duplicate",
+            Self::NoUrl(_) => "no_url",
+            Self::Lost(_) => "lost",
+            Self::Closed => "closed",
+            Self::Stuck => "stuck",
+            Self::Stopping => "stopping",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// Reads until the stream starts.
+pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refusal> {
+    let started = async {
+        loop {
+            let message = ear.source.next().await;
+            match heard(&mut line.stream, message)? {
+                Some(MediaEvent::Started(start)) => return Ok(start),
+                Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
+                Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
+                _ => {}
+            }
+        }
+    };
+    timeout(START_LIMIT, started).await.unwrap_or(Err(Refusal::NoStart))
+}
+
+/// What a WebSocket message means. None: nothing.
+pub(super) fn heard(
+    stream: &mut Stream,
+    message: Option<Result<Message, axum::Error>>,
+) -> Result<Option<MediaEvent<'_>>, Refusal> {
+    match message {
+        Some(Ok(Message::Text(text))) => {
+            // The event borrows from the stream only, never from the message.
+            Ok(Some(stream.decode(Incoming::Text(text.as_str()))?))
+        }
+        Some(Ok(Message::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(Refusal::Closed),
+        Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
+    }
+}
+
+/// The reading side: how fast, and how long without a word.
+pub(super) struct Ear {
+    pub(super) source: SplitStream<WebSocket>,
+    pub(super) idle: Duration,
+    pub(super) idle_at: Instant,
+    rate: u32,
+    window: Instant,
+    taken: u32,
+}
+
+impl Ear {
+    pub(super) fn new(source: SplitStream<WebSocket>, house: &House) -> Self {
+        let media = &house.config.media;
+        let now = Instant::now();
+        Self {
+            source,
+            idle: media.idle_timeout,
+            idle_at: now + media.idle_timeout,
+            rate: media.max_messages_per_second,
+            window: now,
+            taken: 0,
+        }
+    }
+
+    /// A message came.
+    pub(super) fn count(&mut self, now: Instant) {
+        self.idle_at = now + self.idle;
+        if now.duration_since(self.window) >= Duration::from_secs(1) {
+            self.window = now;
+            self.taken = 0;
+        }
+        self.taken = self.taken.saturating_add(1);
+    }
+
+    /// Until when nothing is read, as too much was read this second.
+    pub(super) fn resting_until(&self) -> Option<Instant> {
+        (self.rate > 0 && self.taken >= self.rate)
+            .then(|| self.window + Duration::from_secs(1))
+            .filter(|until| *until > Instant::now())
+    }
+}
+
+/// The writing side, until it is lost.
+pub(super) struct Line {
+    sink: Option<SplitSink<WebSocket, Message>>,
+    pub(super) stream: Stream,
+}
+
+impl Line {
+    /// The writing side of a stream that speaks `dialect`.
+    pub(super) fn new(sink: SplitSink<WebSocket, Message>, dialect: Dialect) -> Self {
+        Self { sink: Some(sink), stream: Stream::new(dialect) }
+    }
+
+    pub(super) async fn send(&mut self, command: MediaCommand<'_>) -> Result<(), Refusal> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        let message = match self.stream.encode(command) {
+            Ok(Frame::Text(text)) => Message::Text(text.into()),
+            Ok(Frame::Binary(bytes)) => Message::Binary(bytes.into()),
+            Ok(Frame::Close) => close(close_code::NORMAL, ""),
+            // The platform has stopped the stream: there is nobody to tell.
+            Err(_) => return Ok(()),
+        };
+        match timeout(SEND_LIMIT, sink.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Refusal::Lost(error.to_string())),
+            Err(_) => Err(Refusal::Stuck),
+        }
+    }
+
+    /// Ends the stream for a fault of the other side.
+    pub(super) async fn refuse(&mut self, why: Refusal) {
+        metrics::stream_refused(why.word());
+        let code = match why {
+            Refusal::Media(MediaError::TooLong { .. }) => close_code::SIZE,
+            Refusal::Media(_) => close_code::PROTOCOL,
+            Refusal::Stopping => close_code::AWAY,
+            _ => close_code::POLICY,
+        };
+        self.close(code, &why.to_string()).await;
+    }
+
+    pub(super) async fn close(&mut self, code: u16, reason: &str) {
+        if let Some(mut sink) = self.sink.take() {
+            // The platform may be gone; then it needs no goodbye.
+            let _ = timeout(CLOSE_LIMIT, async {
+                let _ = sink.send(close(code, reason)).await;
+                let _ = sink.close().await;
+            })
+            .await;
+        }
+    }
+}
+
+fn close(code: u16, reason: &str) -> Message {
+    // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
+    let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
+    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
+}
