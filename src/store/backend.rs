@@ -279,7 +279,7 @@ pub trait Backend: Send + Sync {
     /// Writes an outcome down and inserts callbacks as `node`'s: those for a `first` outcome, or those for a `late` one
     /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to. A callback whose token
     /// is known is not inserted again; it is given if it is `node`'s and not delivered. A payment that succeeded or failed
-    /// stays as it is. A known outcome's sealed intent and note are wiped; an unknown one's are kept for whoever finds it
+    /// stays as it is; of the `late` ones those are given then that are stored, for this may be a repetition. A known outcome's sealed intent and note are wiped; an unknown one's are kept for whoever finds it
     /// out.
     fn settle_payment(
         &self,

@@ -44,6 +44,8 @@ struct Books {
     nodes: BTreeMap<NodeId, Timestamp>,
     notes: BTreeMap<String, Vec<u8>>,
     order: u64,
+    /// The last callback's id: one that was forgotten is not given again.
+    last_id: i64,
 }
 
 struct Payment {
@@ -114,7 +116,8 @@ impl Books {
         if let Some(known) = known {
             return known.row.id;
         }
-        let id = self.callbacks.last_key_value().map_or(1, |(id, _)| id.saturating_add(1));
+        self.last_id = self.last_id.saturating_add(1);
+        let id = self.last_id;
         let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = callback;
         let row = CallbackRow {
             id,
@@ -222,6 +225,7 @@ impl Backend for Memory {
         self.write(move |books| {
             let SettledPayment { sid, outcome } = payment;
             let mut told = first;
+            let mut repeated = Vec::new();
             if let Some(known) = books.payments.get_mut(&sid) {
                 let row = &mut known.row;
                 let is_known = matches!(row.state, PaymentState::Succeeded | PaymentState::Failed);
@@ -243,11 +247,15 @@ impl Backend for Memory {
                     if outcome.standing != Standing::Unknown {
                         (known.sealed, known.note) = (None, None);
                     }
+                } else {
+                    repeated = late;
                 }
             }
+            let mut ids: Vec<i64> = told.into_iter().map(|callback| books.insert(callback, node, now)).collect();
+            let known = |token| books.callbacks.values().find(|known| known.row.token == token);
+            ids.extend(repeated.iter().filter_map(|callback| known(callback.token)).map(|known| known.row.id));
             let mut queued = Vec::new();
-            for callback in told {
-                let id = books.insert(callback, node, now);
+            for id in ids {
                 let mine = books.callbacks.get(&id).filter(|callback| {
                     callback.node == Some(node)
                         && matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held)

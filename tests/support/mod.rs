@@ -16,6 +16,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod certificates;
+pub mod postgres;
 pub mod process;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,0 +1,106 @@
+//! A PostgreSQL server of the test's own: in a temporary folder, on a socket in it, without the network; gone with its owner.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::{AnyConnection, Connection, Executor};
+
+/// Where distributions keep the servers' programs.
+const ROOT: &str = "/usr/lib/postgresql";
+
+/// A server.
+pub struct Postgres {
+    child: Child,
+    folder: tempfile::TempDir,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// Starts one. `settings` are the server's own, such as `fsync=off`.
+    pub fn start(settings: &[&str]) -> Self {
+        let programs = programs();
+        let folder = tempfile::tempdir().unwrap();
+        let user = user();
+        if let Some((uid, gid)) = user {
+            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let data = folder.path().join("data");
+        let mut initdb = as_user(user, &programs.join("initdb"));
+        initdb.args(["--no-sync", "--auth=trust", "--username=touchtone", "--encoding=UTF8", "--locale=C", "-D"]);
+        let made = initdb.arg(&data).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut server = as_user(user, &programs.join("postgres"));
+        server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses="]);
+        for setting in settings {
+            server.args(["-c", setting]);
+        }
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        server.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let postgres = Self { child: server.spawn().unwrap(), folder, databases: AtomicU32::new(0) };
+        let (began, ready) = (Instant::now(), programs.join("pg_isready"));
+        while !Command::new(&ready).arg("-q").arg("-h").arg(postgres.folder.path()).status().unwrap().success() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the server does not start: {}", postgres.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        postgres
+    }
+
+    /// The URL of a new, empty database.
+    pub async fn database(&self) -> String {
+        sqlx::any::install_default_drivers();
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut connection = AnyConnection::connect(&self.url("postgres")).await.unwrap();
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))).await.unwrap();
+        self.url(&name)
+    }
+
+    /// The URL of a database.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres:///{database}?host={}&user=touchtone", self.folder.path().display())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // At once, but so that its own children and shared memory go too.
+        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// The newest version that is installed.
+fn programs() -> PathBuf {
+    let version = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let folders = std::fs::read_dir(ROOT).into_iter().flatten().flatten().map(|entry| entry.path());
+    let found = folders.filter(|folder| folder.join("bin/initdb").is_file()).max_by_key(|folder| version(folder));
+    found.expect("there is no PostgreSQL server on this machine; tests/run installs it").join("bin")
+}
+
+/// PostgreSQL refuses to run as root: who runs it then.
+fn user() -> Option<(u32, u32)> {
+    let id = |arguments: &[&str]| {
+        let output = Command::new("id").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().ok()
+    };
+    (id(&["-u"]) == Some(0)).then(|| {
+        let ids = |name: &str| Some((id(&["-u", name])?, id(&["-g", name])?));
+        ids("postgres").or_else(|| ids("nobody")).expect("a user that is not root")
+    })
+}
+
+/// Ends with the thread that started it, whatever becomes of that.
+fn as_user(user: Option<(u32, u32)>, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--pdeathsig=QUIT");
+    if let Some((uid, gid)) = user {
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()]);
+    }
+    command.arg("--").arg(program);
+    command
+}
