@@ -14,8 +14,12 @@
 )]
 #![allow(unreachable_pub, reason = "a test's modules are its own")]
 
+#[path = "store/alike.rs"]
+mod alike;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/opening.rs"]
+mod opening;
 #[path = "store/samples.rs"]
 mod samples;
 mod support;

@@ -1,0 +1,178 @@
+//! Whatever is asked of them, in whatever order: memory and SQLite answer alike.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use touchtone::pay::outcome::Standing;
+use touchtone::store::memory::Memory;
+use touchtone::store::{Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState};
+use uuid::Uuid;
+
+use crate::samples::{at, callback, payment, settled, sid, waiting};
+
+/// One method, with small numbers for everything, so that they meet.
+#[derive(Clone, Debug)]
+enum Step {
+    InsertPayment(u32, u8),
+    MarkSending(u32, bool),
+    Settle(u32, Standing, Vec<u32>, Vec<u32>, u8),
+    InsertCallback(u32, bool, u8),
+    ClaimCallbacks(u8, u32),
+    ClaimPayments(u8, u32),
+    GiveUp(u32),
+    Delivered(i64),
+    Failed(i64),
+    Parked(i64),
+    Retry(Option<Vec<i64>>),
+    Forget(u64),
+    Heartbeat(u8),
+    Release(u8),
+    InsertConnector(u8),
+    UpdateConnector(u8),
+    RemoveConnector(u8),
+    Withdrawn(u8, bool),
+    KeepNote(u8, u8),
+    /// Time goes by, in seconds.
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let standing = prop_oneof![Just(Standing::Succeeded), Just(Standing::Failed), Just(Standing::Unknown)];
+    let (number, node, id) = (0..6_u32, 0..3_u8, 0..12_i64);
+    prop_oneof![
+        3 => (number.clone(), node.clone()).prop_map(|(number, node)| Step::InsertPayment(number, node)),
+        2 => (number.clone(), any::<bool>()).prop_map(|(number, noted)| Step::MarkSending(number, noted)),
+        4 => (number.clone(), standing, vec(0..12_u32, 0..3), vec(0..12_u32, 0..3), node.clone())
+            .prop_map(|(number, standing, first, late, node)| Step::Settle(number, standing, first, late, node)),
+        3 => (0..12_u32, any::<bool>(), node.clone()).prop_map(|(number, held, node)| Step::InsertCallback(number, held, node)),
+        2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimCallbacks(node, limit)),
+        2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimPayments(node, limit)),
+        1 => number.prop_map(Step::GiveUp),
+        2 => id.clone().prop_map(Step::Delivered),
+        2 => id.clone().prop_map(Step::Failed),
+        2 => id.clone().prop_map(Step::Parked),
+        1 => proptest::option::of(vec(id, 0..4)).prop_map(Step::Retry),
+        1 => (0..100_u64).prop_map(Step::Forget),
+        2 => node.clone().prop_map(Step::Heartbeat),
+        1 => node.prop_map(Step::Release),
+        1 => (0..3_u8).prop_map(Step::InsertConnector),
+        1 => (0..3_u8).prop_map(Step::UpdateConnector),
+        1 => (0..3_u8).prop_map(Step::RemoveConnector),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(name, is)| Step::Withdrawn(name, is)),
+        1 => (0..3_u8, any::<u8>()).prop_map(|(name, text)| Step::KeepNote(name, text)),
+        2 => (0..40_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// A database, and the ids it gave to callbacks: those have gaps, so steps and answers count from 0.
+struct Side {
+    backend: Arc<dyn Backend>,
+    ids: Vec<i64>,
+}
+
+impl Side {
+    fn id(&self, place: i64) -> i64 {
+        usize::try_from(place).ok().and_then(|place| self.ids.get(place).copied()).unwrap_or(i64::MAX)
+    }
+
+    fn place(&self, id: i64) -> i64 {
+        self.ids.iter().position(|known| *known == id).and_then(|place| i64::try_from(place).ok()).unwrap_or(-1)
+    }
+
+    fn shown(&self, rows: Result<Vec<CallbackRow>, BackendError>) -> String {
+        let rows = rows.map(|rows| {
+            rows.into_iter().map(|row| CallbackRow { id: self.place(row.id), ..row }).collect::<Vec<_>>()
+        });
+        format!("{rows:?}")
+    }
+
+    async fn look(&mut self) -> Result<Vec<CallbackRow>, BackendError> {
+        let rows = self.backend.callbacks(CallbackFilter { limit: 100, ..CallbackFilter::default() }).await;
+        let last = self.ids.last().copied().unwrap_or(i64::MIN);
+        self.ids.extend(rows.iter().flatten().map(|row| row.id).filter(|id| *id > last));
+        rows
+    }
+}
+
+/// Does a step; what it answers, in words.
+async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
+    let now = at(seconds * 1000);
+    let node = |number: u8| NodeId(Uuid::from_u128(number.into()));
+    let backend = Arc::clone(&side.backend);
+    match step.clone() {
+        Step::InsertPayment(number, by) => format!("{:?}", backend.insert_payment(payment(number), node(by), now).await),
+        Step::MarkSending(number, noted) => {
+            let note = noted.then(|| seconds.to_be_bytes().to_vec());
+            format!("{:?}", backend.mark_sending(&sid(number), note, now).await)
+        }
+        Step::Settle(number, standing, first, late, by) => {
+            let (first, late) = (first.into_iter().map(waiting).collect(), late.into_iter().map(waiting).collect());
+            let rows = backend.settle_payment(settled(number, standing), first, late, node(by), now).await;
+            side.look().await.unwrap();
+            side.shown(rows)
+        }
+        Step::InsertCallback(number, held, by) => {
+            let state = if held { CallbackState::Held } else { CallbackState::Waiting };
+            let id = backend.insert_callback(callback(number, state), node(by), now).await.unwrap();
+            side.look().await.unwrap();
+            side.place(id).to_string()
+        }
+        Step::ClaimCallbacks(by, limit) => side.shown(backend.claim_callbacks(node(by), limit, now).await),
+        Step::ClaimPayments(by, limit) => format!("{:?}", backend.claim_payments(node(by), limit, now).await),
+        Step::GiveUp(number) => format!("{:?}", backend.give_up_payment(&sid(number), now).await),
+        Step::Delivered(id) => format!("{:?}", backend.mark_delivered(side.id(id), now).await),
+        Step::Failed(id) => format!("{:?}", backend.mark_failed(side.id(id), "refused", now).await),
+        Step::Parked(id) => format!("{:?}", backend.mark_parked(side.id(id), "gone", now).await),
+        Step::Retry(ids) => {
+            let ids = ids.map(|ids| ids.into_iter().map(|id| side.id(id)).collect());
+            format!("{:?}", backend.retry_callbacks(ids, now).await)
+        },
+        Step::Forget(ago) => format!("{:?}", backend.forget_delivered(at(seconds.saturating_sub(ago) * 1000)).await),
+        Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by), now).await),
+        Step::Release(by) => format!("{:?}", backend.release(node(by)).await),
+        Step::InsertConnector(name) => format!("{:?}", backend.insert_connector(&name.to_string(), vec![1], now).await),
+        Step::UpdateConnector(name) => format!("{:?}", backend.update_connector(&name.to_string(), vec![2], now).await),
+        Step::RemoveConnector(name) => format!("{:?}", backend.remove_connector(&name.to_string()).await),
+        Step::Withdrawn(name, is) => {
+            format!("{:?}", backend.mark_withdrawn(&name.to_string(), is.then_some(now)).await)
+        }
+        Step::KeepNote(name, text) => format!("{:?}", backend.keep_note(&name.to_string(), vec![text]).await),
+        Step::Wait(_) => String::new(),
+    }
+}
+
+/// All that can be seen.
+async fn books(side: &mut Side) -> String {
+    let rows = side.look().await;
+    let callbacks = side.shown(rows);
+    let backend = &side.backend;
+    let payments = backend.payments(PaymentFilter { limit: 100, ..PaymentFilter::default() }).await;
+    let failed = PaymentFilter { state: Some(PaymentState::Failed), limit: 2, ..PaymentFilter::default() };
+    let (failed, revision) = (backend.payments(failed).await, backend.connectors_revision().await);
+    let connectors = backend.connectors().await;
+    format!("{payments:#?}\n{callbacks}\n{failed:?}\n{connectors:?} {revision:?}")
+}
+
+#[test]
+fn memory_and_sqlite_answer_alike() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cases = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(cases, |(steps in vec(step(), 1..60))| {
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let sqlite = crate::sqlite(&folder.path().join("books.db")).await;
+            let mut memory = Side { backend: Arc::new(Memory::default()), ids: Vec::new() };
+            let mut sqlite = Side { backend: sqlite, ids: Vec::new() };
+            let mut seconds = 100;
+            for step in &steps {
+                if let Step::Wait(more) = step {
+                    seconds += more;
+                }
+                let (one, other) = (answer(&mut memory, step, seconds).await, answer(&mut sqlite, step, seconds).await);
+                assert_eq!(one, other, "{step:?}");
+            }
+            assert_eq!(books(&mut memory).await, books(&mut sqlite).await);
+        });
+    });
+}

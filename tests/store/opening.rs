@@ -1,0 +1,174 @@
+//! Opening: what is made, what is refused, and what the refusal says and does not say.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use futures_util::future::join_all;
+use sqlx::{AnyConnection, Connection, Executor};
+use touchtone::config::Config;
+use touchtone::secret::Secret;
+use touchtone::store::open::{self, OpenError, Role};
+use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
+use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState};
+
+use crate::samples::{at, payment, sid, waiting};
+use crate::support::postgres::Postgres;
+
+/// A configuration with this data folder.
+fn config(data: &Path, toml: &str) -> Config {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("data = {data:?}\n{toml}\n")).unwrap();
+    Config::load(Some(file.path())).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("deep/data");
+    let store = open::open(&config(&data, ""), Role::Server).await.unwrap();
+    store.backend().insert_payment(payment(1), NodeId::random(), at(1)).await.unwrap();
+    let sealed = store.seal().close(&Secret::new("a token".to_owned())).unwrap();
+    drop(store);
+    let store = open::open(&config(&data, ""), Role::Server).await.unwrap();
+    assert_eq!(store.backend().payment(&sid(1)).await.unwrap().unwrap().state, PaymentState::Preparing);
+    assert_eq!(store.seal().open(&sealed).unwrap().expose(), "a token");
+    for file in ["touchtone.db", "touchtone.db-wal", "touchtone.db-shm", "secret.key", "node"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_the_same_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = || std::fs::read_to_string(folder.path().join("node")).unwrap();
+    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
+    let first = name();
+    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
+    assert_eq!(name(), first);
+    std::fs::write(folder.path().join("node"), "x").unwrap();
+    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err();
+    assert!(matches!(error, OpenError::Node(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_has_one_server_and_any_number_of_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err().to_string();
+    assert!(error.contains(&folder.path().display().to_string()) && error.contains("--data"), "{error}");
+    let command = open::open(&config(folder.path(), ""), Role::Command).await.unwrap();
+    command.backend().insert_callback(waiting(1), NodeId::random(), at(1)).await.unwrap();
+    let books = open::books(&config(folder.path(), "")).await.unwrap();
+    let all = CallbackFilter { limit: 9, ..CallbackFilter::default() };
+    assert_eq!(books.callbacks(all.clone()).await.unwrap(), server.backend().callbacks(all).await.unwrap());
+    drop(server);
+    open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_is_refused_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
+    let key = folder.path().join("secret.key");
+    let other = "secret_key = \"another-key-of-mine\"";
+    let error = open::open(&config(folder.path(), other), Role::Server).await.unwrap_err().to_string();
+    assert!(error.contains("secret_key") && error.contains(&key.display().to_string()), "{error}");
+    assert!(!error.contains("another-key"), "{error}");
+    // Lost: one that is made anew does not fit either, and is not left to be taken for the right one.
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let error = open::open(&config(folder.path(), ""), Role::Command).await.unwrap_err();
+    assert!(matches!(error, OpenError::WrongKey(_)) && !key.exists(), "{error}");
+    std::fs::write(&key, "too short").unwrap();
+    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err();
+    assert!(matches!(error, OpenError::Key(_)) && !error.to_string().contains("too short"), "{error}");
+    std::fs::write(&key, kept).unwrap();
+    open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_only_look_make_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let error = open::books(&config(&data, "")).await.err().unwrap();
+    assert!(matches!(error, OpenError::Database(OpenDatabaseError::Missing(_))), "{error}");
+    assert!(!data.exists());
+}
+
+/// As if a later version had been there.
+async fn from_the_future(url: &str) {
+    let mut connection = AnyConnection::connect(url).await.unwrap();
+    connection.execute("INSERT INTO touchtone_schema (version) VALUES (7)").await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = DatabaseAddress::Sqlite(folder.path().join("books.db"));
+    drop(Sql::open(&file, IfMissing::Create).await.unwrap());
+    from_the_future(&format!("sqlite://{}", folder.path().join("books.db").display())).await;
+    let server = Postgres::start(&["fsync=off"]);
+    let url = server.database().await;
+    let database: DatabaseAddress = url.parse().unwrap();
+    drop(Sql::open(&database, IfMissing::Fail).await.unwrap());
+    from_the_future(&url).await;
+    for address in [file, database] {
+        let error = Sql::open(&address, IfMissing::Create).await.unwrap_err().to_string();
+        assert!(error.contains("later version of touchtone") && error.contains("of version 7"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_at_once_make_the_tables_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start(&["fsync=off"]);
+    for address in [
+        DatabaseAddress::Sqlite(folder.path().join("books.db")),
+        server.database().await.parse::<DatabaseAddress>().unwrap(),
+    ] {
+        let opening = (0..6).map(|_| Sql::open(&address, IfMissing::Create));
+        for opened in join_all(opening).await {
+            opened.unwrap().payment("PK").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_used_is_told_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start(&["fsync=off"]);
+    let missing = format!("{}&password=hunter2", server.url("nowhere"));
+    for (address, said) in [
+        ("postgres://me:hunter2@127.0.0.1:1/pay".to_owned(), "refused"),
+        (missing, "database \"nowhere\" does not exist"),
+        ("postgres://me:hunter2@127.0.0.1:1/pay?sslmode=hunter2".to_owned(), "parameter"),
+        (format!("sqlite://{}", folder.path().display()), "unable to open database file"),
+    ] {
+        let error = Sql::open(&address.parse().unwrap(), IfMissing::Create).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_is_used_again() {
+    let server = Postgres::start(&["fsync=off"]);
+    let url = server.database().await;
+    let sql = Sql::open(&url.parse().unwrap(), IfMissing::Fail).await.unwrap();
+    sql.insert_payment(payment(1), NodeId::random(), at(1)).await.unwrap();
+    // Every connection is cut, as by a restart.
+    let mut other = AnyConnection::connect(&server.url("postgres")).await.unwrap();
+    let cut = "SELECT COUNT(pg_terminate_backend(pid)) AS cut FROM pg_stat_activity WHERE application_name = 'touchtone'";
+    other.execute(cut).await.unwrap();
+    let mut tries = 0;
+    while sql.insert_payment(payment(2), NodeId::random(), at(2)).await.is_err() {
+        tries += 1;
+        assert!(tries < 20, "it stays unusable");
+    }
+    assert!(sql.payment(&sid(2)).await.unwrap().is_some());
+}
