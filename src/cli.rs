@@ -11,10 +11,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod books;
+mod callbacks;
 mod check;
 mod dial;
 mod fuzz;
 mod hardening;
+mod payments;
 mod replay;
 mod serve;
 
@@ -36,6 +39,10 @@ enum Command {
     Dial(dial::Dial),
     /// Look for faults in flow documents
     Check(check::Check),
+    /// List payments and show how one stands
+    Payments(payments::Payments),
+    /// List callbacks that are not delivered, and have them delivered after all
+    Callbacks(callbacks::Callbacks),
     /// Play random calls against every flow and look for a rule that does not hold
     Fuzz(fuzz::Fuzz),
 }
@@ -76,6 +83,8 @@ pub fn run() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Dial(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Payments(command) => command.run(),
+        Command::Callbacks(command) => command.run(),
         Command::Fuzz(command) => command.run(),
     };
     match done {

@@ -1,6 +1,7 @@
 //! Twilio's REST API for the calls of this server and their payments: what Twilio's own client libraries ask for, answered as they expect it.
 //!
-//! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`].
+//! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`] and
+//!          [`OWN_ROOT`].
 //! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls; failed sign-ins ([`attempts`]).
 //! Errors:  [`error::ApiError`], always JSON, with Twilio's codes.
 //! Secrets: the auth token is compared in constant time; no parameter of a call is told.
@@ -29,6 +30,7 @@ use crate::account::Account;
 use crate::call::{CommandError, House};
 
 pub mod attempts;
+pub(crate) mod books;
 mod calls;
 pub mod error;
 mod fields;
@@ -43,6 +45,9 @@ use route::Routes;
 /// Where the API begins: its version, as Twilio names it.
 pub const ROOT: &str = "/2010-04-01";
 
+/// Where what Twilio has no word for begins.
+pub const OWN_ROOT: &str = "/v1";
+
 /// The routes of the API.
 #[must_use]
 pub fn routes() -> Routes<Arc<House>> {
@@ -51,6 +56,8 @@ pub fn routes() -> Routes<Arc<House>> {
         .with(routes!(calls::fetch, calls::update, calls::delete))
         .with(routes!(payments::list, payments::create))
         .with(routes!(payments::fetch, payments::update))
+        .with(routes!(books::list))
+        .with(routes!(books::fetch))
 }
 
 /// What a call did not do, and why.
@@ -123,7 +130,8 @@ fn too_many_failures(wait: Duration) -> ApiError {
     error
 }
 
-/// Lets in who knows the account's token, and only to the account's own resources. What is not below [`ROOT`] passes.
+/// Lets in who knows the account's token, and only to the account's own resources. What is below neither [`ROOT`] nor
+/// [`OWN_ROOT`] passes.
 pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let Some(resource) = below_root(path) else { return next.run(request).await };
@@ -156,7 +164,8 @@ pub async fn no_such_method(OriginalUri(uri): OriginalUri) -> Response {
 }
 
 fn below_root(path: &str) -> Option<&str> {
-    path.strip_prefix(ROOT).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    let below = |root| path.strip_prefix(root).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'));
+    below(ROOT).or_else(|| below(OWN_ROOT))
 }
 
 /// Whether an `Authorization` header is the account's (RFC 7617), in time that depends on the lengths alone.
@@ -215,10 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn the_api_begins_at_its_version_and_nowhere_else() {
+    fn the_api_begins_at_its_versions_and_nowhere_else() {
         assert_eq!(below_root("/2010-04-01/Accounts/AC1"), Some("/Accounts/AC1"));
         assert_eq!(below_root("/2010-04-01"), Some(""));
         assert_eq!(below_root("/2010-04-011/x"), None);
+        assert_eq!(below_root("/v1/payments"), Some("/payments"));
+        assert_eq!(below_root("/v11/payments"), None);
         assert_eq!(below_root("/healthz"), None);
     }
 }

@@ -22,6 +22,7 @@ use crate::secret::Secret;
 
 mod backend;
 pub mod memory;
+pub mod moment;
 pub mod open;
 mod record;
 mod seal;

@@ -21,6 +21,7 @@ use crate::rest::error::ApiError;
     tags(
         (name = "calls", description = "Calls, as Twilio's REST API has them"),
         (name = "payments", description = "Payments on a live call that an agent leads, as Twilio's REST API has them; and how a call's payments stand"),
+        (name = "books", description = "Every payment that a gateway was asked for, on any call, also after restarts"),
         (name = "media", description = "Media streams of telephony platforms"),
         (name = "operation", description = "For whoever runs this server"),
     ),
