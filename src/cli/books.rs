@@ -37,6 +37,7 @@ impl Books {
         &self,
         read: impl AsyncFnOnce(Arc<dyn Backend>) -> Result<bool, Failure>,
     ) -> Result<bool, Failure> {
+        super::hardening::harden();
         let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);

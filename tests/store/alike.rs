@@ -6,7 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::memory::Memory;
-use touchtone::store::{Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState};
+use touchtone::store::{
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
+};
 use uuid::Uuid;
 
 use crate::samples::{at, callback, payment, settled, sid, waiting};
@@ -81,9 +83,8 @@ impl Side {
     }
 
     fn shown(&self, rows: Result<Vec<CallbackRow>, BackendError>) -> String {
-        let rows = rows.map(|rows| {
-            rows.into_iter().map(|row| CallbackRow { id: self.place(row.id), ..row }).collect::<Vec<_>>()
-        });
+        let rows = rows
+            .map(|rows| rows.into_iter().map(|row| CallbackRow { id: self.place(row.id), ..row }).collect::<Vec<_>>());
         format!("{rows:?}")
     }
 
@@ -101,7 +102,9 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
     let node = |number: u8| NodeId(Uuid::from_u128(number.into()));
     let backend = Arc::clone(&side.backend);
     match step.clone() {
-        Step::InsertPayment(number, by) => format!("{:?}", backend.insert_payment(payment(number), node(by), now).await),
+        Step::InsertPayment(number, by) => {
+            format!("{:?}", backend.insert_payment(payment(number), node(by), now).await)
+        }
         Step::MarkSending(number, noted) => {
             let note = noted.then(|| seconds.to_be_bytes().to_vec());
             format!("{:?}", backend.mark_sending(&sid(number), note, now).await)
@@ -127,7 +130,7 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
         Step::Retry(ids) => {
             let ids = ids.map(|ids| ids.into_iter().map(|id| side.id(id)).collect());
             format!("{:?}", backend.retry_callbacks(ids, now).await)
-        },
+        }
         Step::Forget(ago) => format!("{:?}", backend.forget_delivered(at(seconds.saturating_sub(ago) * 1000)).await),
         Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by), now).await),
         Step::Release(by) => format!("{:?}", backend.release(node(by)).await),

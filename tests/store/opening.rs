@@ -163,7 +163,8 @@ async fn a_server_that_comes_back_is_used_again() {
     sql.insert_payment(payment(1), NodeId::random(), at(1)).await.unwrap();
     // Every connection is cut, as by a restart.
     let mut other = AnyConnection::connect(&server.url("postgres")).await.unwrap();
-    let cut = "SELECT COUNT(pg_terminate_backend(pid)) AS cut FROM pg_stat_activity WHERE application_name = 'touchtone'";
+    let cut =
+        "SELECT COUNT(pg_terminate_backend(pid)) AS cut FROM pg_stat_activity WHERE application_name = 'touchtone'";
     other.execute(cut).await.unwrap();
     let mut tries = 0;
     while sql.insert_payment(payment(2), NodeId::random(), at(2)).await.is_err() {
