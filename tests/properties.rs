@@ -238,8 +238,16 @@ fn act() -> BoxedStrategy<Act> {
 }
 
 fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
-    let limits = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), 0..7_u8, any::<bool>());
-    let some = limits.prop_map(|(replays, looks_up, test_numbers_only, repeats, charge_bank)| Capabilities {
+    let limits = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::bool::weighted(0.2),
+        0..7_u8,
+        any::<bool>(),
+        proptest::bool::weighted(0.05),
+    );
+    let some = limits.prop_map(|(replays, looks_up, test_numbers_only, repeats, charge_bank, withdrawn)| Capabilities {
+        withdrawn,
         replays,
         looks_up,
         test_numbers_only,

@@ -216,6 +216,7 @@ impl Connector for Generic {
         let GenericSettings { dialect, timeout, retries, .. } = self.settings;
         let banks = dialect.takes_bank_accounts();
         Capabilities {
+            withdrawn: false,
             charge_card: true,
             charge_bank: banks,
             charge_token: false,

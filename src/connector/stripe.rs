@@ -419,6 +419,7 @@ impl Connector for Stripe {
     fn capabilities(&self) -> Capabilities {
         let StripeSettings { timeout, retries, .. } = self.settings;
         Capabilities {
+            withdrawn: false,
             charge_card: true,
             charge_bank: false,
             charge_token: true,

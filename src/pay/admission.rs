@@ -31,6 +31,10 @@ pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCod
     let connector = &settings.connector;
     let method = settings.payment_method;
     let refuse = |code, what: String| Err((code, format!("the connector {connector} {what}")));
+    if can.withdrawn {
+        let what = "is no longer authorized: its gateway has withdrawn its access";
+        return refuse(PayErrorCode::AuthorizationWithdrawn, what.to_owned());
+    }
     let (charges, token_types) = match (&settings.payment_token, method) {
         (Some(_), _) => (can.charge_token, &can.tokenize_card),
         (None, PaymentMethod::CreditCard) => (can.charge_card, &can.tokenize_card),

@@ -125,6 +125,8 @@ pub const REPLAY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
 /// caller keys a digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// Whether the gateway no longer lets this instance in, until it is authorized anew.
+    pub withdrawn: bool,
     /// Takes charges by card.
     pub charge_card: bool,
     /// Takes charges from bank accounts.

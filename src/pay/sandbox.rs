@@ -26,6 +26,7 @@ const REFUSED: [(&str, &str, &str); 5] = [
 #[must_use]
 pub fn capabilities() -> Capabilities {
     Capabilities {
+        withdrawn: false,
         charge_card: true,
         charge_bank: true,
         charge_token: true,

@@ -339,6 +339,7 @@ mod tests {
 
     fn limits() -> Capabilities {
         Capabilities {
+            withdrawn: false,
             charge_card: true,
             charge_bank: true,
             charge_token: true,

@@ -342,6 +342,7 @@ impl ConnectorScript {
     /// The sandbox's, less what the script takes away.
     fn capabilities(&self) -> Capabilities {
         let mut can = sandbox::capabilities();
+        can.withdrawn = self.withdrawn;
         for what in &self.cannot {
             match what {
                 Ability::ChargeCard => can.charge_card = false,

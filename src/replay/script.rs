@@ -226,6 +226,9 @@ pub(super) struct ConnectorScript {
     /// How long looking it up takes.
     #[serde(default)]
     pub(super) after: Length,
+    /// Whether its gateway has withdrawn its authorization.
+    #[serde(default)]
+    pub(super) withdrawn: bool,
     /// What it cannot do.
     #[serde(default)]
     pub(super) cannot: Vec<Ability>,

@@ -470,6 +470,9 @@ fn connector(can: Option<&Capabilities>, after: Duration) -> String {
         return fields.join(", ");
     };
     let like = sandbox::capabilities();
+    if can.withdrawn {
+        fields.push("withdrawn: true".to_owned());
+    }
     let cannot: Vec<&str> = [
         (can.charge_card, "charge-card"),
         (can.charge_bank, "charge-bank"),
