@@ -1,7 +1,7 @@
 //! Pay Connectors: one trait, one file a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys, [`submit`] asks one with what every shell needs around it.
+//!          the instances, [`config`] makes them of their keys, [`shelf`] keeps them in the store, [`submit`] asks one with what every shell needs around it.
 //! Limits:  a connector never sleeps and never asks twice: the machine's submission policy decides when to ask again, how
 //!          long to wait and when to stop, so that it can be tested without sockets.
 //! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.
@@ -21,14 +21,18 @@ use crate::pay::submission::{Ask, Reply};
 
 pub mod config;
 pub mod generic;
+pub mod instance;
 pub mod registry;
 pub mod sandbox;
+pub mod shelf;
 pub mod stripe;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
 pub use registry::{Registry, RegistryError};
+pub use shelf::{Shelf, ShelfError};
 
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -246,15 +246,16 @@ fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
         any::<bool>(),
         proptest::bool::weighted(0.05),
     );
-    let some = limits.prop_map(|(replays, looks_up, test_numbers_only, repeats, charge_bank, withdrawn)| Capabilities {
-        withdrawn,
-        replays,
-        looks_up,
-        test_numbers_only,
-        repeats,
-        charge_bank,
-        ..sandbox::capabilities()
-    });
+    let some =
+        limits.prop_map(|(replays, looks_up, test_numbers_only, repeats, charge_bank, withdrawn)| Capabilities {
+            withdrawn,
+            replays,
+            looks_up,
+            test_numbers_only,
+            repeats,
+            charge_bank,
+            ..sandbox::capabilities()
+        });
     option::weighted(0.95, some).boxed()
 }
 

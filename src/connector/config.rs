@@ -8,14 +8,13 @@
 //! Sources: spec/interface.md, "Configuration" and "Connector kinds".
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer};
 
 use super::Connector;
 use super::generic::{ANSWER_TIMEOUT, Dialect, Generic, GenericSettings, REPEATS};
@@ -25,9 +24,16 @@ use crate::http::{Authorization, Endpoint, Gateway};
 use crate::pay::step::words;
 use crate::secret::Secret;
 
+mod keys;
+mod kinds;
 mod stripe;
 #[cfg(test)]
 mod tests;
+
+pub use keys::Keys;
+use keys::{NOTHING, Value};
+use kinds::{GENERIC, SANDBOX, STRIPE};
+pub use kinds::{KINDS, Key, Kind};
 
 /// The longest name, in characters. Our choice.
 const NAME_CHARS_MAX: usize = 64;
@@ -46,98 +52,8 @@ words! {
     }
 }
 
-/// A kind of connector, for commands and forms.
-#[derive(Clone, Copy, Debug)]
-pub struct Kind {
-    /// What `kind` says.
-    pub name: &'static str,
-    /// What it is, in a sentence.
-    pub meaning: &'static str,
-    /// Its own keys, beside `name`, `kind` and `mode`.
-    pub keys: &'static [Key],
-}
-
-/// A key of a kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether its value is never shown.
-    pub secret: bool,
-    /// Whether there is no instance without it.
-    pub required: bool,
-    /// What it is when it is not given.
-    pub default: Option<&'static str>,
-    /// What it is for, in a sentence.
-    pub meaning: &'static str,
-}
-
-/// Every kind there is.
-pub const KINDS: &[Kind] = &[
-    Kind { name: "sandbox", meaning: "Approves test payments without a network; no money moves.", keys: &[] },
-    Kind {
-        name: "generic",
-        meaning: "Posts each payment as JSON to an endpoint of yours, in the contract of Twilio's Generic Pay Connector or in \
-                  Telnyx's or SignalWire's variant of it.",
-        keys: &[
-            Key {
-                name: "endpoint",
-                secret: false,
-                required: true,
-                default: None,
-                meaning: "Where the processor listens: https, or http on this machine.",
-            },
-            Key {
-                name: "username",
-                secret: false,
-                required: false,
-                default: None,
-                meaning: "The user for HTTP Basic; goes with password.",
-            },
-            Key {
-                name: "password",
-                secret: true,
-                required: false,
-                default: None,
-                meaning: "The password for HTTP Basic; goes with username.",
-            },
-            Key {
-                name: "bearer",
-                secret: true,
-                required: false,
-                default: None,
-                meaning: "A bearer token, instead of username and password.",
-            },
-            Key {
-                name: "dialect",
-                secret: false,
-                required: false,
-                default: Some("twilio"),
-                meaning: "Whose variant of the contract the processor speaks: twilio, telnyx, signalwire (that of cXML) or \
-                          signalwire-swml. SignalWire's are for cards only.",
-            },
-            Key {
-                name: "timeout",
-                secret: false,
-                required: false,
-                default: Some("10"),
-                meaning: "How many seconds the processor has for an answer, 1 to 60.",
-            },
-            Key {
-                name: "retries",
-                secret: false,
-                required: false,
-                default: Some("5"),
-                meaning: "How often an unanswered request is repeated, with the same transaction_id, 0 to 10.",
-            },
-        ],
-    },
-    Kind {
-        name: "stripe",
-        meaning: "Charges and tokenizes cards at Stripe; the account needs access to Stripe's raw card data APIs.",
-        keys: stripe::KEYS,
-    },
-];
+/// How many slips of the finger still make one word of another.
+const SLIPS_MAX: usize = 2;
 
 /// The keys of every kind.
 const COMMON_KEYS: [&str; 3] = ["name", "kind", "mode"];
@@ -198,6 +114,25 @@ pub enum ConnectorConfigError {
         /// What kind of value is there.
         found: &'static str,
     },
+    /// The keys are no table.
+    #[error("the keys of a connector are a JSON object, such as {{\"name\": \"Shop\", \"kind\": \"sandbox\"}}{0}")]
+    NoKeys(String),
+    /// A key that stays as it is as long as the instance is there.
+    #[error("connector `{connector}`: its `{key}` cannot be changed; add a new connector")]
+    Settled {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// Where a live instance sends payments.
+    #[error("connector `{connector}` is live, and going live fixed its `{key}` for good; add a new connector")]
+    Fixed {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: &'static str,
+    },
     /// A value that cannot be.
     #[error("connector `{connector}`: `{key}`: {reason}")]
     Invalid {
@@ -218,6 +153,100 @@ impl ConnectorConfig {
             KindConfig::Sandbox => Arc::new(Sandbox::new(self.mode)),
             KindConfig::Generic(settings) => Arc::new(Generic::new(settings.clone(), self.mode, Arc::clone(gateway))),
             KindConfig::Stripe(settings) => Arc::new(Stripe::new(settings.clone(), self.mode, Arc::clone(gateway))),
+        }
+    }
+
+    /// Reads the keys of an instance.
+    ///
+    /// # Errors
+    /// [`ConnectorConfigError`].
+    pub fn of(keys: Keys) -> Result<Self, ConnectorConfigError> {
+        Self::read(keys)
+    }
+
+    /// This instance with some keys given anew; nothing (JSON's null) takes a key back to its default. Whoever gives one
+    /// secret gives all: those of before are dropped. Where a live instance sends payments cannot be changed, nor can
+    /// name, kind and mode ([`Self::live`]).
+    ///
+    /// # Errors
+    /// [`ConnectorConfigError`].
+    pub fn with(&self, changes: Keys) -> Result<Self, ConnectorConfigError> {
+        let changed = self.changed(changes, self.mode)?;
+        let address = |config: &Self| config.address().map(|(_, endpoint)| endpoint.expose().to_owned());
+        match self.address() {
+            Some((key, _)) if self.mode == Mode::Live && address(&changed) != address(self) => {
+                Err(ConnectorConfigError::Fixed { connector: self.name.clone(), key })
+            }
+            _ => Ok(changed),
+        }
+    }
+
+    /// This instance in live mode, with keys given anew where it takes others there.
+    ///
+    /// # Errors
+    /// [`ConnectorConfigError`]: credentials that are for tests, for one.
+    pub fn live(&self, changes: Keys) -> Result<Self, ConnectorConfigError> {
+        match self.mode {
+            Mode::Test => self.changed(changes, Mode::Live),
+            Mode::Live => self.with(changes),
+        }
+    }
+
+    fn changed(&self, changes: Keys, mode: Mode) -> Result<Self, ConnectorConfigError> {
+        // What was written by `to_json` is read.
+        let mut keys = Keys::from_json(self.to_json().expose().as_bytes())?;
+        let secrets = || self.kind().keys.iter().filter(|key| key.secret).map(|key| key.name);
+        if secrets().any(|key| changes.0.contains_key(key)) {
+            // A user goes with a password, and a token with neither.
+            let alone = (!changes.0.contains_key("password")).then_some("username");
+            keys.0.retain(|key, _| !secrets().chain(alone).any(|dropped| dropped == key.as_str()));
+        }
+        for (key, value) in changes.0 {
+            for settled in COMMON_KEYS.into_iter().filter(|settled| *settled == key) {
+                let same = matches!((&value, keys.0.get(settled)), (Value::Text(given), Some(Value::Text(known))) if given.matches(known.expose()));
+                if !same {
+                    return Err(ConnectorConfigError::Settled { connector: self.name.clone(), key: settled });
+                }
+            }
+            match value {
+                Value::Other(NOTHING) => keys.0.remove(&key),
+                value => keys.0.insert(key, value),
+            };
+        }
+        keys.set("mode", Secret::new(mode.word().to_owned()));
+        Self::read(keys)
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> &'static Kind {
+        match &self.kind {
+            KindConfig::Sandbox => SANDBOX,
+            KindConfig::Generic(_) => GENERIC,
+            KindConfig::Stripe(_) => STRIPE,
+        }
+    }
+
+    /// Which secret keys are set.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&'static str> {
+        match &self.kind {
+            KindConfig::Sandbox => Vec::new(),
+            KindConfig::Generic(settings) => match settings.authorization {
+                Authorization::None => Vec::new(),
+                Authorization::Basic { .. } => vec!["password"],
+                Authorization::Bearer(_) => vec!["bearer"],
+            },
+            KindConfig::Stripe(settings) => vec![stripe::credential(settings)],
+        }
+    }
+
+    /// The key of where it sends payments, and that place.
+    const fn address(&self) -> Option<(&'static str, &Endpoint)> {
+        match &self.kind {
+            KindConfig::Sandbox => None,
+            KindConfig::Generic(settings) => Some(("endpoint", &settings.endpoint)),
+            KindConfig::Stripe(settings) => Some(("base_url", &settings.base_url)),
         }
     }
 
@@ -267,7 +296,11 @@ impl ConnectorConfig {
         let kind = keys.needed("kind")?;
         let Some(kind) = KINDS.iter().find(|known| known.name == kind.expose()) else {
             let known: Vec<&str> = KINDS.iter().map(|known| known.name).collect();
-            return Err(keys.invalid("kind", format!("`{}` is none of {}", kind.expose(), known.join(", "))));
+            let nearest = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, kind.expose()));
+            let nearest = nearest.filter(|known| strsim::damerau_levenshtein(known, kind.expose()) <= SLIPS_MAX);
+            let hint = nearest.map(|known| format!("; `{known}`, perhaps?")).unwrap_or_default();
+            let reason = format!("`{}` is none of {}{hint}", kind.expose(), known.join(", "));
+            return Err(keys.invalid("kind", reason));
         };
         keys.refuse_unknown(kind)?;
         let mode = match keys.text("mode")? {
@@ -409,100 +442,5 @@ impl Reader<'_> {
 
     fn invalid(&self, key: &'static str, reason: String) -> ConnectorConfigError {
         ConnectorConfigError::Invalid { connector: self.connector.to_owned(), key, reason }
-    }
-}
-
-/// Keys and values before they mean anything.
-struct Keys(BTreeMap<String, Value>);
-
-enum Value {
-    Text(Secret),
-    /// A number; none if it is not a whole one, or less than 0.
-    Number(Option<u64>),
-    /// True or false.
-    Flag(bool),
-    /// Something else, by the name of its kind.
-    Other(&'static str),
-}
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = Keys;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the keys of a connector")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-                let mut keys = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    let value = map.next_value()?;
-                    if keys.contains_key(&key) {
-                        return Err(de::Error::custom(format!("the key `{key}` stands twice")));
-                    }
-                    keys.insert(key, value);
-                }
-                Ok(Keys(keys))
-            }
-        }
-
-        deserializer.deserialize_map(Table)
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::Text(Secret::new(text.to_owned())))
-            }
-
-            fn visit_string<E>(self, text: String) -> Result<Value, E> {
-                Ok(Value::Text(Secret::new(text)))
-            }
-
-            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-                Ok(Value::Flag(flag))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-                Ok(Value::Number(u64::try_from(number).ok()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-                Ok(Value::Number(Some(number)))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-                Ok(Value::Number(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Other("nothing"))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Value::Other("a list"))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Value::Other("a table"))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
     }
 }

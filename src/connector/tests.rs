@@ -48,8 +48,8 @@ impl Connector for Panicking {
 
 #[tokio::test]
 async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_running() {
-    let registry = Registry::default();
     for at_once in [true, false] {
+        let registry = Registry::default();
         registry.insert("Broken", Arc::new(Panicking { at_once })).unwrap();
         let connector = registry.find("Broken").unwrap();
         let (attempt, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));
@@ -61,7 +61,6 @@ async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_runni
         let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&attempt), Arc::new(card(None, None))).await;
         assert!(matches!(prepared, Reply::Panicked), "{prepared:?}");
         assert!(matches!(resolve(&*connector, attempt, None).await, Resolution::CannotTell));
-        registry.remove("Broken");
     }
 }
 

@@ -347,14 +347,23 @@ pub trait Backend: Send + Sync {
     /// Adds a connector. [`BackendError::Duplicate`] if there is one of that name.
     fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
 
-    /// Changes a connector's configuration. [`BackendError::NotFound`] if there is none.
-    fn update_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
+    /// Changes a connector's configuration from `was` to `sealed`, and whether the gateway lets it in.
+    /// [`BackendError::NotFound`] if there is none, or it is neither the one nor the other: it was changed meanwhile.
+    fn update_connector<'a>(
+        &'a self,
+        name: &'a str,
+        was: &'a [u8],
+        sealed: Vec<u8>,
+        withdrawn: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Done<'a, ()>;
 
     /// Removes a connector. [`BackendError::NotFound`] if there is none.
     fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()>;
 
-    /// The gateway no longer lets a stored connector in, or does again. Nothing happens if there is none.
-    fn mark_withdrawn<'a>(&'a self, name: &'a str, withdrawn: Option<Timestamp>) -> Done<'a, ()>;
+    /// The gateway no longer lets a stored connector in that is configured so. Nothing happens if there is none, if it is
+    /// configured otherwise by now, or if that is known already.
+    fn mark_withdrawn<'a>(&'a self, name: &'a str, sealed: &'a [u8], since: Timestamp) -> Done<'a, ()>;
 
     /// A small text kept under a name (`seal`: what shows that the key is the right one).
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>>;

@@ -488,12 +488,20 @@ impl Backend for Memory {
     fn update_connector<'a>(
         &'a self,
         name: &'a str,
+        was: &'a [u8],
         sealed: Vec<u8>,
+        withdrawn: Option<Timestamp>,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
             let row = books.connectors.get_mut(name).ok_or(BackendError::NotFound)?;
-            (row.sealed, row.updated) = (sealed, now);
+            if row.sealed == sealed {
+                return Ok(());
+            }
+            if row.sealed != was {
+                return Err(BackendError::NotFound);
+            }
+            (row.sealed, row.withdrawn, row.updated) = (sealed, withdrawn, now);
             books.revision = books.revision.saturating_add(1);
             Ok(())
         })
@@ -510,11 +518,13 @@ impl Backend for Memory {
     fn mark_withdrawn<'a>(
         &'a self,
         name: &'a str,
-        withdrawn: Option<Timestamp>,
+        sealed: &'a [u8],
+        since: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            if let Some(row) = books.connectors.get_mut(name) {
-                row.withdrawn = withdrawn;
+            let row = books.connectors.get_mut(name);
+            if let Some(row) = row.filter(|row| row.sealed == sealed && row.withdrawn.is_none()) {
+                row.withdrawn = Some(since);
                 books.revision = books.revision.saturating_add(1);
             }
             Ok(())

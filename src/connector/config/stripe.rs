@@ -124,10 +124,18 @@ pub(super) fn keys(settings: &StripeSettings) -> Vec<(&'static str, &str)> {
     ];
     keys.extend(settings.account.as_deref().map(|account| ("account", account)));
     if let Authorization::Bearer(token) = &settings.authorization {
-        // The one key whose prefix may tell no mode.
-        keys.push((if mode_of(token.expose()).is_some() { "secret_key" } else { "access_token" }, token.expose()));
+        keys.push((credential(settings), token.expose()));
     }
     keys
+}
+
+/// The key of what lets it in.
+pub(super) fn credential(settings: &StripeSettings) -> &'static str {
+    match &settings.authorization {
+        // The one key whose prefix may tell no mode.
+        Authorization::Bearer(token) if mode_of(token.expose()).is_none() => "access_token",
+        _ => "secret_key",
+    }
 }
 
 /// Checks a key against the mode. No error quotes any of it.

@@ -83,7 +83,8 @@ fn a_fault_names_the_key_and_what_is_allowed() {
         ("name = ' x'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
         ("name = 'a/b'\nkind = 'sandbox'".to_owned(), "needs a `name`"),
         ("name = 'x'".to_owned(), "`kind` is missing"),
-        ("name = 'x'\nkind = 'strpe'".to_owned(), "`strpe` is none of sandbox, generic, stripe"),
+        ("name = 'x'\nkind = 'strpe'".to_owned(), "`strpe` is none of sandbox, generic, stripe; `stripe`, perhaps?"),
+        ("name = 'x'\nkind = 'adyen'".to_owned(), "`adyen` is none of sandbox, generic, stripe"),
         ("name = 'x'\nkind = 'generic'".to_owned(), "`endpoint` is missing"),
         ("name = 'x'\nkind = 'generic'\nendpoint = 'http://example.com/'".to_owned(), "https only"),
         (format!("{GENERIC}mode = 'prod'"), "`prod` is none of test, live"),
@@ -220,5 +221,29 @@ fn what_a_store_keeps_of_stripe_reads_back_the_same() {
         for part in keys.split('\'').skip(1).step_by(2) {
             assert!(json.expose().contains(part), "{part} in {}", json.expose());
         }
+    }
+}
+
+#[test]
+fn keys_as_json_are_an_object_and_no_error_quotes_a_value() {
+    for json in ["\"4815162342\"", "[\"4815162342\"]", "4815162342", "", "{\"bearer\": \"4815162342\"", "{4815162342}"]
+    {
+        let message = Keys::from_json(json.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains("a JSON object") && !message.contains("4815162342"), "{json}: {message}");
+    }
+    assert_eq!(format!("{:?}", Keys::from_json(b"{\"bearer\": \"4815162342\"}").unwrap()), "{\"bearer\"}");
+}
+
+#[test]
+fn the_secrets_that_are_set_are_named() {
+    for (toml, secrets) in [
+        (GENERIC.to_owned(), &[][..]),
+        (format!("{GENERIC}bearer = 't'"), &["bearer"]),
+        (format!("{GENERIC}username = 'u'\npassword = 'p'"), &["password"]),
+        (format!("{STRIPE}secret_key = 'sk_test_1'"), &["secret_key"]),
+        (format!("{STRIPE}access_token = 'oauth'"), &["access_token"]),
+        ("name = 'x'\nkind = 'sandbox'".to_owned(), &[]),
+    ] {
+        assert_eq!(read(&toml).unwrap().secrets(), secrets, "{toml}");
     }
 }

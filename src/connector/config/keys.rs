@@ -1,0 +1,165 @@
+//! Keys and values as they are given, before they mean anything.
+//!
+//! Secrets: every text becomes a [`Secret`] before anything looks at it, so no parser's error can quote it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{ConnectorConfigError, KINDS};
+use crate::secret::Secret;
+
+/// What a key without a value is.
+pub(super) const NOTHING: &str = "nothing";
+
+/// Keys and values before they mean anything.
+#[derive(Default)]
+pub struct Keys(pub(super) BTreeMap<String, Value>);
+
+impl Keys {
+    /// Reads a JSON object. No error quotes a value.
+    ///
+    /// # Errors
+    /// [`ConnectorConfigError::NoKeys`].
+    pub fn from_json(json: &[u8]) -> Result<Self, ConnectorConfigError> {
+        // Of anything else an error could quote what is there, and that may be a secret.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ConnectorConfigError::NoKeys(String::new()));
+        }
+        serde_json::from_slice(json).map_err(|error| ConnectorConfigError::NoKeys(format!(": {error}")))
+    }
+
+    /// Gives a key a text.
+    pub fn set(&mut self, key: &str, value: Secret) {
+        self.0.insert(key.to_owned(), Value::Text(value));
+    }
+
+    /// Takes a key back to its default.
+    pub fn clear(&mut self, key: &str) {
+        self.0.insert(key.to_owned(), Value::Other(NOTHING));
+    }
+
+    /// Whether no key is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a key is given.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The text of a key that is no secret.
+    #[must_use]
+    pub fn public(&self, key: &str) -> Option<&str> {
+        let is_secret = KINDS.iter().flat_map(|kind| kind.keys).any(|known| known.secret && known.name == key);
+        match self.0.get(key) {
+            Some(Value::Text(text)) if !is_secret => Some(text.expose()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Keys {
+    /// The keys alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A value.
+pub(super) enum Value {
+    Text(Secret),
+    /// A number; none if it is not a whole one, or less than 0.
+    Number(Option<u64>),
+    /// True or false.
+    Flag(bool),
+    /// Something else, by the name of its kind.
+    Other(&'static str),
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the keys of a connector")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    let value = map.next_value()?;
+                    if keys.contains_key(&key) {
+                        return Err(de::Error::custom(format!("the key `{key}` stands twice")));
+                    }
+                    keys.insert(key, value);
+                }
+                Ok(Keys(keys))
+            }
+        }
+
+        deserializer.deserialize_map(Table)
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(Secret::new(text.to_owned())))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Value, E> {
+                Ok(Value::Text(Secret::new(text)))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(u64::try_from(number).ok()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(Some(number)))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+                Ok(Value::Number(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Other(NOTHING))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Value::Other("a list"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Value::Other("a table"))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}

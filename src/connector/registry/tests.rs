@@ -1,0 +1,314 @@
+use std::sync::Mutex;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use jiff::Timestamp;
+
+use super::*;
+use crate::connector::config::Keys;
+use crate::connector::generic::samples::{card, charge};
+use crate::connector::shelf::Shelf;
+use crate::connector::{CheckRefused, Description, Undoing, ask};
+use crate::pay::gateway::{Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::step::PayErrorCode;
+use crate::pay::submission::{Ask, Reply};
+use crate::secret::Secret;
+use crate::store::memory::Memory;
+use crate::store::{Backend, NodeId};
+
+fn config(name: &str) -> ConnectorConfig {
+    serde_json::from_str(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).unwrap()
+}
+
+fn gateway() -> Arc<Gateway> {
+    Arc::new(Gateway::new().unwrap())
+}
+
+fn seal() -> Seal {
+    Seal::new(&Secret::new("the key of these tests".to_owned())).unwrap()
+}
+
+/// Two nodes on one database.
+fn stores() -> (Arc<Memory>, Store, Store) {
+    let memory = Arc::new(Memory::default());
+    let store = || Store::new(Arc::clone(&memory) as Arc<dyn Backend>, seal(), NodeId::random());
+    (Arc::clone(&memory), store(), store())
+}
+
+fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn keys(json: &str) -> Keys {
+    Keys::from_json(json.as_bytes()).unwrap()
+}
+
+async fn add(store: &Store, registry: &Registry, json: &str) {
+    Shelf::new(store, registry).add(keys(json), moment(0)).await.unwrap();
+}
+
+/// A gateway that no longer lets us in.
+struct Revoked;
+
+fn revoked() -> Answer {
+    Answer::Refused(PayErrorCode::AuthorizationWithdrawn, Denial::default())
+}
+
+impl Connector for Revoked {
+    fn describe(&self) -> Description {
+        Description { kind: "revoked", mode: Mode::Test, settings: Vec::new() }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        crate::pay::sandbox::capabilities()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {
+        ready(Err(CheckRefused("no".to_owned()))).boxed()
+    }
+
+    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+        ready(Preparation::Answered(revoked())).boxed()
+    }
+
+    fn submit(&self, _: Arc<Attempt>, _: Option<Arc<Instrument>>, _: Option<RecoveryNote>) -> BoxFuture<'_, Answer> {
+        ready(revoked()).boxed()
+    }
+
+    fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+        ready(Resolution::Answer(revoked())).boxed()
+    }
+
+    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
+        ready(Undoing::Impossible).boxed()
+    }
+}
+
+/// Puts a gateway that no longer lets us in where a stored instance is.
+fn revoke(registry: &Registry, name: &str) {
+    let keeper = Keeper::Store(Arc::clone(&registry.0.lost));
+    let connector = Arc::new(Watched::new(name, Arc::new(Revoked), keeper, Access::Granted));
+    let mut instances = registry.write();
+    instances.stored.get_mut(name).unwrap().found = Ok(Readable { connector, secrets: Vec::new() });
+}
+
+async fn charge_through(connector: &dyn Connector) -> Reply {
+    ask(connector, Ask::Submit(None), Arc::new(charge()), Arc::new(card(None, None))).await
+}
+
+#[test]
+fn a_name_is_found_exactly_and_nothing_falls_back_on_the_default() {
+    let registry = Registry::new(&[config("Default"), config("Stripe_ProdLive")], &gateway()).unwrap();
+    assert!(registry.find("Default").is_some() && registry.find("Stripe_ProdLive").is_some());
+    for name in ["default", "Stripe", "Stripe_ProdLive ", ""] {
+        assert!(registry.find(name).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_name_belongs_to_one_instance() {
+    let twice = Registry::new(&[config("Shop"), config("Shop")], &gateway());
+    assert_eq!(twice.err(), Some(RegistryError::Duplicate("Shop".into())));
+    let registry = Registry::new(&[], &gateway()).unwrap();
+    assert!(registry.find("Default").is_none());
+    let connector = config("Shop").build(&gateway());
+    registry.insert("Shop", Arc::clone(&connector)).unwrap();
+    assert!(registry.insert("Shop", connector).is_err());
+}
+
+#[test]
+fn the_stand_in_is_a_default_of_kind_sandbox() {
+    assert_eq!(format!("{:?}", Registry::sandbox()), r#"{"Default": "sandbox"}"#);
+}
+
+#[tokio::test]
+async fn the_stand_in_is_there_only_while_nothing_is_configured_or_stored() {
+    let configured = Registry::with_stand_in(&[config("Shop")], &gateway()).unwrap();
+    assert!(configured.find("Default").is_none() && !configured.is_stand_in());
+    let (_, store, _) = stores();
+    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
+    add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+    assert!(registry.find("Default").is_none() && registry.find("Shop").is_some());
+    Shelf::new(&store, &registry).remove("Shop").await.unwrap();
+    assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
+    let (memory, store, _) = stores();
+    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
+    let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
+    memory.insert_connector("Lost", others.close(&json).unwrap(), moment(0)).await.unwrap();
+    registry.refresh(&store).await.unwrap();
+    assert!(registry.find("Default").is_none(), "payments must not go to a sandbox because a key is wrong");
+    assert!(registry.find("Lost").is_none());
+    let strange = Secret::new(r#"{"name":"Strange","kind":"of a later version"}"#.to_owned());
+    memory.insert_connector("Strange", seal().close(&strange).unwrap(), moment(0)).await.unwrap();
+    // A row that was put under another name.
+    memory.insert_connector("Moved", seal().close(&json).unwrap(), moment(0)).await.unwrap();
+    add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+    assert!(registry.find("Shop").is_some());
+    for (name, fault) in [("Lost", "secret_key"), ("Strange", "none of sandbox"), ("Moved", "that of `Lost`")] {
+        let shown = registry.instance(name).unwrap();
+        assert_eq!((shown.state, shown.kind), (State::Unreadable, None));
+        assert!(shown.fault.as_ref().unwrap().contains(fault), "{shown:?}");
+        assert!(registry.find(name).is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_configured_and_stored_is_refused_and_the_configured_one_is_used() {
+    let (_, store, _) = stores();
+    add(&store, &Registry::new(&[], &gateway()).unwrap(), r#"{"name":"Shop","kind":"sandbox","mode":"live"}"#).await;
+    let registry = Registry::new(&[config("Shop")], &gateway()).unwrap();
+    assert_eq!(registry.refuse_twins(), Ok(()));
+    registry.refresh(&store).await.unwrap();
+    let refused = registry.refuse_twins().unwrap_err();
+    assert!(refused.to_string().contains("`Shop`") && refused.to_string().contains("connectors remove Shop"));
+    assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Test);
+    assert_eq!(registry.list().len(), 1);
+    // What the error says helps.
+    Shelf::new(&store, &registry).remove("Shop").await.unwrap();
+    assert_eq!(registry.refuse_twins(), Ok(()));
+    assert!(matches!(
+        Shelf::new(&store, &registry).remove("Shop").await,
+        Err(crate::connector::ShelfError::Configured(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_s_changes_are_seen_within_a_second() {
+    let (_, here, there) = stores();
+    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    registry.refresh(&here).await.unwrap();
+    tokio::spawn(registry.follow(here));
+    let elsewhere = Registry::new(&[], &gateway()).unwrap();
+    add(&there, &elsewhere, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+    assert!(registry.find("Shop").is_none());
+    sleep(Duration::from_secs(1)).await;
+    let held = registry.find("Shop").unwrap();
+    Shelf::new(&there, &elsewhere).live("Shop", Keys::default(), moment(1)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Live);
+    assert_eq!(held.describe().mode, Mode::Test, "a payment goes on with the instance it holds");
+    Shelf::new(&there, &elsewhere).remove("Shop").await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert!(registry.find("Shop").is_none() && registry.find("Default").is_some());
+}
+
+#[tokio::test]
+async fn an_instance_that_did_not_change_stays_the_same_one() {
+    let (_, store, _) = stores();
+    let registry = Registry::new(&[], &gateway()).unwrap();
+    add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+    let before = registry.find("Shop").unwrap();
+    add(&store, &registry, r#"{"name":"Other","kind":"sandbox"}"#).await;
+    assert!(Arc::ptr_eq(&before, &registry.find("Shop").unwrap()));
+}
+
+#[tokio::test]
+async fn a_configured_instance_whose_authorization_is_withdrawn_needs_it_until_the_restart() {
+    for question in ["prepare", "submit", "resolve"] {
+        let registry = Registry::new(&[config("Other")], &gateway()).unwrap();
+        registry.insert("Shop", Arc::new(Revoked)).unwrap();
+        let connector = registry.find("Shop").unwrap();
+        assert!(!connector.capabilities().withdrawn);
+        let what = match question {
+            "prepare" => Ask::Prepare,
+            "submit" => Ask::Submit(None),
+            _ => Ask::Resolve(None),
+        };
+        ask(&*connector, what, Arc::new(charge()), Arc::new(card(None, None))).await;
+        assert!(registry.find("Shop").unwrap().capabilities().withdrawn, "{question}");
+        assert!(!registry.find("Other").unwrap().capabilities().withdrawn);
+        let shown = registry.instance("Shop").unwrap();
+        assert_eq!(shown.state, State::NeedsAuthorization);
+        assert!(shown.withdrawn.is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_another_kind_withdraws_nothing() {
+    let registry = Registry::new(&[config("Shop")], &gateway()).unwrap();
+    let connector = registry.find("Shop").unwrap();
+    assert!(matches!(charge_through(&*connector).await, Reply::Submitted(Answer::Approved(_))));
+    assert!(!connector.capabilities().withdrawn);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawn_authorization_is_written_down_and_seen_by_every_process() {
+    let (memory, here, there) = stores();
+    let (registry, elsewhere) = (Registry::new(&[], &gateway()).unwrap(), Registry::new(&[], &gateway()).unwrap());
+    add(&here, &registry, r#"{"name":"Shop","kind":"generic","endpoint":"https://x.example/","bearer":"old"}"#).await;
+    elsewhere.refresh(&there).await.unwrap();
+    tokio::spawn(registry.follow(here.clone()));
+    tokio::spawn(elsewhere.follow(there.clone()));
+    sleep(Duration::from_secs(1)).await;
+    revoke(&registry, "Shop");
+    charge_through(&*registry.find("Shop").unwrap()).await;
+    assert!(registry.find("Shop").unwrap().capabilities().withdrawn, "here it is known at once");
+    sleep(Duration::from_secs(1)).await;
+    assert!(memory.connectors().await.unwrap()[0].withdrawn.is_some());
+    assert!(elsewhere.find("Shop").unwrap().capabilities().withdrawn);
+    assert_eq!(elsewhere.instance("Shop").unwrap().state, State::NeedsAuthorization);
+    // What is changed beside the credentials authorizes nothing.
+    let shelf = Shelf::new(&there, &elsewhere);
+    let changed = shelf.change("Shop", keys(r#"{"retries":1}"#), moment(5)).await.unwrap();
+    assert_eq!((changed.state, changed.settings["retries"].as_str()), (State::NeedsAuthorization, "1"));
+    let authorized = shelf.authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(6)).await.unwrap();
+    assert_eq!((authorized.state, authorized.withdrawn), (State::Ready, None));
+    sleep(Duration::from_secs(1)).await;
+    assert!(!registry.find("Shop").unwrap().capabilities().withdrawn);
+    assert_eq!(registry.instance("Shop").unwrap().settings["retries"], "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_of_old_credentials_does_not_withdraw_new_ones() {
+    let (memory, here, there) = stores();
+    let registry = Registry::new(&[], &gateway()).unwrap();
+    add(&here, &registry, r#"{"name":"Shop","kind":"generic","endpoint":"https://x.example/","bearer":"old"}"#).await;
+    revoke(&registry, "Shop");
+    let held = registry.find("Shop").unwrap();
+    // Authorized anew elsewhere before the answer for the old credentials comes.
+    let elsewhere = Registry::new(&[], &gateway()).unwrap();
+    Shelf::new(&there, &elsewhere).authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(1)).await.unwrap();
+    charge_through(&*held).await;
+    registry.refresh(&here).await.unwrap();
+    assert_eq!(memory.connectors().await.unwrap()[0].withdrawn, None);
+    assert!(!registry.find("Shop").unwrap().capabilities().withdrawn);
+}
+
+/// A disk that fails while it is told to.
+#[derive(Clone, Default)]
+struct Failing(Arc<Mutex<bool>>);
+
+impl crate::store::memory::Disk for Failing {
+    fn before(&self) -> BoxFuture<'_, Result<(), crate::store::BackendError>> {
+        let fails = *self.0.lock().unwrap();
+        ready(if fails { Err(crate::store::BackendError::Unavailable("off".into())) } else { Ok(()) }).boxed()
+    }
+
+    fn after(&self) -> BoxFuture<'_, Result<(), crate::store::BackendError>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_written_down_as_soon_as_the_store_can_be_used_again() {
+    let disk = Failing::default();
+    let memory = Arc::new(Memory::on(Box::new(disk.clone())));
+    let store = Store::new(Arc::clone(&memory) as Arc<dyn Backend>, seal(), NodeId::random());
+    let registry = Registry::new(&[], &gateway()).unwrap();
+    add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+    tokio::spawn(registry.follow(store));
+    revoke(&registry, "Shop");
+    *disk.0.lock().unwrap() = true;
+    charge_through(&*registry.find("Shop").unwrap()).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(memory.connectors().await.unwrap()[0].withdrawn, None);
+    *disk.0.lock().unwrap() = false;
+    sleep(Duration::from_secs(1)).await;
+    assert!(memory.connectors().await.unwrap()[0].withdrawn.is_some());
+}

@@ -1,0 +1,251 @@
+//! Stored instances: added, changed, taken live and removed, by command and by REST alike.
+//!
+//! Shape:   [`Shelf`] changes the store and has the registry see it at once; what an instance is then, it gives back.
+//! Errors:  [`ShelfError`], each of which says what to do.
+//! Secrets: credentials go into the seal and never come out of here.
+//! Sources: spec/pay.md, section 10; spec/interface.md, "Configuration".
+
+use jiff::Timestamp;
+
+use super::Mode;
+use super::config::{ConnectorConfig, ConnectorConfigError, Keys};
+use super::instance::Instance;
+use super::registry::{Registry, opened};
+use crate::store::{BackendError, ConnectorRow, Store, StoreError};
+
+#[cfg(test)]
+mod tests;
+
+/// Why the shelf did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ShelfError {
+    /// There is one of that name already.
+    #[error("there is a connector `{0}` already: choose another name, or remove that one first")]
+    Exists(String),
+    /// One of that name is in the configuration.
+    #[error(
+        "the connector `{0}` is configured, and is changed in the configuration only (`[[connector]]` in its file)"
+    )]
+    Configured(String),
+    /// There is none of that name.
+    #[error("there is no connector `{name}`{}", hint.as_ref().map(|known| format!("; `{known}`, perhaps?")).unwrap_or_default())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// One that is there and may have been meant.
+        hint: Option<String>,
+    },
+    /// What is stored cannot be read.
+    #[error("the stored connector `{name}` cannot be read: {fault}; remove it and add it anew")]
+    Unreadable {
+        /// The name.
+        name: String,
+        /// Why.
+        fault: String,
+    },
+    /// Somebody else changed it between a look at it and this change.
+    #[error("the connector `{0}` was changed by somebody else at this very moment: look at it, then try again")]
+    Meanwhile(String),
+    /// Authorization without a credential.
+    #[error("the connector `{name}` is authorized with {}: give one", or(.keys))]
+    NoCredential {
+        /// The name.
+        name: String,
+        /// The secret keys of its kind.
+        keys: Vec<&'static str>,
+    },
+    /// Its kind knows no credentials.
+    #[error("the connector `{0}` is of a kind that takes no credentials")]
+    NothingToAuthorize(String),
+    /// The keys are wrong.
+    #[error(transparent)]
+    Config(#[from] ConnectorConfigError),
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BackendError> for ShelfError {
+    fn from(error: BackendError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The stored instances.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf<'a> {
+    store: &'a Store,
+    registry: &'a Registry,
+}
+
+impl<'a> Shelf<'a> {
+    /// Those of `store`, next to what `registry` has from the configuration.
+    #[must_use]
+    pub const fn new(store: &'a Store, registry: &'a Registry) -> Self {
+        Self { store, registry }
+    }
+
+    /// Every instance, configured or stored.
+    ///
+    /// # Errors
+    /// [`ShelfError::Store`].
+    pub async fn list(&self) -> Result<Vec<Instance>, ShelfError> {
+        self.registry.refresh(self.store).await?;
+        Ok(self.registry.list())
+    }
+
+    /// An instance, configured or stored.
+    ///
+    /// # Errors
+    /// [`ShelfError::Unknown`], [`ShelfError::Store`].
+    pub async fn show(&self, name: &str) -> Result<Instance, ShelfError> {
+        self.registry.refresh(self.store).await?;
+        self.registry.instance(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// Stores an instance.
+    ///
+    /// # Errors
+    /// [`ShelfError::Config`]; [`ShelfError::Exists`] also where one of that name is configured.
+    pub async fn add(&self, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+        let config = ConnectorConfig::of(keys)?;
+        let name = &config.name;
+        if self.registry.is_configured(name) {
+            return Err(ShelfError::Exists(name.clone()));
+        }
+        let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
+        match self.store.backend().insert_connector(name, sealed, now).await {
+            Err(BackendError::Duplicate) => Err(ShelfError::Exists(name.clone())),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                tracing::info!(
+                    connector = name,
+                    kind = config.kind().name,
+                    mode = config.mode.word(),
+                    "connector added"
+                );
+                self.show(name).await
+            }
+        }
+    }
+
+    /// Removes an instance. Payments that hold it go on with it.
+    ///
+    /// # Errors
+    /// [`ShelfError::Unknown`]; [`ShelfError::Configured`] unless one of that name is stored too.
+    pub async fn remove(&self, name: &str) -> Result<(), ShelfError> {
+        match self.store.backend().remove_connector(name).await {
+            Err(BackendError::NotFound) => Err(self.not_stored(name).await?),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                tracing::info!(connector = name, "connector removed");
+                self.registry.refresh(self.store).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an instance live, for good, with credentials for live payments where its kind has such. One that is live is
+    /// left as it is, but for the keys that are given.
+    ///
+    /// # Errors
+    /// [`ShelfError::Config`]: the credentials are for tests.
+    pub async fn live(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+        let (row, config) = self.stored(name).await?;
+        if config.mode == Mode::Live && keys.is_empty() {
+            return self.show(name).await;
+        }
+        let credentials = is_credential(&config, &keys);
+        let instance = self.put(&row, &config.live(keys)?, credentials, now).await?;
+        tracing::info!(connector = name, "connector is live");
+        Ok(instance)
+    }
+
+    /// Authorizes an instance anew.
+    ///
+    /// # Errors
+    /// [`ShelfError::NoCredential`]; [`ShelfError::Config`].
+    pub async fn authorize(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+        let (row, config) = self.stored(name).await?;
+        if !is_credential(&config, &keys) {
+            let secrets: Vec<&str> = config.kind().keys.iter().filter(|key| key.secret).map(|key| key.name).collect();
+            let name = name.to_owned();
+            return Err(match secrets.is_empty() {
+                true => ShelfError::NothingToAuthorize(name),
+                false => ShelfError::NoCredential { name, keys: secrets },
+            });
+        }
+        let instance = self.put(&row, &config.with(keys)?, true, now).await?;
+        tracing::info!(connector = name, "connector authorized anew");
+        Ok(instance)
+    }
+
+    /// Gives keys of an instance anew; a credential among them authorizes it anew.
+    ///
+    /// # Errors
+    /// [`ShelfError::Config`]: a live instance's address stays, for one.
+    pub async fn change(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+        let (row, config) = self.stored(name).await?;
+        let credentials = is_credential(&config, &keys);
+        let instance = self.put(&row, &config.with(keys)?, credentials, now).await?;
+        tracing::info!(connector = name, "connector changed");
+        Ok(instance)
+    }
+
+    async fn put(
+        &self,
+        row: &ConnectorRow,
+        config: &ConnectorConfig,
+        credentials: bool,
+        now: Timestamp,
+    ) -> Result<Instance, ShelfError> {
+        let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
+        let withdrawn = row.withdrawn.filter(|_| !credentials);
+        match self.store.backend().update_connector(&row.name, &row.sealed, sealed, withdrawn, now).await {
+            Err(BackendError::NotFound) => Err(ShelfError::Meanwhile(row.name.clone())),
+            Err(error) => Err(error.into()),
+            Ok(()) => self.show(&row.name).await,
+        }
+    }
+
+    /// A stored instance that may be changed.
+    async fn stored(&self, name: &str) -> Result<(ConnectorRow, ConnectorConfig), ShelfError> {
+        if self.registry.is_configured(name) {
+            return Err(ShelfError::Configured(name.to_owned()));
+        }
+        // What the registry found out and the store does not know yet would be lost with the row.
+        self.registry.refresh(self.store).await?;
+        let rows = self.store.backend().connectors().await?;
+        let Some(row) = rows.into_iter().find(|row| row.name == name) else { return Err(self.unknown(name)) };
+        match opened(&row, self.store.seal()) {
+            Ok(config) => Ok((row, config)),
+            Err(fault) => Err(ShelfError::Unreadable { name: name.to_owned(), fault }),
+        }
+    }
+
+    async fn not_stored(&self, name: &str) -> Result<ShelfError, ShelfError> {
+        self.registry.refresh(self.store).await?;
+        Ok(match self.registry.is_configured(name) {
+            true => ShelfError::Configured(name.to_owned()),
+            false => self.unknown(name),
+        })
+    }
+
+    fn unknown(&self, name: &str) -> ShelfError {
+        let known = self.registry.list().into_iter().map(|instance| instance.name);
+        let near = known.map(|known| (strsim::jaro_winkler(&known, name), known)).filter(|(alike, _)| *alike >= ALIKE);
+        let hint = near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known);
+        ShelfError::Unknown { name: name.to_owned(), hint }
+    }
+}
+
+/// From where on two names are taken for slips of each other (Jaro-Winkler, 0 to 1). Our choice.
+const ALIKE: f64 = 0.8;
+
+fn is_credential(config: &ConnectorConfig, keys: &Keys) -> bool {
+    config.kind().keys.iter().any(|key| key.secret && keys.has(key.name))
+}
+
+fn or(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ")
+}

@@ -1,0 +1,204 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::connector::instance::{Origin, State};
+use crate::http::Gateway;
+use crate::secret::Secret;
+use crate::store::memory::Memory;
+use crate::store::{Backend, NodeId, Seal};
+
+struct House {
+    memory: Arc<Memory>,
+    store: Store,
+    registry: Registry,
+}
+
+impl House {
+    fn new() -> Self {
+        let memory = Arc::new(Memory::default());
+        let seal = Seal::new(&Secret::new("the key of these tests".to_owned())).unwrap();
+        let store = Store::new(Arc::clone(&memory) as Arc<dyn Backend>, seal, NodeId::random());
+        let configured: ConnectorConfig = serde_json::from_str(r#"{"name":"Fixed","kind":"sandbox"}"#).unwrap();
+        let registry = Registry::new(&[configured], &Arc::new(Gateway::new().unwrap())).unwrap();
+        Self { memory, store, registry }
+    }
+
+    fn shelf(&self) -> Shelf<'_> {
+        Shelf::new(&self.store, &self.registry)
+    }
+
+    async fn add(&self, json: &str) -> Result<Instance, ShelfError> {
+        self.shelf().add(keys(json), moment(0)).await
+    }
+}
+
+fn keys(json: &str) -> Keys {
+    Keys::from_json(json.as_bytes()).unwrap()
+}
+
+fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+const STRIPE: &str =
+    r#"{"name":"Stripe_DevTest","kind":"stripe","secret_key":"sk_test_4815162342","account":"acct_1"}"#;
+const GENERIC: &str = r#"{"name":"Shop","kind":"generic","endpoint":"https://pay.example.com/?key=4815162342","username":"me","password":"4815162342"}"#;
+
+#[tokio::test]
+async fn an_instance_is_shown_without_its_secrets() {
+    let house = House::new();
+    for json in [STRIPE, GENERIC] {
+        let shown = house.add(json).await.unwrap();
+        assert_eq!((shown.origin, shown.state, shown.created), (Origin::Stored, State::Ready, Some(moment(0))));
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("4815162342") && !format!("{shown:?}").contains("4815162342"), "{text}");
+        assert!(
+            !house
+                .memory
+                .connectors()
+                .await
+                .unwrap()
+                .iter()
+                .any(|row| row.sealed.windows(9).any(|part| part == b"481516234"))
+        );
+    }
+    let stripe = house.shelf().show("Stripe_DevTest").await.unwrap();
+    assert_eq!(stripe.secrets, [("secret_key", "set")].into());
+    assert_eq!(stripe.settings["account"], "acct_1");
+    let generic = house.shelf().show("Shop").await.unwrap();
+    assert_eq!((generic.secrets["password"], generic.settings["username"].as_str()), ("set", "me"));
+    assert_eq!(generic.settings["endpoint"], "https://pay.example.com/");
+    let names: Vec<String> = house.shelf().list().await.unwrap().into_iter().map(|shown| shown.name).collect();
+    assert_eq!(names, ["Fixed", "Shop", "Stripe_DevTest"]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_configured_or_stored_is_not_taken_twice() {
+    let house = House::new();
+    house.add(r#"{"name":"Shop","kind":"sandbox"}"#).await.unwrap();
+    for name in ["Shop", "Fixed"] {
+        let again = house.add(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).await.unwrap_err();
+        assert!(matches!(&again, ShelfError::Exists(known) if known == name), "{again}");
+    }
+}
+
+#[tokio::test]
+async fn a_configured_instance_is_changed_in_the_configuration_only() {
+    let house = House::new();
+    let shelf = house.shelf();
+    assert!(matches!(shelf.remove("Fixed").await, Err(ShelfError::Configured(_))));
+    assert!(matches!(shelf.live("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
+    assert!(matches!(shelf.change("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
+    assert!(matches!(shelf.authorize("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
+    assert_eq!(shelf.show("Fixed").await.unwrap().origin, Origin::Configured);
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_told_with_one_that_may_have_been_meant() {
+    let house = House::new();
+    house.add(STRIPE).await.unwrap();
+    let said = house.shelf().show("Stripe_DevTets").await.unwrap_err().to_string();
+    assert_eq!(said, "there is no connector `Stripe_DevTets`; `Stripe_DevTest`, perhaps?");
+    assert_eq!(house.shelf().remove("Qqq").await.unwrap_err().to_string(), "there is no connector `Qqq`");
+}
+
+#[tokio::test]
+async fn a_test_key_cannot_go_live_and_a_live_key_takes_its_place() {
+    let house = House::new();
+    house.add(STRIPE).await.unwrap();
+    let refused = house.shelf().live("Stripe_DevTest", Keys::default(), moment(1)).await.unwrap_err().to_string();
+    assert!(refused.contains("this is a test key, and the connector's mode is live"), "{refused}");
+    assert_eq!(house.shelf().show("Stripe_DevTest").await.unwrap().mode, Some(Mode::Test));
+    let live = keys(r#"{"secret_key":"sk_live_4815162342"}"#);
+    let live = house.shelf().live("Stripe_DevTest", live, moment(1)).await.unwrap();
+    assert_eq!((live.mode, live.settings["account"].as_str()), (Some(Mode::Live), "acct_1"));
+    let test = keys(r#"{"secret_key":"sk_test_4815162342"}"#);
+    let refused = house.shelf().authorize("Stripe_DevTest", test, moment(2)).await.unwrap_err().to_string();
+    assert!(refused.contains("this is a test key"), "{refused}");
+}
+
+#[tokio::test]
+async fn going_live_is_for_good_and_fixes_the_address() {
+    let house = House::new();
+    house.add(GENERIC).await.unwrap();
+    let shelf = house.shelf();
+    let moved = shelf.change("Shop", keys(r#"{"endpoint":"https://other.example.com/"}"#), moment(1)).await.unwrap();
+    assert_eq!(moved.settings["endpoint"], "https://other.example.com/", "for a test the address may change");
+    let live = shelf.live("Shop", Keys::default(), moment(2)).await.unwrap();
+    assert_eq!((live.mode, live.updated), (Some(Mode::Live), Some(moment(2))));
+    let again = shelf.live("Shop", Keys::default(), moment(3)).await.unwrap();
+    assert_eq!(again, live, "what is live stays as it is");
+    for json in [
+        r#"{"endpoint":"https://third.example.com/"}"#,
+        r#"{"endpoint":"https://other.example.com/?key=2"}"#,
+        r#"{"endpoint":"https://third.example.com/","bearer":"t"}"#,
+    ] {
+        for refused in [
+            shelf.change("Shop", keys(json), moment(4)).await,
+            shelf.authorize("Shop", keys(json), moment(4)).await,
+            shelf.live("Shop", keys(json), moment(4)).await,
+        ] {
+            let refused = refused.unwrap_err();
+            let expected = matches!(
+                refused,
+                ShelfError::Config(ConnectorConfigError::Fixed { key: "endpoint", .. })
+                    | ShelfError::NoCredential { .. }
+            );
+            assert!(expected, "{json}: {refused}");
+        }
+    }
+    let same =
+        keys(r#"{"endpoint":"https://other.example.com","bearer":"t","mode":"live","kind":"generic","name":"Shop"}"#);
+    let authorized = shelf.authorize("Shop", same, moment(5)).await.unwrap();
+    assert_eq!(authorized.secrets, [("bearer", "set")].into(), "the password and its user are gone");
+    assert!(!authorized.settings.contains_key("username"));
+    for (json, key) in
+        [(r#"{"mode":"test"}"#, "mode"), (r#"{"kind":"stripe"}"#, "kind"), (r#"{"name":"Other"}"#, "name")]
+    {
+        let refused = shelf.change("Shop", keys(json), moment(6)).await.unwrap_err();
+        let expected =
+            matches!(refused, ShelfError::Config(ConnectorConfigError::Settled { key: settled, .. }) if settled == key);
+        assert!(expected, "{json}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_given_all_or_none() {
+    let house = House::new();
+    house.add(GENERIC).await.unwrap();
+    let shelf = house.shelf();
+    let changed = shelf.authorize("Shop", keys(r#"{"password":"new"}"#), moment(1)).await.unwrap();
+    assert_eq!(changed.settings["username"], "me", "the user of a new password is the old one");
+    let none = shelf.authorize("Shop", keys(r#"{"retries":"1"}"#), moment(1)).await.unwrap_err().to_string();
+    assert_eq!(none, "the connector `Shop` is authorized with `password` or `bearer`: give one");
+    let changed = shelf.change("Shop", keys(r#"{"timeout":"20"}"#), moment(1)).await.unwrap();
+    assert_eq!((changed.settings["timeout"].as_str(), changed.secrets["password"]), ("20", "set"));
+    let changed = shelf.change("Shop", keys(r#"{"timeout":null}"#), moment(1)).await.unwrap();
+    assert_eq!(changed.settings["timeout"], "10", "nothing is the default again");
+    house.add(r#"{"name":"Sand","kind":"sandbox"}"#).await.unwrap();
+    let none = shelf.authorize("Sand", keys("{}"), moment(1)).await.unwrap_err();
+    assert!(matches!(none, ShelfError::NothingToAuthorize(_)));
+}
+
+#[tokio::test]
+async fn of_two_changes_at_the_same_moment_one_is_refused() {
+    let house = House::new();
+    house.add(GENERIC).await.unwrap();
+    let (row, config) = house.shelf().stored("Shop").await.unwrap();
+    house.shelf().live("Shop", Keys::default(), moment(1)).await.unwrap();
+    // What was read in test mode must not take the instance back to it.
+    let late = config.with(keys(r#"{"retries":"1"}"#)).unwrap();
+    let refused = house.shelf().put(&row, &late, false, moment(2)).await.unwrap_err();
+    assert!(matches!(refused, ShelfError::Meanwhile(_)), "{refused}");
+    assert_eq!(house.shelf().show("Shop").await.unwrap().mode, Some(Mode::Live));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_can_be_removed_and_nothing_else() {
+    let house = House::new();
+    house.memory.insert_connector("Odd", vec![1, 2, 3], moment(0)).await.unwrap();
+    let refused = house.shelf().live("Odd", Keys::default(), moment(1)).await.unwrap_err();
+    assert!(matches!(refused, ShelfError::Unreadable { .. }), "{refused}");
+    house.shelf().remove("Odd").await.unwrap();
+    assert!(matches!(house.shelf().show("Odd").await, Err(ShelfError::Unknown { .. })));
+}
