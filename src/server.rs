@@ -25,7 +25,7 @@ use crate::call::{Calls, House, recovery};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
 use crate::config::Config;
-use crate::connector::{Registry, RegistryError};
+use crate::connector::{Registry, RegistryError, registry};
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
@@ -125,14 +125,8 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
         let gateway = Arc::new(Gateway::new()?);
-        let connectors = if config.connectors.is_empty() {
-            tracing::warn!(
-                "no connector is configured: Default is a sandbox, which approves test payments; no money moves"
-            );
-            Registry::sandbox()
-        } else {
-            Registry::new(&config.connectors, &gateway)?
-        };
+        let (wall, chance) = (Wall::System, Chance::System);
+        let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall)?;
         add(&connectors)?;
         let recordings = config.record.as_deref().map(|folder| {
             Recordings::open(folder)
@@ -144,9 +138,13 @@ impl Server {
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
-        let (wall, chance) = (Wall::System, Chance::System);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
         let store = open::open(&config, Role::Server).await?;
+        connectors.refresh(&store).await.map_err(OpenError::from)?;
+        connectors.refuse_twins()?;
+        if connectors.is_stand_in() {
+            registry::warn_of_stand_in();
+        }
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),
@@ -218,6 +216,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
         let Self { listener, tls, house, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
+        tokio::spawn(house.connectors.follow(house.store.clone()));
         let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let app = router(desk).into_make_service_with_connect_info::<Peer>();

@@ -29,8 +29,8 @@ mod seal;
 pub mod sql;
 
 pub use backend::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,
-    PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
 };
 pub use record::RecordError;
 pub use seal::{Seal, SealError};

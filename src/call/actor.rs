@@ -358,7 +358,7 @@ impl Actor {
                 }
             }
             Action::FindConnector(name) => {
-                let found = self.house.connectors.find(&name).map(|connector| connector.capabilities());
+                let found = self.asking.find(&self.house, name);
                 self.tell_at(self.clock.moment(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {

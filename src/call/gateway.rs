@@ -12,21 +12,29 @@ use super::House;
 use super::actor::Answered;
 use super::recovery;
 use crate::callback::{CallbackQueue, Written};
-use crate::connector;
+use crate::connector::{self, Connector};
 use crate::flow::{Intended, Settled};
-use crate::pay::gateway::{Answer, Attempt, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
 
 /// The payment that is being asked about, if any, and the question that is open.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Asking {
+    /// The instance that was found last, and its name: a payment goes on with the one it began with.
+    found: Option<(String, Arc<dyn Connector>)>,
     open: Option<AbortHandle>,
     intended: Option<Arc<Intended>>,
     note: Option<RecoveryNote>,
 }
 
 impl Asking {
+    /// Looks a connector up for the payment that begins.
+    pub(super) fn find(&mut self, house: &House, name: String) -> Option<Capabilities> {
+        self.found = house.connectors.find(&name).map(|connector| (name, connector));
+        self.found.as_ref().map(|(_, connector)| connector.capabilities())
+    }
+
     /// The payment that the next questions are about.
     pub(super) fn intend(&mut self, intended: Arc<Intended>) {
         self.intended = Some(intended);
@@ -44,7 +52,9 @@ impl Asking {
     ) {
         self.give_up();
         let written = self.written(books, &question.what);
-        let house = Arc::clone(house);
+        let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
+        let connector =
+            held.map_or_else(|| house.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
         let task = tokio::spawn(async move {
             let number = question.number;
             let is_written = match written {
@@ -54,7 +64,7 @@ impl Asking {
             let reply = if !is_written {
                 not_asked(&question.what, "it could not be written down")
             } else {
-                match house.connectors.find(&attempt.connector) {
+                match connector {
                     Some(found) => connector::ask(&*found, question.what, attempt, instrument).await,
                     None => not_asked(&question.what, "the connector was removed"),
                 }

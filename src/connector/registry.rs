@@ -22,6 +22,7 @@ use super::watched::{Access, Keeper, Watched};
 use super::{Connector, ConnectorConfig, Mode};
 use crate::http::Gateway;
 use crate::store::{ConnectorRow, Seal, Store, StoreError};
+use crate::wall::Wall;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     instances: RwLock<Instances>,
     gateway: Option<Arc<Gateway>>,
+    wall: Wall,
     /// The store's revision that `instances` shows; held while they are brought up to date.
     revision: Mutex<Option<i64>>,
     /// A stored instance lost its authorization.
@@ -63,15 +65,10 @@ struct Inner {
 #[derive(Default)]
 struct Instances {
     /// Configured, or added by whoever embeds the server.
-    configured: BTreeMap<String, Configured>,
+    configured: BTreeMap<String, Readable>,
     stored: BTreeMap<String, Shelved>,
     /// What `Default` is while there is nothing else.
     stand_in: Option<Arc<dyn Connector>>,
-}
-
-struct Configured {
-    connector: Arc<Watched>,
-    secrets: Vec<&'static str>,
 }
 
 /// An instance of the store.
@@ -94,7 +91,15 @@ impl Registry {
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, RegistryError> {
-        let registry = Self(Arc::new(Inner { gateway: Some(Arc::clone(gateway)), ..Inner::default() }));
+        Self::of(configs, gateway, Wall::System)
+    }
+
+    fn of<'a>(
+        configs: impl IntoIterator<Item = &'a ConnectorConfig>,
+        gateway: &Arc<Gateway>,
+        wall: Wall,
+    ) -> Result<Self, RegistryError> {
+        let registry = Self(Arc::new(Inner { gateway: Some(Arc::clone(gateway)), wall, ..Inner::default() }));
         for config in configs {
             registry.put(&config.name, config.build(gateway), config.secrets())?;
         }
@@ -108,8 +113,9 @@ impl Registry {
     pub fn with_stand_in<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
+        wall: Wall,
     ) -> Result<Self, RegistryError> {
-        let registry = Self::new(configs, gateway)?;
+        let registry = Self::of(configs, gateway, wall)?;
         registry.write().stand_in = Some(Arc::new(Sandbox::new(Mode::Test)));
         Ok(registry)
     }
@@ -135,8 +141,8 @@ impl Registry {
         if instances.configured.contains_key(name) {
             return Err(RegistryError::Duplicate(name.to_owned()));
         }
-        let connector = Arc::new(Watched::new(name, connector, Keeper::Configuration, Access::Granted));
-        instances.configured.insert(name.to_owned(), Configured { connector, secrets });
+        let connector = Arc::new(Watched::new(name, connector, Keeper::Configuration, self.0.wall));
+        instances.configured.insert(name.to_owned(), Readable { connector, secrets });
         Ok(())
     }
 
@@ -274,9 +280,9 @@ impl Registry {
         let found =
             self.0.gateway.as_ref().ok_or_else(|| "there is no way out to gateways".to_owned()).and_then(|gateway| {
                 let config = opened(&row, seal)?;
-                let access = row.withdrawn.map_or(Access::Granted, Access::Withdrawn);
                 let keeper = Keeper::Store(Arc::clone(&self.0.lost));
-                let connector = Arc::new(Watched::new(&row.name, config.build(gateway), keeper, access));
+                let connector = Arc::new(Watched::new(&row.name, config.build(gateway), keeper, self.0.wall));
+                connector.told(row.withdrawn.map_or(Access::Granted, Access::Withdrawn));
                 Ok(Readable { connector, secrets: config.secrets() })
             });
         if let Err(fault) = &found {

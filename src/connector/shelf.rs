@@ -11,7 +11,7 @@ use super::Mode;
 use super::config::{ConnectorConfig, ConnectorConfigError, Keys};
 use super::instance::Instance;
 use super::registry::{Registry, opened};
-use crate::store::{BackendError, ConnectorRow, Store, StoreError};
+use crate::store::{Authorized, BackendError, ConnectorRow, Store, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -155,8 +155,8 @@ impl<'a> Shelf<'a> {
         if config.mode == Mode::Live && keys.is_empty() {
             return self.show(name).await;
         }
-        let credentials = is_credential(&config, &keys);
-        let instance = self.put(&row, &config.live(keys)?, credentials, now).await?;
+        let authorized = authorized(&config, &keys);
+        let instance = self.put(&row, &config.live(keys)?, authorized, now).await?;
         tracing::info!(connector = name, "connector is live");
         Ok(instance)
     }
@@ -167,7 +167,7 @@ impl<'a> Shelf<'a> {
     /// [`ShelfError::NoCredential`]; [`ShelfError::Config`].
     pub async fn authorize(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let (row, config) = self.stored(name).await?;
-        if !is_credential(&config, &keys) {
+        if authorized(&config, &keys) == Authorized::AsBefore {
             let secrets: Vec<&str> = config.kind().keys.iter().filter(|key| key.secret).map(|key| key.name).collect();
             let name = name.to_owned();
             return Err(match secrets.is_empty() {
@@ -175,7 +175,7 @@ impl<'a> Shelf<'a> {
                 false => ShelfError::NoCredential { name, keys: secrets },
             });
         }
-        let instance = self.put(&row, &config.with(keys)?, true, now).await?;
+        let instance = self.put(&row, &config.with(keys)?, Authorized::Anew, now).await?;
         tracing::info!(connector = name, "connector authorized anew");
         Ok(instance)
     }
@@ -186,8 +186,8 @@ impl<'a> Shelf<'a> {
     /// [`ShelfError::Config`]: a live instance's address stays, for one.
     pub async fn change(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let (row, config) = self.stored(name).await?;
-        let credentials = is_credential(&config, &keys);
-        let instance = self.put(&row, &config.with(keys)?, credentials, now).await?;
+        let authorized = authorized(&config, &keys);
+        let instance = self.put(&row, &config.with(keys)?, authorized, now).await?;
         tracing::info!(connector = name, "connector changed");
         Ok(instance)
     }
@@ -196,12 +196,11 @@ impl<'a> Shelf<'a> {
         &self,
         row: &ConnectorRow,
         config: &ConnectorConfig,
-        credentials: bool,
+        authorized: Authorized,
         now: Timestamp,
     ) -> Result<Instance, ShelfError> {
         let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
-        let withdrawn = row.withdrawn.filter(|_| !credentials);
-        match self.store.backend().update_connector(&row.name, &row.sealed, sealed, withdrawn, now).await {
+        match self.store.backend().update_connector(&row.name, &row.sealed, sealed, authorized, now).await {
             Err(BackendError::NotFound) => Err(ShelfError::Meanwhile(row.name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => self.show(&row.name).await,
@@ -242,8 +241,12 @@ impl<'a> Shelf<'a> {
 /// From where on two names are taken for slips of each other (Jaro-Winkler, 0 to 1). Our choice.
 const ALIKE: f64 = 0.8;
 
-fn is_credential(config: &ConnectorConfig, keys: &Keys) -> bool {
-    config.kind().keys.iter().any(|key| key.secret && keys.has(key.name))
+/// Whether a credential is among the keys.
+fn authorized(config: &ConnectorConfig, keys: &Keys) -> Authorized {
+    match config.kind().keys.iter().any(|key| key.secret && keys.has(key.name)) {
+        true => Authorized::Anew,
+        false => Authorized::AsBefore,
+    }
 }
 
 fn or(keys: &[&str]) -> String {

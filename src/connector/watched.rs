@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::{CheckRefused, Connector, Description, Undoing};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
+use crate::wall::Wall;
 
 /// Whether the gateway lets an instance in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,13 @@ pub(super) struct Watched {
     name: String,
     connector: Arc<dyn Connector>,
     keeper: Keeper,
+    wall: Wall,
     access: Mutex<Access>,
 }
 
 impl Watched {
-    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, access: Access) -> Self {
-        Self { name: name.to_owned(), connector, keeper, access: Mutex::new(access) }
+    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, wall: Wall) -> Self {
+        Self { name: name.to_owned(), connector, keeper, wall, access: Mutex::new(Access::Granted) }
     }
 
     pub(super) fn access(&self) -> Access {
@@ -89,8 +91,8 @@ impl Watched {
                 return;
             }
             *access = match self.keeper {
-                Keeper::Configuration => Access::Withdrawn(Timestamp::now()),
-                Keeper::Store(_) => Access::Lost(Timestamp::now()),
+                Keeper::Configuration => Access::Withdrawn(self.wall.now()),
+                Keeper::Store(_) => Access::Lost(self.wall.now()),
             };
         }
         let name = &self.name;

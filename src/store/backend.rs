@@ -226,6 +226,15 @@ pub struct ConnectorRow {
     pub updated: Timestamp,
 }
 
+/// What a change of a connector is to its authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorized {
+    /// Nothing.
+    AsBefore,
+    /// New credentials.
+    Anew,
+}
+
 /// Which payments are listed, the newest first.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentFilter {
@@ -347,14 +356,14 @@ pub trait Backend: Send + Sync {
     /// Adds a connector. [`BackendError::Duplicate`] if there is one of that name.
     fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
 
-    /// Changes a connector's configuration from `was` to `sealed`, and whether the gateway lets it in.
+    /// Changes a connector's configuration from `was` to `sealed`; one that is authorized anew is no longer withdrawn.
     /// [`BackendError::NotFound`] if there is none, or it is neither the one nor the other: it was changed meanwhile.
     fn update_connector<'a>(
         &'a self,
         name: &'a str,
         was: &'a [u8],
         sealed: Vec<u8>,
-        withdrawn: Option<Timestamp>,
+        authorized: Authorized,
         now: Timestamp,
     ) -> Done<'a, ()>;
 

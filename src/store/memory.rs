@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::GONE_AFTER;
 use super::backend::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,
-    PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
 };
 use super::record::led_by;
 use crate::pay::outcome::Standing;
@@ -490,18 +490,18 @@ impl Backend for Memory {
         name: &'a str,
         was: &'a [u8],
         sealed: Vec<u8>,
-        withdrawn: Option<Timestamp>,
+        authorized: Authorized,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
             let row = books.connectors.get_mut(name).ok_or(BackendError::NotFound)?;
-            if row.sealed == sealed {
-                return Ok(());
-            }
-            if row.sealed != was {
+            if row.sealed != was && row.sealed != sealed {
                 return Err(BackendError::NotFound);
             }
-            (row.sealed, row.withdrawn, row.updated) = (sealed, withdrawn, now);
+            (row.sealed, row.updated) = (sealed, now);
+            if authorized == Authorized::Anew {
+                row.withdrawn = None;
+            }
             books.revision = books.revision.saturating_add(1);
             Ok(())
         })

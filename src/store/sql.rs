@@ -26,8 +26,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::backend::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback, NewPayment, NodeId,
-    PaymentFilter, PaymentRow, SettledPayment, Unsettled,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, SettledPayment, Unsettled,
 };
 
 mod address;
@@ -381,16 +381,29 @@ impl Backend for Sql {
         self.write(ChangeConnector { name: name.to_owned(), change: Change::Insert(sealed, now) })
     }
 
-    fn update_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Update(sealed, now) })
+    fn update_connector<'a>(
+        &'a self,
+        name: &'a str,
+        was: &'a [u8],
+        sealed: Vec<u8>,
+        authorized: Authorized,
+        now: Timestamp,
+    ) -> Done<'a, ()> {
+        self.write(ChangeConnector {
+            name: name.to_owned(),
+            change: Change::Update { was: was.to_vec(), sealed, authorized, now },
+        })
     }
 
     fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()> {
         self.write(ChangeConnector { name: name.to_owned(), change: Change::Remove })
     }
 
-    fn mark_withdrawn<'a>(&'a self, name: &'a str, withdrawn: Option<Timestamp>) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Withdrawn(withdrawn) })
+    fn mark_withdrawn<'a>(&'a self, name: &'a str, sealed: &'a [u8], since: Timestamp) -> Done<'a, ()> {
+        self.write(ChangeConnector {
+            name: name.to_owned(),
+            change: Change::Withdrawn { sealed: sealed.to_vec(), since },
+        })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>> {

@@ -87,7 +87,7 @@ impl Connector for Revoked {
 /// Puts a gateway that no longer lets us in where a stored instance is.
 fn revoke(registry: &Registry, name: &str) {
     let keeper = Keeper::Store(Arc::clone(&registry.0.lost));
-    let connector = Arc::new(Watched::new(name, Arc::new(Revoked), keeper, Access::Granted));
+    let connector = Arc::new(Watched::new(name, Arc::new(Revoked), keeper, Wall::System));
     let mut instances = registry.write();
     instances.stored.get_mut(name).unwrap().found = Ok(Readable { connector, secrets: Vec::new() });
 }
@@ -123,10 +123,10 @@ fn the_stand_in_is_a_default_of_kind_sandbox() {
 
 #[tokio::test]
 async fn the_stand_in_is_there_only_while_nothing_is_configured_or_stored() {
-    let configured = Registry::with_stand_in(&[config("Shop")], &gateway()).unwrap();
+    let configured = Registry::with_stand_in(&[config("Shop")], &gateway(), Wall::System).unwrap();
     assert!(configured.find("Default").is_none() && !configured.is_stand_in());
     let (_, store, _) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
     assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Default").is_none() && registry.find("Shop").is_some());
@@ -137,7 +137,7 @@ async fn the_stand_in_is_there_only_while_nothing_is_configured_or_stored() {
 #[tokio::test]
 async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     let (memory, store, _) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
     let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
     let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
     memory.insert_connector("Lost", others.close(&json).unwrap(), moment(0)).await.unwrap();
@@ -181,7 +181,7 @@ async fn a_name_that_is_configured_and_stored_is_refused_and_the_configured_one_
 #[tokio::test(start_paused = true)]
 async fn another_process_s_changes_are_seen_within_a_second() {
     let (_, here, there) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway()).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
     registry.refresh(&here).await.unwrap();
     tokio::spawn(registry.follow(here));
     let elsewhere = Registry::new(&[], &gateway()).unwrap();

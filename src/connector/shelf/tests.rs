@@ -188,7 +188,7 @@ async fn of_two_changes_at_the_same_moment_one_is_refused() {
     house.shelf().live("Shop", Keys::default(), moment(1)).await.unwrap();
     // What was read in test mode must not take the instance back to it.
     let late = config.with(keys(r#"{"retries":"1"}"#)).unwrap();
-    let refused = house.shelf().put(&row, &late, false, moment(2)).await.unwrap_err();
+    let refused = house.shelf().put(&row, &late, Authorized::AsBefore, moment(2)).await.unwrap_err();
     assert!(matches!(refused, ShelfError::Meanwhile(_)), "{refused}");
     assert_eq!(house.shelf().show("Shop").await.unwrap().mode, Some(Mode::Live));
 }

@@ -9,18 +9,18 @@ use super::failure::Trouble;
 use super::payments::changed;
 use super::value::{moment, number, some_moment, string, text};
 use super::work::{On, Work};
-use crate::store::backend::{BackendError, ConnectorRow};
+use crate::store::backend::{Authorized, BackendError, ConnectorRow};
 
 /// What becomes of a connector.
 pub(super) enum Change {
     /// See [`crate::store::Backend::insert_connector`].
     Insert(Vec<u8>, Timestamp),
     /// See [`crate::store::Backend::update_connector`].
-    Update(Vec<u8>, Timestamp),
+    Update { was: Vec<u8>, sealed: Vec<u8>, authorized: Authorized, now: Timestamp },
     /// See [`crate::store::Backend::remove_connector`].
     Remove,
     /// See [`crate::store::Backend::mark_withdrawn`].
-    Withdrawn(Option<Timestamp>),
+    Withdrawn { sealed: Vec<u8>, since: Timestamp },
 }
 
 /// Changes a connector.
@@ -43,17 +43,30 @@ impl Work for ChangeConnector {
                     );
                     (insert.bind(name).bind(sealed.clone()).bind(now.as_millisecond()), Err(BackendError::Duplicate))
                 }
-                Change::Update(sealed, now) => {
-                    let update = sqlx::query("UPDATE connectors SET sealed = $2, updated = $3 WHERE name = $1");
-                    (update.bind(name).bind(sealed.clone()).bind(now.as_millisecond()), Err(BackendError::NotFound))
+                Change::Update { was, sealed, authorized, now } => {
+                    // Where the new is already there, this very change is being repeated.
+                    let update = sqlx::query(match authorized {
+                        Authorized::Anew => {
+                            "UPDATE connectors SET sealed = $3, updated = $4, withdrawn = NULL \
+                             WHERE name = $1 AND (sealed = $2 OR sealed = $3)"
+                        }
+                        Authorized::AsBefore => {
+                            "UPDATE connectors SET sealed = $3, updated = $4 \
+                             WHERE name = $1 AND (sealed = $2 OR sealed = $3)"
+                        }
+                    });
+                    let update = update.bind(name).bind(was.clone()).bind(sealed.clone());
+                    (update.bind(now.as_millisecond()), Err(BackendError::NotFound))
                 }
                 Change::Remove => {
                     let delete = sqlx::query("DELETE FROM connectors WHERE name = $1");
                     (delete.bind(name), Err(BackendError::NotFound))
                 }
-                Change::Withdrawn(since) => {
-                    let update = sqlx::query("UPDATE connectors SET withdrawn = $2 WHERE name = $1");
-                    (update.bind(name).bind(since.map(Timestamp::as_millisecond)), Ok(()))
+                Change::Withdrawn { sealed, since } => {
+                    let update = sqlx::query(
+                        "UPDATE connectors SET withdrawn = $3 WHERE name = $1 AND sealed = $2 AND withdrawn IS NULL",
+                    );
+                    (update.bind(name).bind(sealed.clone()).bind(since.as_millisecond()), Ok(()))
                 }
             };
             if changed(on.execute(statement).await?).is_err() {
