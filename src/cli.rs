@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 mod books;
 mod callbacks;
 mod check;
+mod connectors;
 mod dial;
 mod fuzz;
 mod hardening;
@@ -43,6 +44,8 @@ enum Command {
     Payments(payments::Payments),
     /// List callbacks that are not delivered, and have them delivered after all
     Callbacks(callbacks::Callbacks),
+    /// Store, show, authorize and remove Pay Connectors
+    Connectors(connectors::Connectors),
     /// Play random calls against every flow and look for a rule that does not hold
     Fuzz(fuzz::Fuzz),
 }
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Payments(command) => command.run(),
         Command::Callbacks(command) => command.run(),
+        Command::Connectors(command) => command.run(),
         Command::Fuzz(command) => command.run(),
     };
     match done {

@@ -1,4 +1,5 @@
 //! Twilio's REST API for the calls of this server and their payments: what Twilio's own client libraries ask for, answered as they expect it.
+//! Below [`OWN_ROOT`], this server's own: its books and connectors.
 //!
 //! Shape:   [`routes`] are the routes and their description in one; [`guard`] stands before everything below [`ROOT`] and
 //!          [`OWN_ROOT`].
@@ -32,6 +33,7 @@ use crate::call::{CommandError, House};
 pub mod attempts;
 pub(crate) mod books;
 mod calls;
+mod connectors;
 pub mod error;
 mod fields;
 mod path;
@@ -58,6 +60,9 @@ pub fn routes() -> Routes<Arc<House>> {
         .with(routes!(payments::fetch, payments::update))
         .with(routes!(books::list))
         .with(routes!(books::fetch))
+        .with(routes!(connectors::list, connectors::create))
+        .with(routes!(connectors::fetch, connectors::update, connectors::delete))
+        .with(routes!(connectors::live))
 }
 
 /// What a call did not do, and why.
@@ -134,13 +139,17 @@ fn too_many_failures(wait: Duration) -> ApiError {
 /// [`OWN_ROOT`] passes.
 pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let Some(resource) = below_root(path) else { return next.run(request).await };
+    if !is_of_the_api(path) {
+        return next.run(request).await;
+    }
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(Peer(address))| address.ip());
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
     if let Err(refused) = gate.admit(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), authorization) {
         return refused.into_response();
     }
-    let account = resource.strip_prefix("/Accounts/").and_then(|rest| rest.split('/').next());
+    let account = below(ROOT, path)
+        .and_then(|resource| resource.strip_prefix("/Accounts/"))
+        .and_then(|rest| rest.split('/').next());
     if account.is_some_and(|sid| sid != gate.house.account.sid) {
         return ApiError::not_found(path).into_response();
     }
@@ -149,23 +158,26 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
 
 /// The answer for a path that there is not.
 pub async fn no_such_path(OriginalUri(uri): OriginalUri) -> Response {
-    match below_root(uri.path()) {
-        Some(_) => ApiError::not_found(uri.path()).into_response(),
-        None => (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
+    match is_of_the_api(uri.path()) {
+        true => ApiError::not_found(uri.path()).into_response(),
+        false => (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
     }
 }
 
 /// The answer for a method that a path does not have.
 pub async fn no_such_method(OriginalUri(uri): OriginalUri) -> Response {
-    match below_root(uri.path()) {
-        Some(_) => ApiError::method_not_allowed().into_response(),
-        None => (StatusCode::METHOD_NOT_ALLOWED, "this path has no such method\n").into_response(),
+    match is_of_the_api(uri.path()) {
+        true => ApiError::method_not_allowed().into_response(),
+        false => (StatusCode::METHOD_NOT_ALLOWED, "this path has no such method\n").into_response(),
     }
 }
 
-fn below_root(path: &str) -> Option<&str> {
-    let below = |root| path.strip_prefix(root).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'));
-    below(ROOT).or_else(|| below(OWN_ROOT))
+fn is_of_the_api(path: &str) -> bool {
+    below(ROOT, path).is_some() || below(OWN_ROOT, path).is_some()
+}
+
+fn below<'p>(root: &str, path: &'p str) -> Option<&'p str> {
+    path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether an `Authorization` header is the account's (RFC 7617), in time that depends on the lengths alone.
@@ -225,11 +237,11 @@ mod tests {
 
     #[test]
     fn the_api_begins_at_its_versions_and_nowhere_else() {
-        assert_eq!(below_root("/2010-04-01/Accounts/AC1"), Some("/Accounts/AC1"));
-        assert_eq!(below_root("/2010-04-01"), Some(""));
-        assert_eq!(below_root("/2010-04-011/x"), None);
-        assert_eq!(below_root("/v1/payments"), Some("/payments"));
-        assert_eq!(below_root("/v11/payments"), None);
-        assert_eq!(below_root("/healthz"), None);
+        assert_eq!(below(ROOT, "/2010-04-01/Accounts/AC1"), Some("/Accounts/AC1"));
+        assert_eq!(below(ROOT, "/2010-04-01"), Some(""));
+        assert_eq!(below(ROOT, "/2010-04-011/x"), None);
+        for (path, is) in [("/v1/payments", true), ("/v1", true), ("/v11/payments", false), ("/healthz", false)] {
+            assert_eq!(is_of_the_api(path), is, "{path}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub const METHOD_NOT_ALLOWED: u32 = 20004;
 pub const NOT_COMPLETE: u32 = 20009;
 /// A body that cannot be read.
 pub const BAD_BODY: u32 = 20400;
+/// What is not the API's to do.
+pub const FORBIDDEN: u32 = 20403;
 /// There is no such resource.
 pub const NOT_FOUND: u32 = 20404;
 /// The same key for another request.

@@ -22,6 +22,7 @@ use crate::rest::error::ApiError;
         (name = "calls", description = "Calls, as Twilio's REST API has them"),
         (name = "payments", description = "Payments on a live call that an agent leads, as Twilio's REST API has them; and how a call's payments stand"),
         (name = "books", description = "Every payment that a gateway was asked for, on any call, also after restarts"),
+        (name = "connectors", description = "Pay Connectors: the ways to payment gateways"),
         (name = "media", description = "Media streams of telephony platforms"),
         (name = "operation", description = "For whoever runs this server"),
     ),

@@ -1,0 +1,300 @@
+//! `touchtone connectors`
+//!
+//! Shape:   each command opens the store as `serve` does, beside a server that may be running, and leaves the rest to
+//!          [`Shelf`].
+//! Secrets: never on the command line: [`given`] reads them from files, pipes or a terminal that does not show them.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+
+use super::Failure;
+use crate::config::Config;
+use crate::connector::config::KINDS;
+use crate::connector::instance::{Instance, Origin};
+use crate::connector::{Mode, Registry, Shelf, ShelfError};
+use crate::http::{Gateway, install_crypto_provider};
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::store::open::{self, Role};
+use crate::wall::Wall;
+use given::Given;
+
+mod given;
+mod show;
+mod typed;
+
+#[derive(Debug, Args)]
+pub(super) struct Connectors {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration file (default: touchtone.toml, if there is one)
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder for what is kept (default: data)
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the instances, configured and stored
+    List(Output),
+    /// Show an instance; its secrets are never shown
+    Show {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Store an instance; a running server uses it within a second
+    Add {
+        #[command(flatten)]
+        name: Name,
+        /// What gateway it is for; `touchtone connectors kinds` lists them with their keys
+        #[arg(long)]
+        kind: String,
+        /// Whether real money moves
+        #[arg(long, value_enum, default_value_t = ModeWord::Test)]
+        mode: ModeWord,
+        /// KEY=VALUE; KEY=@FILE takes what is in a file, KEY=@- a line that is typed or piped: the only ways for secrets
+        #[arg(value_name = "KEY=VALUE")]
+        keys: Vec<Given>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give an instance new credentials; the way back in once its gateway has withdrawn its authorization
+    Authorize {
+        #[command(flatten)]
+        name: Name,
+        /// The credential as KEY=@FILE, or KEY=@- to type or pipe it; asked for if it is left out
+        #[arg(value_name = "KEY=@FILE")]
+        keys: Vec<Given>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give keys of an instance anew; KEY= takes one back to its default
+    Change {
+        #[command(flatten)]
+        name: Name,
+        /// As for `add`; the address of a live instance stays
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        keys: Vec<Given>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take an instance live, for good: real money moves from then on, and its address is fixed
+    Live {
+        #[command(flatten)]
+        name: Name,
+        /// The credential for live payments, where it is another one: KEY=@FILE, or KEY=@- to type or pipe it
+        #[arg(value_name = "KEY=@FILE")]
+        keys: Vec<Given>,
+        #[command(flatten)]
+        sure: Sure,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove a stored instance and its credentials; payments that are under way go on
+    Remove {
+        #[command(flatten)]
+        name: Name,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Ask an instance's gateway whether it is there and takes the credentials; moves no money
+    Test {
+        #[command(flatten)]
+        name: Name,
+    },
+    /// List the kinds of connectors and their keys
+    Kinds(Output),
+}
+
+#[derive(Debug, Args)]
+struct Name {
+    /// The instance's unique name, as <Pay paymentConnector> gives it
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Sure {
+    /// Ask nothing
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeWord {
+    /// Only the documented test numbers get through
+    Test,
+    /// Real money moves
+    Live,
+}
+
+impl Connectors {
+    pub(super) fn run(self) -> Result<bool, Failure> {
+        if let Command::Kinds(output) = &self.command {
+            show::kinds(KINDS, output.json)?;
+            return Ok(true);
+        }
+        // Before the first secret is read.
+        super::hardening::harden();
+        let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+        if let Some(data) = self.data {
+            config.data = data;
+        }
+        install_crypto_provider();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.map_err(Failure::new)?.block_on(async { Desk::open(&config).await?.run(self.command).await })
+    }
+}
+
+/// What every command needs.
+struct Desk {
+    store: Store,
+    registry: Registry,
+}
+
+impl Desk {
+    async fn open(config: &Config) -> Result<Self, Failure> {
+        let gateway = Arc::new(Gateway::new().map_err(Failure::new)?);
+        let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System).map_err(Failure::new)?;
+        let store = open::open(config, Role::Command).await.map_err(Failure::new)?;
+        registry.refresh(&store).await.map_err(Failure::new)?;
+        if let Err(twins) = registry.refuse_twins() {
+            eprintln!("touchtone: {twins}");
+        }
+        Ok(Self { store, registry })
+    }
+
+    async fn run(self, command: Command) -> Result<bool, Failure> {
+        let shelf = Shelf::new(&self.store, &self.registry);
+        match command {
+            Command::Kinds(output) => show::kinds(KINDS, output.json)?,
+            Command::List(output) => show::list(&shelf.list().await?, output.json)?,
+            Command::Show { name: Name { name }, output } => show::one(&shelf.show(&name).await?, output.json)?,
+            Command::Add { name: Name { name }, kind, mode, keys, output } => {
+                let mut keys = given::keys(keys)?;
+                for (settled, value) in [("name", name), ("kind", kind), ("mode", mode.word().to_owned())] {
+                    if keys.has(settled) {
+                        return Err(Failure(format!("{settled} is not given as a key here; see --help")));
+                    }
+                    keys.set(settled, Secret::new(value));
+                }
+                given::ask_for_missing(&mut keys)?;
+                done(&shelf.add(keys, Timestamp::now()).await?, "is stored", output.json)?;
+            }
+            Command::Authorize { name: Name { name }, keys, output } => {
+                let mut keys = given::keys(keys)?;
+                if keys.is_empty() {
+                    given::ask_again(&mut keys, &shelf.show(&name).await?)?;
+                }
+                done(&shelf.authorize(&name, keys, Timestamp::now()).await?, "is authorized anew", output.json)?;
+            }
+            Command::Change { name: Name { name }, keys, output } => {
+                let keys = given::keys(keys)?;
+                done(&shelf.change(&name, keys, Timestamp::now()).await?, "is changed", output.json)?;
+            }
+            Command::Live { name: Name { name }, keys, sure, output } => {
+                let mut keys = given::keys(keys)?;
+                let before = shelf.show(&name).await?;
+                if before.mode != Some(Mode::Live) && before.origin == Origin::Stored {
+                    sure.ask(&format!("Take {name} live, for good, with {}?", show::address(&before)))?;
+                    if keys.is_empty() && before.secrets.contains_key("secret_key") {
+                        given::ask_again(&mut keys, &before)?;
+                    }
+                }
+                done(&shelf.live(&name, keys, Timestamp::now()).await?, "is live", output.json)?;
+            }
+            Command::Remove { name: Name { name }, sure } => {
+                // Whether it can be is the shelf's to say.
+                if let Some(Instance { origin: Origin::Stored, kind, .. }) = self.registry.instance(&name) {
+                    sure.ask(&format!("Remove {name} ({}) and its credentials?", kind.unwrap_or("unreadable")))?;
+                }
+                shelf.remove(&name).await?;
+                println!("{name} is removed; a running server forgets it within a second");
+                if self.registry.is_stand_in() {
+                    println!("{}", show::STAND_IN);
+                }
+            }
+            Command::Test { name: Name { name } } => return self.test(&name).await,
+        }
+        Ok(true)
+    }
+
+    async fn test(&self, name: &str) -> Result<bool, Failure> {
+        let instance = Shelf::new(&self.store, &self.registry).show(name).await?;
+        let Some(connector) = self.registry.find(name) else {
+            return Err(Failure(format!("{name}: {}", instance.fault.unwrap_or_default())));
+        };
+        match connector.check().await {
+            Ok(()) => {
+                println!("{name}: its gateway is there and takes the credentials");
+                if instance.withdrawn.is_some() {
+                    println!("It still needs authorization: run `touchtone connectors authorize {name}`");
+                }
+                Ok(true)
+            }
+            Err(refused) => {
+                println!("{name}: {refused}");
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn done(instance: &Instance, what: &str, json: bool) -> Result<(), Failure> {
+    if !json {
+        println!("{} {what}; a running server knows within a second\n", instance.name);
+    }
+    show::one(instance, json)
+}
+
+impl ModeWord {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl Sure {
+    /// Asks a person. Where there is none, the command was meant as it was given.
+    fn ask(&self, question: &str) -> Result<(), Failure> {
+        if self.yes || !std::io::stdin().is_terminal() {
+            return Ok(());
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer)).map_err(Failure::new)?;
+        match answer.trim() {
+            "y" | "Y" | "yes" => Ok(()),
+            _ => Err(Failure("nothing was done".to_owned())),
+        }
+    }
+}
+
+impl From<ShelfError> for Failure {
+    fn from(error: ShelfError) -> Self {
+        match error {
+            ShelfError::NoCredential { .. } => Self(format!("{error} as KEY=@FILE, or as KEY=@- to type or pipe it")),
+            ShelfError::Unknown { hint: None, .. } => {
+                Self(format!("{error}; `touchtone connectors list` shows those there are"))
+            }
+            other => Self::new(other),
+        }
+    }
+}

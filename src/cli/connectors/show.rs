@@ -1,0 +1,132 @@
+//! Instances for people and for programs.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cli::Failure;
+use crate::connector::Mode;
+use crate::connector::config::Kind;
+use crate::connector::instance::{Instance, Origin, State};
+
+/// What it means that nothing is configured or stored.
+pub(super) const STAND_IN: &str = "No connector is configured or stored: a server's Default is a sandbox then, and no money \
+                                   moves. Store one: touchtone connectors add NAME --kind KIND (see `connectors kinds`).";
+
+pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
+    if json {
+        return print(&instances);
+    }
+    let rows: Vec<[&str; 5]> = instances
+        .iter()
+        .map(|instance| {
+            let mode = instance.mode.map_or("?", Mode::word);
+            [&instance.name, instance.kind.unwrap_or("?"), mode, instance.origin.word(), instance.state.word()]
+        })
+        .collect();
+    let head = ["NAME", "KIND", "MODE", "ORIGIN", "STATE"];
+    for line in aligned(&[&[head], &*rows].concat()) {
+        println!("{line}");
+    }
+    if instances.iter().any(|instance| instance.origin == Origin::StandIn) {
+        println!("\n{STAND_IN}");
+    }
+    for Instance { name, state, .. } in instances {
+        match state {
+            State::Ready => {}
+            State::NeedsAuthorization => {
+                println!("\n{name}: payments end with 64009 until `touchtone connectors authorize {name}`");
+            }
+            State::Unreadable => println!("\n{name}: `touchtone connectors show {name}` says why it cannot be read"),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn one(instance: &Instance, json: bool) -> Result<(), Failure> {
+    if json {
+        return print(instance);
+    }
+    let state = match (instance.state, instance.withdrawn) {
+        (State::NeedsAuthorization, Some(since)) => {
+            format!("needs-authorization since {since}: run `touchtone connectors authorize {}`", instance.name)
+        }
+        (state, _) => state.word().to_owned(),
+    };
+    let origin = match instance.origin {
+        Origin::Configured => "configured (read-only here; its state is what the running server knows)".to_owned(),
+        origin @ (Origin::Stored | Origin::StandIn) => origin.word().to_owned(),
+    };
+    let mut rows = vec![["name".to_owned(), instance.name.clone()]];
+    rows.extend(instance.kind.map(|kind| ["kind".to_owned(), kind.to_owned()]));
+    rows.extend(instance.mode.map(|mode| ["mode".to_owned(), mode.word().to_owned()]));
+    rows.extend([["origin".to_owned(), origin], ["state".to_owned(), state]]);
+    rows.extend(instance.fault.as_ref().map(|fault| ["fault".to_owned(), fault.clone()]));
+    rows.extend(instance.settings.iter().map(|(key, value)| [(*key).to_owned(), value.clone()]));
+    rows.extend(instance.secrets.iter().map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]));
+    rows.extend(instance.created.map(|at| ["stored at".to_owned(), at.to_string()]));
+    rows.extend(instance.updated.map(|at| ["changed at".to_owned(), at.to_string()]));
+    for line in aligned(&rows) {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Where its payments go.
+pub(super) fn address(instance: &Instance) -> String {
+    let address = ["endpoint", "base_url"].iter().find_map(|key| instance.settings.get(key));
+    address.map_or_else(|| "a sandbox that moves no money".to_owned(), |address| format!("the address {address}"))
+}
+
+pub(super) fn kinds(kinds: &[Kind], json: bool) -> Result<(), Failure> {
+    if json {
+        let kinds: Vec<Value> = kinds
+            .iter()
+            .map(|kind| {
+                let keys: Vec<Value> = kind
+                    .keys
+                    .iter()
+                    .map(|key| {
+                        json!({
+                            "name": key.name, "secret": key.secret, "required": key.required, "default": key.default,
+                            "meaning": key.meaning,
+                        })
+                    })
+                    .collect();
+                json!({"name": kind.name, "meaning": kind.meaning, "keys": keys})
+            })
+            .collect();
+        return print(&kinds);
+    }
+    for kind in kinds {
+        println!("{}: {}", kind.name, kind.meaning);
+        let width = kind.keys.iter().map(|key| key.name.len()).max().unwrap_or(0);
+        for key in kind.keys {
+            let default = key.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
+            let secret = if key.secret { " Secret." } else { "" };
+            let required = if key.required { " Required." } else { "" };
+            println!("  {:width$}  {}{default}{secret}{required}", key.name, key.meaning);
+        }
+    }
+    Ok(())
+}
+
+fn print(value: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(value).map_err(Failure::new)?);
+    Ok(())
+}
+
+/// Rows whose columns stand under each other.
+fn aligned<const N: usize, T: AsRef<str>>(rows: &[[T; N]]) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.as_ref().chars().count());
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{:width$}", cell.as_ref()));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        })
+        .collect()
+}

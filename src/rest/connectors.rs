@@ -1,0 +1,260 @@
+//! Pay Connectors over REST: list, create, read, change, take live, remove.
+//!
+//! Shape:   JSON in and out; what is done is the [`Shelf`]'s, and this server's calls see it before the answer leaves.
+//! Limits:  [`body::BODY_MAX`].
+//! Errors:  [`ApiError`], as everywhere here.
+//! Secrets: they come in and never go out: an [`Instance`] says which are set.
+//! Sources: spec/interface.md, "HTTP".
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{self, ApiError};
+use super::fields::Query;
+use crate::call::House;
+use crate::connector::instance::Instance;
+use crate::connector::{Shelf, ShelfError};
+
+mod body;
+mod form;
+
+use body::{KeysBody, SomeKeysBody};
+use form::{ChangedKeys, LiveKeys, NewConnector};
+
+/// Every instance.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connectors)]
+pub(super) struct ConnectorList {
+    /// By name.
+    connectors: Vec<Instance>,
+}
+
+/// The name in a path, for the description only.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "read by the description only")]
+struct ConnectorName {
+    /// The instance's unique name.
+    #[param(min_length = 1, max_length = 64, pattern = r"^[A-Za-z0-9_][^/]*$")]
+    name: String,
+}
+
+/// Pay Connectors
+///
+/// Those configured and those stored, by name; the sandbox that stands in while there is none.
+#[utoipa::path(
+    get,
+    path = "/v1/connectors",
+    operation_id = "ListConnectors",
+    tag = "connectors",
+    responses(
+        (status = 200, description = "The connectors", body = ConnectorList),
+        (status = 400, description = "A parameter is unknown", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn list(
+    State(house): State<Arc<House>>,
+    Query(query): Query,
+) -> Result<Json<ConnectorList>, ApiError> {
+    query.finish(&[])?;
+    Ok(Json(ConnectorList { connectors: shelf(&house).list().await? }))
+}
+
+/// Store a Pay Connector
+///
+/// The keys are those of `[[connector]]` in the configuration. Calls can use it from the answer on.
+#[utoipa::path(
+    post,
+    path = "/v1/connectors",
+    operation_id = "CreateConnector",
+    tag = "connectors",
+    request_body(content = NewConnector, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Stored", body = Instance, headers(("Location" = String, description = "Where it is"))),
+        (status = 400, description = "A key is missing, unknown or has a wrong value", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 409, description = "There is one of that name, stored or configured", body = ApiError),
+        (status = 413, description = "The body is too long", body = ApiError),
+        (status = 415, description = "The body is not JSON", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn create(
+    State(house): State<Arc<House>>,
+    Query(query): Query,
+    KeysBody(keys): KeysBody,
+) -> Result<Response, ApiError> {
+    query.finish(&[])?;
+    let instance = shelf(&house).add(keys, house.wall.now()).await?;
+    // A name has no letter that a path segment could not carry encoded.
+    let name: String =
+        form_urlencoded::byte_serialize(instance.name.as_bytes()).collect::<String>().replace('+', "%20");
+    let location = HeaderValue::from_str(&format!("/v1/connectors/{name}"));
+    let mut response = (StatusCode::CREATED, Json(instance)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// A Pay Connector
+#[utoipa::path(
+    get,
+    path = "/v1/connectors/{name}",
+    operation_id = "FetchConnector",
+    tag = "connectors",
+    params(ConnectorName),
+    responses(
+        (status = 200, description = "The connector", body = Instance),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 404, description = "There is no such connector", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn fetch(
+    State(house): State<Arc<House>>,
+    OriginalUri(uri): OriginalUri,
+    name: Option<Path<String>>,
+) -> Result<Json<Instance>, ApiError> {
+    Ok(Json(shelf(&house).show(&named(uri.path(), name)?).await?))
+}
+
+/// Change a Pay Connector
+///
+/// The keys that are given take the place of those of before, `null` takes one back to its default. A credential among
+/// them authorizes the connector anew; then all its credentials are given. The address of a live one stays.
+#[utoipa::path(
+    patch,
+    path = "/v1/connectors/{name}",
+    operation_id = "UpdateConnector",
+    tag = "connectors",
+    params(ConnectorName),
+    request_body(content = ChangedKeys, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Changed", body = Instance),
+        (status = 400, description = "A key is unknown or has a wrong value, or cannot be changed", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
+        (status = 404, description = "There is no such connector", body = ApiError),
+        (status = 409, description = "It was changed by somebody else at this moment, or cannot be read", body = ApiError),
+        (status = 413, description = "The body is too long", body = ApiError),
+        (status = 415, description = "The body is not JSON", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn update(
+    State(house): State<Arc<House>>,
+    OriginalUri(uri): OriginalUri,
+    name: Option<Path<String>>,
+    KeysBody(keys): KeysBody,
+) -> Result<Json<Instance>, ApiError> {
+    Ok(Json(shelf(&house).change(&named(uri.path(), name)?, keys, house.wall.now()).await?))
+}
+
+/// Remove a Pay Connector
+///
+/// Payments that are under way go on.
+#[utoipa::path(
+    delete,
+    path = "/v1/connectors/{name}",
+    operation_id = "DeleteConnector",
+    tag = "connectors",
+    params(ConnectorName),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 403, description = "It is configured, and removed from the configuration only", body = ApiError),
+        (status = 404, description = "There is no such connector", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn delete(
+    State(house): State<Arc<House>>,
+    OriginalUri(uri): OriginalUri,
+    name: Option<Path<String>>,
+) -> Result<StatusCode, ApiError> {
+    shelf(&house).remove(&named(uri.path(), name)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take a Pay Connector live
+///
+/// For good: real money moves from then on, and its address is fixed. The body may hold the credentials for it. One that is
+/// live already stays so.
+#[utoipa::path(
+    post,
+    path = "/v1/connectors/{name}/live",
+    operation_id = "TakeConnectorLive",
+    tag = "connectors",
+    params(ConnectorName),
+    request_body(content = Option<LiveKeys>, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Live", body = Instance),
+        (status = 400, description = "Its credentials are for tests, or a key is unknown or has a wrong value", body = ApiError),
+        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
+        (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
+        (status = 404, description = "There is no such connector", body = ApiError),
+        (status = 409, description = "It was changed by somebody else at this moment, or cannot be read", body = ApiError),
+        (status = 413, description = "The body is too long", body = ApiError),
+        (status = 415, description = "The body is not JSON", body = ApiError),
+        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
+    ),
+    security(("account" = [])),
+)]
+pub(super) async fn live(
+    State(house): State<Arc<House>>,
+    OriginalUri(uri): OriginalUri,
+    name: Option<Path<String>>,
+    SomeKeysBody(keys): SomeKeysBody,
+) -> Result<Json<Instance>, ApiError> {
+    Ok(Json(shelf(&house).live(&named(uri.path(), name)?, keys, house.wall.now()).await?))
+}
+
+fn shelf(house: &House) -> Shelf<'_> {
+    Shelf::new(&house.store, &house.connectors)
+}
+
+/// The name in the path; one that is not UTF-8 is nobody's.
+fn named(path: &str, name: Option<Path<String>>) -> Result<String, ApiError> {
+    name.map(|Path(name)| name).ok_or_else(|| ApiError::not_found(path))
+}
+
+impl From<ShelfError> for ApiError {
+    fn from(failure: ShelfError) -> Self {
+        let (status, code) = match &failure {
+            ShelfError::Exists(_) | ShelfError::Meanwhile(_) | ShelfError::Unreadable { .. } => {
+                (StatusCode::CONFLICT, error::CONFLICT)
+            }
+            ShelfError::Configured(_) => (StatusCode::FORBIDDEN, error::FORBIDDEN),
+            ShelfError::Unknown { .. } => (StatusCode::NOT_FOUND, error::NOT_FOUND),
+            ShelfError::NoCredential { .. } | ShelfError::NothingToAuthorize(_) | ShelfError::Config(_) => {
+                (StatusCode::BAD_REQUEST, error::INVALID_PARAMETER)
+            }
+            ShelfError::Store(trouble) => {
+                tracing::warn!(%trouble, "the stored connectors cannot be used");
+                let message = "The database cannot be used now";
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message);
+            }
+        };
+        Self::new(status, code, failure.to_string())
+    }
+}
