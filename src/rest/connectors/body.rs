@@ -13,10 +13,10 @@ use crate::rest::error::{self, ApiError};
 pub(super) const BODY_MAX: usize = 64 * 1024;
 
 /// The keys in a body.
-pub(super) struct KeysBody(pub(super) Keys);
+pub(in crate::rest) struct KeysBody(pub(super) Keys);
 
 /// The keys in a body, if there is one.
-pub(super) struct SomeKeysBody(pub(super) Keys);
+pub(in crate::rest) struct SomeKeysBody(pub(super) Keys);
 
 impl<S: Send + Sync> FromRequest<S> for KeysBody {
     type Rejection = ApiError;

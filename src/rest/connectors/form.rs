@@ -54,13 +54,13 @@ fn pattern(key: &str) -> Option<&'static str> {
 }
 
 /// The keys of a new connector.
-pub(super) struct NewConnector;
+pub(in crate::rest) struct NewConnector;
 
 /// Keys of a connector that are given anew.
-pub(super) struct ChangedKeys;
+pub(in crate::rest) struct ChangedKeys;
 
 /// Keys of a connector that goes live.
-pub(super) struct LiveKeys;
+pub(in crate::rest) struct LiveKeys;
 
 impl PartialSchema for NewConnector {
     fn schema() -> RefOr<Schema> {
