@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
 };
 use uuid::Uuid;
 
@@ -135,10 +135,12 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
         Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by), now).await),
         Step::Release(by) => format!("{:?}", backend.release(node(by)).await),
         Step::InsertConnector(name) => format!("{:?}", backend.insert_connector(&name.to_string(), vec![1], now).await),
-        Step::UpdateConnector(name) => format!("{:?}", backend.update_connector(&name.to_string(), vec![2], now).await),
+        Step::UpdateConnector(name) => {
+            format!("{:?}", backend.update_connector(&name.to_string(), &[1], vec![2], Authorized::Anew, now).await)
+        }
         Step::RemoveConnector(name) => format!("{:?}", backend.remove_connector(&name.to_string()).await),
         Step::Withdrawn(name, is) => {
-            format!("{:?}", backend.mark_withdrawn(&name.to_string(), is.then_some(now)).await)
+            format!("{:?}", backend.mark_withdrawn(&name.to_string(), &[if is { 1 } else { 2 }], now).await)
         }
         Step::KeepNote(name, text) => format!("{:?}", backend.keep_note(&name.to_string(), vec![text]).await),
         Step::Wait(_) => String::new(),

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
 };
 use uuid::Uuid;
 
@@ -400,13 +400,17 @@ async fn connectors(Books { here, there }: Books) {
         changed(true).await;
     }
     assert_eq!(there.insert_connector("b", vec![9], at(2)).await, Err(BackendError::Duplicate));
-    assert_eq!(there.update_connector("c", vec![9], at(2)).await, Err(BackendError::NotFound));
+    let as_before = Authorized::AsBefore;
+    assert_eq!(there.update_connector("c", &[0], vec![9], as_before, at(2)).await, Err(BackendError::NotFound));
+    // Somebody else has changed it meanwhile.
+    assert_eq!(there.update_connector("b", &[7], vec![8], as_before, at(2)).await, Err(BackendError::NotFound));
     assert_eq!(there.remove_connector("c").await, Err(BackendError::NotFound));
-    there.mark_withdrawn("c", Some(at(2))).await.unwrap();
+    there.mark_withdrawn("c", &[0], at(2)).await.unwrap();
+    there.mark_withdrawn("a", &[9], at(2)).await.unwrap();
     changed(false).await;
-    there.update_connector("b", vec![9], at(3)).await.unwrap();
+    there.update_connector("b", &[0], vec![9], as_before, at(3)).await.unwrap();
     changed(true).await;
-    there.mark_withdrawn("B", Some(at(4))).await.unwrap();
+    there.mark_withdrawn("B", &[1], at(4)).await.unwrap();
     changed(true).await;
     there.remove_connector("ä").await.unwrap();
     changed(true).await;
@@ -415,7 +419,9 @@ async fn connectors(Books { here, there }: Books) {
     assert_eq!(names, ["B", "a", "b"]);
     assert_eq!((rows[2].sealed.as_slice(), rows[2].created, rows[2].updated), (&[9][..], at(1), at(3)));
     assert_eq!((rows[0].withdrawn, rows[1].withdrawn), (Some(at(4)), None));
-    here.mark_withdrawn("B", None).await.unwrap();
+    here.update_connector("B", &[1], vec![5], as_before, at(5)).await.unwrap();
+    assert_eq!(there.connectors().await.unwrap()[0].withdrawn, Some(at(4)), "other keys, the same access");
+    here.update_connector("B", &[5], vec![6], Authorized::Anew, at(6)).await.unwrap();
     assert_eq!(there.connectors().await.unwrap()[0].withdrawn, None);
 }
 
