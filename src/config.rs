@@ -3,8 +3,8 @@
 //! Shape:   [`Config::load`] gives a complete, checked configuration.
 //! Units:   seconds.
 //! Errors:  [`ConfigError`]: the key, what is wrong, and for an unknown key the nearest known one.
-//! Secrets: `auth_token`, `secret_key`, `database` and connectors' credentials are types that do not print; errors never
-//!          quote values.
+//! Secrets: `auth_token`, `secret_key`, `database` and connectors' credentials are types that do not print;
+//!          errors never quote values.
 //! Sources: spec/interface.md, "Configuration".
 #![allow(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
 #![allow(clippy::disallowed_types, reason = "figment's maps")]
@@ -78,6 +78,12 @@ pub struct Config {
     /// Where faults are told that no document names a target for.
     #[serde(default, deserialize_with = "web_address")]
     pub error_url: Option<Url>,
+    /// How many connections there may be at once, calls included; 0: no limit. The system's limit of open files counts too.
+    #[serde(default = "max_connections", deserialize_with = "number")]
+    pub max_connections: u32,
+    /// How patient the server is with whoever connects; for embedders, not for the file.
+    #[serde(skip)]
+    pub limits: Limits,
     /// Media streams.
     #[serde(default)]
     pub media: Media,
@@ -89,6 +95,38 @@ pub struct Config {
     /// Pay Connectors.
     #[serde(default, rename = "connector")]
     pub connectors: Vec<ConnectorConfig>,
+}
+
+/// What every connection is held to before anybody looks at what it wants. A media stream has limits of its own from its
+/// upgrade on.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Request line and headers together, in bytes; more is answered with 431.
+    pub head_max: usize,
+    /// From the connection, or from a request's first byte, to the end of its headers.
+    pub head_time: Duration,
+    /// From one answer to the first byte of the next request.
+    pub idle_time: Duration,
+    /// From the end of a request's headers until it is answered, its body and the work included; then the answer is 408.
+    pub request_time: Duration,
+    /// From an answer's begin until the client has taken all of it.
+    pub answer_time: Duration,
+    /// Connections of one public address that are not calls. Addresses that are not public may be a proxy's: no limit.
+    pub per_address: usize,
+}
+
+impl Default for Limits {
+    /// Generous for programs on bad lines. A request's work takes 15 s at most (a call's answer to the REST API).
+    fn default() -> Self {
+        Self {
+            head_max: 16 * 1024,
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
+            request_time: Duration::from_secs(30),
+            answer_time: Duration::from_secs(30),
+            per_address: 256,
+        }
+    }
 }
 
 /// `[media]`
@@ -294,6 +332,10 @@ fn data() -> PathBuf {
     PathBuf::from("data")
 }
 
+const fn max_connections() -> u32 {
+    10_000
+}
+
 const fn time_zone() -> TimeZone {
     TimeZone(jiff::tz::TimeZone::UTC)
 }
@@ -392,6 +434,7 @@ mod tests {
         assert_eq!(config.media.idle_timeout, Duration::from_secs(60));
         assert_eq!((config.media.max_messages_per_second, config.media.require_signature), (500, None));
         assert!(!config.allow_http_callbacks && config.connectors.is_empty());
+        assert_eq!(config.max_connections, 10_000);
     }
 
     #[test]
@@ -491,6 +534,7 @@ mod tests {
             ("time_zone = \"Mars/North\"", "time_zone"),
             ("listen = \"here\"", "listen"),
             ("[media]\nidle_timeout = 0", "idle_timeout"),
+            ("max_connections = \"12345678.5\"", "max_connections"),
             ("[speech]\nengine = \"piper\"", "engine"),
             ("[speech]\nengine = \"robot\"", "engine"),
             ("[tls]\ncert = \"cert.pem\"", "key"),

@@ -1,7 +1,7 @@
 //! The sockets: media streams, the REST API, health, metrics; the start and the end of the server.
 //!
 //! Shape:   [`Server::open`] reads everything and listens; [`Server::run`] serves until it is told to stop and has drained.
-//! Limits:  the drain; everything else is a call's own.
+//! Limits:  the drain; connections' own; everything else is a call's.
 //! Errors:  [`StartError`]: what keeps the server from starting and what to do about it.
 //! Secrets: the auth token is shown once, on the first start, by the command.
 #![allow(clippy::disallowed_methods, reason = "a server lives in real time")]
@@ -29,17 +29,22 @@ use crate::connector::{Registry, RegistryError, registry};
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
 use crate::library::Library;
-use crate::rest::{self, Gate, Peer, route::Routes};
+use crate::rest::guard::{Gate, SignIns, guard};
+use crate::rest::{self, route::Routes};
 use crate::speech::{self, Speech};
 use crate::store::open::{self, OpenError, Role};
 use crate::wall::Wall;
 
 mod description;
+mod doors;
 mod health;
 mod inspect;
 mod media;
+mod serving;
 mod tls;
 
+use doors::Doors;
+pub use doors::raise_open_files;
 pub use tls::TlsError;
 
 /// How long calls have that are told to end because the drain is over: time for a gateway's answer to arrive.
@@ -100,6 +105,7 @@ struct Desk {
     house: Arc<House>,
     public_url: Url,
     require_signature: bool,
+    sign_ins: SignIns,
     draining: Arc<AtomicBool>,
 }
 
@@ -186,6 +192,7 @@ impl Server {
             house: Arc::clone(&house),
             public_url,
             require_signature,
+            sign_ins: SignIns::default(),
             draining: Arc::new(AtomicBool::new(false)),
         };
         Ok(Self { listener, address, tls, house, desk })
@@ -219,11 +226,12 @@ impl Server {
         tokio::spawn(house.connectors.follow(house.store.clone()));
         let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
-        let app = router(desk).into_make_service_with_connect_info::<Peer>();
+        let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);
         match tls {
-            Some(tls) => axum::serve(tls.listen(listener), app).with_graceful_shutdown(over).await,
-            None => axum::serve(listener, app).with_graceful_shutdown(over).await,
+            Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
+            None => serving::serve(doors, router(desk), over).await,
         }
+        Ok(())
     }
 }
 
@@ -267,7 +275,7 @@ fn router(desk: Desk) -> Router {
     router
         .fallback(rest::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
-        .layer(from_fn_with_state(Gate::new(Arc::clone(&desk.house)), rest::guard))
+        .layer(from_fn_with_state(Gate::new(Arc::clone(&desk.house), desk.sign_ins.clone()), guard))
         .layer(Extension(description::Served::new(&description)))
         .with_state(desk)
 }

@@ -59,6 +59,7 @@ impl Serve {
         self.log();
         // Before the first secret is read.
         super::hardening::harden();
+        crate::server::raise_open_files();
         let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
         if let Some(listen) = self.listen {
             config.listen = listen;

@@ -26,6 +26,8 @@ pub const BAD_BODY: u32 = 20400;
 pub const FORBIDDEN: u32 = 20403;
 /// There is no such resource.
 pub const NOT_FOUND: u32 = 20404;
+/// A request that was not done in time.
+pub const TOO_SLOW: u32 = 20408;
 /// The same key for another request.
 pub const CONFLICT: u32 = 20409;
 /// A body longer than is read.

@@ -28,6 +28,7 @@ pub(super) fn install_recorder() {
         let _ = metrics::set_global_recorder(recorder);
         crate::call::metrics::describe();
         super::tls::describe();
+        super::doors::describe();
         handle
     });
 }

@@ -1,30 +1,27 @@
 //! https and wss on the server's own socket: handshakes beside the accept loop, a certificate that may change meanwhile.
 //!
-//! Shape:   [`Tls::open`] reads certificate and key; [`Tls::listen`] makes a listening socket one that gives axum connections
-//!          whose handshake is done, and follows the files for as long as it lives.
+//! Shape:   [`Tls::open`] reads certificate and key; [`Tls::listen`] makes [`Doors`] an [`Entrance`] to connections whose
+//!          handshake is done, and follows the files for as long as it lives.
 //! Limits:  [`HANDSHAKE_TIME`] a handshake; [`HANDSHAKES_MAX`] at once, above which the oldest one goes.
 //! Errors:  [`TlsError`] at the start; afterwards a faulty pair is logged and the one before it stays.
 //! Secrets: the key is in rustls' own types; of the files' contents only a keyed hash is remembered.
 //! Sources: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 7301 (ALPN: `http/1.1`, as WebSockets need it, RFC 6455).
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::rest::Peer;
+use super::doors::{Doors, Visit};
+use super::serving::Entrance;
 
 mod files;
 #[cfg(test)]
@@ -65,12 +62,12 @@ impl Tls {
         Ok(Self { files, current: watch::Sender::new(first) })
     }
 
-    /// Takes connections of `socket`, and new pairs as they come.
-    pub(super) fn listen(self, socket: TcpListener) -> TlsListener {
+    /// Takes connections of `doors`, and new pairs as they come.
+    pub(super) fn listen(self, doors: Doors) -> TlsListener {
         let current = self.current.subscribe();
         let mut follower = JoinSet::new();
         follower.spawn(self.follow());
-        TlsListener { socket, current, handshakes: Handshakes::default(), _follower: follower }
+        TlsListener { doors, current, handshakes: Handshakes::default(), _follower: follower }
     }
 
     /// Looks at the files until the listener is dropped.
@@ -122,18 +119,17 @@ pub(super) fn describe() {
 /// A socket whose connections are TLS.
 #[derive(Debug)]
 pub(super) struct TlsListener {
-    socket: TcpListener,
+    doors: Doors,
     current: watch::Receiver<Arc<ServerConfig>>,
     handshakes: Handshakes,
     /// Ends with the listener.
     _follower: JoinSet<()>,
 }
 
-impl Listener for TlsListener {
+impl Entrance for TlsListener {
     type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+    async fn next(&mut self) -> (Self::Io, Visit) {
         loop {
             tokio::select! {
                 Some(done) = self.handshakes.running.join_next() => {
@@ -141,35 +137,25 @@ impl Listener for TlsListener {
                         return connection;
                     }
                 }
-                (stream, peer) = Listener::accept(&mut self.socket) => {
+                (stream, visit) = self.doors.accept() => {
                     let config = Arc::clone(&self.current.borrow());
-                    self.handshakes.begin(stream, peer, config);
+                    self.handshakes.begin(stream, visit, config);
                 }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.socket.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
     }
 }
 
 /// Those under way; they end with the listener.
 #[derive(Debug, Default)]
 struct Handshakes {
-    running: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    running: JoinSet<Option<(TlsStream<TcpStream>, Visit)>>,
     /// Oldest first, some of them over.
     begun: VecDeque<AbortHandle>,
 }
 
 impl Handshakes {
-    fn begin(&mut self, stream: TcpStream, peer: SocketAddr, config: Arc<ServerConfig>) {
+    fn begin(&mut self, stream: TcpStream, visit: Visit, config: Arc<ServerConfig>) {
         if self.begun.len() >= HANDSHAKES_MAX {
             self.begun.retain(|handshake| !handshake.is_finished());
         }
@@ -179,7 +165,14 @@ impl Handshakes {
             oldest.abort();
             failed("crowded");
         }
-        self.begun.push_back(self.running.spawn(async move { Some((handshake(stream, config).await?, peer)) }));
+        let shaking = async move {
+            let shaken = tokio::select! {
+                shaken = handshake(stream, config) => shaken,
+                () = visit.has_to_go() => None,
+            };
+            Some((shaken?, visit))
+        };
+        self.begun.push_back(self.running.spawn(shaking));
     }
 }
 

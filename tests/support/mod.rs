@@ -73,7 +73,8 @@ impl TestServer {
         Self::start_set(flows, toml, |config, folder| config.record = Some(folder.join("recordings")), |_| {}).await
     }
 
-    async fn start_set(
+    /// One whose configuration is changed before it starts.
+    pub async fn start_set(
         flows: &[(&str, &str)],
         toml: &str,
         set: impl FnOnce(&mut Config, &Path),

@@ -1,10 +1,13 @@
 //! The files as they come and change, and handshakes of every kind, over real sockets.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -137,14 +140,14 @@ async fn start(pair: &Pair) -> (SocketAddr, watch::Sender<Arc<ServerConfig>>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let mut listener = TlsListener {
-        socket,
+        doors: Doors::new(socket, 0, &crate::config::Limits::default()),
         current: current.subscribe(),
         handshakes: Handshakes::default(),
         _follower: JoinSet::new(),
     };
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await;
+            let (mut stream, _visit) = listener.next().await;
             tokio::spawn(async move {
                 let _ = stream.write_all(b"hello").await;
                 let _ = stream.shutdown().await;
