@@ -130,3 +130,18 @@ async fn over_tls_everybody_is_held_to_the_same() {
     say(&mut good, HEALTHZ).await;
     assert!(one(&mut good, "ok\n").await.starts_with("HTTP/1.1 200 "));
 }
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_noticed_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2024, 2, 29);
+    let (cert_file, key_file) = (folder.path().join("old.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    let toml = format!("[tls]\ncert = {cert_file:?}\nkey = {key_file:?}");
+    let _server = server(&[], &toml, Limits::default()).await;
+    let line = crate::log::line("expired at 2024-02-29").expect("nothing was said");
+    assert!(line.contains("WARN") && line.contains("old.pem"), "{line}");
+}

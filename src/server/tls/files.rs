@@ -2,7 +2,8 @@
 //!
 //! Shape:   [`Files::open`] reads them once; each [`Files::look`] says whether there is something new, good or faulty.
 //! Limits:  [`FILE_MAX`] a file.
-//! Errors:  [`TlsError`]: which key of the configuration, which file, what to do.
+//! Errors:  [`TlsError`]: which key of the configuration, which file, what to do. A certificate out of its time is a warning
+//!          only: it can still be the one that somebody has pinned, and its successor is taken without a restart.
 //! Secrets: contents are wiped after use. What is remembered of them is a hash under a random key of this process.
 //! Sources: RFC 7468 (PEM), RFC 5958, RFC 8017 and RFC 5915 (the forms of a key).
 
@@ -11,9 +12,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{InconsistentKeys, ServerConfig, crypto, version};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, InconsistentKeys, RootCertStore, ServerConfig, crypto, version};
 use zeroize::Zeroizing;
 
 /// Longer than any chain, in bytes: what is longer is another file.
@@ -193,6 +196,7 @@ impl Files {
                 TlsError::NoKey { file: key_file }
             });
         };
+        let leaf = chain.first().cloned();
         let unusable = |error: rustls::Error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 TlsError::Mismatch { cert: cert_file.clone(), key: key_file.clone() }
@@ -208,8 +212,36 @@ impl Files {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .map_err(unusable)?;
+        if let Some(fault) = leaf.and_then(|leaf| out_of_time(&leaf, UnixTime::now())) {
+            tracing::warn!(
+                "tls.cert: {cert_file} holds a certificate that {fault}: platforms will refuse it; renew it"
+            );
+        }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+}
+
+/// Whether a certificate is out of its time at `now`, with the date.
+///
+/// It is vouched for by itself here: whether it is in its time is looked at before that, and nothing else is asked.
+pub(super) fn out_of_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone().into_owned()).ok()?;
+    let algorithms = crypto::ring::default_provider().signature_verification_algorithms.all;
+    let date = |time: UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds).map(|date| date.to_string()).unwrap_or_default()
+    };
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(format!("expired at {}", date(not_after)))
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
+            Some(format!("is not valid before {}", date(not_before)))
+        }
+        _ => None,
     }
 }
 

@@ -245,6 +245,26 @@ async fn a_faulty_change_keeps_the_pair_and_a_good_one_replaces_it() {
 }
 
 #[test]
+fn a_certificate_out_of_its_time_is_noticed_with_the_date() {
+    let at = |seconds: u64| rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let key = rcgen::KeyPair::generate().unwrap();
+    for is_authority in [false, true] {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 31);
+        params.not_after = rcgen::date_time_ymd(2026, 5, 1);
+        if is_authority {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        }
+        let der = params.self_signed(&key).unwrap().der().clone();
+        let (begin, end) = (1_769_817_600, 1_777_593_600);
+        assert_eq!(files::out_of_time(&der, at(begin)), None);
+        assert_eq!(files::out_of_time(&der, at(end)), None);
+        assert_eq!(files::out_of_time(&der, at(end + 1)).unwrap(), "expired at 2026-05-01T00:00:00Z");
+        assert_eq!(files::out_of_time(&der, at(begin - 1)).unwrap(), "is not valid before 2026-01-31T00:00:00Z");
+    }
+}
+
+#[test]
 fn nothing_of_a_key_is_shown() {
     let pair = Pair::new();
     let folder = Folder::with(&pair);
