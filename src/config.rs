@@ -3,7 +3,7 @@
 //! Shape:   [`Config::load`] gives a complete, checked configuration.
 //! Units:   seconds.
 //! Errors:  [`ConfigError`]: the key, what is wrong, and for an unknown key the nearest known one.
-//! Secrets: `auth_token`, `secret_key`, `database` and connectors' credentials are types that do not print;
+//! Secrets: `auth_token`, `media.secret`, `secret_key`, `database` and connectors' credentials are types that do not print;
 //!          errors never quote values.
 //! Sources: spec/interface.md, "Configuration".
 #![allow(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::connector::ConnectorConfig;
 use crate::flow::link::FlowUrl;
+use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;
 use crate::store::open::SecretKey;
 use crate::store::sql::DatabaseAddress;
@@ -136,6 +137,10 @@ pub struct Media {
     /// Whether an upgrade must be signed. Default: yes, unless the server listens on loopback.
     #[serde(deserialize_with = "some_boolean")]
     pub require_signature: Option<bool>,
+    /// What the upgrades of platforms that do not sign have to carry: every platform but Twilio. Once it is set it is
+    /// demanded; without it such upgrades are refused where signatures are required.
+    #[serde(deserialize_with = "stream_secret")]
+    pub secret: Option<Secret>,
     /// How many calls may be live at once; 0: no limit.
     #[serde(deserialize_with = "number")]
     pub max_calls: u32,
@@ -151,6 +156,7 @@ impl Default for Media {
     fn default() -> Self {
         Self {
             require_signature: None,
+            secret: None,
             max_calls: 0,
             idle_timeout: Duration::from_secs(60),
             max_messages_per_second: 500,
@@ -396,6 +402,14 @@ fn some_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<boo
     boolean(deserializer).map(Some)
 }
 
+fn stream_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    let secret = Secret::deserialize(deserializer)?;
+    let is_long = secret.expose().chars().count() >= SECRET_MIN;
+    is_long
+        .then_some(Some(secret))
+        .ok_or_else(|| de::Error::custom(format!("expected {SECRET_MIN} characters or more")))
+}
+
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let number = match Loose::deserialize(deserializer) {
         Ok(Loose::Number(number)) => Some(number),
@@ -433,7 +447,7 @@ mod tests {
         assert_eq!(config.listen, LISTEN);
         assert_eq!(config.media.idle_timeout, Duration::from_secs(60));
         assert_eq!((config.media.max_messages_per_second, config.media.require_signature), (500, None));
-        assert!(!config.allow_http_callbacks && config.connectors.is_empty());
+        assert!(!config.allow_http_callbacks && config.connectors.is_empty() && config.media.secret.is_none());
         assert_eq!(config.max_connections, 10_000);
     }
 
@@ -452,6 +466,17 @@ mod tests {
         assert_eq!(config.auth_token.unwrap().expose(), "0012");
         assert_eq!(config.media.max_calls, 7);
         assert!(config.allow_http_callbacks);
+    }
+
+    #[test]
+    fn the_secret_of_streams_is_read_as_it_is_and_shown_to_nobody() {
+        let from_file = read("[media]\nsecret = \"0123456789abcdef\"", &[]).unwrap();
+        assert_eq!(from_file.media.secret.as_ref().unwrap().expose(), "0123456789abcdef");
+        let variables = [("TOUCHTONE_MEDIA__SECRET", "0123456789012345"), ("TOUCHTONE_MAX_CONNECTIONS", "7")];
+        let from_environment = read("", &variables).unwrap();
+        assert_eq!(from_environment.media.secret.as_ref().unwrap().expose(), "0123456789012345");
+        assert_eq!(from_environment.max_connections, 7);
+        assert!(!format!("{from_file:?} {from_environment:?}").contains("01234567"));
     }
 
     #[test]
@@ -534,6 +559,8 @@ mod tests {
             ("time_zone = \"Mars/North\"", "time_zone"),
             ("listen = \"here\"", "listen"),
             ("[media]\nidle_timeout = 0", "idle_timeout"),
+            ("[media]\nsecret = \"12345678 short\"", "media.secret"),
+            ("[media]\nsecret = 1234567812345678", "media.secret"),
             ("max_connections = \"12345678.5\"", "max_connections"),
             ("[speech]\nengine = \"piper\"", "engine"),
             ("[speech]\nengine = \"robot\"", "engine"),

@@ -289,5 +289,6 @@ fn routes(desk: &Desk) -> Routes<Desk> {
         .with(routes!(description::openapi))
         .with(routes!(media::upgrade_to_url))
         .with(routes!(media::upgrade))
+        .with(routes!(media::upgrade_with_secret))
         .merge(rest::routes(), Arc::clone(&desk.house))
 }

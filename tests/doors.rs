@@ -19,6 +19,8 @@ mod crowds;
 mod log;
 #[path = "doors/patience.rs"]
 mod patience;
+#[path = "doors/secrets.rs"]
+mod secrets;
 #[path = "doors/streams.rs"]
 mod streams;
 

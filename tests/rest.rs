@@ -374,6 +374,7 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
         "/healthz",
         "/media/{dialect}",
         "/media/{dialect}/{flow}",
+        "/media/{dialect}/{flow}/{secret}",
         "/metrics",
         "/openapi.json",
         "/readyz",
@@ -381,7 +382,7 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
     assert_eq!(described, BTreeSet::from(expected));
     for (path, item) in paths {
         let path = path.replace("{AccountSid}", ACCOUNT).replace("{CallSid}", "CA1").replace("{Sid}", "PK1");
-        let path = path.replace("{dialect}", "twilio").replace("{flow}", "hold");
+        let path = path.replace("{dialect}", "twilio").replace("{flow}", "hold").replace("{secret}", "x");
         let answer = client.ask(Method::PATCH, &path).await;
         assert_eq!(answer.status, 405, "{path}");
         let mut expected: BTreeSet<String> = item.as_object().unwrap().keys().map(|name| name.to_uppercase()).collect();

@@ -1,16 +1,54 @@
-//! Whether an upgrade request really comes from Twilio: its signature against the URLs Twilio may have signed.
+//! Whether an upgrade request really comes from its platform: Twilio's is signed, every other one carries a secret.
 //!
-//! Shape:   one pure function, from configuration and request to yes (and how) or no (and what was compared).
-//! Errors:  [`UpgradeRefused`], an answer of 403. It names the URLs, never the token and never a signature.
+//! Shape:   pure functions: [`proof`] says what a dialect needs; [`upgrade_matches`] compares Twilio's signature with the URLs
+//!          that may have been signed; [`given`] finds the secret of all others.
+//! Limits:  a request is one try: of several secrets in it one is looked at.
+//! Errors:  [`UpgradeRefused`], an answer of 403. It names URLs, never a token, a signature, a secret or a query.
 //! Secrets: compared in constant time.
-//! Sources: spec/media-streams.md 1.6. The signed scheme is `wss`, not `https`; whether a port or a slash at the end is
-//!          part of what Twilio signs has not been the same over the years, so each way is tried and the log says which.
+//! Sources: spec/media-streams.md 1.6 and, for who sends what else, 2.4, 3.5, 4.5, 5.5, 6.4, 7.5, 8. The signed scheme is
+//!          `wss`, not `https`; whether a port or a slash at the end is part of what Twilio signs has not been the same over
+//!          the years, so each way is tried and the log says which. Plivo signs as well, with a token that is not ours to
+//!          know and by a rule that its manuals do not agree on: it carries the secret like the others.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
+use super::Dialect;
 use crate::secret::Secret;
 use crate::signature::sign;
+
+/// The shortest secret there may be, in characters: with 16 of a keyboard's, guessing is hopeless.
+pub const SECRET_MIN: usize = 16;
+
+/// The query parameter that holds the secret.
+const PARAMETER: &str = "secret";
+
+/// The platforms that do not sign, or not with anything we know, built or to come.
+const UNSIGNED: [&str; 7] = ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"];
+
+/// What an upgrade has to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// `X-Twilio-Signature`.
+    Signature,
+    /// The configured secret; the name is the platform's.
+    Secret(&'static str),
+}
+
+/// What the upgrade of a dialect has to carry, by the name in its path, whether this version speaks it or not. None: it is
+/// no dialect's name.
+///
+/// A secret is no way around a signature: it would be the weaker rule for whoever may choose, and Twilio always signs.
+#[must_use]
+pub fn proof(name: &str) -> Option<Proof> {
+    if name == Dialect::Twilio.name() {
+        return Some(Proof::Signature);
+    }
+    let mut unsigned = UNSIGNED.into_iter().chain(Dialect::ALL.into_iter().map(Dialect::name));
+    unsigned.find(|unsigned| *unsigned == name).map(Proof::Secret)
+}
 
 /// Why an upgrade is answered with 403.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -27,6 +65,22 @@ pub enum UpgradeRefused {
         /// The URLs it was compared for.
         compared: Vec<String>,
     },
+    /// A platform that does not sign, and nothing else is agreed on.
+    #[error(
+        "{platform} does not sign its upgrades: set media.secret to a random text of at least {SECRET_MIN} characters and let the platform send it"
+    )]
+    NoSecretSet {
+        /// Whose upgrade it is.
+        platform: &'static str,
+    },
+    /// No secret in the request.
+    #[error(
+        "it carries no secret; media.secret was expected as Authorization: Bearer, as the password of HTTP Basic, as ?secret= or at the end of the path"
+    )]
+    NoSecret,
+    /// Another secret.
+    #[error("its secret is not media.secret")]
+    WrongSecret,
     /// `public_url` is no address that a socket can be dialed at.
     #[error("public_url must begin with https, http, wss or ws and name a host")]
     NoPublicAddress,
@@ -54,6 +108,7 @@ const WAYS: [(&str, Port, bool); 6] = [
 ///
 /// `public_url` is the configured origin (`Host` and `X-Forwarded-*` are not to be trusted); a path of its own goes
 /// before `path`, which is path and query as they stand in the request line. Gives the way that matched, for the log.
+/// `shown` is what a refusal shows in place of `path`: what may be somebody's secret is not repeated.
 ///
 /// # Errors
 ///
@@ -62,19 +117,49 @@ pub fn upgrade_matches(
     auth_token: &Secret,
     public_url: &Url,
     path: &str,
+    shown: &str,
     header: Option<&str>,
 ) -> Result<&'static str, UpgradeRefused> {
     let urls = signed_urls(public_url, path).ok_or(UpgradeRefused::NoPublicAddress)?;
-    let only_urls = |urls: Vec<(&str, String)>| urls.into_iter().map(|(_, url)| url).collect();
+    let shown = || signed_urls(public_url, shown).unwrap_or_default().into_iter().map(|(_, url)| url).collect();
     let Some(header) = header else {
-        return Err(UpgradeRefused::Unsigned { expected: only_urls(urls) });
+        return Err(UpgradeRefused::Unsigned { expected: shown() });
     };
     let is_signature_of =
         |url: &str| -> bool { sign(auth_token, url, None).as_bytes().ct_eq(header.as_bytes()).into() };
     match urls.iter().find(|(_, url)| is_signature_of(url)) {
         Some((way, _)) => Ok(way),
-        None => Err(UpgradeRefused::WrongSignature { compared: only_urls(urls) }),
+        None => Err(UpgradeRefused::WrongSignature { compared: shown() }),
     }
+}
+
+/// The secret that an upgrade carries: at the end of its path, else in its query, else in its `Authorization`.
+///
+/// In this order, since a header may be meant for a proxy on the way. The header is a bearer token, or HTTP Basic with any
+/// name and the secret as password, or the bare secret: one platform's manual does not say which it sends.
+#[must_use]
+pub fn given(path: Option<Secret>, query: Option<&str>, authorization: Option<&[u8]>) -> Option<Secret> {
+    let of_query = || {
+        let mut parameters = form_urlencoded::parse(query?.as_bytes());
+        parameters.find(|(name, _)| name == PARAMETER).map(|(_, value)| Secret::new(value.into_owned()))
+    };
+    path.or_else(of_query).or_else(|| authorization.map(of_header))
+}
+
+/// The secret of an `Authorization` header. One that cannot be read is a wrong one.
+fn of_header(header: &[u8]) -> Secret {
+    let rest = |scheme: &str| {
+        let (start, rest) = header.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest.trim_ascii())
+    };
+    let text = |bytes: &[u8]| Secret::new(std::str::from_utf8(bytes).unwrap_or_default().to_owned());
+    if let Some(token) = rest("bearer ") {
+        return text(token);
+    }
+    let Some(encoded) = rest("basic ") else { return text(header.trim_ascii()) };
+    let decoded = STANDARD.decode(encoded).map(zeroize::Zeroizing::new).unwrap_or_default();
+    let password = decoded.iter().position(|byte| *byte == b':').and_then(|colon| decoded.get(colon + 1..));
+    text(password.unwrap_or_default())
 }
 
 /// The URLs that may have been signed, each once, with the way it is written.
@@ -119,13 +204,13 @@ mod tests {
 
     fn asked(public_url: &str, path: &str, signed: &str) -> Result<&'static str, UpgradeRefused> {
         let header = sign(&token(), signed, None);
-        upgrade_matches(&token(), &Url::parse(public_url).unwrap(), path, Some(&header))
+        upgrade_matches(&token(), &Url::parse(public_url).unwrap(), path, path, Some(&header))
     }
 
     #[test]
     fn the_configured_address_with_the_socket_scheme_is_what_twilio_signs() {
         let public_url = Url::parse("https://pay.example.com").unwrap();
-        let way = upgrade_matches(&token(), &public_url, PATH, Some("UMfmRPxR5ZpXTABOOPoWslunMKI="));
+        let way = upgrade_matches(&token(), &public_url, PATH, PATH, Some("UMfmRPxR5ZpXTABOOPoWslunMKI="));
         assert_eq!(way, Ok("as configured"));
         assert_eq!(asked("http://127.0.0.1:8080/", PATH, "ws://127.0.0.1:8080/stream/twilio"), Ok("as configured"));
         assert_eq!(asked("wss://pay.example.com", PATH, "wss://pay.example.com/stream/twilio"), Ok("as configured"));
@@ -188,10 +273,10 @@ mod tests {
         let public_url = Url::parse("https://pay.example.com").unwrap();
         let signed = sign(&Secret::new("54321".into()), "wss://pay.example.com/stream/twilio", None);
         for header in [signed.as_str(), "", "UMfmRPxR5ZpXTABOOPoWslunMKI", "umfmRPxR5ZpXTABOOPoWslunMKI="] {
-            let refused = upgrade_matches(&token(), &public_url, PATH, Some(header)).unwrap_err();
+            let refused = upgrade_matches(&token(), &public_url, PATH, PATH, Some(header)).unwrap_err();
             assert!(matches!(refused, UpgradeRefused::WrongSignature { .. }), "{refused:?}");
         }
-        let refused = upgrade_matches(&token(), &public_url, PATH, None).unwrap_err();
+        let refused = upgrade_matches(&token(), &public_url, PATH, PATH, None).unwrap_err();
         assert!(matches!(&refused, UpgradeRefused::Unsigned { expected } if expected.len() == 4), "{refused:?}");
     }
 
@@ -201,5 +286,75 @@ mod tests {
         assert!(!format!("{refused} {refused:?}").contains("hunter2"));
         let odd = asked("mailto:pay@example.com", PATH, "wss://x/").unwrap_err();
         assert_eq!(odd, UpgradeRefused::NoPublicAddress);
+    }
+
+    #[test]
+    fn a_refusal_shows_what_it_is_told_to_show() {
+        let public_url = Url::parse("https://pay.example.com").unwrap();
+        for header in [None, Some("UMfmRPxR5ZpXTABOOPoWslunMKI=")] {
+            let refused = upgrade_matches(&token(), &public_url, "/stream/hunter2?secret=hunter2", "/stream/…", header);
+            let told = format!("{0} {0:?}", refused.unwrap_err());
+            assert!(told.contains("wss://pay.example.com/stream/…") && !told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn twilio_signs_and_everybody_else_carries_a_secret() {
+        assert_eq!(proof("twilio"), Some(Proof::Signature));
+        for dialect in ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"] {
+            assert_eq!(proof(dialect), Some(Proof::Secret(dialect)));
+        }
+        for dialect in Dialect::ALL {
+            assert_eq!(proof(dialect.name()) == Some(Proof::Signature), dialect == Dialect::Twilio);
+            assert!(proof(dialect.name()).is_some());
+        }
+        for none in ["Twilio", "", "hunter2"] {
+            assert_eq!(proof(none), None);
+        }
+    }
+
+    fn basic(text: &str) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    /// What is found of a path, a query and a header.
+    fn found(path: Option<&str>, query: Option<&str>, header: Option<&str>) -> Option<String> {
+        let path = path.map(|path| Secret::new(path.to_owned()));
+        given(path, query, header.map(str::as_bytes)).map(|secret| secret.expose().to_owned())
+    }
+
+    #[test]
+    fn a_secret_comes_in_the_path_the_query_or_the_header() {
+        assert_eq!(found(None, None, None), None);
+        assert_eq!(found(Some("hunter2"), None, None).unwrap(), "hunter2");
+        for (query, secret) in [
+            ("secret=hunter2", Some("hunter2")),
+            ("flow=x&secret=a%2Bb%20c&secret=other", Some("a+b c")),
+            ("secret=", Some("")),
+            ("Secret=hunter2", None),
+            ("", None),
+        ] {
+            assert_eq!(found(None, Some(query), None).as_deref(), secret, "{query}");
+        }
+        for (header, secret) in [
+            ("Bearer hunter2", "hunter2"),
+            ("bEARER  hunter2 ", "hunter2"),
+            ("hunter2", "hunter2"),
+            (basic("anybody:hunter2").as_str(), "hunter2"),
+            (basic(":hunter2:x").as_str(), "hunter2:x"),
+            (basic("hunter2").as_str(), ""),
+            ("Basic hunter2", ""),
+            ("Digest hunter2", "Digest hunter2"),
+        ] {
+            assert_eq!(found(None, None, Some(header)).unwrap(), secret, "{header}");
+        }
+        assert_eq!(given(None, None, Some(b"Bearer \xff")).unwrap().expose(), "");
+    }
+
+    #[test]
+    fn a_request_is_one_try_however_many_secrets_it_carries() {
+        assert_eq!(found(Some("a"), Some("secret=b"), Some("Bearer c")).unwrap(), "a");
+        assert_eq!(found(None, Some("secret=b"), Some("Bearer c")).unwrap(), "b");
+        assert_eq!(found(None, Some("a=b"), Some("Bearer c")).unwrap(), "c");
     }
 }

@@ -105,6 +105,16 @@ pub(super) struct UpgradeHeaders {
     signature: Option<String>,
 }
 
+/// The query of an upgrade.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only described: it is looked for in three places")]
+pub(super) struct StreamSecret {
+    /// The configuration's `media.secret`, of platforms that do not sign; it may also be sent as a bearer token, as the
+    /// password of HTTP Basic, or at the end of the path
+    secret: Option<String>,
+}
+
 /// A type that is one of a few words.
 macro_rules! words {
     ($($type:ident: $words:expr;)*) => {$(

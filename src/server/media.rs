@@ -1,19 +1,28 @@
 //! The upgrade of a media stream: who may come in, and to which flow; or to a document that the stream names later.
+//!
+//! Limits:  [`TEXT_MAX`] a message, in one frame or many; [`WRITE_BUFFER_MAX`]; wrong secrets count as failed sign-ins to the
+//!          REST API do.
+//! Errors:  403 and 429; the log says what was expected.
+//! Secrets: a stream's secret may be in its URL. So nothing of a URL is logged but the name of a flow that there is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{OriginalUri, Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Desk;
-use super::description::{DialectName, UpgradeHeaders};
+use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::call::beginning::Beginning;
 use crate::call::{Calls, actor};
-use crate::media::upgrade::{UpgradeRefused, upgrade_matches};
+use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
+use crate::rest::guard::{NotSignedIn, Peer};
+use crate::secret::Secret;
 use crate::signature;
 
 /// Read buffer of a stream, in bytes. The library's default of 128 KiB would be most of a call's memory.
@@ -21,6 +30,9 @@ const READ_BUFFER: usize = 4 * 1024;
 
 /// What may wait to be written, in bytes: five seconds of sound and then some.
 const WRITE_BUFFER_MAX: usize = 256 * 1024;
+
+/// What stands for a flow in a path that ends with a secret and names none.
+const NO_FLOW: &str = "~";
 
 /// Media stream of a call
 ///
@@ -33,25 +45,60 @@ const WRITE_BUFFER_MAX: usize = 256 * 1024;
     params(
         ("dialect" = inline(DialectName), Path, description = "The platform's protocol"),
         ("flow" = String, Path, pattern = "^[A-Za-z0-9_-]{1,100}$", description = "A document of the flows folder, without .xml"),
+        StreamSecret,
         UpgradeHeaders,
     ),
     responses(
         (status = 101, description = "The stream runs"),
         (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The signature is missing or wrong", body = String, content_type = "text/plain"),
+        (status = 403, description = "The signature or the secret is missing or wrong", body = String, content_type = "text/plain"),
         (status = 404, description = "There is no such dialect or flow", body = String, content_type = "text/plain"),
         (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
+        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
         (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
     ),
 )]
 pub(super) async fn upgrade(
     State(desk): State<Desk>,
     Path((dialect, flow)): Path<(String, String)>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    admitted(&desk, &dialect, Beginning::Flow(flow), &uri, &headers, upgrade)
+    admitted(&desk, &dialect, Beginning::Flow(flow), None, &parts, upgrade)
+}
+
+/// Media stream of a call, with its secret in the path
+///
+/// As without it, for platforms that can send a secret neither in a header nor in a query.
+#[utoipa::path(
+    get,
+    path = "/media/{dialect}/{flow}/{secret}",
+    operation_id = "upgradeWithSecret",
+    tag = "media",
+    params(
+        ("dialect" = inline(DialectName), Path, description = "The platform's protocol"),
+        ("flow" = String, Path, pattern = "^([A-Za-z0-9_-]{1,100}|~)$", description = "A document of the flows folder, without .xml; `~` for the document at the URL in the stream's custom parameter `url`"),
+        ("secret" = String, Path, description = "The configuration's `media.secret`; not for Twilio, which signs"),
+        UpgradeHeaders,
+    ),
+    responses(
+        (status = 101, description = "The stream runs"),
+        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
+        (status = 403, description = "The secret is wrong", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such dialect or flow, or it has no secret", body = String, content_type = "text/plain"),
+        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
+        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
+        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
+    ),
+)]
+pub(super) async fn upgrade_with_secret(
+    State(desk): State<Desk>,
+    Path((dialect, flow, secret)): Path<(String, String, String)>,
+    parts: Parts,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let beginning = if flow == NO_FLOW { Beginning::Url } else { Beginning::Flow(flow) };
+    admitted(&desk, &dialect, beginning, Some(Secret::new(secret)), &parts, upgrade)
 }
 
 /// Media stream of a call with a remote document
@@ -65,49 +112,57 @@ pub(super) async fn upgrade(
     tag = "media",
     params(
         ("dialect" = inline(DialectName), Path, description = "The platform's protocol"),
+        StreamSecret,
         UpgradeHeaders,
     ),
     responses(
         (status = 101, description = "The stream runs"),
         (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The signature is missing or wrong", body = String, content_type = "text/plain"),
+        (status = 403, description = "The signature or the secret is missing or wrong", body = String, content_type = "text/plain"),
         (status = 404, description = "There is no such dialect", body = String, content_type = "text/plain"),
         (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
+        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
         (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
     ),
 )]
 pub(super) async fn upgrade_to_url(
     State(desk): State<Desk>,
     Path(dialect): Path<String>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
+    parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    admitted(&desk, &dialect, Beginning::Url, &uri, &headers, upgrade)
+    admitted(&desk, &dialect, Beginning::Url, None, &parts, upgrade)
 }
 
 fn admitted(
     desk: &Desk,
-    dialect: &str,
+    name: &str,
     beginning: Beginning,
-    uri: &Uri,
-    headers: &HeaderMap,
+    secret: Option<Secret>,
+    parts: &Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Some(dialect) = Dialect::named(dialect) else {
-        let known: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.name()).collect();
-        return (StatusCode::NOT_FOUND, format!("no such dialect; there is {}\n", known.join(", "))).into_response();
+    let Some(proof) = upgrade::proof(name) else { return no_such_dialect() };
+    let proven = match proof {
+        // Whoever signs has no secret, and so no such path.
+        Proof::Signature if secret.is_some() => {
+            return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+        }
+        Proof::Signature => signed(desk, &beginning, parts),
+        Proof::Secret(platform) => known(desk, platform, secret, parts),
     };
-    let flow = beginning.flow();
-    if let Err(refused) = signed(desk, &uri.to_string(), headers) {
-        tracing::warn!(flow, %refused, "stream refused (403): set public_url to the address that the platform calls");
-        return (StatusCode::FORBIDDEN, "the signature is missing or wrong\n").into_response();
+    if let Err(refused) = proven {
+        return refused.answer(told(desk, &beginning));
     }
+    let Some(dialect) = Dialect::named(name) else { return no_such_dialect() };
     if desk.draining.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is being stopped\n").into_response();
     }
+    let flow = beginning.flow();
     if matches!(beginning, Beginning::Flow(_)) && !desk.house.library.contains(flow) {
-        tracing::warn!(flow, "stream refused (404): there is no flow of that name");
+        let is_secret = desk.house.config.media.secret.as_ref().is_some_and(|secret| secret.matches(flow));
+        let shown = if is_secret { "media.secret" } else { flow };
+        tracing::warn!(flow = shown, "stream refused (404): there is no flow of that name");
         return (StatusCode::NOT_FOUND, "no flow of that name\n").into_response();
     }
     let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);
@@ -132,12 +187,100 @@ fn admitted(
         })
 }
 
-fn signed(desk: &Desk, path: &str, headers: &HeaderMap) -> Result<(), UpgradeRefused> {
+/// Describes what is counted here.
+pub(super) fn describe() {
+    metrics::describe_counter!("touchtone_upgrades_refused_total", "Streams that were not let in, by why");
+}
+
+fn no_such_dialect() -> Response {
+    let there_are = Dialect::ALL.map(Dialect::name).join(", ");
+    (StatusCode::NOT_FOUND, format!("no such dialect; there is {there_are}\n")).into_response()
+}
+
+/// Why an upgrade does not get in.
+enum Refused {
+    /// What it carries is missing or wrong.
+    Proof(UpgradeRefused),
+    /// Its address guessed too often.
+    Wait(Duration),
+}
+
+impl Refused {
+    /// The metric's label.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Proof(UpgradeRefused::Unsigned { .. }) => "unsigned",
+            Self::Proof(UpgradeRefused::WrongSignature { .. }) => "wrong_signature",
+            Self::Proof(UpgradeRefused::NoPublicAddress) => "no_public_address",
+            Self::Proof(UpgradeRefused::NoSecretSet { .. }) => "no_secret_set",
+            Self::Proof(UpgradeRefused::NoSecret) => "no_secret",
+            Self::Proof(UpgradeRefused::WrongSecret) => "wrong_secret",
+            Self::Wait(_) => "too_many_failures",
+        }
+    }
+
+    fn answer(self, flow: &str) -> Response {
+        metrics::counter!("touchtone_upgrades_refused_total", "why" => self.word()).increment(1);
+        match self {
+            Self::Proof(refused @ (UpgradeRefused::Unsigned { .. } | UpgradeRefused::WrongSignature { .. })) => {
+                tracing::warn!(flow, %refused, "stream refused (403): set public_url to the address that the platform calls");
+                (StatusCode::FORBIDDEN, "the signature is missing or wrong\n").into_response()
+            }
+            Self::Proof(refused @ UpgradeRefused::NoPublicAddress) => {
+                tracing::warn!(flow, %refused, "stream refused (403)");
+                (StatusCode::FORBIDDEN, "the signature cannot be checked\n").into_response()
+            }
+            Self::Proof(refused) => {
+                tracing::warn!(flow, %refused, "stream refused (403)");
+                (StatusCode::FORBIDDEN, "the secret is missing or wrong\n").into_response()
+            }
+            // Told once by who counts.
+            Self::Wait(wait) => {
+                let seconds = wait.as_secs().max(1).to_string();
+                let wait = [(header::RETRY_AFTER, seconds)];
+                (StatusCode::TOO_MANY_REQUESTS, wait, "too many wrong secrets\n").into_response()
+            }
+        }
+    }
+}
+
+/// A flow as the log may name it before anybody is known: what there is not could be a secret at the wrong place.
+fn told<'a>(desk: &Desk, beginning: &'a Beginning) -> &'a str {
+    match beginning {
+        Beginning::Flow(name) if !desk.house.library.contains(name) => "(none of that name)",
+        beginning => beginning.flow(),
+    }
+}
+
+fn signed(desk: &Desk, beginning: &Beginning, parts: &Parts) -> Result<(), Refused> {
     if !desk.require_signature {
         return Ok(());
     }
-    let header = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
-    let way = upgrade_matches(&desk.house.account.auth_token, &desk.public_url, path, header)?;
+    let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
+    let is_told = told(desk, beginning) == beginning.flow();
+    let shown = if is_told { parts.uri.path() } else { "/media/twilio/…" };
+    let token = &desk.house.account.auth_token;
+    let way =
+        upgrade_matches(token, &desk.public_url, &parts.uri.to_string(), shown, header).map_err(Refused::Proof)?;
     tracing::debug!(way, "the stream's signature is right");
     Ok(())
+}
+
+fn known(desk: &Desk, platform: &'static str, of_path: Option<Secret>, parts: &Parts) -> Result<(), Refused> {
+    let Some(secret) = &desk.house.config.media.secret else {
+        // A path that ends with one has none to end with.
+        return if desk.require_signature || of_path.is_some() {
+            Err(Refused::Proof(UpgradeRefused::NoSecretSet { platform }))
+        } else {
+            Ok(())
+        };
+    };
+    let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = upgrade::given(of_path, parts.uri.query(), authorization);
+    let is_right = |given: Secret| secret.matches(given.expose());
+    desk.sign_ins.check(Peer::ip(&parts.extensions), "media streams", given, is_right).map_err(|not| match not {
+        NotSignedIn::Missing => Refused::Proof(UpgradeRefused::NoSecret),
+        NotSignedIn::Wrong => Refused::Proof(UpgradeRefused::WrongSecret),
+        NotSignedIn::Wait(wait) => Refused::Wait(wait),
+    })
 }
