@@ -7,6 +7,7 @@
 //! Errors:  what was refused by the rows is told to its own caller alone. After a failure in a transaction of several each
 //!          is tried alone, so that none fails for another's sake.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -195,8 +196,12 @@ async fn write(pool: AnyPool, mut receiver: mpsc::Receiver<Box<dyn Piece>>) {
     }
 }
 
-/// One transaction for all.
+/// One transaction for all. One that panics has not happened, and the writer goes on: every payment needs it.
 async fn together(pool: &AnyPool, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
+    AssertUnwindSafe(transact(pool, batch)).catch_unwind().await.unwrap_or(Err(Error::WorkerCrashed))
+}
+
+async fn transact(pool: &AnyPool, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
     for piece in batch {
