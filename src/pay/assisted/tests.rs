@@ -74,7 +74,11 @@ impl Led {
 
     /// The callbacks since, as fields.
     fn reports(&mut self) -> Vec<Form> {
-        let form = |output| if let Output::Report(_, form) = output { Some(form) } else { None };
+        let form = |output| match output {
+            Output::Report(_, form) => Some(form),
+            Output::Settle(_, _, told) => Some(told.status),
+            _ => None,
+        };
         self.outputs().into_iter().filter_map(form).collect()
     }
 
