@@ -13,8 +13,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map as Profiles};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::{Map, Value};
@@ -254,16 +255,57 @@ impl Config {
     }
 
     fn from(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut figment = Figment::new();
-        match file {
+        let file = match file {
             Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.to_owned())),
-            Some(file) => figment = figment.merge(Toml::file_exact(file)),
-            None if Path::new(DEFAULT_FILE).is_file() => figment = figment.merge(Toml::file_exact(DEFAULT_FILE)),
-            None => {}
+            Some(file) => Some(file),
+            None => Some(Path::new(DEFAULT_FILE)).filter(|file| file.is_file()),
+        };
+        let Some(file) = file else { return Self::of(None, environment) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::Invalid(format!("{} cannot be read: {error}", file.display())))?;
+        Self::of(Some((file, &text)), environment)
+    }
+
+    /// Reads the text of a file, then the environment.
+    pub(crate) fn of(
+        file: Option<(&Path, &str)>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new();
+        if let Some((path, text)) = file {
+            figment = figment.merge(File { path, keys: keys(path, text)? });
         }
         let settings = figment.merge(Serialized::globals(nested(environment)));
         settings.extract().map_err(explained)
     }
+}
+
+/// What a file sets.
+struct File<'a> {
+    path: &'a Path,
+    keys: Dict,
+}
+
+impl Provider for File<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("TOML file", self.path)
+    }
+
+    fn data(&self) -> figment::Result<Profiles<Profile, Dict>> {
+        Ok(Profile::Default.collect(self.keys.clone()))
+    }
+}
+
+/// Reads a file's text. What is wrong with it is told by its place: the reader's own words quote the whole line, and a
+/// secret may stand in it.
+fn keys(path: &Path, text: &str) -> Result<Dict, ConfigError> {
+    Toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let what = error.message().lines().collect::<Vec<_>>().join(", ");
+        ConfigError::Invalid(format!("line {line}, column {column}: {what} ({})", path.display()))
+    })
 }
 
 /// `TOUCHTONE_MEDIA__MAX_CALLS=5` as `{"media": {"max_calls": "5"}}`: every value stays the text it is, so that a token of
@@ -567,6 +609,10 @@ mod tests {
             ("[tls]\ncert = \"cert.pem\"", "key"),
             ("[tls]\ncert = 12345678\nkey = \"key.pem\"", "tls.cert"),
             ("tls = \"cert.pem\"", "tls"),
+            ("auth_token = 12345678x", "line 1, column"),
+            ("auth_token = \"12345678", "line 1, column"),
+            ("auth_token = \"12345678\" # x\nauth_token = '12345678'", "auth_token"),
+            ("[[connector]]\nname = \"a\"\nkind = \"generic\"\npassword = 12345678 x", "line 4, column"),
         ] {
             let error = read(toml, &[]).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains("12345678"), "{toml}: {error}");

@@ -14,6 +14,9 @@ use crate::secret::Secret;
 /// What a key without a value is.
 pub(super) const NOTHING: &str = "nothing";
 
+/// What an instance is that has no keys at all.
+const NOT_KEYS: &str = "a connector is a table of keys";
+
 /// Keys and values before they mean anything.
 #[derive(Default)]
 pub struct Keys(pub(super) BTreeMap<String, Value>);
@@ -104,9 +107,31 @@ impl<'de> Deserialize<'de> for Keys {
                 }
                 Ok(Keys(keys))
             }
+
+            // What stands instead of the keys is not quoted.
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Keys, E> {
+                Err(E::custom(NOT_KEYS))
+            }
+
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Keys, E> {
+                Err(E::custom(NOT_KEYS))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Keys, E> {
+                Err(E::custom(NOT_KEYS))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Keys, E> {
+                Err(E::custom(NOT_KEYS))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Keys, E> {
+                Err(E::custom(NOT_KEYS))
+            }
         }
 
-        deserializer.deserialize_map(Table)
+        // Not `deserialize_map`: serde_json would quote what is there instead.
+        deserializer.deserialize_any(Table)
     }
 }
 
