@@ -62,6 +62,9 @@ pub mod connector;
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "shell")]
 pub mod http;
 #[cfg(feature = "shell")]
 pub mod library;

@@ -97,13 +97,24 @@ pub fn replay(path: &Path, library: &Library) -> Report {
 /// When the file cannot be read, understood or written.
 pub fn bless(path: &Path, library: &Library) -> Result<bool, ScriptError> {
     let (text, script) = read(path)?;
-    let blessed = bless::blessed(&text, &run(&script, library));
+    let blessed = blessed(&text, &script, library)
+        .map_err(|message| ScriptError::Malformed { path: path.display().to_string(), message })?;
     if blessed == text {
         return Ok(false);
     }
     std::fs::write(path, blessed)
         .map_err(|source| ScriptError::Unreadable { path: path.display().to_string(), source })?;
     Ok(true)
+}
+
+/// The text of a script with what happens in it as what is expected, or why it cannot be written so.
+pub(crate) fn blessed(text: &str, script: &Script, library: &Library) -> Result<String, String> {
+    let blessed = bless::blessed(text, &run(script, library));
+    // A script of one line in braces has no place for expectations: nobody's file is replaced by what is none.
+    match Script::parse(&blessed) {
+        Ok(again) if again.does_as(script) => Ok(blessed),
+        Ok(_) | Err(_) => Err("what happens cannot be written into it: give each key of the script, and expect, a line".to_owned()),
+    }
 }
 
 fn read(path: &Path) -> Result<(String, Script), ScriptError> {

@@ -25,6 +25,7 @@ mod calls;
 mod connectors;
 pub mod error;
 mod fields;
+pub(crate) mod fuzzing;
 pub mod guard;
 mod path;
 mod payments;

@@ -489,6 +489,16 @@ impl Connector for Stripe {
     }
 }
 
+/// What every reader of replies makes of one, under its name; see [`crate::fuzzing`]. Nothing if `note` is none.
+pub(crate) fn readings(
+    reply: &GatewayReply,
+    attempt: &Attempt,
+    mode: Mode,
+    note: &RecoveryNote,
+) -> Vec<(&'static str, Preparation)> {
+    Note::read(Some(note)).map(|note| answer::readings(reply, attempt, mode, &note)).unwrap_or_default()
+}
+
 /// What a token made earlier is.
 enum TokenKind {
     /// Used up by one payment.

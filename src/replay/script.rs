@@ -21,7 +21,7 @@ pub(super) const CLOCK: jiff::civil::DateTime = jiff::civil::datetime(2026, 6, 1
 const EVERY: Duration = Duration::from_millis(100);
 
 /// One call: what is run, what the caller does, what is expected.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
     /// The flow that answers.
@@ -79,6 +79,25 @@ impl Script {
             _ => Err("a script has either flow, document or url, not several".to_owned()),
         }
     }
+
+    /// Whether the other one is the same but for what it expects.
+    pub(super) fn does_as(&self, other: &Self) -> bool {
+        let Self { flow, document, url, dialect, parameters, clock, plain_http, documents, .. } = self;
+        let Self { connector, connectors, gateway, speech, call, expect: _, .. } = self;
+        *flow == other.flow
+            && *document == other.document
+            && *url == other.url
+            && *dialect == other.dialect
+            && *parameters == other.parameters
+            && *clock == other.clock
+            && *plain_http == other.plain_http
+            && *documents == other.documents
+            && *connector == other.connector
+            && *connectors == other.connectors
+            && *gateway == other.gateway
+            && *speech == other.speech
+            && *call == other.call
+    }
 }
 
 /// The platform whose rules apply.
@@ -97,7 +116,7 @@ pub(super) enum Dialect {
 }
 
 /// Where a document is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct WebAddress(pub(super) Url);
 
 impl<'de> Deserialize<'de> for WebAddress {
@@ -119,7 +138,7 @@ pub(super) enum Reach {
 }
 
 /// The answers to the requests for one document, in order; the last one is given again and again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct DocumentAnswers(pub(super) Vec<DocumentAnswer>);
 
 impl<'de> Deserialize<'de> for DocumentAnswers {
@@ -159,7 +178,7 @@ impl<'de> Deserialize<'de> for DocumentAnswers {
 
 /// A document, `{text: ..., type: text/xml, after: 3s}` for one that takes its time or is something else, or
 /// `{fails: ...}` for none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct DocumentAnswer {
     /// The document.
     pub(super) text: Text,
@@ -217,7 +236,7 @@ impl<'de> Deserialize<'de> for DocumentAnswer {
 }
 
 /// A connector that is not like the sandbox.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConnectorScript {
     /// There is none of that name.
@@ -267,7 +286,7 @@ pub(super) enum Ability {
 }
 
 /// One answer of the gateway.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GatewayAnswer {
     /// It is the answer to the preparation, which else takes no time and finds nothing to do.
@@ -298,7 +317,7 @@ pub(super) struct GatewayAnswer {
 }
 
 /// A refusal's code.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RefusedWith(pub(super) PayErrorCode);
 
 impl<'de> Deserialize<'de> for RefusedWith {
@@ -334,7 +353,7 @@ pub(super) enum Oddity {
 }
 
 /// What the caller does next.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Step {
     Hear(String),
     /// Keys, the next one after its gap or, where none is given, after `every`.
@@ -350,7 +369,7 @@ pub(super) enum Step {
 }
 
 /// What an agent asks for, through the REST API: `create: {ChargeAmount: "5"}`, `capture: FIELD`, `status: complete`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentStep {
     /// Starts a payment with these parameters, in the API's spelling.
@@ -375,7 +394,7 @@ pub(super) struct AgentStep {
 }
 
 /// What the application does with the call, through the REST API.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ApplicationStep {
     /// Sends it to this document.
@@ -387,7 +406,7 @@ pub(super) enum ApplicationStep {
 }
 
 /// What is expected. Keys that are not given are not compared.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     /// The last Pay session's result.
@@ -459,7 +478,7 @@ impl<'de> Deserialize<'de> for Text {
 const QUOTE_IT: &str = "this is text, and a bare number would lose digits: quote it, like \"4242\"";
 
 /// A length of time: `6s`, `800ms`, `1.5s`, `2m`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Length(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Length {
@@ -492,7 +511,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A wall clock, on the account's own time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Clock(pub(super) jiff::civil::DateTime);
 
 impl<'de> Deserialize<'de> for Clock {

@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use utoipa::IntoParams;
 
 use super::error::{self, ApiError};
-use super::fields::{FormBody, Query};
+use super::fields::{Fields, FormBody, Query};
 use super::path::CallPath;
 use crate::call::history::NotDeleted;
 use crate::call::{Command, House};
+use crate::flow::link::PlainHttp;
 
 mod change;
 mod list;
@@ -109,13 +110,13 @@ pub(super) async fn update(
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
     view(&house, &call)?;
-    let (command, undone) = match Change::read(form, house.plain_http)? {
-        Change::Redirect(redirection) => (Command::Redirect(redirection), "Cannot redirect."),
-        Change::Complete => (Command::Complete, "Cannot end it."),
-        Change::Cancel => {
-            let message = "Call is neither queued nor ringing. Cannot cancel it.";
-            return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
-        }
+    let Some(command) = read(form, house.plain_http)? else {
+        let message = "Call is neither queued nor ringing. Cannot cancel it.";
+        return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
+    };
+    let undone = match &command {
+        Command::Redirect(_) => "Cannot redirect.",
+        Command::Complete => "Cannot end it.",
     };
     house.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
     view(&house, &call).map(Json)
@@ -146,6 +147,15 @@ pub(super) async fn delete(State(house): State<Arc<House>>, call: CallPath) -> R
             Err(ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message))
         }
     }
+}
+
+/// What an update wants of the call; none: that it is cancelled.
+pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command>, ApiError> {
+    Ok(match Change::read(form, plain_http)? {
+        Change::Redirect(redirection) => Some(Command::Redirect(redirection)),
+        Change::Complete => Some(Command::Complete),
+        Change::Cancel => None,
+    })
 }
 
 fn view(house: &House, call: &CallPath) -> Result<CallView, ApiError> {

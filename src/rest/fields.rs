@@ -23,7 +23,7 @@ const NAME_TOLD_MAX: usize = 40;
 
 /// Parameters by name.
 #[derive(Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// The parameters of `encoded`, as a test writes them.
@@ -91,7 +91,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 /// The parameters of the form in the body.
-pub(super) struct FormBody(pub(super) Fields);
+pub(crate) struct FormBody(pub(super) Fields);
 
 impl<S: Send + Sync> FromRequest<S> for FormBody {
     type Rejection = ApiError;

@@ -32,7 +32,12 @@ use form::{CreateForm, UpdateForm};
 use view::{PaymentPage, PaymentState, PaymentView};
 
 /// The longest value of a parameter, in bytes. Twilio takes URLs of 4000 characters.
-const VALUE_MAX: usize = 8 * 1024;
+pub const VALUE_MAX: usize = 8 * 1024;
+
+/// The parameters of the request that starts a payment.
+pub const CREATE_PARAMETERS: &[&str] = CreateForm::NAMES;
+/// The parameters of the request that leads it.
+pub const UPDATE_PARAMETERS: &[&str] = UpdateForm::NAMES;
 
 /// What is not done on a call that has ended.
 const UNDONE: &str = "Cannot take a payment.";
@@ -192,6 +197,11 @@ pub(super) async fn update(
     let wanted = Wanted::read(path, fields, UpdateForm::NAMES)?;
     let command = move |form| AgentCommand::Update { sid, form };
     done_once(house, call, wanted, command, StatusCode::OK).await
+}
+
+/// The parameters of a request as the call's machine is given them.
+pub(super) fn read(fields: Fields, known: &[&str]) -> Result<Form, ApiError> {
+    Wanted::read(String::new(), fields, known).map(|wanted| wanted.form)
 }
 
 /// A request to be done once.

@@ -17,7 +17,7 @@ use super::note::{Note, is_id};
 use super::request::PAY_SID;
 use crate::connector::Mode;
 use crate::http::GatewayReply;
-use crate::pay::gateway::{Answer, Approval, Attempt, Denial, Operation};
+use crate::pay::gateway::{Answer, Approval, Attempt, Denial, Operation, Preparation};
 use crate::pay::step::PayErrorCode;
 use crate::secret::Secret;
 
@@ -242,6 +242,38 @@ pub(super) fn customers(reply: &GatewayReply, attempt: &Attempt, note: &Note) ->
     page(reply, attempt, "cus_", |customer| {
         (Charged::Answer(customer_says(customer, note).unwrap_or_else(|| unread(reply))), false)
     })
+}
+
+/// What every reader makes of a reply, under its name: for the fuzz target.
+pub(super) fn readings(
+    reply: &GatewayReply,
+    attempt: &Attempt,
+    mode: Mode,
+    note: &Note,
+) -> Vec<(&'static str, Preparation)> {
+    let says = |charged| match charged {
+        Charged::Answer(answer) => Preparation::Answered(answer),
+        Charged::NeedsPayer(id) => Preparation::Answered(Answer::Declined(needs_payer(id))),
+    };
+    let page = |name: &'static str, page: Result<Page, Answer>| match page {
+        Ok(Page { found, .. }) => found.into_iter().map(|found| (name, says(found.says))).collect(),
+        Err(answer) => vec![(name, Preparation::Answered(answer))],
+    };
+    let operation = attempt.operation;
+    let prefixes = &["pm_", "tok_", "btok_"];
+    let noted = match prepared(reply, operation, mode, prefixes, 0) {
+        Ok(note) => Preparation::Note(note.written()),
+        Err(answer) => Preparation::Answered(answer),
+    };
+    let mut readings = vec![
+        ("prepared", noted),
+        ("charged", says(charged(reply, operation))),
+        ("tokenized", Preparation::Answered(tokenized(reply, operation, mode, prefixes))),
+        ("kept", Preparation::Answered(kept(reply, operation, note))),
+    ];
+    readings.extend(page("payments", payments(reply, attempt)));
+    readings.extend(page("customers", customers(reply, attempt, note)));
+    readings
 }
 
 fn page<'a>(
