@@ -7,19 +7,35 @@
 //! A further target is: its function in a file here and a row in [`TARGETS`], a file in `fuzz_targets/` and its `[[bin]]`,
 //! a folder of its name in `corpus/`. `tests/corpus.rs` fails while one of them is missing.
 
+mod configuration;
+mod gateway_answers;
 mod media_frames;
 mod pay_keys;
+mod rest_forms;
+mod scripts;
 mod twiml;
 
+pub use configuration::configuration;
+pub use gateway_answers::gateway_answers;
 pub use media_frames::media_frames;
 pub use pay_keys::pay_keys;
+pub use rest_forms::rest_forms;
+pub use scripts::scripts;
 pub use twiml::twiml;
 
 /// A target: what must hold for every input.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("media_frames", media_frames), ("pay_keys", pay_keys), ("twiml", twiml)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("configuration", configuration),
+    ("gateway_answers", gateway_answers),
+    ("media_frames", media_frames),
+    ("pay_keys", pay_keys),
+    ("rest_forms", rest_forms),
+    ("scripts", scripts),
+    ("twiml", twiml),
+];
 
 /// The program of a target: under cargo-fuzz the fuzzer, otherwise a replay of the files it is given.
 #[cfg(fuzzing)]
