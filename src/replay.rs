@@ -113,7 +113,9 @@ pub(crate) fn blessed(text: &str, script: &Script, library: &Library) -> Result<
     // A script of one line in braces has no place for expectations: nobody's file is replaced by what is none.
     match Script::parse(&blessed) {
         Ok(again) if again.does_as(script) => Ok(blessed),
-        Ok(_) | Err(_) => Err("what happens cannot be written into it: give each key of the script, and expect, a line".to_owned()),
+        Ok(_) | Err(_) => {
+            Err("what happens cannot be written into it: give each key of the script, and expect, a line".to_owned())
+        }
     }
 }
 

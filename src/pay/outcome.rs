@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
+use crate::secret::Secret;
 
 /// The most parameters of a gateway's answer that are passed on, and the longest value, in characters.
 const PARAMETERS_MAX: usize = 64;
@@ -33,6 +34,9 @@ pub struct Receipt {
     /// The account number with all but the last two digits hidden.
     pub account_number: Option<String>,
 }
+
+/// How many digits of a number in a row are hidden. Eight name a card's issuer, and a reference may have a few in common.
+const HIDDEN: usize = 9;
 
 /// How a card number's mask is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +183,13 @@ impl Ending {
             (Verdict::Approved(approval), _) => {
                 let confirmation_code = approval.confirmation_code.map(|code| scrub.number(&code));
                 let parameters = scrub.parameters(approval.parameters);
-                let approval = Approval { confirmation_code, parameters: Vec::new(), ..approval };
+                let hidden = |id: Secret| Secret::new(scrub.number(id.expose()));
+                let approval = Approval {
+                    confirmation_code,
+                    token: approval.token.map(hidden),
+                    profile_id: approval.profile_id.map(hidden),
+                    parameters: Vec::new(),
+                };
                 Self { approval, parameters, ..Self::plain(PayResult::Success) }
             }
             (Verdict::Unknown, _) => Self {
@@ -326,9 +336,9 @@ impl Scrub<'_> {
     }
 }
 
-/// Replaces every run of digits in `text` that spells `secret` by `x`s. Blanks, hyphens and dots between digits do not
-/// break a run. `alone`: only where no other digit is beside it. What is no digit in `secret`, as in a mask, stands for
-/// any digit.
+/// Replaces every run of digits in `text` that spells `secret`, or [`HIDDEN`] digits of it, by `x`s. Up to two characters
+/// that are no letters and no digits do not break a run. `alone`: the whole secret only, and only where no digit is beside it.
+/// What is no digit in `secret`, as in a mask, stands for any digit; then too it is the whole that counts.
 fn hide(text: &str, secret: &str, alone: bool) -> String {
     if secret.is_empty() {
         return text.to_owned();
@@ -338,18 +348,22 @@ fn hide(text: &str, secret: &str, alone: bool) -> String {
     let separates = |from: usize, to: usize| {
         chars
             .get(from + 1..to)
-            .is_some_and(|between| between.len() <= 1 && between.iter().all(|c| matches!(c, ' ' | '-' | '.')))
+            .is_some_and(|between| between.len() <= 2 && between.iter().all(|c| !c.is_alphanumeric()))
     };
     let secret: Vec<char> = secret.chars().collect();
+    let is_whole = alone || !secret.iter().all(char::is_ascii_digit);
+    let length = if is_whole { secret.len() } else { secret.len().min(HIDDEN) };
     let mut hidden = Vec::new();
-    for (first, window) in digits.windows(secret.len()).enumerate() {
+    for (first, window) in digits.windows(length).enumerate() {
         let joined = window.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if separates(*a, *b)));
-        let spells = window.iter().zip(&secret).all(|((_, c), known)| c == known || !known.is_ascii_digit());
+        let spells = secret
+            .windows(length)
+            .any(|part| window.iter().zip(part).all(|((_, c), known)| c == known || !known.is_ascii_digit()));
         let touches = |index: Option<usize>, place: usize| {
             index.and_then(|index| digits.get(index)).is_some_and(|(other, _)| other.abs_diff(place) == 1)
         };
         let (Some((start, _)), Some((end, _))) = (window.first(), window.last()) else { continue };
-        let beside = touches(first.checked_sub(1), *start) || touches(Some(first + secret.len()), *end);
+        let beside = touches(first.checked_sub(1), *start) || touches(Some(first + length), *end);
         if spells && joined && !(alone && beside) {
             hidden.extend(window.iter().map(|(place, _)| *place));
         }
@@ -365,6 +379,9 @@ fn hide(text: &str, secret: &str, alone: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pay::card::{Expiration, YearMonth};
+    use crate::pay::gateway::{Card, TokenType};
+    use crate::secret::{CardNumber, Digits};
 
     #[test]
     fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
@@ -374,12 +391,36 @@ mod tests {
             ("card 4242 4242-4242.4242!", "card xxxx xxxx-xxxx.xxxx!"),
             ("id 94242424242424242", "id 9xxxxxxxxxxxxxxxx"),
             ("ends in 4242", "ends in 4242"),
+            ("42424242 issued it", "42424242 issued it"),
+            ("card 424242424242424", "card xxxxxxxxxxxxxxx"),
+            ("4242/4242_4242, 4242", "xxxx/xxxx_xxxx, xxxx"),
             ("", ""),
         ] {
             assert_eq!(hide(text, number, false), shown);
         }
         assert_eq!(hide("cvv 123 wrong, ref 51234, 123", "123", true), "cvv xxx wrong, ref 51234, xxx");
         assert_eq!(hide("größer 123", "123", true), "größer xxx");
+        assert_eq!(hide("account 820461 or 82046", "820461", false), "account xxxxxx or 82046");
+    }
+
+    #[test]
+    fn a_token_that_holds_the_number_is_not_passed_on_as_it_is() {
+        let number = "4242424242424242";
+        let instrument = Instrument::Card(Card {
+            number: CardNumber::checked(Digits::of(number)),
+            brand: Brand::Visa,
+            expiration: Expiration::read(&Digits::of("0829"), YearMonth { year: 2026, month: 6 }).unwrap(),
+            security_code: None,
+            postal_code: None,
+        });
+        let secret = |text: &str| Some(Secret::new(text.to_owned()));
+        let approval =
+            Approval { token: secret("tok_4242424242424242"), profile_id: secret("cus_1"), ..Approval::default() };
+        let operation = Operation::Tokenize(TokenType::OneTime);
+        let Approval { token, profile_id, .. } =
+            Ending::of_verdict(Verdict::Approved(approval), None, operation, &Keyed::Known(&instrument)).approval;
+        assert_eq!(token.unwrap().expose(), "tok_xxxxxxxxxxxxxxxx");
+        assert_eq!(profile_id.unwrap().expose(), "cus_1");
     }
 
     #[test]
