@@ -9,6 +9,9 @@ use crate::pay::gateway::RecoveryNote;
 /// The longest id of Stripe's that is taken; theirs have some thirty characters, and 255 at most by their own word.
 const ID_BYTES_MAX: usize = 255;
 
+/// How many digits in a row no id of Stripe's has, whose letters and digits are random: a card number has as many.
+const DIGITS_MAX: usize = 12;
+
 /// What is known after the preparation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
@@ -44,9 +47,11 @@ impl Note {
     }
 }
 
-/// Whether a text can be an id of Stripe's: it may then stand in a path.
+/// Whether a text can be an id of Stripe's: it may then stand in a path, and be kept.
 pub(super) fn is_id(text: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    (1..=ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && text.split(|letter: char| !letter.is_ascii_digit()).all(|run| run.len() < DIGITS_MAX)
 }
 
 #[cfg(test)]
@@ -63,9 +68,15 @@ mod tests {
 
     #[test]
     fn what_is_no_note_is_not_believed() {
-        for text in
-            ["", "pm_1", "pm_1 since=x", "../x since=1", "pm_1 since=1 customer=a/b", "pm_1 since=1 customer=a b"]
-        {
+        for text in [
+            "",
+            "pm_4242424242424242 since=1",
+            "pm_1",
+            "pm_1 since=x",
+            "../x since=1",
+            "pm_1 since=1 customer=a/b",
+            "pm_1 since=1 customer=a b",
+        ] {
             assert_eq!(Note::read(Some(&RecoveryNote(text.into()))), None, "{text}");
         }
         assert_eq!(Note::read(None), None);
