@@ -114,6 +114,10 @@ fn a_secret_of_the_wrong_type_is_not_quoted() {
     let message = fault(&format!("{GENERIC}username = 'u'\npassword = 48151623"));
     assert!(message.contains("`password` is text in quotes, not a number"), "{message}");
     assert!(!message.contains("48151623"), "{message}");
+    for text in [r#""sk_test_48151623""#, "48151623", r#"["48151623"]"#] {
+        let message = serde_json::from_str::<ConnectorConfig>(text).unwrap_err().to_string();
+        assert!(!message.contains("48151623"), "{message}");
+    }
 }
 
 #[test]
