@@ -1,5 +1,7 @@
 //! Writes what happened into a script as what is expected. Everything before `expect:` stays as it is.
 
+use std::borrow::Cow;
+
 use super::expect::Summary;
 use super::run::Outcome;
 use crate::form::Value;
@@ -81,7 +83,7 @@ fn expectations(summary: &Summary) -> String {
         for (name, value) in sent.form.iter().filter(|(name, _)| !UNTOLD.contains(name)) {
             // A token is as random as the gateway wants it to be.
             let value = match value {
-                Value::Plain(text) => quoted(text),
+                Value::Plain(text) => quoted(&expected(text)),
                 Value::Secret(_) => "/.+/".to_owned(),
             };
             fields.push(format!("{name}: {value}"));
@@ -93,6 +95,14 @@ fn expectations(summary: &Summary) -> String {
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What expects this text and no other: one between slashes would be taken for a regex.
+fn expected(text: &str) -> Cow<'_, str> {
+    match text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(_) => Cow::Owned(format!(r"/\A{}\z/", regex::escape(text))),
+        None => Cow::Borrowed(text),
+    }
 }
 
 /// A text as YAML can hold it on one line.
@@ -114,6 +124,8 @@ mod tests {
         assert_eq!(around_expect(text), ("flow: a\ncall:\n  - hang up\n", "dialect: twilio\n"));
         assert_eq!(around_expect("flow: a\n"), ("flow: a\n", ""));
         assert_eq!(quoted("success"), "success");
+        assert_eq!(expected("/[/"), r"/\A/\[/\z/");
+        assert_eq!((expected("/"), expected("a/")), ("/".into(), "a/".into()));
         assert_eq!(quoted("1"), "\"1\"");
         assert_eq!(quoted("end \"x\""), "\"end \\\"x\\\"\"");
     }
