@@ -41,8 +41,11 @@ pub fn configuration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut parts = text.split("\n---\n");
     let [toml, environment, json] = [(); 3].map(|()| parts.next().unwrap_or_default());
-    let environment: Vec<(String, String)> =
-        environment.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect();
+    let environment: Vec<(String, String)> = environment
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     file(toml, &environment);
     connector(json);
 }
@@ -51,7 +54,9 @@ fn file(text: &str, environment: &[(String, String)]) {
     let (parsed, in_file) = match toml::from_str::<toml::Table>(text) {
         Ok(table) => (true, serde_json::to_value(table).map_or(Place::Told, |value| place(&value, false))),
         // Nobody can say what is a value in it, but what stands before an equals sign may well be a key.
-        Err(_) => (false, if text.lines().any(begins_with_secret) { Place::Told } else { Place::of(text.contains(SECRET)) }),
+        Err(_) => {
+            (false, if text.lines().any(begins_with_secret) { Place::Told } else { Place::of(text.contains(SECRET)) })
+        }
     };
     let told = |(name, value): &(String, String)| {
         let last = name.rsplit("__").next().unwrap_or_default().trim_start_matches("TOUCHTONE_").to_ascii_lowercase();
@@ -61,7 +66,10 @@ fn file(text: &str, environment: &[(String, String)]) {
         Ok(config) => {
             assert!(parsed, "a file was read that is none");
             let shown = format!("{config:?}");
-            assert!(in_file == Place::Told || environment.iter().any(told) || !shown.contains(SECRET), "shown: {shown}");
+            assert!(
+                in_file == Place::Told || environment.iter().any(told) || !shown.contains(SECRET),
+                "shown: {shown}"
+            );
             let idle = config.media.idle_timeout.as_secs();
             assert!((1..=u64::from(u32::MAX)).contains(&idle));
             for url in [config.public_url, config.error_url].into_iter().flatten() {
@@ -100,7 +108,9 @@ fn connector(text: &str) {
 /// What a store keeps of a connector reads back as the same connector.
 fn is_kept(connector: &ConnectorConfig) {
     let name = connector.name.chars();
-    assert!((1..=64).contains(&name.clone().count()) && !name.clone().any(|letter| letter == '/' || letter.is_control()));
+    assert!(
+        (1..=64).contains(&name.clone().count()) && !name.clone().any(|letter| letter == '/' || letter.is_control())
+    );
     let kept = connector.to_json();
     let again: ConnectorConfig = serde_json::from_str(kept.expose()).unwrap();
     assert!(again.to_json().expose() == kept.expose(), "another connector was kept");
@@ -133,7 +143,13 @@ impl Place {
 
 fn place(value: &Value, told: bool) -> Place {
     match value {
-        Value::String(text) if text.contains(SECRET) => if told { Place::Told } else { Place::Hidden },
+        Value::String(text) if text.contains(SECRET) => {
+            if told {
+                Place::Told
+            } else {
+                Place::Hidden
+            }
+        }
         Value::Array(list) => list.iter().fold(Place::Nowhere, |found, value| found.and(place(value, told))),
         Value::Object(members) => members.iter().fold(Place::Nowhere, |found, (name, value)| {
             let named = if name.contains(SECRET) { Place::Told } else { Place::Nowhere };

@@ -54,9 +54,10 @@ fn payment(form: PaymentForm, content_type: Option<&str>, body: &[u8], fields: O
     let known = if form == PaymentForm::Create { CREATE_PARAMETERS } else { UPDATE_PARAMETERS };
     let read = payment_form(form, content_type, body);
     let good = |(name, value): &(String, String)| known.contains(&name.as_str()) && value.len() <= VALUE_MAX;
-    let given = fields.as_ref().and_then(|fields| each_once(fields)).filter(|given| {
-        given.iter().all(|(name, value)| good(&(name.clone(), value.clone())))
-    });
+    let given = fields
+        .as_ref()
+        .and_then(|fields| each_once(fields))
+        .filter(|given| given.iter().all(|(name, value)| good(&(name.clone(), value.clone()))));
     match (&read, given) {
         (Ok(read), Some(given)) => {
             let pairs: Given = read.iter().map(|(name, value)| (name.to_owned(), value.expose().to_owned())).collect();
@@ -90,7 +91,9 @@ fn decoded(body: &[u8]) -> Option<Vec<(String, String)>> {
         let mut place = 0;
         while let Some(byte) = encoded.get(place) {
             let hex = encoded.get(place + 1..place + 3).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-            let hex = hex.filter(|_| *byte == b'%').and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+            let hex = hex
+                .filter(|_| *byte == b'%')
+                .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
             bytes.push(hex.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
             place += if hex.is_some() { 3 } else { 1 };
         }
@@ -118,7 +121,12 @@ impl World for Sandbox {
         Some(sandbox::capabilities())
     }
 
-    fn gateway(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument) -> Option<(Duration, Reply)> {
+    fn gateway(
+        &mut self,
+        question: &Question,
+        attempt: &Attempt,
+        instrument: &Instrument,
+    ) -> Option<(Duration, Reply)> {
         Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)))
     }
 
@@ -226,9 +234,9 @@ fn may_create(given: &Given) -> Opinion {
         ("postal-code", postal.eq_ignore_ascii_case("true")),
     ];
     let matched = value("RequireMatchingInputs").unwrap_or_default().split(',').map(str::trim);
-    let matched = matched.filter(|word| !word.is_empty()).all(|word| {
-        !debit && asked.iter().any(|(field, asked)| *asked && field.eq_ignore_ascii_case(word))
-    });
+    let matched = matched
+        .filter(|word| !word.is_empty())
+        .all(|word| !debit && asked.iter().any(|(field, asked)| *asked && field.eq_ignore_ascii_case(word)));
     let good = is_told(given)
         && is("Input", &["dtmf"])
         && is("PaymentMethod", &["credit-card", "ach-debit"])
@@ -247,7 +255,8 @@ fn may_create(given: &Given) -> Opinion {
         && is_one_level(value("Parameter").unwrap_or_default());
     let currency = value("Currency").unwrap_or("usd").to_ascii_lowercase();
     let known = DECIMALS.iter().find(|(code, _)| *code == currency);
-    let amount = given.get("ChargeAmount").is_none_or(|amount| is_amount(amount, known.map_or(4, |(_, places)| *places)));
+    let amount =
+        given.get("ChargeAmount").is_none_or(|amount| is_amount(amount, known.map_or(4, |(_, places)| *places)));
     match known {
         _ if !good || !amount || currency.len() != 3 => Opinion::No,
         Some(_) => Opinion::Yes,
@@ -255,18 +264,8 @@ fn may_create(given: &Given) -> Opinion {
     }
 }
 
-const CARDS: [&str; 10] = [
-    "visa",
-    "mastercard",
-    "amex",
-    "maestro",
-    "discover",
-    "optima",
-    "jcb",
-    "diners-club",
-    "enroute",
-    "unionpay",
-];
+const CARDS: [&str; 10] =
+    ["visa", "mastercard", "amex", "maestro", "discover", "optima", "jcb", "diners-club", "enroute", "unionpay"];
 
 /// Every request is named, and says where its progress is told: by https, as plain http is not allowed here.
 fn is_told(given: &Given) -> bool {
@@ -297,7 +296,9 @@ fn is_one_level(text: &str) -> bool {
     text.is_empty()
         || match serde_json::from_str(text) {
             Ok(Value::Object(members)) => !members.values().any(|value| value.is_object() || value.is_array()),
-            Ok(Value::Array(list)) => list.iter().all(|entry| entry.get("name").is_some_and(Value::is_string) && entry.get("value").is_some()),
+            Ok(Value::Array(list)) => {
+                list.iter().all(|entry| entry.get("name").is_some_and(Value::is_string) && entry.get("value").is_some())
+            }
             _ => false,
         }
 }
