@@ -415,7 +415,7 @@ async fn connectors_come_and_go_by_rest() {
     assert_eq!(shop.pay(&server, OTHER_CARD).await.0, "success");
     let elsewhere = json!({"endpoint": "https://other.example.com/"});
     let (status, refused) = client.ask(Method::PATCH, "/Shop", Some(elsewhere)).await;
-    assert!(status == 400 && refused["message"].as_str().unwrap().contains("for good"), "{refused}");
+    assert!(status == 409 && refused["message"].as_str().unwrap().contains("for good"), "{refused}");
     let (_, list) = client.ask(Method::GET, "", None).await;
     assert_eq!(list["connectors"].as_array().unwrap().len(), 1);
     let all = format!("{made}{changed}{live}{refused}{list}{}", server.log());

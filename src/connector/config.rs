@@ -133,6 +133,20 @@ pub enum ConnectorConfigError {
         /// The key.
         key: &'static str,
     },
+    /// A credential for the other mode.
+    #[error(
+        "connector `{connector}`: `{key}`: this is a {found} key, and the connector's mode is {mode}: nothing is sent"
+    )]
+    WrongMode {
+        /// The instance.
+        connector: String,
+        /// The key.
+        key: &'static str,
+        /// The mode that the credential is for.
+        found: Mode,
+        /// The instance's.
+        mode: Mode,
+    },
     /// A value that cannot be.
     #[error("connector `{connector}`: `{key}`: {reason}")]
     Invalid {
@@ -202,16 +216,25 @@ impl ConnectorConfig {
             keys.0.retain(|key, _| !secrets().chain(alone).any(|dropped| dropped == key.as_str()));
         }
         for (key, value) in changes.0 {
-            for settled in COMMON_KEYS.into_iter().filter(|settled| *settled == key) {
-                let same = matches!((&value, keys.0.get(settled)), (Value::Text(given), Some(Value::Text(known))) if given.matches(known.expose()));
+            if let Some(settled) = COMMON_KEYS.into_iter().find(|settled| *settled == key) {
+                let same = match (&value, keys.0.get(settled)) {
+                    (Value::Text(given), Some(Value::Text(known))) => given.matches(known.expose()),
+                    _ => false,
+                };
                 if !same {
                     return Err(ConnectorConfigError::Settled { connector: self.name.clone(), key: settled });
                 }
+                continue;
             }
             match value {
-                Value::Other(NOTHING) => keys.0.remove(&key),
-                value => keys.0.insert(key, value),
-            };
+                // One that its kind does not have is put in, to be refused.
+                Value::Other(NOTHING) if self.kind().keys.iter().any(|known| known.name == key) => {
+                    keys.0.remove(&key);
+                }
+                value => {
+                    keys.0.insert(key, value);
+                }
+            }
         }
         keys.set("mode", Secret::new(mode.word().to_owned()));
         Self::read(keys)

@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{self, ApiError};
 use super::fields::Query;
 use crate::call::House;
+use crate::connector::config::{ConnectorConfigError, KINDS};
 use crate::connector::instance::Instance;
 use crate::connector::{Shelf, ShelfError};
 
@@ -25,7 +26,7 @@ mod body;
 mod form;
 
 use body::{KeysBody, SomeKeysBody};
-use form::{ChangedKeys, LiveKeys, NewConnector};
+use form::{ConnectorKeys, NewConnector};
 
 /// Every instance.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,14 +144,14 @@ pub(super) async fn fetch(
     operation_id = "UpdateConnector",
     tag = "connectors",
     params(ConnectorName),
-    request_body(content = ChangedKeys, content_type = "application/json"),
+    request_body(content = ConnectorKeys, content_type = "application/json"),
     responses(
         (status = 200, description = "Changed", body = Instance),
-        (status = 400, description = "A key is unknown or has a wrong value, or cannot be changed", body = ApiError),
+        (status = 400, description = "A key is unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
         (status = 404, description = "There is no such connector", body = ApiError),
-        (status = 409, description = "It was changed by somebody else at this moment, or cannot be read", body = ApiError),
+        (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read", body = ApiError),
         (status = 413, description = "The body is too long", body = ApiError),
         (status = 415, description = "The body is not JSON", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
@@ -164,7 +165,7 @@ pub(super) async fn update(
     name: Option<Path<String>>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house).change(&named(uri.path(), name)?, keys, house.wall.now()).await?))
+    Ok(Json(shelf(&house).change(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -205,14 +206,14 @@ pub(super) async fn delete(
     operation_id = "TakeConnectorLive",
     tag = "connectors",
     params(ConnectorName),
-    request_body(content = Option<LiveKeys>, content_type = "application/json"),
+    request_body(content = Option<ConnectorKeys>, content_type = "application/json"),
     responses(
         (status = 200, description = "Live", body = Instance),
-        (status = 400, description = "Its credentials are for tests, or a key is unknown or has a wrong value", body = ApiError),
+        (status = 400, description = "A key is unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
         (status = 404, description = "There is no such connector", body = ApiError),
-        (status = 409, description = "It was changed by somebody else at this moment, or cannot be read", body = ApiError),
+        (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read", body = ApiError),
         (status = 413, description = "The body is too long", body = ApiError),
         (status = 415, description = "The body is not JSON", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
@@ -226,7 +227,7 @@ pub(super) async fn live(
     name: Option<Path<String>>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house).live(&named(uri.path(), name)?, keys, house.wall.now()).await?))
+    Ok(Json(shelf(&house).live(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
 fn shelf(house: &House) -> Shelf<'_> {
@@ -236,6 +237,25 @@ fn shelf(house: &House) -> Shelf<'_> {
 /// The name in the path; one that is not UTF-8 is nobody's.
 fn named(path: &str, name: Option<Path<String>>) -> Result<String, ApiError> {
     name.map(|Path(name)| name).ok_or_else(|| ApiError::not_found(path))
+}
+
+/// What is right in itself, and does not go with the instance as it is, is a conflict.
+fn unfit(failure: ShelfError) -> ApiError {
+    use ConnectorConfigError as Fault;
+    let is_conflict = match &failure {
+        ShelfError::Config(Fault::UnknownKey { key, .. }) => {
+            KINDS.iter().flat_map(|kind| kind.keys).any(|known| known.name == key)
+        }
+        ShelfError::Config(fault) => matches!(
+            fault,
+            Fault::Missing { .. } | Fault::Settled { .. } | Fault::Fixed { .. } | Fault::WrongMode { .. }
+        ),
+        _ => false,
+    };
+    match is_conflict {
+        true => ApiError::new(StatusCode::CONFLICT, error::CONFLICT, failure.to_string()),
+        false => failure.into(),
+    }
 }
 
 impl From<ShelfError> for ApiError {

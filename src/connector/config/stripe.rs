@@ -149,8 +149,8 @@ fn bearer(keys: &Reader<'_>, name: &'static str, token: Secret, mode: Mode) -> R
     match mode_of(token.expose()) {
         Some(known) if known == mode => Ok(token),
         Some(known) => {
-            Err(keys
-                .invalid(name, format!("this is a {known} key, and the connector's mode is {mode}: nothing is sent")))
+            let connector = keys.connector.to_owned();
+            Err(ConnectorConfigError::WrongMode { connector, key: name, found: known, mode })
         }
         None if name == "access_token" => Ok(token),
         None => Err(keys.invalid(name, "it begins with sk_test_, rk_test_, sk_live_ or rk_live_".to_owned())),

@@ -175,6 +175,8 @@ async fn credentials_are_given_all_or_none() {
     assert_eq!((changed.settings["timeout"].as_str(), changed.secrets["password"]), ("20", "set"));
     let changed = shelf.change("Shop", keys(r#"{"timeout":null}"#), moment(1)).await.unwrap();
     assert_eq!(changed.settings["timeout"], "10", "nothing is the default again");
+    let foreign = shelf.change("Shop", keys(r#"{"account":null}"#), moment(1)).await.unwrap_err().to_string();
+    assert!(foreign.contains("unknown key `account`"), "{foreign}");
     house.add(r#"{"name":"Sand","kind":"sandbox"}"#).await.unwrap();
     let none = shelf.authorize("Sand", keys("{}"), moment(1)).await.unwrap_err();
     assert!(matches!(none, ShelfError::NothingToAuthorize(_)));

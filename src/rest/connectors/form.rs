@@ -1,9 +1,7 @@
 //! What a body may hold, for the description only, made from the kinds themselves: [`crate::connector::config`] reads and
 //! judges it.
 
-use std::collections::BTreeMap;
-
-use utoipa::openapi::schema::{AdditionalProperties, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -14,6 +12,12 @@ use crate::connector::config::{KINDS, Key, Kind};
 const NAME: &str =
     r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$";
 
+/// A user: no colon, which ends it, and no line breaks.
+const USER: &str = r"^[^:\r\n\u0000]+$";
+
+/// What a header can carry.
+const TOKEN: &str = "^[!-~]+$";
+
 /// What shows which of the keys that exclude each other are given, and what they look like.
 type Variant = (Option<Mode>, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
@@ -22,13 +26,13 @@ fn variants(kind: &str) -> &'static [Variant] {
     match kind {
         "generic" => &[
             (None, &[], &["username", "password", "bearer"]),
-            (None, &[("username", r"^[^:\r\n\u0000]+$"), ("password", "")], &["bearer"]),
-            (None, &[("bearer", "^[!-~]+$")], &["username", "password"]),
+            (None, &[("username", USER), ("password", "")], &["bearer"]),
+            (None, &[("bearer", TOKEN)], &["username", "password"]),
         ],
         "stripe" => &[
             (Some(Mode::Test), &[("secret_key", "^[sr]k_test_[A-Za-z0-9_]*$")], &["access_token"]),
             (Some(Mode::Live), &[("secret_key", "^[sr]k_live_[A-Za-z0-9_]*$")], &["access_token"]),
-            (None, &[("access_token", "^[!-~]+$")], &["secret_key"]),
+            (None, &[("access_token", TOKEN)], &["secret_key"]),
         ],
         _ => &[(None, &[], &[])],
     }
@@ -49,6 +53,9 @@ fn pattern(key: &str) -> Option<&'static str> {
         "moto" => "^(true|false)$",
         "timeout" => "^([1-9]|[1-5][0-9]|60)$",
         "retries" => "^([0-9]|10)$",
+        "username" => USER,
+        "bearer" | "access_token" => TOKEN,
+        "secret_key" => "^[sr]k_(test|live)_[A-Za-z0-9_]*$",
         _ => return None,
     })
 }
@@ -57,10 +64,7 @@ fn pattern(key: &str) -> Option<&'static str> {
 pub(in crate::rest) struct NewConnector;
 
 /// Keys of a connector that are given anew.
-pub(in crate::rest) struct ChangedKeys;
-
-/// Keys of a connector that goes live.
-pub(in crate::rest) struct LiveKeys;
+pub(in crate::rest) struct ConnectorKeys;
 
 impl PartialSchema for NewConnector {
     fn schema() -> RefOr<Schema> {
@@ -97,7 +101,7 @@ fn new(kind: &Kind, (mode, needed, absent): Variant) -> ObjectBuilder {
     for key in kind.keys.iter().filter(|key| !absent.contains(&key.name)) {
         let needed = needed.iter().find(|(name, _)| *name == key.name);
         let shape = needed.map_or_else(|| pattern(key.name), |(_, pattern)| Some(*pattern).filter(|it| !it.is_empty()));
-        object = object.property(key.name, described(key, text(shape)));
+        object = object.property(key.name, described(key, value(key, shape, &[])));
         if needed.is_some() || key.required {
             object = object.required(key.name);
         }
@@ -109,36 +113,54 @@ fn text(pattern: Option<&str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).pattern(pattern)
 }
 
+/// A value: text, or what JSON has for numbers and flags.
+fn value(key: &Key, pattern: Option<&str>, more: &[Type]) -> ObjectBuilder {
+    let shape = text(pattern);
+    let (shape, own) = match key.name {
+        "timeout" => (shape.minimum(Some(1)).maximum(Some(60)), Some(Type::Integer)),
+        "retries" => (shape.minimum(Some(0)).maximum(Some(10)), Some(Type::Integer)),
+        "moto" => (shape, Some(Type::Boolean)),
+        _ => (shape, None),
+    };
+    let types: Vec<Type> = [Type::String].into_iter().chain(own).chain(more.iter().cloned()).collect();
+    match &*types {
+        [one] => shape.schema_type(one.clone()),
+        _ => shape.schema_type(SchemaType::from_iter(types)),
+    }
+}
+
 fn described(key: &Key, text: ObjectBuilder) -> ObjectBuilder {
     let default = key.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
     text.description(Some(format!("{}{default}", key.meaning))).write_only(key.secret)
 }
 
-/// Every key of any kind, each of which may be there.
-fn some(description: &str, type_of: impl Fn() -> SchemaType) -> RefOr<Schema> {
-    let keys: BTreeMap<&str, &Key> = KINDS.iter().flat_map(|kind| kind.keys).map(|key| (key.name, key)).collect();
-    let mut object = ObjectBuilder::new()
-        .schema_type(Type::Object)
-        .description(Some(description))
-        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
-    for (name, key) in keys {
-        object = object.property(name, described(key, text(pattern(name)).schema_type(type_of())));
-    }
-    object.into()
-}
-
-impl PartialSchema for ChangedKeys {
+impl PartialSchema for ConnectorKeys {
     fn schema() -> RefOr<Schema> {
-        some("Keys given anew, of the connector's kind.", || SchemaType::from_iter([Type::String, Type::Null]))
+        let mut any =
+            AnyOfBuilder::new().description(Some("Keys given anew, of the connector's kind; null takes one back."));
+        for kind in KINDS.iter().filter(|kind| !kind.keys.is_empty()) {
+            for excluded in excluded(kind.name) {
+                let mut object = ObjectBuilder::new()
+                    .schema_type(Type::Object)
+                    .description(Some(format!("Of kind {}.", kind.name)))
+                    .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
+                for key in kind.keys.iter().filter(|key| !excluded.contains(&key.name)) {
+                    object = object.property(key.name, described(key, value(key, pattern(key.name), &[Type::Null])));
+                }
+                any = any.item(object);
+            }
+        }
+        any.into()
     }
 }
 
-impl ToSchema for ChangedKeys {}
+impl ToSchema for ConnectorKeys {}
 
-impl PartialSchema for LiveKeys {
-    fn schema() -> RefOr<Schema> {
-        some("Credentials for live payments, of the connector's kind.", || SchemaType::new(Type::String))
+/// Per kind: the keys that the others exclude.
+fn excluded(kind: &str) -> &'static [&'static [&'static str]] {
+    match kind {
+        "generic" => &[&["bearer"], &["username", "password"]],
+        "stripe" => &[&["access_token"], &["secret_key"]],
+        _ => &[&[]],
     }
 }
-
-impl ToSchema for LiveKeys {}
