@@ -15,6 +15,7 @@ use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
 use utoipa_axum::routes;
@@ -223,7 +224,8 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
         let Self { listener, tls, house, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
-        tokio::spawn(house.connectors.follow(house.store.clone()));
+        let mut following = JoinSet::new();
+        following.spawn(house.connectors.follow(house.store.clone()));
         let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);
@@ -231,6 +233,8 @@ impl Server {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
             None => serving::serve(doors, router(desk), over).await,
         }
+        // It holds the store, and with it the data folder.
+        following.shutdown().await;
         Ok(())
     }
 }
