@@ -166,8 +166,10 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Number(Some(number)))
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-                Ok(Value::Number(None))
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                // 9.0 is a whole number too (JSON Schema, "integer").
+                let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+                Ok(Value::Number(is_whole.then_some(number as u64)))
             }
 
             fn visit_unit<E>(self) -> Result<Value, E> {

@@ -239,6 +239,17 @@ fn keys_as_json_are_an_object_and_no_error_quotes_a_value() {
 }
 
 #[test]
+fn a_whole_number_is_one_however_it_is_written() {
+    for (retries, shown) in [("9", "9"), ("9.0", "9"), ("'9'", "9"), ("0.0", "0")] {
+        let json = read(&format!("{GENERIC}retries = {retries}")).unwrap().to_json();
+        assert!(json.expose().contains(&format!("\"retries\":\"{shown}\"")), "{retries}: {}", json.expose());
+    }
+    for retries in ["9.5", "-1.0", "11.0", "1e300"] {
+        assert!(fault(&format!("{GENERIC}retries = {retries}")).contains("from 0 to 10"), "{retries}");
+    }
+}
+
+#[test]
 fn the_secrets_that_are_set_are_named() {
     for (toml, secrets) in [
         (GENERIC.to_owned(), &[][..]),
