@@ -12,6 +12,7 @@ use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState};
 
 use crate::samples::{at, payment, sid, waiting};
+use crate::support::certificates::Authority;
 use crate::support::postgres::Postgres;
 
 /// A configuration with this data folder.
@@ -172,4 +173,49 @@ async fn a_server_that_comes_back_is_used_again() {
         assert!(tries < 20, "it stays unusable");
     }
     assert!(sql.payment(&sid(2)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_share_a_database_are_two_nodes_with_one_key() {
+    let (server, folder) = (Postgres::start(&["fsync=off"]), tempfile::tempdir().unwrap());
+    let shared = format!("database = \"{}\"", server.database().await);
+    let with_key = format!("{shared}\nsecret_key = \"one-key-for-both-of-us\"");
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let first = open::open(&config(&one, &with_key), Role::Server).await.unwrap();
+    let second = open::open(&config(&other, &with_key), Role::Server).await.unwrap();
+    let sealed = first.seal().close(&Secret::new("a token".to_owned())).unwrap();
+    assert_eq!(second.seal().open(&sealed).unwrap().expose(), "a token");
+    let node = |data: &Path| std::fs::read_to_string(data.join("node")).unwrap();
+    assert_ne!(node(&one), node(&other));
+    assert!(!one.join("secret.key").exists() && !one.join("touchtone.db").exists());
+    // A third one that makes a key of its own is told that it needs theirs.
+    let third = folder.path().join("third");
+    let error = open::open(&config(&third, &shared), Role::Server).await.unwrap_err().to_string();
+    assert!(error.contains("servers that share a database need the same secret_key"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_postgresql_is_as_safe_as_its_url_says() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (_server, port) = Postgres::start_with_tls(&authority.certificate());
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, pem: String| {
+        std::fs::write(folder.path().join(name), pem).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let (ours, other) = (file("ours.pem", authority.pem()), file("other.pem", stranger.pem()));
+    let open = async |host: &str, query: &str| {
+        let url = format!("postgres://touchtone@{host}:{port}/postgres?{query}");
+        Sql::open(&url.parse().unwrap(), IfMissing::Fail).await
+    };
+    open("localhost", &format!("sslmode=verify-full&sslrootcert={ours}")).await.unwrap();
+    open("127.0.0.1", "sslmode=require").await.unwrap();
+    let error = open("localhost", &format!("sslmode=verify-full&sslrootcert={other}")).await.unwrap_err().to_string();
+    assert!(error.contains("invalid peer certificate"), "{error}");
+    // A server without TLS: what needs it is refused.
+    let (_plain, port) = Postgres::start_on_loopback();
+    let url = format!("postgres://touchtone@127.0.0.1:{port}/postgres");
+    Sql::open(&url.parse().unwrap(), IfMissing::Fail).await.unwrap();
+    let error = Sql::open(&format!("{url}?sslmode=require").parse().unwrap(), IfMissing::Fail).await.unwrap_err();
+    assert!(error.to_string().contains("TLS"), "{error}");
 }

@@ -1,11 +1,16 @@
-//! A PostgreSQL server of the test's own: in a temporary folder, on a socket in it, without the network; gone with its owner.
+//! A PostgreSQL server of the test's own: in a temporary folder, on a socket in it, off the network unless TLS is tested;
+//! gone with its owner.
 
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Connection, Executor};
+
+use super::certificates::{Certificate, Files};
 
 /// Where distributions keep the servers' programs.
 const ROOT: &str = "/usr/lib/postgresql";
@@ -20,11 +25,35 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one. `settings` are the server's own, such as `fsync=off`.
     pub fn start(settings: &[&str]) -> Self {
-        let programs = programs();
+        Self::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// Starts one that listens on a loopback port too, without TLS; gives the port.
+    pub fn start_on_loopback() -> (Self, u16) {
+        let port = free_port();
+        (Self::start(&["fsync=off", "listen_addresses=127.0.0.1", &format!("port={port}")]), port)
+    }
+
+    /// The same with TLS.
+    pub fn start_with_tls(certificate: &Certificate) -> (Self, u16) {
         let folder = tempfile::tempdir().unwrap();
+        let Files { cert, key } = certificate.write(folder.path());
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+        let port = free_port();
+        let files = [format!("ssl_cert_file={}", cert.display()), format!("ssl_key_file={}", key.display())];
+        let at = format!("port={port}");
+        let settings = ["fsync=off", "listen_addresses=127.0.0.1", &at, "ssl=on", &files[0], &files[1]];
+        (Self::start_in(folder, &settings), port)
+    }
+
+    fn start_in(folder: tempfile::TempDir, settings: &[&str]) -> Self {
+        let programs = programs();
         let user = user();
         if let Some((uid, gid)) = user {
-            std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
+            let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            for path in files.chain([folder.path().to_owned()]) {
+                std::os::unix::fs::chown(path, Some(uid), Some(gid)).unwrap();
+            }
         }
         let data = folder.path().join("data");
         let mut initdb = as_user(user, &programs.join("initdb"));
@@ -40,7 +69,12 @@ impl Postgres {
         server.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let postgres = Self { child: server.spawn().unwrap(), folder, databases: AtomicU32::new(0) };
         let (began, ready) = (Instant::now(), programs.join("pg_isready"));
-        while !Command::new(&ready).arg("-q").arg("-h").arg(postgres.folder.path()).status().unwrap().success() {
+        let port = settings.iter().find_map(|setting| setting.strip_prefix("port=")).unwrap_or("5432");
+        let is_ready = || {
+            let mut asking = Command::new(&ready);
+            asking.args(["-q", "-p", port, "-h"]).arg(postgres.folder.path()).status().unwrap().success()
+        };
+        while !is_ready() {
             assert!(began.elapsed() < Duration::from_secs(30), "the server does not start: {}", postgres.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -72,6 +106,11 @@ impl Drop for Postgres {
         let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
+}
+
+/// One that nobody has now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The newest version that is installed.
