@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::failure::Trouble;
-use super::nodes;
+use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
 use super::work::{On, Work};
@@ -18,6 +18,19 @@ use crate::twiml::Method;
 
 /// Every column of a [`CallbackRow`].
 const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
+
+/// Callbacks that are to be delivered.
+const OPEN: Claimable = Claimable { table: "callbacks", place: "id", open: "state IN ('waiting', 'held')" };
+
+/// The condition for a state, in the words by which SQLite finds the index: of those that are open, or of the others.
+const fn is(state: CallbackState) -> &'static str {
+    match state {
+        CallbackState::Waiting => "state IN ('waiting', 'held') AND state = 'waiting'",
+        CallbackState::Held => "state IN ('waiting', 'held') AND state = 'held'",
+        CallbackState::Delivered => "state NOT IN ('waiting', 'held') AND state = 'delivered'",
+        CallbackState::Parked => "state NOT IN ('waiting', 'held') AND state = 'parked'",
+    }
+}
 
 /// A callback and whose it is.
 pub(super) struct Stored {
@@ -107,18 +120,8 @@ impl Work for ClaimCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
-            let lock = on.dialect.skip_locked();
-            let sql = format!(
-                "UPDATE callbacks SET node = $1, state = 'waiting' WHERE id IN (SELECT id FROM callbacks \
-                 WHERE state IN ('waiting', 'held') AND {} ORDER BY id LIMIT $3{lock}) RETURNING {ROW}",
-                nodes::IS_FREE
-            );
-            let claim = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .bind(nodes::text(self.node))
-                .bind(nodes::alive_since(self.now))
-                .bind(i64::from(self.limit));
-            let rows = on.rows(claim).await?;
+            let places = OPEN.free(on, self.limit, self.now).await?;
+            let rows = OPEN.take(on, &places, self.node, (", state = 'waiting'", ROW)).await?;
             let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             // What an update returns is in no order.
             claimed.sort_unstable_by_key(|row| row.id);
@@ -181,9 +184,9 @@ impl Work for RetryCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE state = 'parked'";
+             WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
         const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE state = 'parked' AND id = $2";
+             WHERE id = $2 AND state = 'parked'";
         let now = self.now.as_millisecond();
         async move {
             let Some(ids) = &self.ids else { return on.execute(sqlx::query(ALL).bind(now)).await };
@@ -206,8 +209,8 @@ impl Work for ForgetDelivered {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         async move {
-            let delete = sqlx::query("DELETE FROM callbacks WHERE state = 'delivered' AND updated < $1");
-            on.execute(delete.bind(self.0.as_millisecond())).await
+            let delete = format!("DELETE FROM callbacks WHERE {} AND updated < $1", is(CallbackState::Delivered));
+            on.execute(sqlx::query(sqlx::AssertSqlSafe(delete)).bind(self.0.as_millisecond())).await
         }
         .boxed()
     }
@@ -220,7 +223,9 @@ pub(super) async fn list(on: &mut On<'_>, filter: CallbackFilter) -> Result<Vec<
     let mut conditions = Conditions::default();
     conditions.and("call_sid = ?", of(call_sid));
     conditions.and("payment_sid = ?", of(payment_sid));
-    conditions.and("state = ?", state.map(|state| Bound::Text(state.word().to_owned())));
+    if let Some(state) = state {
+        conditions.and_plain(is(state));
+    }
     conditions.and("id > ?", after_id.map(Bound::Number));
     let select = format!("SELECT {ROW} FROM callbacks");
     let rows = on.rows(conditions.query(&select, "id", limit)).await?;
@@ -229,8 +234,8 @@ pub(super) async fn list(on: &mut On<'_>, filter: CallbackFilter) -> Result<Vec<
 
 /// How many are in a state.
 pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, Trouble> {
-    let select = sqlx::query("SELECT COUNT(*) AS count FROM callbacks WHERE state = $1").bind(state.word());
-    let row = on.row(select).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let select = format!("SELECT COUNT(*) AS count FROM callbacks WHERE {}", is(state));
+    let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select))).await?.ok_or(sqlx::Error::RowNotFound)?;
     number(&row, "count")
 }
 

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use super::callbacks::{self, Insert};
 use super::failure::Trouble;
-use super::nodes;
+use super::nodes::{self, Claimable};
 use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
 use super::work::{On, Work};
 use crate::pay::outcome::Standing;
@@ -21,6 +21,9 @@ use crate::store::record::led_by;
 /// Every column of a [`PaymentRow`].
 const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
      state, result, error_code, error, confirmation_code, sends, first_sent, last_sent, created, updated";
+
+/// Payments whose outcome may still be found out.
+const OPEN: Claimable = Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL" };
 
 /// See [`crate::store::Backend::insert_payment`].
 pub(super) struct InsertPayment {
@@ -195,19 +198,10 @@ impl Work for ClaimPayments {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
-            let lock = on.dialect.skip_locked();
-            let sql = format!(
-                "UPDATE payments SET node = $1 WHERE place IN (SELECT place FROM payments WHERE sealed IS NOT NULL \
-                 AND {} ORDER BY place LIMIT $3{lock}) RETURNING place, sealed, note, {ROW}",
-                nodes::IS_FREE
-            );
-            let claim = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .bind(nodes::text(self.node))
-                .bind(nodes::alive_since(self.now))
-                .bind(i64::from(self.limit));
+            let places = OPEN.free(on, self.limit, self.now).await?;
+            let returning = format!("place, sealed, note, {ROW}");
             let mut claimed = Vec::new();
-            for row in on.rows(claim).await? {
+            for row in OPEN.take(on, &places, self.node, ("", &returning)).await? {
                 let place: i64 = number(&row, "place")?;
                 let (sealed, note) = (row.try_get("sealed")?, row.try_get("note")?);
                 claimed.push((place, Unsettled { row: read(&row)?, sealed, note }));

@@ -75,8 +75,13 @@ impl Conditions {
     pub(super) fn and(&mut self, condition: &'static str, value: Option<Bound>) {
         let Some(value) = value else { return };
         self.values.push(value);
-        self.sql.push_str(if self.values.len() == 1 { " WHERE " } else { " AND " });
-        self.sql.push_str(&condition.replace('?', &format!("${}", self.values.len())));
+        self.and_plain(&condition.replace('?', &format!("${}", self.values.len())));
+    }
+
+    /// Adds a condition without a value.
+    pub(super) fn and_plain(&mut self, condition: &str) {
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(condition);
     }
 
     /// The whole query: `SELECT`, the conditions, the order, the limit.

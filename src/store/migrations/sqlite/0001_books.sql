@@ -31,7 +31,7 @@ CREATE INDEX payments_call ON payments (call_sid, place);
 CREATE INDEX payments_connector ON payments (connector, place);
 CREATE INDEX payments_state ON payments (state, place);
 CREATE INDEX payments_created ON payments (created);
-CREATE INDEX payments_open ON payments (place, node) WHERE sealed IS NOT NULL;
+CREATE INDEX payments_open ON payments (node, place) WHERE sealed IS NOT NULL;
 
 CREATE TABLE callbacks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,9 +51,9 @@ CREATE TABLE callbacks (
 );
 CREATE INDEX callbacks_call ON callbacks (call_sid, id);
 CREATE INDEX callbacks_payment ON callbacks (payment_sid, id) WHERE payment_sid IS NOT NULL;
-CREATE INDEX callbacks_state ON callbacks (state, id);
-CREATE INDEX callbacks_open ON callbacks (id, node) WHERE state IN ('waiting', 'held');
-CREATE INDEX callbacks_delivered ON callbacks (updated) WHERE state = 'delivered';
+-- Two that have no row in common: a query says which of them it means (callbacks.rs).
+CREATE INDEX callbacks_open ON callbacks (node, id, state) WHERE state IN ('waiting', 'held');
+CREATE INDEX callbacks_closed ON callbacks (state, updated) WHERE state NOT IN ('waiting', 'held');
 
 CREATE TABLE connectors (
     name TEXT NOT NULL PRIMARY KEY,
