@@ -7,7 +7,6 @@
 //! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.
 //! Secrets: an [`Instrument`] reaches a connector by reference and leaves it only in the gateway's request.
 //! Sources: spec/connectors.md, section 19.
-#![allow(clippy::disallowed_methods, reason = "what gateways take is measured, and dates are theirs")]
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -2,12 +2,11 @@
 //!
 //! Shape:   [`Outbound`] asks the merchant's application (documents, callbacks, media) and goes only where
 //!          [`TargetPolicy`] lets it; [`Gateway`] asks the endpoints an operator configured. One request, one answer: what
-//!          is asked again, and when, is decided elsewhere.
+//!          is asked again, and when, is decided elsewhere. Both stand on a [`Transport`].
 //! Limits:  no client follows a redirect by itself ([`redirect`] says what the next request would be, and it is checked as
 //!          the first one was), no proxy of the environment is used, every answer has a limit in bytes and in time.
 //! Errors:  [`OutboundError`], [`GatewayFault`]: split by whether the request can have arrived.
 //! Secrets: no error and no log line holds a body, a header, a URL's credentials or its query ([`shown`]).
-#![allow(clippy::disallowed_methods, reason = "HTTP dates are told apart from now by the wall clock")]
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -24,12 +23,14 @@ mod resolve;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use gateway::{
     Authorization, Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse, TargetPolicy};
 pub use reqwest::Method;
+pub use wire::{BodyEnd, Transport, WireFault, WireRequest, WireResponse};
 
 /// What this program calls itself.
 pub const USER_AGENT: &str = concat!("touchtone/", env!("CARGO_PKG_VERSION"));

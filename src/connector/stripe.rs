@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
@@ -165,7 +164,7 @@ impl Stripe {
     /// The first call, which moves no money.
     async fn first(&self, attempt: &Attempt, instrument: &Instrument) -> Result<Option<Note>, Answer> {
         let (operation, mode) = (attempt.operation, self.mode);
-        let since = Timestamp::now().as_second().saturating_sub(CLOCK_DIFFERENCE);
+        let since = self.gateway.now().as_second().saturating_sub(CLOCK_DIFFERENCE);
         if let Operation::Charge(amount, currency) = operation {
             wire_amount(amount, currency)?;
         }

@@ -7,19 +7,21 @@
 //!          Credentials are marked as such for the HTTP library, which then keeps them out of its own traces.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::address::Reach;
-use super::resolve::{Filtered, is_unreachable};
-use super::{ClientError, builder, plain_client, read_body, reason, shown_url, tls_client};
+use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
+use super::{ClientError, builder, shown_url};
 use crate::secret::Secret;
+use crate::wall::Wall;
 
 /// How much of a reply is read, in bytes. Our choice: a gateway's answer has some hundred.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -199,12 +201,11 @@ pub enum GatewayFault {
     NoReply(String),
 }
 
-/// The clients for requests to gateways. One serves all connectors.
+/// The way to gateways. One serves all connectors.
 #[derive(Clone, Debug)]
 pub struct Gateway {
-    plain: Client,
-    tls: Client,
-    has_certificates: bool,
+    transport: Arc<dyn Transport>,
+    wall: Wall,
 }
 
 impl Gateway {
@@ -213,19 +214,33 @@ impl Gateway {
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new() -> Result<Self, ClientError> {
+        Ok(Self::over(Arc::new(Self::clients()?), Wall::System))
+    }
+
+    /// Over a transport of the embedder's own, with another clock than the machine's.
+    #[must_use]
+    pub fn over(transport: Arc<dyn Transport>, wall: Wall) -> Self {
+        Self { transport, wall }
+    }
+
+    fn clients() -> Result<Clients, ClientError> {
         // A connection a request: with one that was used before, "the gateway closed it" and "the gateway got the
         // request and died" look alike, and the latter means that nobody knows whether the card was charged.
-        let client = || builder().http1_only().pool_max_idle_per_host(0);
+        let make = || builder().http1_only().pool_max_idle_per_host(0);
         // What `Endpoint` takes for this machine by its name really has to be it.
-        let plain = plain_client(client().dns_resolver(Filtered(Reach::LOOPBACK)))?;
-        let (tls, has_certificates) = tls_client(client)?;
-        Ok(Self { plain, tls, has_certificates })
+        Clients::new(make, Reach::LOOPBACK, None)
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
-    pub(super) fn without_certificates(self) -> Self {
-        Self { has_certificates: false, ..self }
+    pub(super) fn without_certificates() -> Result<Self, ClientError> {
+        Ok(Self::over(Arc::new(Self::clients()?.without_certificates()), Wall::System))
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.wall.now()
     }
 
     /// Sends one request, once.
@@ -233,38 +248,34 @@ impl Gateway {
     /// # Errors
     /// When there is no reply; the variant tells whether the request can have arrived.
     pub async fn send(&self, request: GatewayRequest<'_>) -> Result<GatewayReply, GatewayFault> {
-        let url = request.endpoint.0.clone();
-        let client = if url.scheme() == "https" { &self.tls } else { &self.plain };
-        if url.scheme() == "https" && !self.has_certificates {
-            return Err(GatewayFault::NotReached(super::OutboundError::NoCertificates.to_string()));
-        }
-        let mut builder = client.request(request.method, url).timeout(request.timeout).headers(request.headers);
-        builder = match request.authorization {
-            Authorization::None => builder,
-            Authorization::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
-            Authorization::Bearer(token) => builder.bearer_auth(token.expose()),
+        let request = WireRequest {
+            method: request.method,
+            url: request.endpoint.0.clone(),
+            headers: request.headers,
+            authorization: request.authorization,
+            body: request.body.map(Bytes::from_owner),
+            timeout: request.timeout,
+            body_limit: REPLY_BYTES_MAX,
         };
-        if let Some(body) = request.body {
-            builder = builder.body(Bytes::from_owner(body));
-        }
-        let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        let mut body = Zeroizing::new(Vec::with_capacity(4096));
-        let whole = matches!(read_body(&mut response, REPLY_BYTES_MAX, &mut body).await, Ok(false));
+        let WireResponse { status, headers, body, end } = self.transport.exchange(request).await?;
         Ok(GatewayReply {
-            status: response.status().as_u16(),
-            retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value, Timestamp::now())),
-            body: whole.then_some(body),
+            status,
+            retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value, self.now())),
+            body: (end == BodyEnd::Whole).then_some(body),
         })
     }
 }
 
-fn fault(error: &reqwest::Error) -> GatewayFault {
-    if error.is_connect() || error.is_builder() || is_unreachable(error) {
-        GatewayFault::NotReached(reason(error))
-    } else if error.is_timeout() {
-        GatewayFault::NoReply("nothing came in time".to_owned())
-    } else {
-        GatewayFault::NoReply(reason(error))
+impl From<WireFault> for GatewayFault {
+    fn from(fault: WireFault) -> Self {
+        let reason = fault.to_string();
+        match fault {
+            WireFault::Unsendable(_)
+            | WireFault::OutOfReach(_)
+            | WireFault::NoCertificates
+            | WireFault::NotReached(_) => Self::NotReached(reason),
+            WireFault::TimedOut | WireFault::Broken(_) => Self::NoReply(reason),
+        }
     }
 }
 

@@ -7,17 +7,18 @@
 //! Sources: Twilio, "Security" (signature, Basic authentication out of the URL) and "Webhooks" (idempotency token).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Method};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
-use super::resolve::{Filtered, is_unreachable};
-use super::{ClientError, builder, plain_client, read_body, reason, shown_url, tls_client};
+use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
+use super::{Authorization, ClientError, builder, shown_url};
 use crate::form::Form;
 use crate::secret::Secret;
 
@@ -130,13 +131,11 @@ pub enum OutboundError {
     Broken(String),
 }
 
-/// The clients for requests to the application.
+/// The way to the application.
 #[derive(Clone, Debug)]
 pub struct Outbound {
     policy: TargetPolicy,
-    plain: Client,
-    tls: Client,
-    has_certificates: bool,
+    transport: Arc<dyn Transport>,
 }
 
 impl Outbound {
@@ -145,23 +144,31 @@ impl Outbound {
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new(policy: TargetPolicy) -> Result<Self, ClientError> {
-        let client = |reach| builder().pool_idle_timeout(IDLE_TIMEOUT).dns_resolver(Filtered(reach));
-        let plain = plain_client(client(policy.plain_reach()))?;
-        let (tls, has_certificates) = tls_client(|| client(policy.tls_reach()))?;
-        Ok(Self { policy, plain, tls, has_certificates })
+        let clients = Self::clients(policy.plain_reach(), policy.tls_reach())?;
+        Ok(Self::over(policy, Arc::new(clients)))
+    }
+
+    /// Over a transport of the embedder's own, which must look itself where names lead to. URLs are checked here.
+    #[must_use]
+    pub fn over(policy: TargetPolicy, transport: Arc<dyn Transport>) -> Self {
+        Self { policy, transport }
+    }
+
+    fn clients(plain: Reach, tls: Reach) -> Result<Clients, ClientError> {
+        Clients::new(|| builder().pool_idle_timeout(IDLE_TIMEOUT), plain, Some(tls))
     }
 
     /// As where names lead to other addresses than they do here: those of `reach` only may be reached by name.
     #[cfg(test)]
     pub(crate) fn with_names_reaching(policy: TargetPolicy, reach: Reach) -> Result<Self, ClientError> {
-        let plain = plain_client(builder().dns_resolver(Filtered(reach)))?;
-        Ok(Self { plain, ..Self::new(policy)? })
+        Ok(Self::over(policy, Arc::new(Self::clients(reach, policy.tls_reach())?)))
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
-    pub(super) fn without_certificates(self) -> Self {
-        Self { has_certificates: false, ..self }
+    pub(super) fn without_certificates(policy: TargetPolicy) -> Result<Self, ClientError> {
+        let clients = Self::clients(policy.plain_reach(), policy.tls_reach())?;
+        Ok(Self::over(policy, Arc::new(clients.without_certificates())))
     }
 
     /// Sends one request and reads its answer. A status other than 2xx is an answer too.
@@ -170,43 +177,53 @@ impl Outbound {
     /// When there is no answer; the variant tells whether the request can have arrived.
     pub async fn send(&self, request: &OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         let url = target(request)?;
-        let client = self.client(&url)?;
-        let mut builder = client.request(request.method.clone(), url.clone()).timeout(request.timeout);
+        self.check(&url)?;
+        let mut headers = HeaderMap::new();
         let in_body = request.method == Method::POST;
         if let Some(auth_token) = &request.auth_token {
             let signature =
                 crate::signature::sign(auth_token, as_signed(&url).as_str(), in_body.then_some(&request.form));
-            builder = builder.header("X-Twilio-Signature", signature);
+            headers.insert("x-twilio-signature", text(&signature)?);
         }
         if let Some(token) = request.idempotency_token {
-            builder = builder.header("I-Twilio-Idempotency-Token", token.to_string());
+            headers.insert("i-twilio-idempotency-token", text(&token.to_string())?);
         }
+        let mut body = None;
         if in_body {
-            builder = builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-                .body(Bytes::from_owner(Encoded(request.form.encoded())));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            body = Some(Bytes::from_owner(Encoded(request.form.encoded())));
         }
-        let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        let mut body = Vec::new();
-        let cut = read_body(&mut response, request.body_limit, &mut body).await.map_err(|error| fault(&error))?;
-        let status = response.status().as_u16();
+        let WireResponse { status, headers, mut body, end } = self
+            .transport
+            .exchange(WireRequest {
+                method: request.method.clone(),
+                url: url.clone(),
+                headers,
+                authorization: &Authorization::None,
+                body,
+                timeout: request.timeout,
+                body_limit: request.body_limit,
+            })
+            .await?;
+        let cut = match end {
+            BodyEnd::Whole => false,
+            BodyEnd::Cut => true,
+            BodyEnd::Broken(fault) => return Err(fault.into()),
+        };
         tracing::debug!(method = %request.method, url = shown_url(&url), status, "application answered");
         Ok(OutboundResponse {
             status,
-            content_type: header(&response, CONTENT_TYPE, CONTENT_TYPE_MAX),
-            location: header(&response, LOCATION, LOCATION_MAX),
-            body: Bytes::from(body),
+            content_type: header(&headers, CONTENT_TYPE, CONTENT_TYPE_MAX),
+            location: header(&headers, LOCATION, LOCATION_MAX),
+            body: Bytes::from(std::mem::take(&mut *body)),
             cut,
         })
     }
 
-    /// The client for a URL's scheme. An address written out in the URL never meets the resolver: it is checked here.
-    fn client(&self, url: &Url) -> Result<&Client, OutboundError> {
-        let (client, reach) = match url.scheme() {
-            "https" => (&self.tls, self.policy.tls_reach()),
-            _ => (&self.plain, self.policy.plain_reach()),
-        };
+    /// Whether a URL may be asked. An address written out in it never meets the resolver: it is checked here.
+    fn check(&self, url: &Url) -> Result<(), OutboundError> {
         let plain = url.scheme() != "https";
+        let reach = if plain { self.policy.plain_reach() } else { self.policy.tls_reach() };
         if plain && reach == Reach::NOWHERE {
             return Err(OutboundError::PlainHttp);
         }
@@ -220,8 +237,7 @@ impl Outbound {
                 Err(OutboundError::PlainHttp)
             }
             Some(address) if !reach.admits(address) => Err(OutboundError::AddressNotAllowed),
-            _ if !plain && !self.has_certificates => Err(OutboundError::NoCertificates),
-            _ => Ok(client),
+            _ => Ok(()),
         }
     }
 }
@@ -250,22 +266,26 @@ fn as_signed(url: &Url) -> Url {
     signed
 }
 
-fn fault(error: &reqwest::Error) -> OutboundError {
-    if is_unreachable(error) {
-        OutboundError::AddressNotAllowed
-    } else if error.is_builder() {
-        OutboundError::InvalidUrl
-    } else if error.is_connect() {
-        OutboundError::NotReached(reason(error))
-    } else if error.is_timeout() {
-        OutboundError::TimedOut
-    } else {
-        OutboundError::Broken(reason(error))
+impl From<WireFault> for OutboundError {
+    fn from(fault: WireFault) -> Self {
+        match fault {
+            WireFault::Unsendable(_) => Self::InvalidUrl,
+            WireFault::OutOfReach(_) => Self::AddressNotAllowed,
+            WireFault::NoCertificates => Self::NoCertificates,
+            WireFault::NotReached(reason) => Self::NotReached(reason),
+            WireFault::TimedOut => Self::TimedOut,
+            WireFault::Broken(reason) => Self::Broken(reason),
+        }
     }
 }
 
-fn header(response: &reqwest::Response, name: HeaderName, longest: usize) -> Option<String> {
-    let text = response.headers().get(name)?.to_str().ok()?;
+/// A header's value. Signatures and tokens are ASCII.
+fn text(value: &str) -> Result<HeaderValue, OutboundError> {
+    HeaderValue::from_str(value).map_err(|_| OutboundError::InvalidUrl)
+}
+
+fn header(headers: &HeaderMap, name: HeaderName, longest: usize) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
     (text.len() <= longest).then(|| text.to_owned())
 }
 

@@ -173,12 +173,12 @@ async fn without_certificates_the_server_starts_and_each_https_request_says_why_
     let (_, has_certificates) = tls_client(fails_first).unwrap();
     assert_eq!((made.get(), has_certificates), (2, false));
 
-    let outbound = Outbound::new(TargetPolicy::PublicHttps).unwrap().without_certificates();
+    let outbound = Outbound::without_certificates(TargetPolicy::PublicHttps).unwrap();
     let error = outbound.send(&get("https://pay.example.com/")).await.unwrap_err();
     assert_eq!(error, OutboundError::NoCertificates);
     assert!(error.to_string().contains("ca-certificates"));
 
-    let gateway = Gateway::new().unwrap().without_certificates();
+    let gateway = Gateway::without_certificates().unwrap();
     let reply = gateway
         .send(GatewayRequest {
             method: Method::POST,

@@ -1,0 +1,165 @@
+//! One request over the wire: what [`Outbound`](super::Outbound) and [`Gateway`](super::Gateway) stand on.
+//!
+//! Shape:   [`Transport::exchange`]: a request in, an answer out, never a second request. [`Clients`] is the one that uses
+//!          the network; a simulation brings its own. What may be asked, what is signed and what an answer means is
+//!          decided above.
+//! Limits:  a request's own, in time and in bytes.
+//! Errors:  [`WireFault`], split by whether the request can have arrived.
+//! Secrets: bodies are wiped by whoever made them; no fault holds a URL, a header or a body.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, ClientBuilder, Method};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::address::Reach;
+use super::resolve::{Filtered, is_unreachable};
+use super::{Authorization, ClientError, plain_client, read_body, reason, tls_client};
+
+/// One request, ready to go. No `Debug`: what is in it is secret.
+pub struct WireRequest<'a> {
+    /// The method.
+    pub method: Method,
+    /// An absolute http or https URL. Credentials in it are sent as Basic authentication.
+    pub url: Url,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// As whom.
+    pub authorization: &'a Authorization,
+    /// The body.
+    pub body: Option<Bytes>,
+    /// How long until the whole answer must be there.
+    pub timeout: Duration,
+    /// How many bytes of the answer are read.
+    pub body_limit: usize,
+}
+
+/// An answer, whatever its status. No `Debug`, as with requests.
+pub struct WireResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// What came of the body.
+    pub body: Zeroizing<Vec<u8>>,
+    /// How the body ended.
+    pub end: BodyEnd,
+}
+
+/// How the reading of a body ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    /// All of it is there.
+    Whole,
+    /// There was more than was asked for.
+    Cut,
+    /// No more came.
+    Broken(WireFault),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireFault {
+    /// Never sent: it makes no HTTP request.
+    #[error("{0}")]
+    Unsendable(String),
+    /// Never sent: the name leads to addresses only that may not be reached.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// Never sent: nothing to check an https server with.
+    #[error("this machine has no CA certificates, so https cannot be used: install its ca-certificates package")]
+    NoCertificates,
+    /// No connection came about: nothing was sent.
+    #[error("{0}")]
+    NotReached(String),
+    /// The request may have arrived; nothing came in time.
+    #[error("nothing came in time")]
+    TimedOut,
+    /// The request may have arrived; the connection broke.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Carries requests to servers.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends one request, once, and reads its answer as far as it comes. Follows no redirect.
+    fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>>;
+}
+
+/// Over the network: a client for http and one for https.
+#[derive(Clone, Debug)]
+pub(super) struct Clients {
+    plain: Client,
+    tls: Client,
+    has_certificates: bool,
+}
+
+impl Clients {
+    /// Makes the clients with `make`: what http reaches by name, and what https does (none: everything).
+    pub(super) fn new(make: impl Fn() -> ClientBuilder, plain: Reach, tls: Option<Reach>) -> Result<Self, ClientError> {
+        let plain = plain_client(make().dns_resolver(Filtered(plain)))?;
+        let (tls, has_certificates) = tls_client(|| match tls {
+            Some(reach) => make().dns_resolver(Filtered(reach)),
+            None => make(),
+        })?;
+        Ok(Self { plain, tls, has_certificates })
+    }
+
+    /// As on a machine without CA certificates.
+    #[cfg(test)]
+    pub(super) fn without_certificates(self) -> Self {
+        Self { has_certificates: false, ..self }
+    }
+}
+
+impl Transport for Clients {
+    fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>> {
+        let WireRequest { method, url, headers, authorization, body, timeout, body_limit } = request;
+        async move {
+            let client = match url.scheme() {
+                "https" if !self.has_certificates => return Err(WireFault::NoCertificates),
+                "https" => &self.tls,
+                _ => &self.plain,
+            };
+            let mut builder = client.request(method, url).timeout(timeout).headers(headers);
+            builder = match authorization {
+                Authorization::None => builder,
+                Authorization::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
+                Authorization::Bearer(token) => builder.bearer_auth(token.expose()),
+            };
+            if let Some(body) = body {
+                builder = builder.body(body);
+            }
+            let mut response = builder.send().await.map_err(|error| fault(&error))?;
+            let mut body = Zeroizing::new(Vec::with_capacity(4096.min(body_limit)));
+            let end = match read_body(&mut response, body_limit, &mut body).await {
+                Ok(false) => BodyEnd::Whole,
+                Ok(true) => BodyEnd::Cut,
+                Err(error) => BodyEnd::Broken(fault(&error)),
+            };
+            let status = response.status().as_u16();
+            Ok(WireResponse { status, headers: std::mem::take(response.headers_mut()), body, end })
+        }
+        .boxed()
+    }
+}
+
+fn fault(error: &reqwest::Error) -> WireFault {
+    if is_unreachable(error) {
+        WireFault::OutOfReach(reason(error))
+    } else if error.is_builder() {
+        WireFault::Unsendable(reason(error))
+    } else if error.is_connect() {
+        WireFault::NotReached(reason(error))
+    } else if error.is_timeout() {
+        WireFault::TimedOut
+    } else {
+        WireFault::Broken(reason(error))
+    }
+}
