@@ -316,10 +316,11 @@ pub trait Backend: Send + Sync {
     /// A callback was answered: its fields are wiped.
     fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()>;
 
-    /// A try failed; the callback stays `waiting`, or becomes so if it was `held`.
+    /// A try failed; the callback stays `waiting`, or becomes so if it was `held`. [`BackendError::NotFound`] if it is
+    /// delivered: another try of it was answered, and its fields are wiped.
     fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
 
-    /// A callback is given up.
+    /// A callback is given up. [`BackendError::NotFound`] as for [`Self::mark_failed`].
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
 
     /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on. All of them if `ids` is none. Gives how

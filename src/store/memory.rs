@@ -149,6 +149,18 @@ impl Books {
         change(&mut callback.row);
         Ok(())
     }
+
+    /// As [`Self::change_callback`], of one that is not delivered.
+    fn change_undelivered(
+        &mut self,
+        id: i64,
+        now: Timestamp,
+        change: impl FnOnce(&mut CallbackRow),
+    ) -> Result<(), BackendError> {
+        let is_delivered =
+            self.callbacks.get(&id).is_some_and(|callback| callback.row.state == CallbackState::Delivered);
+        if is_delivered { Err(BackendError::NotFound) } else { self.change_callback(id, now, change) }
+    }
 }
 
 impl Backend for Memory {
@@ -350,7 +362,7 @@ impl Backend for Memory {
 
     fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            books.change_callback(id, now, |row| {
+            books.change_undelivered(id, now, |row| {
                 row.state = CallbackState::Waiting;
                 row.tries = row.tries.saturating_add(1);
                 row.reason = Some(reason.to_owned());
@@ -360,7 +372,7 @@ impl Backend for Memory {
 
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            books.change_callback(id, now, |row| {
+            books.change_undelivered(id, now, |row| {
                 row.state = CallbackState::Parked;
                 row.reason = Some(reason.to_owned());
             })

@@ -276,6 +276,9 @@ async fn fates(Books { here, .. }: Books) {
     here.mark_delivered(ids[1], at(4)).await.unwrap();
     here.mark_failed(ids[2], "refused", at(4)).await.unwrap();
     here.mark_parked(ids[2], "for an hour", at(5)).await.unwrap();
+    // Another try of one that was answered: there is nothing left of it to deliver.
+    assert_eq!(here.mark_failed(ids[1], "timed out", at(5)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_parked(ids[1], "for an hour", at(5)).await, Err(BackendError::NotFound));
     let rows = here.callbacks(all_callbacks()).await.unwrap();
     let told = |row: &CallbackRow| (row.state, row.tries, row.reason.clone(), row.since, row.updated);
     assert_eq!(told(&rows[0]), (CallbackState::Waiting, 2, Some("timed out".to_owned()), at(1), at(3)));

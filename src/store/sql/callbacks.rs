@@ -158,11 +158,12 @@ impl Work for Mark {
                 "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 WHERE id = $1",
             ),
             Fate::Failed(_) => sqlx::query(
-                "UPDATE callbacks SET state = 'waiting', tries = tries + 1, updated = $2, reason = $3 WHERE id = $1",
+                "UPDATE callbacks SET state = 'waiting', tries = tries + 1, updated = $2, reason = $3 \
+                 WHERE id = $1 AND state <> 'delivered'",
             ),
-            Fate::Parked(_) => {
-                sqlx::query("UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1")
-            }
+            Fate::Parked(_) => sqlx::query(
+                "UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
+            ),
         };
         let update = update.bind(self.id).bind(self.now.as_millisecond());
         let update = match &self.fate {
