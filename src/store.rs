@@ -121,7 +121,11 @@ pub struct Open {
 pub struct Store {
     backend: Arc<dyn Backend>,
     seal: Arc<Seal>,
+    /// Whose this process's calls' rows are.
     node: NodeId,
+    /// Whose the rows are that this process took over. Kept apart, so that after a claim whose answer was lost they can
+    /// be released and claimed anew, and no call's row with them.
+    keeper: NodeId,
 }
 
 impl std::fmt::Debug for Store {
@@ -134,7 +138,8 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        Self { backend, seal: Arc::new(seal), node }
+        let keeper = NodeId(Uuid::new_v5(&node.0, b"keeper"));
+        Self { backend, seal: Arc::new(seal), node, keeper }
     }
 
     /// A store that lasts as long as the process: for a phone in the terminal, and for tests.
@@ -239,7 +244,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_callbacks(&self, limit: u32, now: Timestamp) -> Result<Vec<StoredCallback>, StoreError> {
-        let rows = self.backend.claim_callbacks(self.node, limit.min(PAGE_MAX), now).await?;
+        let rows = self.backend.claim_callbacks(self.keeper, limit.min(PAGE_MAX), now).await?;
         rows.into_iter().map(|row| self.stored_callback(row)).collect()
     }
 
@@ -249,7 +254,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
-        let rows = self.backend.claim_payments(self.node, limit.min(PAGE_MAX), now).await?;
+        let rows = self.backend.claim_payments(self.keeper, limit.min(PAGE_MAX), now).await?;
         let mut open = Vec::new();
         for Unsettled { row, sealed, note } in rows {
             let intended = record::read_intended(&self.seal.open(&sealed)?)?;
@@ -264,7 +269,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self, now: Timestamp) -> Result<(), StoreError> {
-        Ok(self.backend.heartbeat(self.node, now).await?)
+        self.backend.heartbeat(self.node, now).await?;
+        Ok(self.backend.heartbeat(self.keeper, now).await?)
     }
 
     /// Gives back what an earlier process of this node left: nothing of it is being worked on.
@@ -272,7 +278,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn release_own(&self) -> Result<(), StoreError> {
-        Ok(self.backend.release(self.node).await?)
+        self.backend.release(self.node).await?;
+        self.release_claimed().await
+    }
+
+    /// Gives back what was claimed, to be claimed again: after a claim whose answer was lost, nobody knows what it took.
+    /// What is being worked on is claimed again with it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_claimed(&self) -> Result<(), StoreError> {
+        Ok(self.backend.release(self.keeper).await?)
     }
 
     /// The request of a stored callback.

@@ -1,7 +1,7 @@
 //! Payments without their call: finding out what became of them, and telling it.
 //!
-//! Shape:   [`attend`] takes over what a server that is gone left behind, payments and callbacks alike, at the start and
-//!          from then on; each payment is a task that runs `pay::recovery` and carries out what it wants.
+//! Shape:   [`attend`] takes over what a server that is gone left behind, payments and callbacks alike, at the start (what
+//!          an earlier process of this one held was released when the store was opened) and from then on; each payment is a task that runs `pay::recovery` and carries out what it wants.
 //! Limits:  [`TAKEN_MAX`] of each at a time; `pay::recovery` says how often and for how long a gateway is asked.
 //! Errors:  logged; what could not be written is tried again.
 
@@ -26,8 +26,8 @@ use crate::time::CallTime;
 /// How often it is looked for what is nobody's. A callback that is wanted anew is tried within that time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// In every how many looks a heartbeat is given.
-const HEARTBEAT_EVERY: u32 = 10;
+/// How often a heartbeat is given.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// In every how many looks old callbacks are forgotten.
 const FORGET_EVERY: u32 = 3600;
@@ -77,21 +77,11 @@ impl Drop for Search {
 pub async fn attend(house: Arc<House>) {
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looks = 0_u32;
-    let (mut released, mut complained) = (false, false);
+    let mut due = Due { forget: 0, seen: None, reclaim: false };
+    let mut complained = false;
     loop {
         look.tick().await;
-        let done = async {
-            if !released {
-                // What an earlier process of this server was working on.
-                house.store.release_own().await?;
-                released = true;
-            }
-            take_over(&house, looks).await
-        };
-        let done = done.await;
-        looks = looks.wrapping_add(1);
-        match done {
+        match take_over(&house, &mut due).await {
             Ok(()) => complained = false,
             // Once for a database that is away, not once a second.
             Err(error) if !complained => {
@@ -103,15 +93,38 @@ pub async fn attend(house: Arc<House>) {
     }
 }
 
-async fn take_over(house: &Arc<House>, looks: u32) -> Result<(), StoreError> {
+/// What is to be done with a look.
+struct Due {
+    /// In how many looks old callbacks are forgotten.
+    forget: u32,
+    /// When this server was last known to be there.
+    seen: Option<Instant>,
+    /// Whether a claim's answer may have been lost: then nobody knows what it took.
+    reclaim: bool,
+}
+
+async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> {
     let (store, now) = (&house.store, house.wall.now());
-    if looks.is_multiple_of(HEARTBEAT_EVERY) {
+    // Before any claim: what this server's calls are working on must not look like a dead one's.
+    if due.seen.is_none_or(|seen| seen.elapsed() >= HEARTBEAT_EVERY) {
         store.heartbeat(now).await?;
+        due.seen = Some(Instant::now());
     }
-    if looks.is_multiple_of(FORGET_EVERY)
+    if due.forget == 0
         && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
     {
         store.backend().forget_delivered(before).await?;
+        due.forget = FORGET_EVERY;
+    }
+    due.forget = due.forget.saturating_sub(1);
+    if due.reclaim {
+        store.release_claimed().await?;
+    }
+    due.reclaim = true;
+    // Callbacks first: what is told of a payment that is found out comes after them.
+    let room = TAKEN_MAX.saturating_sub(house.deliveries.under_way());
+    if room > 0 {
+        house.deliveries.adopt(store.claim_callbacks(limit(room), now).await?);
     }
     let room = TAKEN_MAX.saturating_sub(house.searches.count());
     if room > 0 {
@@ -119,10 +132,7 @@ async fn take_over(house: &Arc<House>, looks: u32) -> Result<(), StoreError> {
             recover(house, open, now);
         }
     }
-    let room = TAKEN_MAX.saturating_sub(house.deliveries.under_way());
-    if room > 0 {
-        house.deliveries.adopt(store.claim_callbacks(limit(room), now).await?);
-    }
+    due.reclaim = false;
     Ok(())
 }
 

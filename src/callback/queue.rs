@@ -6,7 +6,7 @@
 //! Limits:  those of [`Patience`].
 //! Errors:  none to the call: it never waits for a callback and never learns of one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub struct Deliveries {
     notices: Arc<Semaphore>,
     lines: Arc<Mutex<BTreeMap<String, VecDeque<Item>>>>,
     under_way: Arc<watch::Sender<usize>>,
+    adopted: Arc<Mutex<BTreeSet<i64>>>,
 }
 
 impl Deliveries {
@@ -56,6 +57,7 @@ impl Deliveries {
             notices: Arc::new(Semaphore::new(patience.notices_max)),
             lines: Arc::default(),
             under_way: Arc::new(watch::Sender::new(0)),
+            adopted: Arc::default(),
         }
     }
 
@@ -68,8 +70,11 @@ impl Deliveries {
     /// Delivers stored callbacks, each in the line of its call; an action request waits for nobody. Needs a tokio runtime.
     pub fn adopt(&self, callbacks: impl IntoIterator<Item = StoredCallback>) {
         for callback in callbacks {
+            // One that is being delivered is claimed again when a claim's answer was lost.
+            let Some(adopted) = Adopted::take(&self.adopted, callback.id) else { continue };
             let is_action = callback.request.kind == CallbackKind::Action;
-            let item = self.stored(callback, self.counted());
+            let mut item = self.stored(callback, self.counted());
+            item._adopted = Some(adopted);
             if is_action {
                 self.alone(item);
             } else {
@@ -97,7 +102,7 @@ impl Deliveries {
             callback.count_given_up("too many error notices are under way");
             return;
         };
-        let (deliveries, item) = (self.clone(), Item { callback, _counted: self.counted() });
+        let (deliveries, item) = (self.clone(), Item { callback, _counted: self.counted(), _adopted: None });
         tokio::spawn(async move {
             deliveries.deliver(item).await;
             drop(permit);
@@ -136,7 +141,7 @@ impl Deliveries {
             place: Some(Place { store: self.store.clone(), wall: self.clocks.wall, id, tries }),
             patience: self.patience.give_up_after.saturating_sub(age),
         };
-        Item { callback, _counted: counted }
+        Item { callback, _counted: counted, _adopted: None }
     }
 
     /// Puts a callback at the end of its call's line.
@@ -199,6 +204,28 @@ impl std::fmt::Debug for Deliveries {
 pub(super) struct Item {
     pub(super) callback: Callback,
     _counted: Counted,
+    _adopted: Option<Adopted>,
+}
+
+/// A stored callback, by its id, that was adopted and is not done with.
+#[derive(Debug)]
+struct Adopted {
+    all: Arc<Mutex<BTreeSet<i64>>>,
+    id: i64,
+}
+
+impl Adopted {
+    /// None: it is adopted already.
+    fn take(all: &Arc<Mutex<BTreeSet<i64>>>, id: i64) -> Option<Self> {
+        let is_new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        is_new.then(|| Self { all: Arc::clone(all), id })
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 /// Something that counts as under way as long as it exists.

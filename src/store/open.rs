@@ -108,7 +108,12 @@ pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
         key.undo();
         return Err(error);
     }
-    Ok(Store::new(Arc::new(sql.holding(node.lock)), seal, node.id))
+    let store = Store::new(Arc::new(sql.holding(node.lock)), seal, node.id);
+    if role == Role::Server {
+        // What an earlier process was working on. Later it could not be told from what this one is working on.
+        store.release_own().await?;
+    }
+    Ok(store)
 }
 
 /// Opens the database alone, for what needs no key. It is not made if it is not there.

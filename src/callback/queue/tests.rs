@@ -199,6 +199,26 @@ async fn what_an_earlier_process_left_is_delivered_with_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_claimed_again_while_it_is_delivered_is_delivered_once_and_no_calls_own_is_claimed() {
+    let application = Scripted::new(Duration::from_secs(1));
+    let deliveries = deliveries(&application, Patience::default());
+    let store = &deliveries.store;
+    store.queue("CA1", &status("left"), Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    store.release_own().await.unwrap();
+    store.heartbeat(Wall::System.now()).await.unwrap();
+    store.queue("CA2", &status("own"), Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    for _ in 0..2 {
+        let claimed = store.claim_callbacks(10, Wall::System.now()).await.unwrap();
+        assert_eq!(claimed.iter().map(|callback| callback.request.url.as_str()).collect::<Vec<_>>(), ["left"]);
+        deliveries.adopt(claimed);
+        // As after a claim whose answer did not come.
+        store.release_claimed().await.unwrap();
+    }
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), ["left"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejection_is_an_answer_and_a_target_that_is_not_allowed_is_given_up_at_once() {
     let application = Scripted::new(Duration::ZERO);
     application.says("rejected", Tried::Answered(404));
