@@ -1,11 +1,13 @@
 //! Payments without their call: finding out what became of them, and telling it.
 //!
 //! Shape:   [`attend`] takes over what a server that is gone left behind, payments and callbacks alike, at the start (what
-//!          an earlier process of this one held was released when the store was opened) and from then on; each payment is a task that runs `pay::recovery` and carries out what it wants.
+//!          an earlier process of this one held was released when the store was opened) and from then on; each payment is
+//!          a task that runs `pay::recovery` and carries out what it wants.
 //! Limits:  [`TAKEN_MAX`] of each at a time; `pay::recovery` says how often and for how long a gateway is asked.
 //! Errors:  logged; what could not be written is tried again.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,15 +43,26 @@ const TAKEN_MAX: usize = 500;
 /// How long it is waited before an outcome that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The payments that are looked for, by id.
+/// The payments that are looked for, and whether the books can be used.
 #[derive(Debug, Default)]
-pub struct Searches(Mutex<BTreeSet<String>>);
+pub struct Searches {
+    /// By id.
+    sids: Mutex<BTreeSet<String>>,
+    /// Whether the last look into the books failed.
+    is_shut: AtomicBool,
+}
 
 impl Searches {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.sids.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether the books could not be used when they were last looked at: then no gateway is asked for anything.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.is_shut.load(Ordering::Acquire)
     }
 }
 
@@ -62,14 +75,14 @@ struct Search {
 impl Search {
     /// None: this payment is looked for already.
     fn begin(house: &Arc<House>, sid: &str) -> Option<Self> {
-        let mut searches = house.searches.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut searches = house.searches.sids.lock().unwrap_or_else(PoisonError::into_inner);
         searches.insert(sid.to_owned()).then(|| Self { house: Arc::clone(house), sid: sid.to_owned() })
     }
 }
 
 impl Drop for Search {
     fn drop(&mut self) {
-        self.house.searches.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sid);
+        self.house.searches.sids.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sid);
     }
 }
 
@@ -81,7 +94,9 @@ pub async fn attend(house: Arc<House>) {
     let mut complained = false;
     loop {
         look.tick().await;
-        match take_over(&house, &mut due).await {
+        let done = take_over(&house, &mut due).await;
+        house.searches.is_shut.store(done.is_err(), Ordering::Release);
+        match done {
             Ok(()) => complained = false,
             // Once for a database that is away, not once a second.
             Err(error) if !complained => {
