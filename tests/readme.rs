@@ -88,6 +88,29 @@ fn the_pipe_of_the_readme_pays() {
     assert!(!said.contains("4242424242424242"), "{said}");
 }
 
+#[test]
+fn every_promise_of_the_readme_names_a_command_that_tries_it() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let table = text.split("## What is promised").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).skip(2).collect();
+    assert!(rows.len() >= 10, "{rows:?}");
+    let folder = clone();
+    for row in rows {
+        let command = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap().trim().trim_matches('`');
+        if let Some(test) = command.strip_prefix("cargo test --test ") {
+            // What this very run of the tests runs too.
+            assert!(root().join(format!("tests/{test}.rs")).is_file(), "{row}");
+        } else if command.starts_with("touchtone ") {
+            let output = shell(command, folder.path()).output().unwrap();
+            assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
+        } else {
+            // Steps of their own in tests/run.
+            let steps = std::fs::read_to_string(root().join("tests/run")).unwrap();
+            assert!(steps.contains(command.trim_start_matches("cd fuzz && ").trim_end_matches(" test")), "{row}");
+        }
+    }
+}
+
 /// Starts a server and waits until it says where it listens.
 fn serves(command: &str, folder: &Path) {
     // Its own free port: two tests may run at once.
