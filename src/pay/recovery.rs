@@ -63,6 +63,9 @@ pub struct Recovery {
     repeats: bool,
     /// Whether the gateway has said that it cannot tell.
     looks_up: bool,
+    /// Whether the last question was a repeat. The next one is a look-up then: a gateway may repeat for a day that it
+    /// broke down, and know all the while what it did before that.
+    repeated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,7 @@ impl Recovery {
             gaps: 0,
             repeats: true,
             looks_up: true,
+            repeated: false,
         }
     }
 
@@ -173,12 +177,13 @@ impl Recovery {
     fn way(&self, now: CallTime) -> Option<Ask> {
         let limits = self.limits.as_ref()?;
         let age = self.remembered.sent?.first.saturating_add(now - CallTime::ZERO);
-        match &self.remembered.note {
-            // The note stands for the card: the gateway gives its first answer, or does now what it was asked.
-            Some(note) if self.repeats && limits.replays && age < limits.replay_window => {
-                Some(Ask::Submit(Some(note.clone())))
-            }
-            note if self.looks_up && limits.looks_up => Some(Ask::Resolve(note.clone())),
+        let note = &self.remembered.note;
+        // The note stands for the card: the gateway gives its first answer, or does now what it was asked.
+        let repeats = self.repeats && limits.replays && age < limits.replay_window;
+        let looks_up = self.looks_up && limits.looks_up;
+        match note {
+            Some(note) if repeats && !(looks_up && self.repeated) => Some(Ask::Submit(Some(note.clone()))),
+            note if looks_up => Some(Ask::Resolve(note.clone())),
             _ => None,
         }
     }
@@ -194,7 +199,8 @@ impl Recovery {
         let (Some(what), Some(limits)) = (self.way(now), &self.limits) else { return Step::Wait };
         self.asked = self.asked.saturating_add(1);
         self.stage = Stage::Asking { until: now + limits.answer_timeout };
-        if let Ask::Submit(_) = what {
+        self.repeated = matches!(what, Ask::Submit(_));
+        if self.repeated {
             self.resent = Some(now);
         }
         Step::Ask(Question { number: self.asked, what })
@@ -270,6 +276,26 @@ mod tests {
         assert_eq!(question.what, Ask::Submit(Some(RecoveryNote("pm_1".into()))));
         let step = recovery.handle_reply(at(1), question.number, Reply::Submitted(approved()));
         assert!(matches!(step, Step::Over(Verdict::Approved(_))));
+    }
+
+    #[test]
+    fn a_gateway_that_repeats_that_it_broke_down_is_asked_what_it_did_before() {
+        let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
+        let question = asked(recovery.next(at(0)));
+        let broken = Reply::Submitted(Answer::Unknown { reason: "HTTP status 500".into() });
+        assert!(matches!(recovery.handle_reply(at(0), question.number, broken), Step::Wait));
+        let question = asked(recovery.next(recovery.deadline().unwrap()));
+        assert_eq!(question.what, Ask::Resolve(Some(RecoveryNote("pm_1".into()))));
+        // It may not have arrived there: then it is repeated.
+        let not_found = Reply::Resolved(Resolution::NotFound);
+        assert!(matches!(recovery.handle_reply(at(1), question.number, not_found), Step::Wait));
+        let question = asked(recovery.next(recovery.deadline().unwrap()));
+        assert!(matches!(question.what, Ask::Submit(_)));
+        let mut blind = super::tests::recovery(gateway(true, false), Some("pm_1"), Some(5));
+        let question = asked(blind.next(at(0)));
+        let broken = Reply::Submitted(Answer::Unknown { reason: "HTTP status 500".into() });
+        blind.handle_reply(at(0), question.number, broken);
+        assert!(matches!(asked(blind.next(blind.deadline().unwrap())).what, Ask::Submit(_)), "it cannot look up");
     }
 
     #[test]
