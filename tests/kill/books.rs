@@ -1,0 +1,310 @@
+//! What happened, written down by everybody outside the server: the books that the server's word is held against.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+
+/// One thing that happened to a payment, or to the server while it was under way.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// It is the first of its call, and the call began.
+    Began,
+    /// Something that the caller did.
+    Did(&'static str),
+    /// A request for it reached a gateway. The same id with another `body` is another wish.
+    Asked { id: String, body: String },
+    /// A gateway took money under an id.
+    Charged { id: String, code: String },
+    /// A gateway took none, for good.
+    Declined { id: String },
+    /// What the gateway sent back.
+    Replied(String),
+    /// A request about it reached the application.
+    Told(Telling),
+}
+
+/// Which of the two requests it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Action,
+    Status,
+}
+
+/// A request about a payment as the application got it.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub kind: Kind,
+    /// `I-Twilio-Idempotency-Token`.
+    pub token: String,
+    pub is_signed: bool,
+    pub fields: BTreeMap<String, String>,
+    /// Whether the application said that it has it.
+    pub is_taken: bool,
+    /// What it answered with.
+    pub answer: String,
+}
+
+impl Telling {
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether it says how the payment ended.
+    pub fn is_final(&self) -> bool {
+        self.kind == Kind::Action || !self.field("Result").is_empty()
+    }
+
+    pub fn is_success(&self) -> bool {
+        self.field("Result") == "success"
+    }
+
+    pub fn is_unknown(&self) -> bool {
+        self.field("Result") == "payment-connector-error"
+            && self.field("PayErrorCode") == "64002"
+            && self.field("PaymentError") == "outcome unknown"
+    }
+}
+
+/// A payment from outside.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub call_sid: String,
+    pub connector: &'static str,
+    /// Whether its `<Pay>` names a `statusCallback`.
+    pub has_status: bool,
+    /// Which start of the server its call began on.
+    pub life: usize,
+    pub events: Vec<(Duration, Event)>,
+}
+
+impl Session {
+    pub fn tellings(&self) -> impl Iterator<Item = &Telling> {
+        self.events.iter().filter_map(|(_, event)| match event {
+            Event::Told(telling) => Some(telling),
+            _ => None,
+        })
+    }
+
+    /// Whether a gateway was asked anything for it: then it is in the server's books.
+    pub fn was_asked(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Asked { .. }))
+    }
+
+    /// The confirmation codes of what was taken.
+    pub fn charges(&self) -> Vec<&str> {
+        let codes = self.events.iter().filter_map(|(_, event)| match event {
+            Event::Charged { code, .. } => Some(code.as_str()),
+            _ => None,
+        });
+        codes.collect()
+    }
+
+    /// Whether the server knows of it: its call began, or somebody heard of it from the server.
+    pub fn began(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Began | Event::Asked { .. } | Event::Told(_)))
+    }
+}
+
+/// What a killer may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Asked,
+    Replied,
+    Told,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub sessions: BTreeMap<String, Session>,
+    /// Whose card a number is.
+    cards: BTreeMap<String, String>,
+    /// When the server began to listen, and when it was killed.
+    pub lives: Vec<(Duration, &'static str)>,
+    life: usize,
+}
+
+pub struct Books {
+    begun: Instant,
+    state: Mutex<State>,
+    signals: broadcast::Sender<Signal>,
+    /// Whether everybody behaves from now on.
+    calm: AtomicBool,
+    /// Whether Stripe takes money and says nothing of it.
+    dark: AtomicBool,
+    /// How many calls have come to their end.
+    pub calls_over: AtomicUsize,
+}
+
+impl Books {
+    pub fn new() -> Self {
+        let signals = broadcast::channel(1024).0;
+        Self {
+            begun: Instant::now(),
+            state: Mutex::default(),
+            signals,
+            calm: AtomicBool::new(false),
+            dark: AtomicBool::new(false),
+            calls_over: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.signals.subscribe()
+    }
+
+    /// From now on gateways and application answer at once and as they should.
+    pub fn calm_down(&self) {
+        self.calm.store(true, Ordering::Release);
+    }
+
+    pub fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Acquire)
+    }
+
+    /// From now on Stripe takes money and says nothing of it, or tells again what it did.
+    pub fn darken(&self, is_dark: bool) {
+        self.dark.store(is_dark, Ordering::Release);
+    }
+
+    pub fn is_dark(&self) -> bool {
+        self.dark.load(Ordering::Acquire)
+    }
+
+    pub fn open(&self, session: &str, card: &str, call_sid: &str, connector: &'static str, has_status: bool) {
+        let mut state = self.state();
+        let life = state.life;
+        let call_sid = call_sid.to_owned();
+        let opened = Session { call_sid, connector, has_status, life, events: Vec::new() };
+        assert!(state.sessions.insert(session.to_owned(), opened).is_none(), "two payments are called {session}");
+        assert!(state.cards.insert(card.to_owned(), session.to_owned()).is_none(), "two payments have one card");
+    }
+
+    /// Whose card it is. Nobody's: one who had lost his place keyed a number made of two.
+    pub fn of_card(&self, card: &str) -> Option<String> {
+        self.state().cards.get(card).cloned()
+    }
+
+    /// Every card number that was keyed.
+    pub fn cards(&self) -> Vec<String> {
+        self.state().cards.keys().cloned().collect()
+    }
+
+    pub fn write(&self, session: &str, event: Event) {
+        let signal = match &event {
+            Event::Asked { .. } => Some(Signal::Asked),
+            Event::Replied(_) => Some(Signal::Replied),
+            Event::Told(_) => Some(Signal::Told),
+            _ => None,
+        };
+        let at = self.begun.elapsed();
+        let mut state = self.state();
+        state.sessions.get_mut(session).expect("a payment that nobody made").events.push((at, event));
+        drop(state);
+        if let Some(signal) = signal {
+            let _ = self.signals.send(signal);
+        }
+    }
+
+    pub fn listens(&self) {
+        let at = self.begun.elapsed();
+        let mut state = self.state();
+        state.life += 1;
+        state.lives.push((at, "the server listens"));
+    }
+
+    pub fn killed(&self) {
+        let at = self.begun.elapsed();
+        self.state().lives.push((at, "the server is killed"));
+    }
+
+    /// The start that is the last one so far; the first is 1.
+    pub fn life(&self) -> usize {
+        self.state().life()
+    }
+}
+
+impl State {
+    /// As [`Books::life`].
+    pub const fn life(&self) -> usize {
+        self.life
+    }
+
+    /// All of what happened to a session, with what happened to the server meanwhile.
+    pub fn history(&self, session: &str) -> String {
+        let Some(found) = self.sessions.get(session) else { return String::new() };
+        let (Some((first, _)), Some((last, _))) = (found.events.first(), found.events.last()) else {
+            return format!("{session}: nothing happened\n");
+        };
+        let mut lines: Vec<(Duration, String)> = found
+            .events
+            .iter()
+            .map(|(at, event)| (*at, event.to_string()))
+            .chain(
+                self.lives.iter().filter(|(at, _)| at >= first && at <= last).map(|(at, what)| (*at, what.to_string())),
+            )
+            .collect();
+        lines.sort_by_key(|(at, _)| *at);
+        let status = if found.has_status { "with" } else { "without" };
+        let mut text = format!(
+            "{session}: {}, {}, {status} statusCallback, start {}\n",
+            found.call_sid, found.connector, found.life
+        );
+        for (at, line) in lines {
+            text.push_str(&format!("  {:>9.3} s  {line}\n", at.as_secs_f64()));
+        }
+        text
+    }
+
+    /// How many payments were under way at the gateway, or not told yet, when the server was killed.
+    pub fn cut(&self) -> usize {
+        let kills = || self.lives.iter().filter(|(_, what)| what.contains("killed")).map(|(at, _)| *at);
+        let sessions = self.sessions.values().filter(|session| {
+            let asked = session.events.iter().find(|(_, event)| matches!(event, Event::Asked { .. }));
+            let told = session
+                .events
+                .iter()
+                .find(|(_, event)| matches!(event, Event::Told(telling) if telling.is_final() && telling.is_taken));
+            asked.is_some_and(|(asked, _)| {
+                kills().any(|kill| kill > *asked && told.is_none_or(|(told, _)| kill < *told))
+            })
+        });
+        sessions.count()
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Began => write!(f, "begins"),
+            Self::Did(what) => write!(f, "the caller {what}"),
+            // A stable few digits are enough to see whether two are the same.
+            Self::Asked { id, body } => write!(f, "the gateway is asked as {id} ({})", uuid_of(body)),
+            Self::Charged { id, code } => write!(f, "CHARGED as {id}: {code}"),
+            Self::Declined { id } => write!(f, "declined as {id}"),
+            Self::Replied(how) => write!(f, "the gateway replies: {how}"),
+            Self::Told(telling) => {
+                let names =
+                    ["SequenceNumber", "For", "Result", "PaymentConfirmationCode", "PayErrorCode", "PaymentError"];
+                write!(f, "{:?} {} told", telling.kind, telling.token)?;
+                for name in names.iter().filter(|name| !telling.field(name).is_empty()) {
+                    write!(f, ", {name}={}", telling.field(name))?;
+                }
+                let unsigned = if telling.is_signed { "" } else { ", NOT SIGNED" };
+                write!(f, "{unsigned}; the application answers {}", telling.answer)
+            }
+        }
+    }
+}
+
+fn uuid_of(body: &str) -> String {
+    let sum = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, body.as_bytes()).simple().to_string();
+    sum[..8].to_owned()
+}
