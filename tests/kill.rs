@@ -19,6 +19,8 @@
 )]
 #![allow(unreachable_pub, reason = "the parts of a test have no outside")]
 
+#[path = "kill/agents.rs"]
+mod agents;
 #[path = "kill/application.rs"]
 mod application;
 #[path = "kill/books.rs"]
@@ -210,7 +212,7 @@ impl Scene {
         let stripe = wire::serve(Arc::new(Stripe::new(Arc::clone(&books), next()))).await;
         let world = World { books: Arc::clone(&books), application, application_url };
         let folder = tempfile::tempdir().unwrap();
-        write_flows(&folder.path().join("flows"), &[("pay", &world.flow())]);
+        write_flows(&folder.path().join("flows"), &[("pay", &world.flow()), ("hold", agents::HOLD)]);
         std::fs::write(folder.path().join("touchtone.toml"), settings(database, &processor, &stripe)).unwrap();
         let place = Place::new(folder.path());
         Self { since: Instant::now(), seed, seeds, books, world, place, folder }

@@ -76,6 +76,8 @@ pub struct Session {
     pub connector: &'static str,
     /// Whether its `<Pay>` names a `statusCallback`.
     pub has_status: bool,
+    /// Whether it is a `<Pay>`, which has an `action`.
+    pub has_action: bool,
     /// Which start of the server its call began on.
     pub life: usize,
     pub events: Vec<(Duration, Event)>,
@@ -182,9 +184,14 @@ impl Books {
         let mut state = self.state();
         let life = state.life;
         let call_sid = call_sid.to_owned();
-        let opened = Session { call_sid, connector, has_status, life, events: Vec::new() };
+        let opened = Session { call_sid, connector, has_status, has_action: true, life, events: Vec::new() };
         assert!(state.sessions.insert(session.to_owned(), opened).is_none(), "two payments are called {session}");
         assert!(state.cards.insert(card.to_owned(), session.to_owned()).is_none(), "two payments have one card");
+    }
+
+    /// It is led by an agent.
+    pub fn has_no_action(&self, session: &str) {
+        self.state().sessions.get_mut(session).expect("a payment that nobody made").has_action = false;
     }
 
     /// Whose card it is. Nobody's: one who had lost his place keyed a number made of two.
@@ -253,8 +260,9 @@ impl State {
             .collect();
         lines.sort_by_key(|(at, _)| *at);
         let status = if found.has_status { "with" } else { "without" };
+        let leads = if found.has_action { "" } else { ", led by an agent" };
         let mut text = format!(
-            "{session}: {}, {}, {status} statusCallback, start {}\n",
+            "{session}: {}, {}, {status} statusCallback{leads}, start {}\n",
             found.call_sid, found.connector, found.life
         );
         for (at, line) in lines {

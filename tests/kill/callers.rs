@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::agents;
 use super::application::Application;
 use super::books::{Books, Event};
 use super::numbers::Chance;
@@ -34,10 +35,10 @@ pub struct World {
 }
 
 /// A payment as a caller makes it.
-struct Payment {
+pub struct Payment {
     session: String,
-    card: String,
-    connector: &'static str,
+    pub card: String,
+    pub connector: &'static str,
     has_status: bool,
 }
 
@@ -60,13 +61,18 @@ pub async fn keep_calling(world: World, number: usize, mut chance: Chance, mut l
             return;
         }
         let Some(address) = address else { continue };
-        one_call(&world, &format!("{number}-{call}"), &mut chance, address).await;
+        let name = format!("{number}-{call}");
+        if chance.below(6) == 0 {
+            agents::one_call(&world, &name, &mut chance, address).await;
+        } else {
+            one_call(&world, &name, &mut chance, address).await;
+        }
         world.books.calls_over.fetch_add(1, Ordering::AcqRel);
     }
 }
 
 async fn one_call(world: &World, name: &str, chance: &mut Chance, address: SocketAddr) {
-    let Some(socket) = dial(address).await else {
+    let Some(socket) = dial(address, "pay").await else {
         // It was killed a moment ago.
         return sleep(Duration::from_millis(5)).await;
     };
@@ -95,14 +101,15 @@ async fn one_call(world: &World, name: &str, chance: &mut Chance, address: Socke
 
 /// One call with one payment through Stripe, without a whim.
 pub async fn pay_by_stripe(world: World, name: String, has_status: bool, mut chance: Chance, address: SocketAddr) {
-    let socket = dial(address).await.unwrap();
+    let socket = dial(address, "pay").await.unwrap();
     let call_sid = format!("CA{name}");
     let payment = world.payment(&call_sid, name, "Stripe", has_status, &mut chance);
     make(&world, socket, &call_sid, payment, None, Whim::None, &mut chance).await;
 }
 
-async fn dial(address: SocketAddr) -> Option<Socket> {
-    connect_async(format!("ws://{address}/media/twilio/pay")).await.ok().map(|(socket, _)| socket)
+/// None: the server is not there.
+pub async fn dial(address: SocketAddr, flow: &str) -> Option<Socket> {
+    connect_async(format!("ws://{address}/media/twilio/{flow}")).await.ok().map(|(socket, _)| socket)
 }
 
 /// A call to its end.
@@ -189,6 +196,14 @@ impl World {
             "<Pay paymentConnector=\"{connector}\" chargeAmount=\"5\" postalCode=\"false\" timeout=\"3\" action=\"{url}/paid/{session}\"{status}>\
              <Parameter name=\"session\" value=\"{session}\"/></Pay>"
         )
+    }
+
+    /// A payment that an agent leads: it has no action.
+    pub fn payment_of_agent(&self, call_sid: &str, session: String, chance: &mut Chance) -> Payment {
+        let connector = if chance.below(2) == 0 { "Processor" } else { "Stripe" };
+        let payment = self.payment(call_sid, session, connector, true, chance);
+        self.books.has_no_action(&payment.session);
+        payment
     }
 
     fn payment(

@@ -124,7 +124,8 @@ impl Check<'_> {
         }
         let mut wrongs = Wrongs::new();
         for kind in [Kind::Action, Kind::Status] {
-            if (kind == Kind::Action || self.session.has_status) && self.taken(kind).is_none() {
+            let has = if kind == Kind::Action { self.session.has_action } else { self.session.has_status };
+            if has && self.taken(kind).is_none() {
                 wrongs.push((Wrong::Untold, format!("no {kind:?} tells how it ended")));
             }
         }
@@ -263,6 +264,7 @@ mod tests {
             call_sid: "CA1".to_owned(),
             connector: "Processor",
             has_status: true,
+            has_action: true,
             life: 1,
             events: vec![(Duration::ZERO, Event::Began)],
         };
@@ -397,6 +399,14 @@ mod tests {
         assert_wrong(&early, &[]);
         early.life = 9;
         assert_wrong(&early, &[Wrong::Untold]);
+    }
+
+    #[test]
+    fn what_an_agent_leads_has_no_action() {
+        let mut led = right().without(|event| matches!(event, Event::Told(told) if told.kind == Kind::Action));
+        assert_wrong(&led, &[Wrong::Untold]);
+        led.has_action = false;
+        assert_wrong(&led, &[]);
     }
 
     #[test]
