@@ -274,6 +274,13 @@ async fn drained(
     }
 }
 
+/// What is answered on the sockets of a house, for whoever has sockets of its own. Upgrades need a signature made for
+/// `public_url` if `require_signature` says so. Who serves it also runs [`recovery::attend`].
+pub fn app(house: &Arc<House>, public_url: Url, require_signature: bool) -> Router {
+    let (sign_ins, draining) = (SignIns::default(), Arc::new(AtomicBool::new(false)));
+    router(Desk { house: Arc::clone(house), public_url, require_signature, sign_ins, draining })
+}
+
 fn router(desk: Desk) -> Router {
     let (router, description) = routes(&desk).into_parts();
     router

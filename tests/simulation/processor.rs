@@ -1,0 +1,101 @@
+//! The payment processor: Twilio's generic contract, with a ledger. It charges a transaction once, whatever happens to its
+//! answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::dice::Dice;
+use super::network::{EXCHANGE, serve};
+use super::plan::Trick;
+use super::world::World;
+
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
+
+pub async fn start(world: Arc<World>) -> turmoil::Result {
+    serve(Router::new().route("/charge", post(charge)).with_state(world)).await
+}
+
+async fn charge(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    let (id, amount) = (asked["transaction_id"].as_str().unwrap(), asked["amount"].as_str().unwrap());
+    let plan = world.plan.gateway;
+    // The same for a request that arrives twice: who says "not now" to one must not charge by the other.
+    let exchange: u64 = headers[EXCHANGE].to_str().unwrap().parse().unwrap();
+    let mut dice = Dice::new(exchange);
+    world.note(format_args!("gateway: asked for {amount} as {id}"));
+    tokio::time::sleep(dice.millis(5, 400)).await;
+    let mut happens = |often| dice.happens(world.unless_calm(often));
+    if happens(plan.hangs_before) {
+        world.note(format_args!("gateway: {amount}: says nothing, does nothing"));
+        tokio::time::sleep(FOR_EVER).await;
+    }
+    if happens(plan.fails_before) {
+        world.note(format_args!("gateway: {amount}: fails and does nothing"));
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    if happens(plan.busy) {
+        world.note(format_args!("gateway: {amount}: is busy"));
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")]).into_response();
+    }
+    if happens(plan.slow) {
+        tokio::time::sleep(dice.millis(1_000, 14_000)).await;
+    }
+    let declines = dice.happens(plan.declines);
+    let outcome = {
+        let mut ledger = world.ledger.lock().unwrap();
+        match ledger.known.get(id) {
+            Some(known) if world.plan.trick != Trick::GatewayRepeats => known.clone(),
+            _ => {
+                let outcome = if declines {
+                    Err("card_declined".to_owned())
+                } else {
+                    let charge = format!("ch_{}", ledger.charges.len() + 1);
+                    ledger.charges.push((amount.to_owned(), charge.clone()));
+                    Ok(charge)
+                };
+                ledger.known.insert(id.to_owned(), outcome.clone());
+                outcome
+            }
+        }
+    };
+    world.note(format_args!("gateway: {amount}: {outcome:?}"));
+    let mut happens = |often| dice.happens(world.unless_calm(often));
+    if happens(plan.hangs_after) {
+        world.note(format_args!("gateway: {amount}: says nothing"));
+        tokio::time::sleep(FOR_EVER).await;
+    }
+    if happens(plan.fails_after) {
+        world.note(format_args!("gateway: {amount}: says that it failed"));
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    if happens(plan.garbles) {
+        world.note(format_args!("gateway: {amount}: mumbles"));
+        return "<html>all is well".into_response();
+    }
+    let answer = match outcome {
+        Ok(charge) => json!({"charge_id": charge, "error_code": null, "error_message": null}),
+        Err(code) => json!({"charge_id": null, "error_code": code, "error_message": "no"}),
+    };
+    if happens(plan.cuts) {
+        world.note(format_args!("gateway: {amount}: breaks off"));
+        let half = answer.to_string().into_bytes()[..10].to_vec();
+        return cut_off(half);
+    }
+    Json(answer).into_response()
+}
+
+/// An answer that ends before its end.
+pub fn cut_off(half: Vec<u8>) -> Response {
+    let parts = [Ok(Bytes::from(half)), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+    Response::new(Body::from_stream(stream::iter(parts)))
+}
