@@ -18,9 +18,13 @@ use crate::http::shown;
 use crate::store::{BackendError, Store};
 use crate::wall::Wall;
 
-/// How long it is waited between tries to write down how a callback stands.
+/// How long it is waited between tries to write down how a callback stands. The last one is repeated for as long as it
+/// takes to write how it ended.
 const STORE_WAITS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
+
+/// How often it is tried to write down what only counts.
+const TRIES: usize = 4;
 
 /// How callbacks are retried and when they are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,22 +100,29 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Writes down that it was answered. If that cannot be done it will be delivered once more, with the same token.
+    /// Writes down that it was answered, however long it takes. If the process ends before, it will be delivered once
+    /// more, with the same token.
     pub(super) async fn delivered(&self) {
-        self.write("delivered", || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
+        self.write("delivered", usize::MAX, || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
     }
 
     /// Writes down that a try failed.
     pub(super) async fn failed(&self, reason: &str) {
-        self.write("failed", || self.store.backend().mark_failed(self.id, reason, self.wall.now())).await;
+        self.write("failed", TRIES, || self.store.backend().mark_failed(self.id, reason, self.wall.now())).await;
     }
 
     async fn parked(&self, reason: &str) {
-        self.write("parked", || self.store.backend().mark_parked(self.id, reason, self.wall.now())).await;
+        self.write("parked", usize::MAX, || self.store.backend().mark_parked(self.id, reason, self.wall.now())).await;
     }
 
-    async fn write<'a>(&'a self, what: &str, write: impl Fn() -> BoxFuture<'a, Result<(), BackendError>>) {
-        for wait in STORE_WAITS {
+    async fn write<'a>(
+        &'a self,
+        what: &str,
+        tries: usize,
+        write: impl Fn() -> BoxFuture<'a, Result<(), BackendError>>,
+    ) {
+        let [.., last] = STORE_WAITS;
+        for wait in STORE_WAITS.into_iter().chain(std::iter::repeat(last)).take(tries) {
             match write().await {
                 Ok(()) | Err(BackendError::NotFound | BackendError::Duplicate) => return,
                 Err(BackendError::Unavailable(reason)) => {

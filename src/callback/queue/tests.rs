@@ -255,6 +255,25 @@ async fn a_disk_that_is_away_delays_callbacks_and_more_than_can_wait_are_given_u
     assert_eq!(application.urls(), ["a", "b"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn that_a_callback_was_answered_is_written_down_when_the_disk_is_back() {
+    let disk = Arc::new(AtomicBool::new(false));
+    let memory = Arc::new(Memory::on(Box::new(Away(Arc::clone(&disk)))));
+    let seal = Seal::new(&Secret::new("key".into())).unwrap();
+    let application = Scripted::new(Duration::from_secs(1));
+    let store = Store::new(memory, seal, NodeId::random());
+    let deliveries =
+        Deliveries::by(Arc::<Scripted>::clone(&application), store, Patience::default(), Clocks::default());
+    deliveries.queue("CA1").send(status("a"));
+    sleep(Duration::from_millis(500)).await;
+    disk.store(true, Ordering::Release);
+    assert_eq!(deliveries.drained(Duration::from_secs(600)).await, Err(Undelivered(1)));
+    disk.store(false, Ordering::Release);
+    deliveries.drained(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(application.urls(), ["a"]);
+    assert_eq!(deliveries.store.backend().count_callbacks(CallbackState::Delivered).await, Ok(1));
+}
+
 /// A disk that takes nothing while it is away.
 struct Away(Arc<AtomicBool>);
 
