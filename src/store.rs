@@ -245,7 +245,19 @@ impl Store {
     /// [`StoreError`].
     pub async fn claim_callbacks(&self, limit: u32, now: Timestamp) -> Result<Vec<StoredCallback>, StoreError> {
         let rows = self.backend.claim_callbacks(self.keeper, limit.min(PAGE_MAX), now).await?;
-        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+        let mut callbacks = Vec::new();
+        for row in rows {
+            let id = row.id;
+            match self.stored_callback(row) {
+                Ok(callback) => callbacks.push(callback),
+                // One that nobody can read must not keep the others waiting.
+                Err(error) => {
+                    tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
+                    self.backend.mark_parked(id, "it cannot be read", now).await?;
+                }
+            }
+        }
+        Ok(callbacks)
     }
 
     /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being
@@ -256,12 +268,21 @@ impl Store {
     pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
         let rows = self.backend.claim_payments(self.keeper, limit.min(PAGE_MAX), now).await?;
         let mut open = Vec::new();
-        for Unsettled { row, sealed, note } in rows {
-            let intended = record::read_intended(&self.seal.open(&sealed)?)?;
-            let note = note.map(|note| self.seal.open(&note)).transpose()?;
-            open.push(Open { row, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) });
+        for payment in rows {
+            let sid = payment.row.sid.clone();
+            match self.read_payment(payment) {
+                Ok(payment) => open.push(payment),
+                // It stays as it is, for a person: nobody can say whom to tell.
+                Err(error) => tracing::error!(payment = sid, %error, "a payment without an outcome cannot be read"),
+            }
         }
         Ok(open)
+    }
+
+    fn read_payment(&self, Unsettled { row, sealed, note }: Unsettled) -> Result<Open, StoreError> {
+        let intended = record::read_intended(&self.seal.open(&sealed)?)?;
+        let note = note.map(|note| self.seal.open(&note)).transpose()?;
+        Ok(Open { row, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) })
     }
 
     /// Says that this node is there.
@@ -327,5 +348,42 @@ impl Store {
             sealed: self.seal.close(&record::form(&request.form))?,
             state,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::form::Form;
+    use crate::twiml::Method;
+    use crate::wall::Wall;
+
+    fn request(url: &str) -> CallbackRequest {
+        let mut form = Form::new();
+        form.set("PaymentToken", Secret::new("tok_1".to_owned()));
+        CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.to_owned(), form }
+    }
+
+    #[tokio::test]
+    async fn one_callback_that_cannot_be_read_keeps_no_other_waiting() {
+        let backend: Arc<dyn Backend> = Arc::new(memory::Memory::default());
+        let store = |key: &str| {
+            let seal = Seal::new(&Secret::new(key.to_owned())).unwrap();
+            Store::new(Arc::clone(&backend), seal, NodeId::random())
+        };
+        let (stranger, ours) = (store("another key"), store("our key"));
+        let now = Wall::System.now();
+        stranger.queue("CA1", &request("https://a.example/"), Uuid::new_v4(), now).await.unwrap();
+        ours.queue("CA2", &request("https://b.example/"), Uuid::new_v4(), now).await.unwrap();
+        let claimed = ours.claim_callbacks(10, now).await.unwrap();
+        let [callback] = &claimed[..] else { panic!("{claimed:?}") };
+        let token = callback.request.form.value("PaymentToken").unwrap();
+        assert_eq!((callback.call_sid.as_str(), token.expose()), ("CA2", "tok_1"));
+        assert!(!format!("{callback:?}").contains("tok_1"));
+        assert_eq!(backend.count_callbacks(CallbackState::Parked).await, Ok(1));
+        let later = now.checked_add(Duration::from_secs(3600)).unwrap();
+        assert_eq!(store("our key").claim_callbacks(10, later).await.unwrap().len(), 1, "it is not taken up again");
     }
 }
