@@ -210,7 +210,9 @@ impl Scene {
         let application_url = wire::serve(Arc::clone(&application)).await;
         let processor = wire::serve(Arc::new(Processor::new(Arc::clone(&books), next()))).await;
         let stripe = wire::serve(Arc::new(Stripe::new(Arc::clone(&books), next()))).await;
-        let world = World { books: Arc::clone(&books), application, application_url };
+        touchtone::http::install_crypto_provider();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let world = World { books: Arc::clone(&books), application, application_url, http };
         let folder = tempfile::tempdir().unwrap();
         write_flows(&folder.path().join("flows"), &[("pay", &world.flow()), ("hold", agents::HOLD)]);
         std::fs::write(folder.path().join("touchtone.toml"), settings(database, &processor, &stripe)).unwrap();

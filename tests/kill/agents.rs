@@ -48,7 +48,7 @@ async fn lead(
     caller: &mut Caller,
 ) -> Option<()> {
     let payment = world.payment_of_agent(call_sid, session.to_owned(), chance);
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = &world.http;
     let url = format!("http://{address}/2010-04-01/Accounts/{ACCOUNT}/Calls/{call_sid}/Payments");
     let status_callback = format!("{}/status/{session}", world.application_url);
     let post = |url: String, fields: Vec<(&'static str, String)>| {

@@ -32,6 +32,8 @@ pub struct World {
     pub books: Arc<Books>,
     pub application: Arc<Application>,
     pub application_url: String,
+    /// For those who use the REST API.
+    pub http: reqwest::Client,
 }
 
 /// A payment as a caller makes it.

@@ -230,6 +230,7 @@ pub fn summary(state: &State, faults: &[Fault]) -> String {
         ("kills", state.lives.iter().filter(|(_, what)| what.contains("killed")).count()),
         ("payments begun", sessions().filter(|session| session.began()).count()),
         ("gateway asked", asked),
+        ("of these led by agents", sessions().filter(|session| session.was_asked() && !session.has_action).count()),
         ("cut in two by a kill", state.cut()),
         ("charges", sessions().map(|session| session.charges().len()).sum()),
         ("told success", sessions().filter(|session| told(session, &Telling::is_success)).count()),
