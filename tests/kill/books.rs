@@ -312,6 +312,13 @@ impl fmt::Display for Event {
     }
 }
 
+/// An id without a digit: one with a dozen of them in a row could be a card number, and the server takes no such id.
+pub fn new_id(prefix: &str) -> String {
+    let hex = uuid::Uuid::new_v4().simple().to_string();
+    let letters = hex.bytes().map(|byte| char::from(if byte.is_ascii_digit() { byte - b'0' + b'g' } else { byte }));
+    std::iter::once(prefix.to_owned()).chain(letters.map(String::from)).collect()
+}
+
 fn uuid_of(body: &str) -> String {
     let sum = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, body.as_bytes()).simple().to_string();
     sum[..8].to_owned()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use super::books::{Books, Event};
+use super::books::{Books, Event, new_id};
 use super::numbers::Chance;
 use super::wire::{Reply, Request, Service};
 
@@ -73,7 +73,7 @@ impl Processor {
                 self.books.write(session, Event::Declined { id: id.to_owned() });
                 return json!({"charge_id": null, "error_code": "do_not_honor", "error_message": "The bank says no."});
             }
-            let code = format!("ch_{}", uuid::Uuid::new_v4().simple());
+            let code = new_id("ch_");
             self.books.write(session, Event::Charged { id: id.to_owned(), code: code.clone() });
             json!({"charge_id": code, "error_code": null, "error_message": null})
         };

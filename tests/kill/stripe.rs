@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::books::{Books, Event};
+use super::books::{Books, Event, new_id};
 use super::numbers::Chance;
 use super::processor::Fault;
 use super::wire::{Reply, Request, Service};
@@ -138,9 +138,9 @@ impl Stripe {
     }
 
     fn pay(&self, work: &Work<'_>) -> (u16, Value) {
-        let charge = format!("ch_{}", uuid::Uuid::new_v4().simple());
+        let charge = new_id("ch_");
         let mut payment = json!({
-            "id": format!("pi_{}", uuid::Uuid::new_v4().simple()), "object": "payment_intent",
+            "id": new_id("pi_"), "object": "payment_intent",
             "created": Timestamp::now().as_second(), "livemode": true, "amount": work.fields["amount"],
             "metadata": {"pay_sid": work.fields["metadata[pay_sid]"], "session": work.session},
         });
@@ -197,7 +197,7 @@ impl Service for Stripe {
 }
 
 fn payment_method() -> Value {
-    let id = format!("pm_{}", uuid::Uuid::new_v4().simple());
+    let id = new_id("pm_");
     let created = Timestamp::now().as_second();
     json!({"id": id, "object": "payment_method", "type": "card", "created": created, "livemode": true, "customer": null})
 }
