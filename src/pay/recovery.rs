@@ -19,6 +19,10 @@ use crate::time::CallTime;
 /// a gateway that does not answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is asked at least before a payment that is older than that is told as unknown: a server that starts
+/// again and again tells it all the same. Our choice: within some ten seconds of a start.
+const QUESTIONS_MIN: u32 = 3;
+
 /// How long an outcome is looked for at all. Our choice: a day, the time for which callbacks are retried too.
 pub const LOOKED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -123,7 +127,7 @@ impl Recovery {
             return self.over(Verdict::Unavailable);
         }
         let can = self.way(now).is_some();
-        if !self.remembered.told_unknown && (!can || now >= CallTime::ZERO + PATIENCE) {
+        if !self.remembered.told_unknown && (!can || self.is_patience_over(now)) {
             self.remembered.told_unknown = true;
             return Step::TellUnknown;
         }
@@ -186,6 +190,13 @@ impl Recovery {
             note if looks_up => Some(Ask::Resolve(note.clone())),
             _ => None,
         }
+    }
+
+    /// Whether the application has waited long enough.
+    fn is_patience_over(&self, now: CallTime) -> bool {
+        let here = now - CallTime::ZERO;
+        let in_all = self.remembered.sent.map_or(Duration::ZERO, |sent| sent.first.saturating_add(here));
+        here >= PATIENCE || (in_all >= PATIENCE && self.gaps >= QUESTIONS_MIN)
     }
 
     /// Whether the gateway cannot still be at work on what it was last sent.
@@ -371,8 +382,34 @@ mod tests {
             step = recovery.next(now);
         }
         let told = told.unwrap() - CallTime::ZERO;
+        let told = told + Duration::from_secs(5);
         assert!(told >= PATIENCE && told < PATIENCE * 3, "{told:?}");
         assert!(now >= at(24 * 60 * 60) && questions > 100 && questions < 300, "{questions} until {now:?}");
+    }
+
+    #[test]
+    fn a_server_that_starts_again_and_again_tells_that_nobody_knows_all_the_same() {
+        let mut recovery = recovery(gateway(false, true), None, Some(600));
+        let (mut now, mut questions) = (at(0), 0);
+        let mut step = recovery.next(now);
+        loop {
+            step = match step {
+                Step::Ask(question) => {
+                    questions += 1;
+                    let unclear = Resolution::Answer(Answer::Unknown { reason: "HTTP status 503".into() });
+                    recovery.handle_reply(now, question.number, Reply::Resolved(unclear))
+                }
+                Step::Wait => {
+                    now = recovery.deadline().unwrap();
+                    recovery.next(now)
+                }
+                step => {
+                    assert!(matches!(step, Step::TellUnknown), "{step:?}");
+                    break;
+                }
+            };
+        }
+        assert!(questions == 3 && now < at(30), "{questions} until {now:?}");
     }
 
     #[test]
