@@ -23,7 +23,6 @@ use uuid::Uuid;
 use crate::chance::Chance;
 use crate::flow::link::Target;
 use crate::flow::{FetchFailure, NextDocument, Received, read_answer};
-use crate::form::Form;
 use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::secret::Secret;
@@ -43,6 +42,8 @@ use follow::{Unreached, follow};
 pub use queue::{Deliveries, Undelivered};
 pub use scribe::{CallbackQueue, Written};
 
+pub use crate::store::{CallbackKind, CallbackRequest};
+
 /// How long the application has for a document (Twilio; spec/pay.md, section 7).
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -55,45 +56,6 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How much of the answer to a callback is read, so that its connection can serve the next one. Nobody looks at it.
 const CALLBACK_ANSWER_BYTES_MAX: usize = 16 * 1024;
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallbackKind {
-    /// A document: the first one, or a `<Redirect>`.
-    Document,
-    /// The `action` of a verb.
-    Action,
-    /// A `statusCallback`.
-    Status,
-    /// `error_url`.
-    ErrorNotice,
-}
-
-impl CallbackKind {
-    /// The word in metrics and logs.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Document => "document",
-            Self::Action => "action",
-            Self::Status => "status",
-            Self::ErrorNotice => "error",
-        }
-    }
-}
-
-/// One request to the application.
-#[derive(Clone, Debug)]
-pub struct CallbackRequest {
-    /// What it is for.
-    pub kind: CallbackKind,
-    /// POST with the fields in the body, or GET with the fields in the query.
-    pub method: Method,
-    /// An absolute URL.
-    pub url: String,
-    /// The fields.
-    pub form: Form,
-}
 
 /// What the application answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,8 +31,8 @@
 //! | `config`, `account` | what is set, and who we are |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
-//! | `connector` | Pay Connectors: one trait, one file a gateway |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
+//! | `connector` | Pay Connectors: one trait, one file a gateway |
 //! | `callback` | signed requests to the merchant's application |
 //! | `call` | one task a live call; every call's record |
 //! | `rest` | Twilio's REST API |

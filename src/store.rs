@@ -15,7 +15,6 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::callback::{CallbackKind, CallbackRequest};
 use crate::flow::{Intended, Settled, Telling};
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
@@ -25,6 +24,7 @@ pub mod memory;
 pub mod moment;
 pub mod open;
 mod record;
+mod request;
 mod seal;
 pub mod sql;
 
@@ -33,6 +33,7 @@ pub use backend::{
     NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
 };
 pub use record::RecordError;
+pub use request::{CallbackKind, CallbackRequest};
 pub use seal::{Seal, SealError};
 
 /// The most rows of one page.

@@ -2,6 +2,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use super::*;
+use crate::form::Form;
 use crate::http::TargetPolicy;
 use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};

@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::callback::CallbackKind;
 use crate::flow::LedBy;
 use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
+use crate::store::CallbackKind;
 use crate::twiml::Method;
 
 /// Why a database did not do it.

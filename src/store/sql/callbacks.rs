@@ -12,7 +12,7 @@ use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
 use super::work::{On, Work};
-use crate::callback::CallbackKind;
+use crate::store::CallbackKind;
 use crate::store::backend::{CallbackFilter, CallbackRow, CallbackState, NewCallback, NodeId};
 use crate::twiml::Method;
 
