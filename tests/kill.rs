@@ -1,7 +1,7 @@
 //! `kill -9` at the worst moments: the real binary, eight calls at a time, two gateways that count, an application that
 //! remembers. However often the server dies, nobody is charged twice and no charge goes without a word.
 //!
-//! `TOUCHTONE_KILLS` says how often it is killed on each database (20), `TOUCHTONE_KILL_SEED` repeats the choices of a run
+//! `TESTS_KILLS` says how often it is killed on each database (20), `TESTS_KILL_SEED` repeats the choices of a run
 //! that failed, as far as two runs of real processes can be the same.
 #![cfg(feature = "shell")]
 #![allow(
@@ -138,11 +138,11 @@ async fn what_was_told_as_unknown_before_the_kill_is_told_once_more_when_it_is_f
 }
 
 fn kills() -> usize {
-    std::env::var("TOUCHTONE_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
+    std::env::var("TESTS_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
 }
 
 fn seed() -> u64 {
-    std::env::var("TOUCHTONE_KILL_SEED").map_or_else(
+    std::env::var("TESTS_KILL_SEED").map_or_else(
         |_| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap(),
         |seed| seed.parse().expect("a seed"),
     )
@@ -251,7 +251,7 @@ impl Scene {
             let call_sid = state.sessions[&first.session].call_sid.as_str();
             let all: Vec<String> = faults.iter().take(30).map(ToString::to_string).collect();
             panic!(
-                "{} faults (TOUCHTONE_KILL_SEED={seed}):\n{}\nthe first one's history:\n{}what the server logged:\n{}",
+                "{} faults (TESTS_KILL_SEED={seed}):\n{}\nthe first one's history:\n{}what the server logged:\n{}",
                 faults.len(),
                 all.join("\n"),
                 state.history(&first.session),

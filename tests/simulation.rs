@@ -1,7 +1,7 @@
 //! Whole servers in a simulated world: calls, a gateway, an application, a disk, and everything that goes wrong with them.
 //!
-//! A seed decides what happens; the same seed makes the same happen. `TOUCHTONE_SEEDS` says how many seeds are tried (200),
-//! `TOUCHTONE_SEED` names a single one and has it told what happened.
+//! A seed decides what happens; the same seed makes the same happen. `TESTS_SEEDS` says how many seeds are tried (200),
+//! `TESTS_SEED` names a single one and has it told what happened.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,13 +50,13 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn whatever_goes_wrong_nobody_is_charged_twice_and_everybody_is_told_once() {
-    if let Some(seed) = number("TOUCHTONE_SEED") {
+    if let Some(seed) = number("TESTS_SEED") {
         let run = run(seed);
         println!("{run}");
         assert!(run.faults.is_empty(), "{:#?}", run.faults);
         return;
     }
-    let seeds = number("TOUCHTONE_SEEDS").unwrap_or(SEEDS);
+    let seeds = number("TESTS_SEEDS").unwrap_or(SEEDS);
     let (next, began) = (AtomicU64::new(0), Instant::now());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let mut runs: Vec<Run> = std::thread::scope(|scope| {

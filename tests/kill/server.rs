@@ -57,7 +57,7 @@ impl Place {
         command.args(["--drain", &PATIENCE.as_secs().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         // What is set for this test is no configuration of the server's.
-        for name in ["RUST_LOG", "TOUCHTONE_KILLS", "TOUCHTONE_KILL_SEED"] {
+        for name in ["RUST_LOG", "TESTS_KILLS", "TESTS_KILL_SEED"] {
             command.env_remove(name);
         }
         Running { child: command.spawn().unwrap() }

@@ -45,7 +45,7 @@ impl fmt::Display for Run {
             writeln!(f, "FAULT: {fault}")?;
         }
         if !self.faults.is_empty() {
-            writeln!(f, "to repeat it: TOUCHTONE_SEED={} cargo test --test simulation -- --nocapture", self.seed)?;
+            writeln!(f, "to repeat it: TESTS_SEED={} cargo test --test simulation -- --nocapture", self.seed)?;
         }
         Ok(())
     }
