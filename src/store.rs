@@ -5,7 +5,7 @@
 //! Units:   wall-clock time, given by whoever calls; kept in milliseconds since 1970.
 //! Limits:  lists come in pages of at most [`PAGE_MAX`]; a node that has not been seen for [`GONE_AFTER`] is gone.
 //! Errors:  [`StoreError`]. Every write can be repeated: it carries an id of its own and happens once.
-//! Secrets: tokens, profile ids, recovery notes and credentials are sealed ([`Seal`]) before a backend sees them. Card
+//! Secrets: tokens, profile ids, recovery notes, whole addresses and credentials are sealed ([`Seal`]) before a backend sees them. Card
 //!          numbers, security codes and account numbers never come here, in any form but their mask.
 //! Sources: design.md, "A payment's path through disk".
 #![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
+use crate::http::shown;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
 
@@ -315,21 +316,12 @@ impl Store {
 
     /// The request of a stored callback.
     fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let form = match &row.sealed {
-            Some(sealed) => record::read_form(&self.seal.open(sealed)?)?,
-            None => crate::form::Form::new(),
-        };
-        let CallbackRow { id, token, call_sid, tries, since, kind, method, url, .. } = row;
+        let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
+        let (url, form) = record::read_request(&self.seal.open(sealed)?)?;
+        let CallbackRow { id, token, call_sid, tries, since, kind, method, .. } = row;
         let held = row.state == CallbackState::Held;
-        Ok(StoredCallback {
-            id,
-            token,
-            call_sid,
-            held,
-            tries,
-            since,
-            request: CallbackRequest { kind, method, url, form },
-        })
+        let request = CallbackRequest { kind, method, url, form };
+        Ok(StoredCallback { id, token, call_sid, held, tries, since, request })
     }
 
     fn new_callback(
@@ -345,8 +337,9 @@ impl Store {
             payment_sid: None,
             kind: request.kind,
             method: request.method,
-            url: request.url.clone(),
-            sealed: self.seal.close(&record::form(&request.form))?,
+            // An address may hold a password.
+            url: shown(&request.url),
+            sealed: self.seal.close(&record::request(&request.url, &request.form))?,
             state,
         })
     }
@@ -377,12 +370,15 @@ mod tests {
         let (stranger, ours) = (store("another key"), store("our key"));
         let now = Wall::System.now();
         stranger.queue("CA1", &request("https://a.example/"), Uuid::new_v4(), now).await.unwrap();
-        ours.queue("CA2", &request("https://b.example/"), Uuid::new_v4(), now).await.unwrap();
+        ours.queue("CA2", &request("https://shop:hunter2@b.example/?key=hunter2"), Uuid::new_v4(), now).await.unwrap();
         let claimed = ours.claim_callbacks(10, now).await.unwrap();
         let [callback] = &claimed[..] else { panic!("{claimed:?}") };
         let token = callback.request.form.value("PaymentToken").unwrap();
         assert_eq!((callback.call_sid.as_str(), token.expose()), ("CA2", "tok_1"));
-        assert!(!format!("{callback:?}").contains("tok_1"));
+        assert!(!format!("{:?}", callback.request.form).contains("tok_1"));
+        assert_eq!(callback.request.url, "https://shop:hunter2@b.example/?key=hunter2");
+        let rows = backend.callbacks(CallbackFilter { limit: 10, ..CallbackFilter::default() }).await.unwrap();
+        assert!(rows.len() == 2 && !format!("{rows:?}").contains("hunter2"), "an address is kept as it may be shown");
         assert_eq!(backend.count_callbacks(CallbackState::Parked).await, Ok(1));
         let later = now.checked_add(Duration::from_secs(3600)).unwrap();
         assert_eq!(store("our key").claim_callbacks(10, later).await.unwrap().len(), 1, "it is not taken up again");

@@ -172,9 +172,9 @@ pub struct NewCallback {
     pub kind: CallbackKind,
     /// How.
     pub method: Method,
-    /// Where.
+    /// Where, without credentials and query.
     pub url: String,
-    /// The fields.
+    /// The whole address and the fields.
     pub sealed: Vec<u8>,
     /// Where it starts: `Waiting` or `Held`.
     pub state: CallbackState,
@@ -195,9 +195,9 @@ pub struct CallbackRow {
     pub kind: CallbackKind,
     /// How.
     pub method: Method,
-    /// Where.
+    /// Where, without credentials and query.
     pub url: String,
-    /// The fields; none once it was delivered.
+    /// The whole address and the fields; none once it was delivered.
     pub sealed: Option<Vec<u8>>,
     /// How far it is.
     pub state: CallbackState,

@@ -40,6 +40,12 @@ struct Field {
 }
 
 #[derive(Serialize, Deserialize)]
+struct RequestRecord {
+    url: String,
+    fields: Vec<Field>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Place {
     url: String,
     method: String,
@@ -72,15 +78,15 @@ struct IntendedRecord {
     action: Option<Place>,
 }
 
-/// A form as text.
-pub(super) fn form(form: &Form) -> Secret {
-    text(&fields(form))
+/// Where a request goes, credentials and query included, and its fields, as text.
+pub(super) fn request(url: &str, form: &Form) -> Secret {
+    text(&RequestRecord { url: url.to_owned(), fields: fields(form) })
 }
 
-/// The form of a text.
-pub(super) fn read_form(text: &Secret) -> Result<Form, RecordError> {
-    let fields: Vec<Field> = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
-    Ok(read_fields(fields))
+/// The address and the form of a text.
+pub(super) fn read_request(text: &Secret) -> Result<(String, Form), RecordError> {
+    let record: RequestRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
+    Ok((record.url, read_fields(record.fields)))
 }
 
 /// An intended payment as text.
