@@ -25,3 +25,4 @@ mod settlement;
 pub mod step;
 pub mod submission;
 pub mod surroundings;
+pub mod test_numbers;

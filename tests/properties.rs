@@ -17,6 +17,7 @@ use touchtone::pay::gateway::{
 use touchtone::pay::sandbox;
 use touchtone::pay::step::PayErrorCode;
 use touchtone::pay::submission::{Ask, Question, Reply};
+use touchtone::pay::test_numbers::AcceptedNumbers;
 use touchtone::simulate::invariants::{broken, stuck};
 use touchtone::simulate::{Simulation, World, sandbox_reply};
 use touchtone::time::CallTime;
@@ -251,7 +252,7 @@ fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
             withdrawn,
             replays,
             looks_up,
-            test_numbers_only,
+            accepted_numbers: if test_numbers_only { AcceptedNumbers::GenericTest } else { AcceptedNumbers::Any },
             repeats,
             charge_bank,
             ..sandbox::capabilities()

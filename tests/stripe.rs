@@ -273,7 +273,7 @@ async fn a_card_that_its_issuer_does_not_let_be_kept_is_declined() {
 #[tokio::test]
 async fn in_test_mode_another_card_never_leaves_this_machine() {
     let (_stand_in, proxy, stripe) = stripe(&[]).await;
-    let paid = pay(&*stripe, &proxy, 1 << 64, CHARGE, &["4242424242424242", "1228", "123"]).await;
+    let paid = pay(&*stripe, &proxy, 1 << 64, CHARGE, &["4012888888881881", "1228", "123"]).await;
     assert_eq!(paid.result(), ("payment-connector-error", "64022"));
     assert!(proxy.seen().is_empty());
 }

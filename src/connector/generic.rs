@@ -24,6 +24,7 @@ use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote, Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
+use crate::pay::test_numbers::AcceptedNumbers;
 use request::Unsupported;
 
 pub mod answer;
@@ -225,7 +226,10 @@ impl Connector for Generic {
             currencies: None,
             bank_needs_holder_name: false,
             needed_parameters: Vec::new(),
-            test_numbers_only: self.mode == Mode::Test,
+            accepted_numbers: match self.mode {
+                Mode::Test => AcceptedNumbers::GenericTest,
+                Mode::Live => AcceptedNumbers::Any,
+            },
             replays: true,
             replay_window: REPLAY_WINDOW,
             looks_up: false,

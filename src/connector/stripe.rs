@@ -26,6 +26,7 @@ use crate::pay::gateway::{
     TokenType,
 };
 use crate::pay::step::{PayErrorCode, words};
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Secret;
 use answer::{Charged, Found, Page};
 use note::Note;
@@ -427,7 +428,10 @@ impl Connector for Stripe {
             currencies: Some(currency::taken()),
             bank_needs_holder_name: true,
             needed_parameters: Vec::new(),
-            test_numbers_only: self.mode == Mode::Test,
+            accepted_numbers: match self.mode {
+                Mode::Test => AcceptedNumbers::PublishedTest,
+                Mode::Live => AcceptedNumbers::Any,
+            },
             replays: true,
             replay_window: REPLAY_WINDOW,
             looks_up: true,

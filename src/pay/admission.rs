@@ -1,27 +1,11 @@
 //! Whether a connector can do what a `<Pay>` asks of it: decided before the caller keys a digit.
 //!
-//! Shape:   one pure function, and the list of numbers that test mode lets through.
+//! Shape:   one pure function. Which numbers pass is [`super::test_numbers`]' to say.
 //! Sources: spec/connectors.md, sections 19.1 and 19.5; spec/pay.md, section 10.
 
-use super::gateway::{Capabilities, Instrument, Operation, PaymentMethod};
+use super::gateway::{Capabilities, Operation, PaymentMethod};
 use super::settings::Settings;
 use super::step::PayErrorCode;
-
-/// The card numbers that a connector in test mode lets through (Twilio's page prints the Diners Club one as 3065...,
-/// which fails its own check digit).
-const TEST_CARDS: &[&str] = &[
-    "4111111111111111",
-    "5555555555554444",
-    "378282246310005",
-    "6011111111111117",
-    "3056930009020004",
-    "3566002020360505",
-    "6200000000000005",
-    "6771798021000008",
-];
-
-/// The account numbers that a connector in test mode lets through.
-const TEST_ACCOUNTS: &[&str] = &["12345678", "123456789"];
 
 /// Checks a verb against its connector.
 ///
@@ -74,27 +58,4 @@ pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCod
         return refuse(PayErrorCode::ParameterMissing, format!("needs <Parameter name=\"{name}\">"));
     }
     Ok(())
-}
-
-/// Whether test mode lets this card number through.
-#[must_use]
-pub fn is_test_card(number: &str) -> bool {
-    TEST_CARDS.contains(&number)
-}
-
-/// Whether test mode lets this account number through.
-#[must_use]
-pub fn is_test_account(number: &str) -> bool {
-    TEST_ACCOUNTS.contains(&number)
-}
-
-/// Whether test mode lets this instrument through.
-#[must_use]
-pub fn is_test_instrument(instrument: &Instrument) -> bool {
-    match instrument {
-        Instrument::Card(card) => is_test_card(card.number.expose()),
-        Instrument::BankAccount(account) => is_test_account(account.account_number.expose()),
-        // Made by the gateway itself: test credentials make and take test tokens only.
-        Instrument::Token(_) => true,
-    }
 }

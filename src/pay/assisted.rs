@@ -29,6 +29,7 @@ use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
 use super::submission::{Question, Reply};
 use super::surroundings::Surroundings;
+use super::test_numbers::AcceptedNumbers;
 use crate::form::Form;
 use crate::secret::Digits;
 use crate::time::CallTime;
@@ -478,9 +479,9 @@ impl AssistedSession {
             _ if digits.is_empty() => Err(EntryError::InputTimeout),
             Some((_, first)) if *first != digits => Err(EntryError::InputMatchingFailed),
             Some(_) => Ok(()),
-            None => {
-                field.judge(&digits, &self.settings, self.captured.brand(), today, false).map_err(|(error, _)| error)
-            }
+            None => field
+                .judge(&digits, &self.settings, self.captured.brand(), today, AcceptedNumbers::Any)
+                .map_err(|(error, _)| error),
         };
         if let Err(error) = judged {
             let keyed = !digits.is_empty() || by == EndedBy::Pound;

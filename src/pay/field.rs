@@ -4,7 +4,6 @@
 //! Secrets: takes digits over into `secret` types.
 //! Sources: spec/pay.md, sections 3 and 4.
 
-use super::admission::is_test_card;
 use super::bank;
 use super::card::{self, Brand, Completeness, Expiration, YearMonth};
 use super::gateway::{BankAccount, Card, Instrument, PaymentMethod};
@@ -12,6 +11,7 @@ use super::outcome::Receipt;
 use super::prompts::{Language, LastDigits};
 use super::settings::{POSTAL_DIGITS_MAX, PostalCode, Settings};
 use super::step::{EntryError, Step};
+use super::test_numbers::AcceptedNumbers;
 use crate::money::Currency;
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
 
@@ -137,13 +137,13 @@ impl Field {
         settings: &Settings,
         brand: Option<Brand>,
         now: YearMonth,
-        only_test_cards: bool,
+        numbers: AcceptedNumbers,
     ) -> Result<(), (EntryError, Option<Brand>)> {
         let plain = |error| (error, brand);
         match self {
             Self::CardNumber => {
                 let brand = card::judge_number(digits, &settings.accepted)?;
-                if only_test_cards && !is_test_card(digits.expose()) {
+                if !numbers.takes_card(digits.expose()) {
                     return Err((EntryError::InvalidCardNumber, Some(brand)));
                 }
                 Ok(())

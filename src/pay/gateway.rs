@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::card::{Brand, Expiration};
 use super::step::{PayErrorCode, words};
+use super::test_numbers::AcceptedNumbers;
 use crate::money::{Amount, Currency};
 use crate::secret::{AccountNumber, CardNumber, Secret, SecurityCode};
 
@@ -143,8 +144,8 @@ pub struct Capabilities {
     pub bank_needs_holder_name: bool,
     /// Other parameters without which it cannot work.
     pub needed_parameters: Vec<String>,
-    /// Whether only the documented test numbers may reach the gateway (test mode of gateways that take real ones).
-    pub test_numbers_only: bool,
+    /// Which numbers may reach the gateway: in test mode, published test numbers only.
+    pub accepted_numbers: AcceptedNumbers,
     /// Whether the same transaction id with the same body gives the first answer again.
     pub replays: bool,
     /// For how long it does so. A repeat without the caller is made within this time only.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, REPLAY_WINDOW, TokenType,
 };
+use super::test_numbers::AcceptedNumbers;
 use crate::secret::{CardNumber, Secret};
 
 /// The numbers that are refused, with the gateway's code and words.
@@ -35,7 +36,7 @@ pub fn capabilities() -> Capabilities {
         currencies: None,
         bank_needs_holder_name: false,
         needed_parameters: Vec::new(),
-        test_numbers_only: false,
+        accepted_numbers: AcceptedNumbers::Any,
         replays: true,
         replay_window: REPLAY_WINDOW,
         looks_up: false,

@@ -28,6 +28,7 @@ use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
 use super::submission::{Question, Reply};
 use super::surroundings::Surroundings;
+use super::test_numbers::AcceptedNumbers;
 use crate::form::Form;
 use crate::secret::Digits;
 use crate::time::CallTime;
@@ -400,12 +401,14 @@ impl PaySession {
         let Entry { field, attempt, digits, first } = entry;
         let today = self.around.today(now);
         let matching = self.settings.prompts.wants_matching(field.step().into());
-        let test_only = self.around.telnyx && self.limits.as_ref().is_some_and(|limits| limits.test_numbers_only);
+        // Elsewhere a number that is not accepted is refused at submission (spec/pay.md, section 10).
+        let at_entry = self.limits.as_ref().filter(|_| self.around.telnyx);
+        let numbers = at_entry.map_or(AcceptedNumbers::Any, |limits| limits.accepted_numbers);
         let judged = match &first {
             _ if digits.is_empty() => Err((EntryError::InputTimeout, self.captured.brand())),
             Some(first) if *first != digits => Err((EntryError::InputMatchingFailed, self.captured.brand())),
             Some(_) => Ok(()),
-            None => field.judge(&digits, &self.settings, self.captured.brand(), today, test_only),
+            None => field.judge(&digits, &self.settings, self.captured.brand(), today, numbers),
         };
         match judged {
             Err((error, card_type)) => {

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use super::admission::is_test_instrument;
 use super::field::Captured;
 use super::gateway::{Attempt, Capabilities, Instrument};
 use super::outcome::{Ending, Keyed};
@@ -52,7 +51,7 @@ impl Settlement {
         let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
             return Err(Box::new(Ending::broken_down("a field is missing")));
         };
-        if limits.test_numbers_only && !is_test_instrument(&instrument) {
+        if !limits.accepted_numbers.takes(&instrument) {
             let error = "in test mode only the documented test numbers pass; nothing was sent";
             let code = PayErrorCode::NotATestNumber;
             return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));

@@ -336,6 +336,7 @@ impl Submission {
 mod tests {
     use super::*;
     use crate::pay::gateway::REPLAY_WINDOW;
+    use crate::pay::test_numbers::AcceptedNumbers;
 
     fn limits() -> Capabilities {
         Capabilities {
@@ -348,7 +349,7 @@ mod tests {
             currencies: None,
             bank_needs_holder_name: false,
             needed_parameters: vec![],
-            test_numbers_only: false,
+            accepted_numbers: AcceptedNumbers::Any,
             replays: true,
             replay_window: REPLAY_WINDOW,
             looks_up: false,

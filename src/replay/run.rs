@@ -363,7 +363,7 @@ impl ConnectorScript {
             .map(|codes| codes.iter().filter_map(|code| code.0.parse::<Currency>().ok()).collect());
         can.needed_parameters = self.needs.iter().map(|name| name.0.clone()).filter(|name| name != AVS_NAME).collect();
         can.bank_needs_holder_name = self.needs.iter().any(|name| name.0 == AVS_NAME);
-        can.test_numbers_only = self.test_mode;
+        can.accepted_numbers = self.test_mode.0;
         can.looks_up = self.looks_up;
         can.answer_timeout = self.answer_timeout.map_or(can.answer_timeout, |length| length.0);
         can.repeats = self.repeats.unwrap_or(can.repeats);

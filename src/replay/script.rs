@@ -12,6 +12,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use url::Url;
 
 use crate::pay::step::PayErrorCode;
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::tone::Key;
 
 /// The wall clock of a script that names none: 1 June 2026, 12:00.
@@ -258,9 +259,9 @@ pub(super) struct ConnectorScript {
     /// Parameters without which it cannot work; `AVSName` is asked of bank payments only.
     #[serde(default)]
     pub(super) needs: Vec<Text>,
-    /// Whether only the documented test numbers pass.
+    /// Which numbers pass.
     #[serde(default)]
-    pub(super) test_mode: bool,
+    pub(super) test_mode: TestMode,
     /// Whether it can be asked what became of a payment.
     #[serde(default)]
     pub(super) looks_up: bool,
@@ -271,6 +272,30 @@ pub(super) struct ConnectorScript {
     /// How long all questions of a payment may take together.
     pub(super) overall: Option<Length>,
 }
+
+/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TestMode(pub(super) AcceptedNumbers);
+
+impl<'de> Deserialize<'de> for TestMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Word {
+            Flag(bool),
+            Text(String),
+        }
+        match Word::deserialize(deserializer) {
+            Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
+            Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GenericTest)),
+            Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
+            _ => Err(de::Error::custom("test_mode is true, false or published")),
+        }
+    }
+}
+
+/// The word of a script for [`AcceptedNumbers::PublishedTest`].
+const PUBLISHED: &str = "published";
 
 /// Something that a connector may be unable to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

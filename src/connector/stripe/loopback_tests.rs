@@ -216,7 +216,8 @@ async fn what_stripe_cannot_do_is_refused_before_anything_is_sent() {
     assert!(server.seen().is_empty());
     let can = connector.capabilities();
     assert!(!can.charge_bank && can.charge_card && can.charge_token && can.bank_needs_holder_name);
-    assert!(can.replays && can.looks_up && can.test_numbers_only);
+    assert!(can.replays && can.looks_up);
+    assert_eq!(can.accepted_numbers, AcceptedNumbers::PublishedTest);
     assert_eq!((can.answer_timeout.as_secs(), can.repeats, can.overall.as_secs()), (35, 5, 60));
 }
 

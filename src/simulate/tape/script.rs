@@ -17,6 +17,7 @@ use crate::pay::card::YearMonth;
 use crate::pay::gateway::{Capabilities, Denial, TokenType};
 use crate::pay::keypad::Destination;
 use crate::pay::sandbox;
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::simulate::quoted;
 use crate::time::CallTime;
 
@@ -87,7 +88,9 @@ impl Tape {
     /// The call as a script with other numbers, made up from `seed`.
     #[must_use]
     pub fn draft(&self, seed: u64) -> Draft {
-        let test_mode = self.connectors().values().filter_map(|(can, _)| *can).any(|can| can.test_numbers_only);
+        let connectors = self.connectors();
+        let mut known = connectors.values().filter_map(|(can, _)| *can);
+        let test_mode = known.any(|can| can.accepted_numbers != AcceptedNumbers::Any);
         let last = self.notes.last().map_or(CallTime::ZERO, |(at, _)| *at);
         let month = |at: CallTime| {
             let passed = jiff::SignedDuration::from_millis(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
@@ -502,8 +505,10 @@ fn connector(can: Option<&Capabilities>, after: Duration) -> String {
     if !needs.is_empty() {
         fields.push(format!("needs: [{}]", needs.join(", ")));
     }
-    if can.test_numbers_only {
-        fields.push("test_mode: true".to_owned());
+    match can.accepted_numbers {
+        AcceptedNumbers::Any => {}
+        AcceptedNumbers::PublishedTest => fields.push("test_mode: published".to_owned()),
+        AcceptedNumbers::GenericTest => fields.push("test_mode: true".to_owned()),
     }
     if can.looks_up {
         fields.push("looks_up: true".to_owned());
