@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::connector::ConnectorConfig;
+use crate::exposure::Exposure;
 use crate::flow::link::FlowUrl;
 use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;
@@ -264,6 +265,12 @@ impl Config {
         let text = std::fs::read_to_string(file)
             .map_err(|error| ConfigError::Invalid(format!("{} cannot be read: {error}", file.display())))?;
         Self::of(Some((file, &text)), environment)
+    }
+
+    /// Who can reach a server that is configured so.
+    #[must_use]
+    pub fn exposure(&self) -> Exposure {
+        Exposure::of(self.listen.ip(), self.public_url.as_ref())
     }
 
     /// Reads the text of a file, then the environment.

@@ -29,6 +29,7 @@
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
+//! | `exposure` | who can reach the server |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
@@ -59,6 +60,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "shell")]
 pub mod connector;
+#[cfg(feature = "shell")]
+pub mod exposure;
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]

@@ -57,7 +57,7 @@ const CALLBACKS_WAIT: Duration = Duration::from_secs(20);
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Two connectors of one name.
+    /// Two connectors of one name, or one that must not be used here.
     #[error(transparent)]
     Connectors(#[from] RegistryError),
     /// No way out.
@@ -133,7 +133,8 @@ impl Server {
         let speech = Speech::start(config.speech.engine).await?;
         let gateway = Arc::new(Gateway::new()?);
         let (wall, chance) = (Wall::System, Chance::System);
-        let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall)?;
+        let exposure = config.exposure();
+        let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall, exposure)?;
         add(&connectors)?;
         let recordings = config.record.as_deref().map(|folder| {
             Recordings::open(folder)
@@ -149,9 +150,8 @@ impl Server {
         let store = open::open(&config, Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;
         connectors.refuse_twins()?;
-        if connectors.is_stand_in() {
-            registry::warn_of_stand_in();
-        }
+        connectors.refuse_live_sandboxes()?;
+        registry::warn_of_none(&connectors);
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),

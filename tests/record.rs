@@ -24,6 +24,9 @@ use touchtone::secret::Digits;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
 
+/// With a sandbox that takes every number: the one that stands in takes published ones only.
+const EVERY_NUMBER: &str = "[speech]\nengine = \"none\"\n[[connector]]\nname = \"Default\"\nkind = \"sandbox\"";
+
 /// A number of that beginning with a right check digit, off every published list.
 fn card(beginning: &str) -> String {
     (0..10).map(|check| format!("{beginning}{check}")).find(|number| Digits::of(number).luhn()).unwrap()
@@ -81,7 +84,7 @@ fn pay(somebody: &Somebody, attributes: &str, prompts: &str) -> String {
 async fn a_payment_is_recorded_with_another_card_of_the_same_kind() {
     let application = Somebody::application("<Response><Say>Thank you.</Say></Response>").await;
     let server =
-        TestServer::start_recording(&[("pay", &pay(&application, "chargeAmount=\"20.45\"", ""))], SILENT).await;
+        TestServer::start_recording(&[("pay", &pay(&application, "chargeAmount=\"20.45\"", ""))], EVERY_NUMBER).await;
     let number = card("37144963539843");
     server
         .call_with("pay", "CAfirst", &[("From", "+15551230000")])
@@ -107,7 +110,7 @@ async fn wrong_entries_type_ahead_and_second_entries_take_the_same_way() {
     let again =
         "<Prompt for=\"payment-card-number security-code\" requireMatchingInputs=\"true\"><Say>Again.</Say></Prompt>";
     let document = pay(&application, "chargeAmount=\"5\" maxAttempts=\"3\" timeout=\"2\"", again);
-    let server = TestServer::start_recording(&[("pay", &document)], SILENT).await;
+    let server = TestServer::start_recording(&[("pay", &document)], EVERY_NUMBER).await;
     let (number, other) = (card("492942057359570"), card("516293840275914"));
     let wrong = format!("{}{}", &number[..15], if number.ends_with('0') { '1' } else { '0' });
     let mut caller = server.call("pay").await;
@@ -144,7 +147,7 @@ async fn wrong_entries_type_ahead_and_second_entries_take_the_same_way() {
 #[tokio::test]
 async fn numbers_that_were_never_finished_are_replaced_too() {
     let application = Somebody::application("<Response/>").await;
-    let server = TestServer::start_recording(&[("pay", &pay(&application, "", ""))], SILENT).await;
+    let server = TestServer::start_recording(&[("pay", &pay(&application, "", ""))], EVERY_NUMBER).await;
     let number = card("453295710836402");
     let mut star = server.call_with("pay", "CAstar", &[]).await;
     star.hear().await;
@@ -196,7 +199,7 @@ async fn what_a_gather_and_the_application_repeat_is_replaced_everywhere() {
         "<Response><Gather numDigits=\"1\" action=\"{}\"><Say>Press 1.</Say></Gather></Response>",
         application.url("/menu")
     );
-    let server = TestServer::start_recording(&[("menu", &flow)], SILENT).await;
+    let server = TestServer::start_recording(&[("menu", &flow)], EVERY_NUMBER).await;
     let number = card("527461930582740");
     server.call("menu").await.pay(&["1", "730295841", "", &number, "1129", "837"]).await;
     let files = recordings(&server, 1).await;
@@ -288,7 +291,7 @@ async fn a_call_that_began_at_a_url_is_recorded_with_every_answer_of_the_applica
         (200, answer.to_owned())
     })
     .await;
-    let toml = format!("flow_urls = [\"{}\"]\n{SILENT}", application.url("/ivr/"));
+    let toml = format!("flow_urls = [\"{}\"]\n{EVERY_NUMBER}", application.url("/ivr/"));
     let server = TestServer::start_recording(&[], &toml).await;
     let start = application.url("/ivr/start");
     let mut caller = Caller::dial_path(server.address, "/media/twilio", "CAurl", &[("url", &start)]).await;

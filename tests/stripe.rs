@@ -31,6 +31,7 @@ use serde_json::json;
 use stand_in::StandIn;
 use support::{Somebody, TestServer};
 use touchtone::connector::{self, Connector, ConnectorConfig, Undoing};
+use touchtone::exposure::Exposure;
 use touchtone::http::Gateway;
 use touchtone::pay::gateway::{Answer, Attempt, Instrument, Resolution};
 use touchtone::secret::Secret;
@@ -47,7 +48,7 @@ fn connector(base_url: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
         config[*key] = (*value).into();
     }
     let config: ConnectorConfig = serde_json::from_value(config).unwrap();
-    config.build(&Arc::new(Gateway::new().unwrap()))
+    config.build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK)
 }
 
 /// The stand-in, the proxy before it, and a connector to that.

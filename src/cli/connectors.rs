@@ -170,7 +170,8 @@ struct Desk {
 impl Desk {
     async fn open(config: &Config) -> Result<Self, Failure> {
         let gateway = Arc::new(Gateway::new().map_err(Failure::new)?);
-        let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System).map_err(Failure::new)?;
+        let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System, config.exposure());
+        let registry = registry.map_err(Failure::new)?;
         let store = open::open(config, Role::Command).await.map_err(Failure::new)?;
         registry.refresh(&store).await.map_err(Failure::new)?;
         if let Err(twins) = registry.refuse_twins() {
@@ -225,8 +226,8 @@ impl Desk {
                 }
                 shelf.remove(&name).await?;
                 println!("{name} is removed; a running server forgets it within a second");
-                if self.registry.is_stand_in() {
-                    println!("{}", show::STAND_IN);
+                if self.registry.is_empty() {
+                    println!("{}", show::NONE);
                 }
             }
             Command::Test { name: Name { name } } => return self.test(&name).await,

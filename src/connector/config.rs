@@ -20,8 +20,10 @@ use super::Connector;
 use super::generic::{ANSWER_TIMEOUT, Dialect, Generic, GenericSettings, REPEATS};
 use super::sandbox::Sandbox;
 use super::stripe::{Stripe, StripeSettings};
+use crate::exposure::Exposure;
 use crate::http::{Authorization, Endpoint, Gateway};
 use crate::pay::step::words;
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Secret;
 
 mod keys;
@@ -32,7 +34,8 @@ mod tests;
 
 pub use keys::Keys;
 use keys::{NOTHING, Value};
-use kinds::{GENERIC, SANDBOX, STRIPE};
+pub(super) use kinds::SANDBOX;
+use kinds::{GENERIC, STRIPE};
 pub use kinds::{KINDS, Key, Kind};
 
 /// The longest name, in characters. Our choice.
@@ -160,14 +163,24 @@ pub enum ConnectorConfigError {
 }
 
 impl ConnectorConfig {
-    /// Makes the connector.
+    /// Makes the connector, for a server with this exposure.
     #[must_use]
-    pub fn build(&self, gateway: &Arc<Gateway>) -> Arc<dyn Connector> {
+    pub fn build(&self, gateway: &Arc<Gateway>, exposure: Exposure) -> Arc<dyn Connector> {
         match &self.kind {
-            KindConfig::Sandbox => Arc::new(Sandbox::new(self.mode)),
+            KindConfig::Sandbox => {
+                let numbers =
+                    if exposure.has_public_url() { AcceptedNumbers::PublishedTest } else { AcceptedNumbers::Any };
+                Arc::new(Sandbox::new(self.mode, numbers))
+            }
             KindConfig::Generic(settings) => Arc::new(Generic::new(settings.clone(), self.mode, Arc::clone(gateway))),
             KindConfig::Stripe(settings) => Arc::new(Stripe::new(settings.clone(), self.mode, Arc::clone(gateway))),
         }
+    }
+
+    /// Whether it would approve real cards that nobody charges: a sandbox in mode live, where real callers come in.
+    #[must_use]
+    pub const fn is_live_sandbox(&self, exposure: Exposure) -> bool {
+        matches!((&self.kind, self.mode), (KindConfig::Sandbox, Mode::Live)) && exposure.has_public_url()
     }
 
     /// Reads the keys of an instance.

@@ -17,7 +17,7 @@ words! {
         Configured = "configured",
         /// The store: it was added by command or by REST.
         Stored = "stored",
-        /// Nowhere: the `Default` of kind `sandbox` while nothing is configured or stored.
+        /// Nowhere: the `Default` of kind `sandbox` while nothing was ever configured or stored.
         StandIn = "stand-in",
     }
 }
@@ -31,6 +31,8 @@ words! {
         NeedsAuthorization = "needs-authorization",
         /// What is stored of it cannot be read.
         Unreadable = "unreadable",
+        /// This server does not use it as it is: a sandbox in mode live while `public_url` is public.
+        Refused = "refused",
     }
 }
 
@@ -63,14 +65,14 @@ pub struct Instance {
     #[serde(serialize_with = "word_of_origin")]
     pub origin: Origin,
     /// Whether payments can go through it.
-    #[schema(value_type = String, pattern = "^(ready|needs-authorization|unreadable)$")]
+    #[schema(value_type = String, pattern = "^(ready|needs-authorization|unreadable|refused)$")]
     #[serde(serialize_with = "word_of_state")]
     pub state: State,
     /// What it is set to, by key; secret keys are left out, and the query of an address.
     pub settings: BTreeMap<&'static str, String>,
     /// The secret keys that are set, each with the word `set`.
     pub secrets: BTreeMap<&'static str, &'static str>,
-    /// Why what is stored cannot be read.
+    /// Why what is stored cannot be read, or is not used.
     pub fault: Option<String>,
     /// Since when its gateway no longer lets it in.
     #[schema(value_type = Option<String>, format = DateTime)]

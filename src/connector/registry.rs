@@ -3,9 +3,14 @@
 //! Shape:   shared by every call, cheap to clone; [`Registry::refresh`] brings it up to date with the store, and
 //!          [`Registry::follow`] does so as long as the registry is there.
 //! Units:   a change in the store is seen after [`LOOK_EVERY`] at the latest.
-//! Errors:  [`RegistryError`]: a name twice. A name that is not there is `None`: nothing falls back on `Default`. What is
-//!          stored and cannot be read is a warning; the other instances work.
+//! Errors:  [`RegistryError`]: a name twice, or a sandbox in mode live where real callers come in. A name that is not there is
+//!          `None`: nothing falls back on `Default`. What is stored and cannot be read or used is a warning; the other
+//!          instances work.
 //! Secrets: what is opened here becomes a connector's settings at once.
+//!
+//! The stand-in is for trying touchtone out, so it is there only where no connector ever was: whoever removes the last one
+//! wants no payments, and no approvals that nobody charges for. The store remembers: its revision counts every change of a
+//! stored connector, and a note says that one was configured.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +21,14 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
+use super::config::SANDBOX;
 use super::instance::{Instance, Origin, State};
 use super::sandbox::Sandbox;
 use super::watched::{Access, Keeper, Watched};
 use super::{Connector, ConnectorConfig, Mode};
+use crate::exposure::Exposure;
 use crate::http::Gateway;
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::store::{ConnectorRow, Seal, Store, StoreError};
 use crate::wall::Wall;
 
@@ -45,21 +53,44 @@ pub enum RegistryError {
          `touchtone connectors remove {0}`"
     )]
     ConfiguredAndStored(String),
+    /// A sandbox would approve real cards.
+    #[error(
+        "the connector `{name}` is a sandbox in mode live, which approves every card and charges none, and public_url is \
+         public: {}",
+        match origin {
+            Origin::Stored => format!("remove it with `touchtone connectors remove {name}`"),
+            Origin::Configured | Origin::StandIn => "give it mode = \"test\", or configure a gateway".to_owned(),
+        }
+    )]
+    LiveSandbox {
+        /// The instance.
+        name: String,
+        /// Where it comes from.
+        origin: Origin,
+    },
 }
 
 /// The instances there are. Clones are one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     instances: RwLock<Instances>,
     gateway: Option<Arc<Gateway>>,
     wall: Wall,
-    /// The store's revision that `instances` shows; held while they are brought up to date.
-    revision: Mutex<Option<i64>>,
+    exposure: Exposure,
+    /// What of the store `instances` shows; held while they are brought up to date.
+    seen: Mutex<Seen>,
     /// A stored instance lost its authorization.
     lost: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// The revision of the store's connectors.
+    revision: Option<i64>,
+    /// Whether the store was told that a connector is configured.
+    noted: bool,
 }
 
 #[derive(Default)]
@@ -67,14 +98,25 @@ struct Instances {
     /// Configured, or added by whoever embeds the server.
     configured: BTreeMap<String, Readable>,
     stored: BTreeMap<String, Shelved>,
-    /// What `Default` is while there is nothing else.
+    /// What `Default` is where nothing was ever configured or stored.
     stand_in: Option<Arc<dyn Connector>>,
 }
 
 /// An instance of the store.
 struct Shelved {
     row: ConnectorRow,
-    found: Result<Readable, String>,
+    found: Result<Readable, Unusable>,
+}
+
+/// Why a stored instance is not used.
+#[derive(Clone, Debug, thiserror::Error)]
+enum Unusable {
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// It would approve real cards.
+    #[error("it is a sandbox in mode live, which approves every card and charges none, and public_url is public")]
+    LiveSandbox,
 }
 
 struct Readable {
@@ -91,41 +133,63 @@ impl Registry {
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, RegistryError> {
-        Self::of(configs, gateway, Wall::System)
+        Self::of(configs, gateway, Wall::System, Exposure::LOOPBACK)
     }
 
     fn of<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
         wall: Wall,
+        exposure: Exposure,
     ) -> Result<Self, RegistryError> {
-        let registry = Self(Arc::new(Inner { gateway: Some(Arc::clone(gateway)), wall, ..Inner::default() }));
+        let registry = Self::empty(Some(Arc::clone(gateway)), wall, exposure);
         for config in configs {
-            registry.put(&config.name, config.build(gateway), config.secrets())?;
+            if config.is_live_sandbox(exposure) {
+                return Err(RegistryError::LiveSandbox { name: config.name.clone(), origin: Origin::Configured });
+            }
+            registry.put(&config.name, config.build(gateway, exposure), config.secrets())?;
         }
         Ok(registry)
     }
 
-    /// As [`Self::new`]; while nothing is configured or stored there is a `Default` of the kind that moves no money.
+    fn empty(gateway: Option<Arc<Gateway>>, wall: Wall, exposure: Exposure) -> Self {
+        let (instances, seen, lost) = (RwLock::default(), Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { instances, gateway, wall, exposure, seen, lost }))
+    }
+
+    /// As [`Self::new`], for a server: where nothing was ever configured or stored there is a `Default` of the kind that
+    /// moves no money, for published test numbers only; unless real callers come in.
     ///
     /// # Errors
-    /// When two have the same name.
+    /// When two have the same name, or one is a sandbox in mode live where real callers come in.
     pub fn with_stand_in<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
         wall: Wall,
+        exposure: Exposure,
     ) -> Result<Self, RegistryError> {
-        let registry = Self::of(configs, gateway, wall)?;
-        registry.write().stand_in = Some(Arc::new(Sandbox::new(Mode::Test)));
+        let registry = Self::of(configs, gateway, wall, exposure)?;
+        {
+            let mut instances = registry.write();
+            if instances.configured.is_empty() && !exposure.has_public_url() {
+                instances.stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::PublishedTest)));
+            }
+        }
         Ok(registry)
     }
 
-    /// One instance, `Default`, of the kind that moves no money: where nothing is configured and there is no store.
+    /// One instance, `Default`, of the kind that moves no money, for every number: for a phone in the terminal.
     #[must_use]
     pub fn sandbox() -> Self {
-        let registry = Self::default();
-        registry.write().stand_in = Some(Arc::new(Sandbox::new(Mode::Test)));
+        let registry = Self::empty(None, Wall::System, Exposure::LOOPBACK);
+        registry.write().stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::Any)));
         registry
+    }
+
+    /// Who can reach the server.
+    #[must_use]
+    pub fn exposure(&self) -> Exposure {
+        self.0.exposure
     }
 
     /// Adds an instance as if it were configured.
@@ -193,10 +257,24 @@ impl Registry {
         self.read().configured.contains_key(name)
     }
 
-    /// Whether payments go to the stand-in: nothing is configured or stored.
+    /// Whether payments go to the stand-in: nothing was ever configured or stored.
     #[must_use]
     pub fn is_stand_in(&self) -> bool {
         self.read().stand_in().is_some()
+    }
+
+    /// Whether there is no instance at all, so that every payment ends with 64004.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let instances = self.read();
+        instances.has_none() && instances.stand_in().is_none()
+    }
+
+    /// The names of those that move real money.
+    #[must_use]
+    pub fn live(&self) -> Vec<String> {
+        let is_live = |instance: &Instance| instance.mode == Some(Mode::Live) && instance.state != State::Refused;
+        self.list().into_iter().filter(is_live).map(|instance| instance.name).collect()
     }
 
     /// The first name that is configured and stored, as an error.
@@ -211,6 +289,19 @@ impl Registry {
         }
     }
 
+    /// The first stored sandbox in mode live where real callers come in, as an error.
+    ///
+    /// # Errors
+    /// [`RegistryError::LiveSandbox`].
+    pub fn refuse_live_sandboxes(&self) -> Result<(), RegistryError> {
+        let instances = self.read();
+        let mut refused = instances.stored.iter().filter(|(_, it)| matches!(it.found, Err(Unusable::LiveSandbox)));
+        match refused.next() {
+            Some((name, _)) => Err(RegistryError::LiveSandbox { name: name.clone(), origin: Origin::Stored }),
+            None => Ok(()),
+        }
+    }
+
     /// Tells the store which instances lost their authorization, and takes in what was changed there. Instances that did
     /// not change stay the same, and payments that hold one go on with it.
     ///
@@ -218,7 +309,7 @@ impl Registry {
     /// [`StoreError`]: the instances stay as they are.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         // Held all the time: of two that refresh, the later one must not be undone by the earlier.
-        let mut seen = self.0.revision.lock().await;
+        let mut seen = self.0.seen.lock().await;
         for (name, sealed, connector) in self.lost() {
             if let Access::Lost(since) = connector.access() {
                 store.backend().mark_withdrawn(&name, &sealed, since).await?;
@@ -227,18 +318,34 @@ impl Registry {
         }
         // First the revision, then the rows: what changes between is seen again, not missed.
         let revision = store.backend().connectors_revision().await?;
-        if *seen != Some(revision) {
+        if seen.revision != Some(revision) {
             let rows = store.backend().connectors().await?;
             self.take(rows, store.seal());
-            *seen = Some(revision);
+            seen.revision = Some(revision);
         }
-        Ok(())
+        self.remember(store, &mut seen, revision).await
     }
 
     /// Refreshes until the registry is gone, which this does not keep there. What goes wrong is logged once, and tried
     /// again.
     pub fn follow(&self, store: Store) -> impl Future<Output = ()> + Send + 'static {
         follow(Arc::downgrade(&self.0), Arc::clone(&self.0.lost), store)
+    }
+
+    /// Tells the store that a connector is configured, and finds out whether there ever was one. Until that is known the
+    /// stand-in is not to be used: whoever makes a registry refreshes it first.
+    async fn remember(&self, store: &Store, seen: &mut Seen, revision: i64) -> Result<(), StoreError> {
+        if !self.read().configured.is_empty() {
+            if !seen.noted {
+                store.backend().keep_note(CONFIGURED_NOTE, b"once".to_vec()).await?;
+                seen.noted = true;
+            }
+        } else if self.is_stand_in()
+            && (revision != NEVER_CHANGED || store.backend().note(CONFIGURED_NOTE).await?.is_some())
+        {
+            self.write().stand_in = None;
+        }
+        Ok(())
     }
 
     /// Stored instances whose loss is not written down.
@@ -254,7 +361,7 @@ impl Registry {
     /// Takes the rows in.
     fn take(&self, rows: Vec<ConnectorRow>, seal: &Seal) {
         let mut instances = self.write();
-        let stood_in = instances.stand_in().is_some();
+        let (stood_in, had_some) = (instances.stand_in().is_some(), !instances.has_none());
         let mut before = std::mem::take(&mut instances.stored);
         for row in rows {
             let name = row.name.clone();
@@ -270,25 +377,32 @@ impl Registry {
         }
         if stood_in && instances.stand_in().is_none() {
             tracing::info!("a connector is stored: Default is no longer a sandbox that stands in");
-        } else if !stood_in && instances.stand_in().is_some() {
-            warn_of_stand_in();
+        } else if had_some && instances.has_none() {
+            tracing::warn!("no connector is left: payments end with 64004 until one is stored or configured");
         }
     }
 
     /// Makes an instance of what is stored.
     fn open(&self, row: ConnectorRow, seal: &Seal) -> Shelved {
-        let found =
-            self.0.gateway.as_ref().ok_or_else(|| "there is no way out to gateways".to_owned()).and_then(|gateway| {
-                let config = opened(&row, seal)?;
-                let keeper = Keeper::Store(Arc::clone(&self.0.lost));
-                let connector = Arc::new(Watched::new(&row.name, config.build(gateway), keeper, self.0.wall));
-                connector.told(row.withdrawn.map_or(Access::Granted, Access::Withdrawn));
-                Ok(Readable { connector, secrets: config.secrets() })
-            });
+        let found = self.made(&row, seal);
         if let Err(fault) = &found {
             tracing::warn!("the stored connector `{}` cannot be used: {fault}", row.name);
         }
         Shelved { row, found }
+    }
+
+    fn made(&self, row: &ConnectorRow, seal: &Seal) -> Result<Readable, Unusable> {
+        let gateway = self.0.gateway.as_ref();
+        let gateway = gateway.ok_or_else(|| Unusable::Unreadable("there is no way out to gateways".to_owned()))?;
+        let config = opened(row, seal).map_err(Unusable::Unreadable)?;
+        if config.is_live_sandbox(self.0.exposure) {
+            return Err(Unusable::LiveSandbox);
+        }
+        let keeper = Keeper::Store(Arc::clone(&self.0.lost));
+        let connector = config.build(gateway, self.0.exposure);
+        let connector = Arc::new(Watched::new(&row.name, connector, keeper, self.0.wall));
+        connector.told(row.withdrawn.map_or(Access::Granted, Access::Withdrawn));
+        Ok(Readable { connector, secrets: config.secrets() })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Instances> {
@@ -309,11 +423,23 @@ pub(super) fn opened(row: &ConnectorRow, seal: &Seal) -> Result<ConnectorConfig,
     if config.name == row.name { Ok(config) } else { Err(format!("it is that of `{}`", config.name)) }
 }
 
-/// Says what the stand-in means.
-pub fn warn_of_stand_in() {
-    tracing::warn!(
-        "no connector is configured or stored: Default is a sandbox, which approves test payments; no money moves"
-    );
+/// What the store is told once a connector is configured.
+const CONFIGURED_NOTE: &str = "connector configured";
+
+/// The revision of a store where no connector ever was: every change of one counts it up.
+const NEVER_CHANGED: i64 = 0;
+
+/// Says what it means that there is no connector, if there is none.
+pub fn warn_of_none(registry: &Registry) {
+    if registry.is_stand_in() {
+        tracing::warn!(
+            "no connector is configured or stored: Default is a sandbox, which approves published test numbers; no money moves"
+        );
+    } else if registry.is_empty() {
+        tracing::warn!(
+            "there is no connector: payments end with 64004 until one is stored (touchtone connectors add) or configured"
+        );
+    }
 }
 
 async fn follow(inner: Weak<Inner>, lost: Arc<Notify>, store: Store) {
@@ -340,8 +466,12 @@ async fn follow(inner: Weak<Inner>, lost: Arc<Notify>, store: Store) {
 }
 
 impl Instances {
+    fn has_none(&self) -> bool {
+        self.configured.is_empty() && self.stored.is_empty()
+    }
+
     fn stand_in(&self) -> Option<&Arc<dyn Connector>> {
-        self.stand_in.as_ref().filter(|_| self.configured.is_empty() && self.stored.is_empty())
+        self.stand_in.as_ref().filter(|_| self.has_none())
     }
 }
 
@@ -374,13 +504,16 @@ impl Shelved {
             }
             Err(fault) => Instance {
                 name: name.to_owned(),
-                kind: None,
-                mode: None,
+                kind: matches!(fault, Unusable::LiveSandbox).then_some(SANDBOX.name),
+                mode: matches!(fault, Unusable::LiveSandbox).then_some(Mode::Live),
                 origin: Origin::Stored,
-                state: State::Unreadable,
+                state: match fault {
+                    Unusable::Unreadable(_) => State::Unreadable,
+                    Unusable::LiveSandbox => State::Refused,
+                },
                 settings: BTreeMap::new(),
                 secrets: BTreeMap::new(),
-                fault: Some(fault.clone()),
+                fault: Some(fault.to_string()),
                 withdrawn: None,
                 created: None,
                 updated: None,

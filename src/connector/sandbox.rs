@@ -1,6 +1,8 @@
 //! The `sandbox` connector: [`crate::pay::sandbox`] behind the trait, so that a server without a gateway can take calls.
 //!
 //! Shape:   no network, nothing remembered.
+//! Limits:  where real callers come in it takes published test numbers only: an approval that nobody charged for must not
+//!          reach a real payer.
 //! Errors:  none. After a restart the card is gone and the answer with it: [`Resolution::CannotTell`].
 
 use std::sync::Arc;
@@ -11,18 +13,20 @@ use futures_util::future::{BoxFuture, ready};
 use super::{CheckRefused, Connector, Description, Mode, Undoing};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::sandbox;
+use crate::pay::test_numbers::AcceptedNumbers;
 
 /// The gateway that moves no money.
 #[derive(Clone, Copy, Debug)]
 pub struct Sandbox {
     mode: Mode,
+    numbers: AcceptedNumbers,
 }
 
 impl Sandbox {
-    /// An instance. It answers alike in either mode.
+    /// An instance that takes `numbers`. It answers alike in either mode.
     #[must_use]
-    pub const fn new(mode: Mode) -> Self {
-        Self { mode }
+    pub const fn new(mode: Mode, numbers: AcceptedNumbers) -> Self {
+        Self { mode, numbers }
     }
 }
 
@@ -32,7 +36,7 @@ impl Connector for Sandbox {
     }
 
     fn capabilities(&self) -> Capabilities {
-        sandbox::capabilities()
+        Capabilities { accepted_numbers: self.numbers, ..sandbox::capabilities() }
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {

@@ -54,6 +54,12 @@ pub enum ShelfError {
         /// The secret keys of its kind.
         keys: Vec<&'static str>,
     },
+    /// It would approve real cards that nobody charges.
+    #[error(
+        "the connector `{0}` would be a sandbox in mode live, which approves every card and charges none: not on a server \
+         whose public_url is public"
+    )]
+    LiveSandbox(String),
     /// Its kind knows no credentials.
     #[error("the connector `{0}` is of a kind that takes no credentials")]
     NothingToAuthorize(String),
@@ -106,13 +112,15 @@ impl<'a> Shelf<'a> {
     /// Stores an instance.
     ///
     /// # Errors
-    /// [`ShelfError::Config`]; [`ShelfError::Exists`] also where one of that name is configured.
+    /// [`ShelfError::Config`]; [`ShelfError::LiveSandbox`]; [`ShelfError::Exists`] also where one of that name is
+    /// configured.
     pub async fn add(&self, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let config = ConnectorConfig::of(keys)?;
         let name = &config.name;
         if self.registry.is_configured(name) {
             return Err(ShelfError::Exists(name.clone()));
         }
+        self.refuse_live_sandbox(&config)?;
         let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
         match self.store.backend().insert_connector(name, sealed, now).await {
             Err(BackendError::Duplicate) => Err(ShelfError::Exists(name.clone())),
@@ -149,7 +157,7 @@ impl<'a> Shelf<'a> {
     /// left as it is, but for the keys that are given.
     ///
     /// # Errors
-    /// [`ShelfError::Config`]: the credentials are for tests.
+    /// [`ShelfError::Config`]: the credentials are for tests; [`ShelfError::LiveSandbox`].
     pub async fn live(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let (row, config) = self.stored(name).await?;
         if config.mode == Mode::Live && keys.is_empty() {
@@ -199,11 +207,19 @@ impl<'a> Shelf<'a> {
         authorized: Authorized,
         now: Timestamp,
     ) -> Result<Instance, ShelfError> {
+        self.refuse_live_sandbox(config)?;
         let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
         match self.store.backend().update_connector(&row.name, &row.sealed, sealed, authorized, now).await {
             Err(BackendError::NotFound) => Err(ShelfError::Meanwhile(row.name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => self.show(&row.name).await,
+        }
+    }
+
+    fn refuse_live_sandbox(&self, config: &ConnectorConfig) -> Result<(), ShelfError> {
+        match config.is_live_sandbox(self.registry.exposure()) {
+            true => Err(ShelfError::LiveSandbox(config.name.clone())),
+            false => Ok(()),
         }
     }
 

@@ -49,7 +49,7 @@ impl Connector for Panicking {
 #[tokio::test]
 async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_running() {
     for at_once in [true, false] {
-        let registry = Registry::default();
+        let registry = Registry::sandbox();
         registry.insert("Broken", Arc::new(Panicking { at_once })).unwrap();
         let connector = registry.find("Broken").unwrap();
         let (attempt, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));

@@ -2,7 +2,8 @@
 //!
 //! Shape:   an attempt and its instrument in, an [`Answer`] out; no clock, no sockets, nothing remembered. `serve` asks
 //!          it through the connector of that name, `replay`, `dial` and `fuzz` ask it here in virtual time.
-//! Limits:  none of its own: every currency, both payment methods, every token type, no test list.
+//! Limits:  none of its own: every currency, both payment methods, every token type, no test list (a server that can be
+//!          reached from elsewhere sets one: `connector::sandbox`).
 //! Secrets: an id is made of the transaction id and never of a digit of the card.
 //! Sources: spec/interface.md, "Connector kinds". The numbers are Stripe's published test cards.
 

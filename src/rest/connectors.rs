@@ -48,7 +48,7 @@ struct ConnectorName {
 
 /// Pay Connectors
 ///
-/// Those configured and those stored, by name; the sandbox that stands in while there is none.
+/// Those configured and those stored, by name; the sandbox that stands in where there never was one.
 #[utoipa::path(
     get,
     path = "/v1/connectors",
@@ -84,7 +84,7 @@ pub(super) async fn list(
         (status = 201, description = "Stored", body = Instance, headers(("Location" = String, description = "Where it is"))),
         (status = 400, description = "A key is missing, unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 409, description = "There is one of that name, stored or configured", body = ApiError),
+        (status = 409, description = "There is one of that name, stored or configured; or it is a sandbox in mode live on a public server", body = ApiError),
         (status = 413, description = "The body is too long", body = ApiError),
         (status = 415, description = "The body is not JSON", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
@@ -213,7 +213,7 @@ pub(super) async fn delete(
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
         (status = 404, description = "There is no such connector", body = ApiError),
-        (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read", body = ApiError),
+        (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read, or is a sandbox on a public server", body = ApiError),
         (status = 413, description = "The body is too long", body = ApiError),
         (status = 415, description = "The body is not JSON", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
@@ -261,9 +261,10 @@ fn unfit(failure: ShelfError) -> ApiError {
 impl From<ShelfError> for ApiError {
     fn from(failure: ShelfError) -> Self {
         let (status, code) = match &failure {
-            ShelfError::Exists(_) | ShelfError::Meanwhile(_) | ShelfError::Unreadable { .. } => {
-                (StatusCode::CONFLICT, error::CONFLICT)
-            }
+            ShelfError::Exists(_)
+            | ShelfError::Meanwhile(_)
+            | ShelfError::LiveSandbox(_)
+            | ShelfError::Unreadable { .. } => (StatusCode::CONFLICT, error::CONFLICT),
             ShelfError::Configured(_) => (StatusCode::FORBIDDEN, error::FORBIDDEN),
             ShelfError::Unknown { .. } => (StatusCode::NOT_FOUND, error::NOT_FOUND),
             ShelfError::NoCredential { .. } | ShelfError::NothingToAuthorize(_) | ShelfError::Config(_) => {

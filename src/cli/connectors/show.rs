@@ -8,9 +8,14 @@ use crate::connector::Mode;
 use crate::connector::config::Kind;
 use crate::connector::instance::{Instance, Origin, State};
 
-/// What it means that nothing is configured or stored.
-pub(super) const STAND_IN: &str = "No connector is configured or stored: a server's Default is a sandbox then, and no money \
-                                   moves. Store one: touchtone connectors add NAME --kind KIND (see `connectors kinds`).";
+/// What it means that nothing was ever configured or stored.
+const STAND_IN: &str = "No connector is configured or stored: a server's Default is a sandbox then, which takes published test \
+                        numbers, and no money moves. Store one: touchtone connectors add NAME --kind KIND (see `connectors \
+                        kinds`).";
+
+/// What it means that there is none.
+pub(super) const NONE: &str = "There is no connector: every payment ends with 64004. Store one: touchtone connectors add NAME \
+                               --kind KIND (see `connectors kinds`).";
 
 pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
     if json {
@@ -30,12 +35,16 @@ pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
     if instances.iter().any(|instance| instance.origin == Origin::StandIn) {
         println!("\n{STAND_IN}");
     }
+    if instances.is_empty() {
+        println!("\n{NONE}");
+    }
     for Instance { name, state, .. } in instances {
         match state {
             State::Ready => {}
             State::NeedsAuthorization => {
                 println!("\n{name}: payments end with 64009 until `touchtone connectors authorize {name}`");
             }
+            State::Refused => println!("\n{name}: `touchtone connectors show {name}` says why it is not used"),
             State::Unreadable => println!("\n{name}: `touchtone connectors show {name}` says why it cannot be read"),
         }
     }

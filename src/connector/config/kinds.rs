@@ -29,7 +29,7 @@ pub struct Key {
 /// Every kind there is.
 pub const KINDS: &[Kind] = &[*SANDBOX, *GENERIC, *STRIPE];
 
-pub(super) const SANDBOX: &Kind =
+pub(in crate::connector) const SANDBOX: &Kind =
     &Kind { name: "sandbox", meaning: "Approves test payments without a network; no money moves.", keys: &[] };
 
 pub(super) const GENERIC: &Kind = &Kind {

@@ -2,6 +2,7 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 
 use super::*;
+use crate::exposure::Exposure;
 
 fn read(toml: &str) -> Result<ConnectorConfig, String> {
     Figment::from(Toml::string(toml)).extract().map_err(|error| error.to_string())
@@ -55,7 +56,8 @@ fn a_processor_speaks_twilio_s_dialect_unless_another_is_named() {
 #[test]
 fn a_processor_has_ten_seconds_and_five_repeats_unless_it_is_given_others() {
     let patience = |keys: &str| {
-        let connector = read(&format!("{GENERIC}{keys}")).unwrap().build(&Arc::new(Gateway::new().unwrap()));
+        let connector =
+            read(&format!("{GENERIC}{keys}")).unwrap().build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK);
         let can = connector.capabilities();
         (can.answer_timeout.as_secs(), can.repeats, can.overall.as_secs())
     };

@@ -7,6 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::samples::{account, card, charge, tokenize};
 use super::*;
 use crate::connector::{self, ConnectorConfig};
+use crate::exposure::Exposure;
 use crate::http::test_server::{TestServer, with_header};
 use crate::secret::Secret;
 
@@ -16,7 +17,7 @@ fn connector(endpoint: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
         config[*key] = (*value).into();
     }
     let config: ConnectorConfig = serde_json::from_value(config).unwrap();
-    config.build(&Arc::new(Gateway::new().unwrap()))
+    config.build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK)
 }
 
 async fn submitted(endpoint: &str) -> Answer {

@@ -111,7 +111,7 @@ fn a_name_belongs_to_one_instance() {
     assert_eq!(twice.err(), Some(RegistryError::Duplicate("Shop".into())));
     let registry = Registry::new(&[], &gateway()).unwrap();
     assert!(registry.find("Default").is_none());
-    let connector = config("Shop").build(&gateway());
+    let connector = config("Shop").build(&gateway(), Exposure::LOOPBACK);
     registry.insert("Shop", Arc::clone(&connector)).unwrap();
     assert!(registry.insert("Shop", connector).is_err());
 }
@@ -121,23 +121,105 @@ fn the_stand_in_is_a_default_of_kind_sandbox() {
     assert_eq!(format!("{:?}", Registry::sandbox()), r#"{"Default": "sandbox"}"#);
 }
 
+/// Where real callers come in.
+fn public() -> Exposure {
+    Exposure::of("127.0.0.1".parse().unwrap(), Some(&"https://pay.example.com".parse().unwrap()))
+}
+
+fn with_stand_in(configs: &[ConnectorConfig], exposure: Exposure) -> Registry {
+    Registry::with_stand_in(configs, &gateway(), Wall::System, exposure).unwrap()
+}
+
 #[tokio::test]
-async fn the_stand_in_is_there_only_while_nothing_is_configured_or_stored() {
-    let configured = Registry::with_stand_in(&[config("Shop")], &gateway(), Wall::System).unwrap();
+async fn the_stand_in_is_there_only_where_nothing_was_ever_configured_or_stored() {
+    let configured = with_stand_in(&[config("Shop")], Exposure::LOOPBACK);
     assert!(configured.find("Default").is_none() && !configured.is_stand_in());
-    let (_, store, _) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
+    let (_, store, other) = stores();
+    let registry = with_stand_in(&[], Exposure::LOOPBACK);
+    registry.refresh(&store).await.unwrap();
     assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Default").is_none() && registry.find("Shop").is_some());
     Shelf::new(&store, &registry).remove("Shop").await.unwrap();
-    assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
+    let later = with_stand_in(&[], Exposure::LOOPBACK);
+    later.refresh(&other).await.unwrap();
+    for registry in [registry, later] {
+        assert!(registry.find("Default").is_none() && registry.is_empty() && registry.list().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stand_in_goes_when_another_process_stored_a_connector_or_has_one_configured() {
+    for is_stored in [true, false] {
+        let (_, here, there) = stores();
+        let registry = with_stand_in(&[], Exposure::LOOPBACK);
+        registry.refresh(&here).await.unwrap();
+        tokio::spawn(registry.follow(here));
+        assert!(registry.is_stand_in());
+        let configs = [config("Shop")];
+        let elsewhere = with_stand_in(if is_stored { &[] } else { &configs }, Exposure::LOOPBACK);
+        elsewhere.refresh(&there).await.unwrap();
+        if is_stored {
+            // Between two looks of the other process.
+            add(&there, &elsewhere, r#"{"name":"Shop","kind":"sandbox"}"#).await;
+            Shelf::new(&there, &elsewhere).remove("Shop").await.unwrap();
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert!(!registry.is_stand_in() && registry.is_empty(), "{is_stored}");
+    }
+}
+
+#[tokio::test]
+async fn where_real_callers_come_in_nothing_stands_in_and_a_sandbox_takes_test_numbers() {
+    let takes = |registry: &Registry, name| registry.find(name).map(|it| it.capabilities().accepted_numbers);
+    assert!(with_stand_in(&[], public()).is_empty());
+    let stand_in = with_stand_in(&[], Exposure::LOOPBACK);
+    assert_eq!(takes(&stand_in, "Default"), Some(AcceptedNumbers::PublishedTest));
+    assert_eq!(takes(&Registry::sandbox(), "Default"), Some(AcceptedNumbers::Any));
+    for (exposure, numbers) in [(public(), AcceptedNumbers::PublishedTest), (Exposure::LOOPBACK, AcceptedNumbers::Any)]
+    {
+        let (_, store, _) = stores();
+        let registry = with_stand_in(&[config("Configured")], exposure);
+        add(&store, &registry, r#"{"name":"Stored","kind":"sandbox"}"#).await;
+        for name in ["Configured", "Stored"] {
+            assert_eq!(takes(&registry, name), Some(numbers), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
+    let live = |name: &str| {
+        serde_json::from_str::<ConnectorConfig>(&format!(r#"{{"name":"{name}","kind":"sandbox","mode":"live"}}"#))
+            .unwrap()
+    };
+    let refused = Registry::with_stand_in(&[live("Shop")], &gateway(), Wall::System, public());
+    assert!(refused.unwrap_err().to_string().contains("mode = \"test\""));
+    let (_, store, other) = stores();
+    let here = with_stand_in(&[live("Shop")], Exposure::LOOPBACK);
+    add(&store, &here, r#"{"name":"Other","kind":"sandbox","mode":"live"}"#).await;
+    assert_eq!((here.refuse_live_sandboxes(), here.live()), (Ok(()), vec!["Other".to_owned(), "Shop".to_owned()]));
+    let registry = with_stand_in(&[], public());
+    registry.refresh(&other).await.unwrap();
+    assert!(registry.find("Other").is_none() && registry.live().is_empty());
+    assert!(registry.refuse_live_sandboxes().unwrap_err().to_string().contains("connectors remove Other"));
+    let shown = registry.instance("Other").unwrap();
+    assert_eq!((shown.state, shown.kind, shown.mode), (State::Refused, Some("sandbox"), Some(Mode::Live)));
+    let shelf = Shelf::new(&other, &registry);
+    let refused = shelf.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), moment(1)).await;
+    assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
+    shelf.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), moment(1)).await.unwrap();
+    let refused = shelf.live("Third", Keys::default(), moment(2)).await;
+    assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
+    // What the error says helps.
+    shelf.remove("Other").await.unwrap();
+    assert_eq!(registry.refuse_live_sandboxes(), Ok(()));
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     let (memory, store, _) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
     let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
     let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
     memory.insert_connector("Lost", others.close(&json).unwrap(), moment(0)).await.unwrap();
@@ -181,7 +263,7 @@ async fn a_name_that_is_configured_and_stored_is_refused_and_the_configured_one_
 #[tokio::test(start_paused = true)]
 async fn another_process_s_changes_are_seen_within_a_second() {
     let (_, here, there) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
     registry.refresh(&here).await.unwrap();
     tokio::spawn(registry.follow(here));
     let elsewhere = Registry::new(&[], &gateway()).unwrap();
@@ -195,7 +277,7 @@ async fn another_process_s_changes_are_seen_within_a_second() {
     assert_eq!(held.describe().mode, Mode::Test, "a payment goes on with the instance it holds");
     Shelf::new(&there, &elsewhere).remove("Shop").await.unwrap();
     sleep(Duration::from_secs(1)).await;
-    assert!(registry.find("Shop").is_none() && registry.find("Default").is_some());
+    assert!(registry.find("Shop").is_none() && registry.find("Default").is_none());
 }
 
 #[tokio::test]

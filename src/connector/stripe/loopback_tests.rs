@@ -7,6 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::*;
 use crate::connector::generic::samples::{account, card, charge, tokenize};
 use crate::connector::{self, ConnectorConfig};
+use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
 
 const SID: &str = "PK0123456789abcdef0123456789abcdef";
@@ -20,7 +21,7 @@ fn connector(base_url: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
         config["secret_key"] = "sk_test_s3cret".into();
     }
     let config: ConnectorConfig = serde_json::from_value(config).unwrap();
-    config.build(&Arc::new(Gateway::new().unwrap()))
+    config.build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK)
 }
 
 fn reusable() -> Attempt {
