@@ -136,7 +136,7 @@ impl Default for Limits {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Media {
-    /// Whether an upgrade must be signed. Default: yes, unless the server listens on loopback.
+    /// Whether an upgrade must be signed. Default: yes, unless `listen` and `public_url` are both loopback ([`Exposure`]).
     #[serde(deserialize_with = "some_boolean")]
     pub require_signature: Option<bool>,
     /// What the upgrades of platforms that do not sign have to carry: every platform but Twilio. Once it is set it is

@@ -43,6 +43,7 @@ mod inspect;
 mod media;
 mod serving;
 mod tls;
+mod unsigned;
 
 use doors::Doors;
 pub use doors::raise_open_files;
@@ -145,7 +146,7 @@ impl Server {
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
-        let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, address.ip()))?);
+        let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, exposure))?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
         let store = open::open(&config, Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;
@@ -158,7 +159,7 @@ impl Server {
             Patience::default(),
             Clocks { wall, chance: chance.clone() },
         );
-        let plain_http = match (config.allow_http_callbacks, address.ip().is_loopback()) {
+        let plain_http = match (config.allow_http_callbacks, exposure.is_loopback_only()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
             (false, false) => PlainHttp::Never,
@@ -167,7 +168,10 @@ impl Server {
         inspect::warn_of_faults(&library, &connectors);
         let public_url =
             config.public_url.clone().or_else(|| Url::parse(&format!("{}://{address}", scheme(tls.is_some()))).ok());
-        let require_signature = config.media.require_signature.unwrap_or(!address.ip().is_loopback());
+        let require_signature = config.media.require_signature.unwrap_or(!exposure.is_loopback_only());
+        if !require_signature {
+            unsigned::warn(&connectors.live());
+        }
         let house = Arc::new(House {
             account,
             library,
@@ -226,6 +230,9 @@ impl Server {
         let draining = Arc::clone(&desk.draining);
         let mut following = JoinSet::new();
         following.spawn(house.connectors.follow(house.store.clone()));
+        if !desk.require_signature {
+            following.spawn(unsigned::remind(house.connectors.clone(), unsigned::warn));
+        }
         let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);

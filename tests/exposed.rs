@@ -1,4 +1,5 @@
-//! What a server that can be reached from elsewhere must not do, with the real binary: approve real cards without a gateway.
+//! What a server that can be reached from elsewhere must not do, with the real binary: approve real cards without a gateway,
+//! take streams that nobody signed, send callbacks in the clear.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +19,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::process::{Process, SILENT};
 use support::{ACCOUNT, Arrived, Caller, Somebody, TOKEN, write_flows};
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use touchtone::secret::Secret;
 
 /// Valid, and on no list of test numbers.
 const REAL_CARD: &str = "4929420573595709";
@@ -42,9 +46,10 @@ impl Shop {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let application = Somebody::application("<Response/>").await;
-        let paid = application.url("/paid");
+        let (paid, next) = (application.url("/paid"), application.url("/next"));
         let pay = format!("<Response><Pay chargeAmount=\"3\" action=\"{paid}\"/></Response>");
-        write_flows(&folder.path().join("flows"), &[("pay", &pay)]);
+        let elsewhere = format!("<Response><Redirect>{next}</Redirect></Response>");
+        write_flows(&folder.path().join("flows"), &[("pay", &pay), ("elsewhere", &elsewhere)]);
         Self { folder, application, calls: AtomicU32::new(0) }
     }
 
@@ -229,4 +234,61 @@ fn a_live_sandbox_in_the_configuration_of_a_public_server_is_a_start_error() {
     // Elsewhere it is what it always was.
     shop.configure("[[connector]]\nname = \"Default\"\nkind = \"sandbox\"\nmode = \"live\"\n");
     runtime.block_on(async { assert_eq!(shop.pay(&shop.serve(&[]), REAL_CARD).await, taken()) });
+}
+
+async fn upgrade(server: &Process, signed: Option<&str>) -> u16 {
+    let mut request = format!("ws://{}/media/twilio/pay", server.address).into_client_request().unwrap();
+    if let Some(url) = signed {
+        let signature = touchtone::signature::sign(&Secret::new(TOKEN.to_owned()), url, None);
+        request.headers_mut().insert("X-Twilio-Signature", signature.parse().unwrap());
+    }
+    match tokio_tungstenite::connect_async(request).await {
+        Ok(_) => 101,
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_on_the_same_machine_streams_must_be_signed() {
+    let shop = Shop::new().await;
+    for elsewhere in ["https://pay.example.com", "https://10.1.2.3", "http://phones.localhost"] {
+        let server = shop.serve(&[("TOUCHTONE_PUBLIC_URL", elsewhere)]);
+        assert_eq!(upgrade(&server, None).await, 403, "{elsewhere}");
+        let url = format!("{}/media/twilio/pay", elsewhere.replace("http", "ws"));
+        assert_eq!(upgrade(&server, Some(&url)).await, 101, "{elsewhere}");
+    }
+    for here in ["http://localhost:8080", "https://127.0.0.1", "http://[::1]:8080"] {
+        assert_eq!(upgrade(&shop.serve(&[("TOUCHTONE_PUBLIC_URL", here)]), None).await, 101, "{here}");
+    }
+    assert_eq!(upgrade(&shop.serve(&[]), None).await, 101);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_on_the_same_machine_callbacks_go_by_https_and_not_to_this_machine() {
+    let shop = Shop::new().await;
+    let server = shop.serve(&[PUBLIC[0], PUBLIC[1]]);
+    Caller::dial(server.address, "elsewhere", "CA1", &[]).await.hear_out().await;
+    assert!(shop.application.arrived().is_empty(), "{:?}", shop.application.arrived());
+    assert!(server.log().contains("allow_http_callbacks"), "{}", server.log());
+    drop(server);
+    let server = shop.serve(&[]);
+    Caller::dial(server.address, "elsewhere", "CA2", &[]).await.hear_out().await;
+    assert_eq!(shop.application.arrived().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_unsigned_streams_for_real_money_says_so_when_it_starts() {
+    let shop = Shop::new().await;
+    let words = "streams are taken unsigned while real money moves";
+    shop.configure("[[connector]]\nname = \"Shop\"\nkind = \"generic\"\nendpoint = \"https://pay.example.com/\"\n");
+    assert!(!shop.serve(&PUBLIC).log().contains(words));
+    shop.configure(
+        "[[connector]]\nname = \"Shop\"\nkind = \"generic\"\nendpoint = \"https://pay.example.com/\"\nmode = \"live\"\n",
+    );
+    for environment in [&PUBLIC[..], &[]] {
+        let log = shop.serve(environment).log();
+        assert!(log.contains(words) && log.contains("Shop"), "{log}");
+    }
+    assert!(!shop.serve(&PUBLIC[..1]).log().contains(words));
 }

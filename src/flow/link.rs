@@ -50,7 +50,7 @@ pub enum PlainHttp {
     /// None.
     #[default]
     Never,
-    /// Those on this machine: for a server that itself listens there only.
+    /// Those on this machine: for a server that only this machine can reach.
     Loopback,
     /// All.
     Always,

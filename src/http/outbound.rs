@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::address::Reach;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{Authorization, ClientError, builder, shown_url};
+use crate::exposure::Exposure;
 use crate::form::Form;
 use crate::secret::Secret;
 
@@ -37,17 +38,17 @@ const LOCATION_MAX: usize = 8 * 1024;
 pub enum TargetPolicy {
     /// https to public addresses.
     PublicHttps,
-    /// That, and this machine by http or https: for a server that itself listens on loopback only.
+    /// That, and this machine by http or https: for a server that only this machine can reach.
     PublicHttpsAndLoopback,
     /// http and https to public, private and loopback addresses. Link-local addresses stay out of reach.
     Open,
 }
 
 impl TargetPolicy {
-    /// The policy of a configuration: its `allow_http_callbacks` and the address it listens on.
+    /// The policy of a configuration: its `allow_http_callbacks`, and who can reach the server.
     #[must_use]
-    pub fn of(allow_http_callbacks: bool, listen: IpAddr) -> Self {
-        match (allow_http_callbacks, listen.to_canonical().is_loopback()) {
+    pub const fn of(allow_http_callbacks: bool, exposure: Exposure) -> Self {
+        match (allow_http_callbacks, exposure.is_loopback_only()) {
             (true, _) => Self::Open,
             (false, true) => Self::PublicHttpsAndLoopback,
             (false, false) => Self::PublicHttps,

@@ -7,6 +7,7 @@ use super::address::Reach;
 use super::resolve::{Filtered, is_unreachable};
 use super::test_server::{TestServer, with_header};
 use super::*;
+use crate::exposure::Exposure;
 use crate::form::Form;
 
 fn get(url: &str) -> OutboundRequest {
@@ -38,16 +39,19 @@ fn a_shown_url_has_no_credentials_query_or_fragment() {
 
 #[test]
 fn the_policy_follows_from_the_configuration() {
-    for (allow, listen, policy) in [
-        (false, "127.0.0.1", TargetPolicy::PublicHttpsAndLoopback),
-        (false, "::1", TargetPolicy::PublicHttpsAndLoopback),
-        (false, "::ffff:127.0.0.1", TargetPolicy::PublicHttpsAndLoopback),
-        (false, "0.0.0.0", TargetPolicy::PublicHttps),
-        (false, "10.0.0.1", TargetPolicy::PublicHttps),
-        (true, "0.0.0.0", TargetPolicy::Open),
-        (true, "127.0.0.1", TargetPolicy::Open),
+    for (allow, listen, public_url, policy) in [
+        (false, "127.0.0.1", None, TargetPolicy::PublicHttpsAndLoopback),
+        (false, "::1", Some("http://localhost:8080"), TargetPolicy::PublicHttpsAndLoopback),
+        (false, "::ffff:127.0.0.1", None, TargetPolicy::PublicHttpsAndLoopback),
+        (false, "127.0.0.1", Some("https://pay.example.com"), TargetPolicy::PublicHttps),
+        (false, "0.0.0.0", Some("http://localhost:8080"), TargetPolicy::PublicHttps),
+        (false, "10.0.0.1", None, TargetPolicy::PublicHttps),
+        (true, "0.0.0.0", None, TargetPolicy::Open),
+        (true, "127.0.0.1", Some("https://pay.example.com"), TargetPolicy::Open),
     ] {
-        assert_eq!(TargetPolicy::of(allow, listen.parse().unwrap()), policy, "{allow} {listen}");
+        let public_url = public_url.map(|url| url.parse().unwrap());
+        let exposure = Exposure::of(listen.parse().unwrap(), public_url.as_ref());
+        assert_eq!(TargetPolicy::of(allow, exposure), policy, "{allow} {listen} {public_url:?}");
     }
 }
 

@@ -20,6 +20,7 @@ use crate::chance::Chance;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::connector::registry::Registry;
+use crate::exposure::Exposure;
 use crate::flow::link::Target;
 use crate::flow::{Event, Fetch, Fetched, Purpose, Warning};
 use crate::form::Form;
@@ -91,7 +92,7 @@ impl Live {
     /// Needs a tokio runtime.
     pub(super) fn open(config: &Config, account: &Account, library: Library, call_sid: &str) -> Result<Self, Failure> {
         // A phone in a terminal is at home on this machine only, whatever address a server would listen at.
-        let policy = TargetPolicy::of(config.allow_http_callbacks, std::net::Ipv4Addr::LOCALHOST.into());
+        let policy = TargetPolicy::of(config.allow_http_callbacks, Exposure::LOOPBACK);
         let outbound = Outbound::new(policy).map_err(Failure::new)?;
         let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Chance::System));
         let store = Store::in_memory().map_err(Failure::new)?;
