@@ -54,6 +54,12 @@ pub trait World {
     fn gateway(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument)
     -> Option<(Duration, Reply)>;
 
+    /// How often the gateway has done what this transaction id asks for, whatever it answered: its ledger. A world without
+    /// one: never, and the rule that needs it has nothing to judge.
+    fn acts(&self, _transaction_id: &str) -> u32 {
+        0
+    }
+
     /// The document that is asked for, and after how long it is there.
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched);
 
@@ -388,7 +394,7 @@ impl<W: World> Simulation<W> {
             }
             Action::FindConnector(name) => {
                 let found = self.world.connector(&name);
-                self.record(Record::LookedUp(name, found.is_some()));
+                self.record(Record::LookedUp(name, found.as_ref().map(|can| can.idempotency)));
                 // The lookup before it is given up.
                 self.inbox.retain(|_, event| !matches!(event, Event::ConnectorFound(_)));
                 let after = self.world.lookup_time();
@@ -400,9 +406,14 @@ impl<W: World> Simulation<W> {
             }
             Action::Ask(question, attempt, instrument) => {
                 self.turn_over = true;
+                let before = self.world.acts(&attempt.transaction_id);
                 let reply = self.world.gateway(&question, &attempt, &instrument);
+                let acts = self.world.acts(&attempt.transaction_id).saturating_sub(before);
                 let number = question.number;
                 self.record(Record::Asked(question, attempt));
+                for _ in 0..acts {
+                    self.record(Record::Acted(number));
+                }
                 // The question before it is given up.
                 self.inbox.retain(|_, event| !matches!(event, Event::Replied(..)));
                 if let Some((after, reply)) = reply {

@@ -12,7 +12,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{AgentCommand, Context, Fetch, FetchFailure, Fetched, NextDocument, Redirection};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution,
+    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, RecoveryNote, Resolution,
 };
 use touchtone::pay::sandbox;
 use touchtone::pay::step::PayErrorCode;
@@ -239,8 +239,9 @@ fn act() -> BoxedStrategy<Act> {
 }
 
 fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
+    let idempotency = select(vec![Idempotency::None, Idempotency::ActsOnce, Idempotency::FirstResult]);
     let limits = (
-        any::<bool>(),
+        idempotency,
         any::<bool>(),
         proptest::bool::weighted(0.2),
         0..7_u8,
@@ -248,9 +249,9 @@ fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
         proptest::bool::weighted(0.05),
     );
     let some =
-        limits.prop_map(|(replays, looks_up, test_numbers_only, repeats, charge_bank, withdrawn)| Capabilities {
+        limits.prop_map(|(idempotency, looks_up, test_numbers_only, repeats, charge_bank, withdrawn)| Capabilities {
             withdrawn,
-            replays,
+            idempotency,
             looks_up,
             accepted_numbers: if test_numbers_only { AcceptedNumbers::GenericTest } else { AcceptedNumbers::Any },
             repeats,

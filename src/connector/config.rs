@@ -294,6 +294,9 @@ impl ConnectorConfig {
         match &self.kind {
             KindConfig::Sandbox => keys.push(("kind", "sandbox")),
             KindConfig::Generic(settings) => {
+                if settings.replays_first_result {
+                    keys.push(("replays_first_result", "true"));
+                }
                 timeout = settings.timeout.as_secs().to_string();
                 retries = settings.retries.to_string();
                 keys.extend([
@@ -393,7 +396,8 @@ fn generic(keys: &mut Reader<'_>) -> Result<GenericSettings, ConnectorConfigErro
     let timeout =
         keys.whole("timeout", TIMEOUT_SECONDS)?.map_or(ANSWER_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
     let retries = keys.whole("retries", RETRIES)?.unwrap_or(REPEATS);
-    Ok(GenericSettings { endpoint, authorization, dialect, timeout, retries })
+    let replays_first_result = keys.flag("replays_first_result")?.unwrap_or(false);
+    Ok(GenericSettings { endpoint, authorization, dialect, timeout, retries, replays_first_result })
 }
 
 fn is_name(name: &str) -> bool {

@@ -21,7 +21,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::{CheckRefused, Connector, Description, Mode, Undoing};
 use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote, Resolution, TokenType,
+    Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote,
+    Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -112,6 +113,9 @@ pub struct GenericSettings {
     pub timeout: Duration,
     /// How often an unanswered request is repeated.
     pub retries: u8,
+    /// Whether the operator vouches that the processor answers a repeat with the first result. The contract lets it answer
+    /// with an error that says duplicate too.
+    pub replays_first_result: bool,
 }
 
 /// A processor behind the generic contract.
@@ -200,6 +204,7 @@ impl Connector for Generic {
             ("dialect", self.settings.dialect.word().to_owned()),
             ("timeout", self.settings.timeout.as_secs().to_string()),
             ("retries", self.settings.retries.to_string()),
+            ("replays_first_result", self.settings.replays_first_result.to_string()),
         ];
         if let Authorization::Basic { username, .. } = &self.settings.authorization {
             settings.push(("username", username.clone()));
@@ -214,7 +219,7 @@ impl Connector for Generic {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let GenericSettings { dialect, timeout, retries, .. } = self.settings;
+        let GenericSettings { dialect, timeout, retries, replays_first_result, .. } = self.settings;
         let banks = dialect.takes_bank_accounts();
         Capabilities {
             withdrawn: false,
@@ -230,7 +235,7 @@ impl Connector for Generic {
                 Mode::Test => AcceptedNumbers::GenericTest,
                 Mode::Live => AcceptedNumbers::Any,
             },
-            replays: true,
+            idempotency: if replays_first_result { Idempotency::FirstResult } else { Idempotency::ActsOnce },
             replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: timeout,

@@ -22,8 +22,8 @@ use super::{CheckRefused, Connector, Description, Mode, Undoing};
 use crate::http::{Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest};
 use crate::money::{Amount, Currency};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, REPLAY_WINDOW, RecoveryNote, Resolution,
-    TokenType,
+    Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, REPLAY_WINDOW,
+    RecoveryNote, Resolution, TokenType,
 };
 use crate::pay::step::{PayErrorCode, words};
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -432,7 +432,8 @@ impl Connector for Stripe {
                 Mode::Test => AcceptedNumbers::PublishedTest,
                 Mode::Live => AcceptedNumbers::Any,
             },
-            replays: true,
+            // A key's first answer is kept with its status and body (Stripe, "Idempotent requests").
+            idempotency: Idempotency::FirstResult,
             replay_window: REPLAY_WINDOW,
             looks_up: true,
             answer_timeout: timeout,

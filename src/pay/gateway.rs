@@ -122,6 +122,43 @@ pub struct BankAccount {
 /// section 4); an hour is left for clocks that differ.
 pub const REPLAY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
 
+/// What a gateway makes of a repeat: the same transaction id with the same body, sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotency {
+    /// It may act a second time: nothing that may have arrived is sent again.
+    None,
+    /// It acts once. A repeat may be answered with an error that says so ("duplicate"): such a no says nothing of the first
+    /// request.
+    ActsOnce,
+    /// It acts once, and a repeat is answered with the first result.
+    FirstResult,
+}
+
+impl Idempotency {
+    /// Whether a request that may have arrived can be sent again.
+    #[must_use]
+    pub const fn allows_repeats(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::ActsOnce | Self::FirstResult => true,
+        }
+    }
+
+    /// Whether the answer to a repeat is also that to the requests before it, of which nobody knows what became.
+    ///
+    /// An approval always is: the gateway acts once. A decline is where the first result is given again. A refusal never
+    /// is: credentials and the form of a request are judged before anybody looks whether it is a repeat, and may be judged
+    /// otherwise than the first time.
+    #[must_use]
+    pub const fn settles(self, answer: &Answer) -> bool {
+        match (answer, self) {
+            (Answer::Approved(_), _) | (Answer::Declined(_), Self::FirstResult) => true,
+            (Answer::Declined(_), Self::None | Self::ActsOnce)
+            | (Answer::Refused(..) | Answer::NotSent { .. } | Answer::Unknown { .. }, _) => false,
+        }
+    }
+}
+
 /// What a connector instance can do and how patient one is with it. The machine checks a verb against it before the
 /// caller keys a digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +183,9 @@ pub struct Capabilities {
     pub needed_parameters: Vec<String>,
     /// Which numbers may reach the gateway: in test mode, published test numbers only.
     pub accepted_numbers: AcceptedNumbers,
-    /// Whether the same transaction id with the same body gives the first answer again.
-    pub replays: bool,
-    /// For how long it does so. A repeat without the caller is made within this time only.
+    /// What the gateway makes of a repeat.
+    pub idempotency: Idempotency,
+    /// For how long it knows that one is. A repeat without the caller is made within this time only.
     pub replay_window: Duration,
     /// Whether the gateway can be asked what became of a transaction id.
     pub looks_up: bool,

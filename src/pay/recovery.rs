@@ -63,7 +63,7 @@ pub struct Recovery {
     stage: Stage,
     asked: u16,
     gaps: u32,
-    /// Whether a refused repeat has shown that repeating tells nothing.
+    /// False once a no to a repeat has shown that repeating tells nothing.
     repeats: bool,
     /// Whether the gateway has said that it cannot tell.
     looks_up: bool,
@@ -150,16 +150,20 @@ impl Recovery {
             return Step::Wait;
         }
         match reply {
-            Reply::Submitted(answer) => match answer {
-                Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
-                Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
-                // That refuses the repeat, and says nothing of the first one.
-                Answer::Refused(..) => {
-                    self.repeats = false;
-                    self.later(now)
+            // Every submission of a recovery is a repeat.
+            Reply::Submitted(answer) => {
+                let settled = self.limits.as_ref().is_some_and(|limits| limits.idempotency.settles(&answer));
+                match answer {
+                    Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
+                    Answer::Declined(denial) if settled => self.over(Verdict::Declined(denial)),
+                    // A no to the repeat, which says nothing of the first one.
+                    Answer::Declined(_) | Answer::Refused(..) => {
+                        self.repeats = false;
+                        self.later(now)
+                    }
+                    Answer::NotSent { .. } | Answer::Unknown { .. } => self.later(now),
                 }
-                Answer::NotSent { .. } | Answer::Unknown { .. } => self.later(now),
-            },
+            }
             Reply::Resolved(resolution) => match resolution {
                 Resolution::Answer(Answer::Approved(approval)) => self.over(Verdict::Approved(approval)),
                 Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
@@ -183,7 +187,7 @@ impl Recovery {
         let age = self.remembered.sent?.first.saturating_add(now - CallTime::ZERO);
         let note = &self.remembered.note;
         // The note stands for the card: the gateway gives its first answer, or does now what it was asked.
-        let repeats = self.repeats && limits.replays && age < limits.replay_window;
+        let repeats = self.repeats && limits.idempotency.allows_repeats() && age < limits.replay_window;
         let looks_up = self.looks_up && limits.looks_up;
         match note {
             Some(note) if repeats && !(looks_up && self.repeated) => Some(Ask::Submit(Some(note.clone()))),
@@ -244,7 +248,7 @@ pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pay::gateway::{Approval, Denial};
+    use crate::pay::gateway::{Approval, Denial, Idempotency};
     use crate::pay::sandbox;
     use crate::pay::step::PayErrorCode;
 
@@ -259,7 +263,8 @@ mod tests {
     }
 
     fn gateway(replays: bool, looks_up: bool) -> Capabilities {
-        Capabilities { replays, looks_up, ..sandbox::capabilities() }
+        let idempotency = if replays { Idempotency::FirstResult } else { Idempotency::None };
+        Capabilities { idempotency, looks_up, ..sandbox::capabilities() }
     }
 
     fn asked(step: Step) -> Question {
@@ -359,6 +364,35 @@ mod tests {
         assert!(matches!(recovery.handle_reply(at(1), question.number, Reply::Submitted(refused)), Step::Wait));
         let question = asked(recovery.next(recovery.deadline().unwrap()));
         assert!(matches!(question.what, Ask::Resolve(_)));
+    }
+
+    #[test]
+    fn a_repeat_that_is_declined_is_the_outcome_only_where_it_is_the_first_result() {
+        for idempotency in [Idempotency::FirstResult, Idempotency::ActsOnce] {
+            for looks_up in [false, true] {
+                let can = Capabilities { idempotency, ..gateway(true, looks_up) };
+                let mut recovery = recovery(can, Some("pm_1"), Some(5));
+                let question = asked(recovery.next(at(0)));
+                let duplicate = Answer::Declined(Denial { code: Some("duplicate".into()), ..Denial::default() });
+                match recovery.handle_reply(at(1), question.number, Reply::Submitted(duplicate)) {
+                    Step::Over(Verdict::Declined(_)) => assert_eq!(idempotency, Idempotency::FirstResult),
+                    Step::TellUnknown => {
+                        assert!(idempotency == Idempotency::ActsOnce && !looks_up);
+                        assert!(matches!(recovery.next(at(1)), Step::GivenUp));
+                    }
+                    Step::Wait => {
+                        assert!(idempotency == Idempotency::ActsOnce && looks_up);
+                        let question = asked(recovery.next(recovery.deadline().unwrap()));
+                        assert!(matches!(question.what, Ask::Resolve(_)), "{question:?}");
+                        // What it was asked about is the first one.
+                        let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
+                        let step = recovery.handle_reply(at(9), question.number, found);
+                        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+                    }
+                    step => panic!("{step:?}"),
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, REPLAY_WINDOW, TokenType,
+    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, REPLAY_WINDOW, TokenType,
 };
 use super::test_numbers::AcceptedNumbers;
 use crate::secret::{CardNumber, Secret};
@@ -38,7 +38,7 @@ pub fn capabilities() -> Capabilities {
         bank_needs_holder_name: false,
         needed_parameters: Vec::new(),
         accepted_numbers: AcceptedNumbers::Any,
-        replays: true,
+        idempotency: Idempotency::FirstResult,
         replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: Duration::from_secs(10),

@@ -216,11 +216,13 @@ impl Submission {
     }
 
     fn submitted(&mut self, now: CallTime, answer: Answer) -> Step {
+        let settled = self.doubt_since.is_none() || self.limits.idempotency.settles(&answer);
         match answer {
             Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
+            // "Duplicate", say, or a key that no longer counts: that is a no to this request, and says nothing of the one
+            // that is in doubt. Another repeat would bring the same.
+            Answer::Declined(_) | Answer::Refused(..) if !settled => self.give_up(now),
             Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
-            // A key that no longer counts, say: that refuses this request, and says nothing of the one that is in doubt.
-            Answer::Refused(..) if self.doubt_since.is_some() => self.give_up(now),
             Answer::Refused(code, denial) => self.over(Verdict::Refused(code, denial)),
             Answer::NotSent { retry_after, .. } => self.not_sent(now, Next::Submit, retry_after),
             Answer::Unknown { .. } => self.in_doubt(now),
@@ -247,7 +249,7 @@ impl Submission {
     }
 
     fn again_after(&mut self, now: CallTime, wait: Duration) -> Step {
-        if self.limits.replays && self.may_repeat(now + wait) {
+        if self.limits.idempotency.allows_repeats() && self.may_repeat(now + wait) {
             return self.pause(now, wait, Next::Submit);
         }
         self.give_up(now)
@@ -335,7 +337,7 @@ impl Submission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pay::gateway::REPLAY_WINDOW;
+    use crate::pay::gateway::{Idempotency, REPLAY_WINDOW};
     use crate::pay::test_numbers::AcceptedNumbers;
 
     fn limits() -> Capabilities {
@@ -350,7 +352,7 @@ mod tests {
             bank_needs_holder_name: false,
             needed_parameters: vec![],
             accepted_numbers: AcceptedNumbers::Any,
-            replays: true,
+            idempotency: Idempotency::FirstResult,
             replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: Duration::from_secs(10),
@@ -429,40 +431,137 @@ mod tests {
         assert!(matches!(verdict, Verdict::Unknown));
     }
 
+    fn declined() -> Reply {
+        Reply::Submitted(Answer::Declined(Denial { code: Some("duplicate".into()), ..Denial::default() }))
+    }
+
+    fn refused() -> Reply {
+        Reply::Submitted(Answer::Refused(PayErrorCode::Configuration, Denial::default()))
+    }
+
+    /// The number of a repeat, after a submission that nobody knows the outcome of.
+    fn repeating(limits: Capabilities, lost: impl FnOnce() -> Option<Reply>) -> (Submission, u16, CallTime) {
+        let (mut submission, number) = submitting(limits);
+        let step = match lost() {
+            Some(reply) => submission.handle_reply(CallTime::ZERO, number, reply),
+            None => submission.handle_timeout(submission.deadline().unwrap()),
+        };
+        match step {
+            Step::Ask(question) => (submission, question.number, CallTime::from_millis(10_000)),
+            Step::Wait => {
+                let now = submission.deadline().unwrap();
+                let number = asked(submission.handle_timeout(now));
+                (submission, number, now)
+            }
+            Step::Over(verdict) => panic!("{verdict:?}"),
+        }
+    }
+
     #[test]
-    fn a_repeat_that_is_refused_does_not_settle_the_doubt_before_it() {
-        let refused = || Reply::Submitted(Answer::Refused(PayErrorCode::Configuration, Denial::default()));
-        let (mut submission, number) = submitting(limits());
-        let step = submission.handle_reply(CallTime::ZERO, number, refused());
-        assert!(matches!(step, Step::Over(Verdict::Refused(..))), "nothing was sent before");
-        for looks_up in [false, true] {
-            let (mut submission, number) = submitting(Capabilities { looks_up, ..limits() });
-            submission.handle_reply(CallTime::ZERO, number, unknown());
-            let now = submission.deadline().unwrap();
-            let number = asked(submission.handle_timeout(now));
-            match submission.handle_reply(now, number, refused()) {
-                Step::Over(Verdict::Unknown) => assert!(!looks_up),
-                Step::Wait => {
-                    let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else {
-                        panic!()
-                    };
-                    assert!(looks_up && question.what == Ask::Resolve(None));
+    fn a_first_answer_that_says_no_is_final() {
+        for idempotency in [Idempotency::None, Idempotency::ActsOnce, Idempotency::FirstResult] {
+            let (mut submission, number) = submitting(Capabilities { idempotency, ..limits() });
+            let step = submission.handle_reply(CallTime::ZERO, number, declined());
+            assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+            let (mut submission, number) = submitting(Capabilities { idempotency, ..limits() });
+            let step = submission.handle_reply(CallTime::ZERO, number, refused());
+            assert!(matches!(step, Step::Over(Verdict::Refused(..))), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_that_gets_an_error_does_not_settle_the_doubt_before_it() {
+        let lost: [fn() -> Option<Reply>; 3] = [|| Some(unknown()), || None, || Some(Reply::Panicked)];
+        for lost in lost {
+            for (idempotency, looks_up, no) in [
+                (Idempotency::ActsOnce, false, declined as fn() -> Reply),
+                (Idempotency::ActsOnce, true, declined),
+                (Idempotency::ActsOnce, false, refused),
+                (Idempotency::FirstResult, false, refused),
+                (Idempotency::FirstResult, true, refused),
+            ] {
+                let (mut submission, number, now) = repeating(Capabilities { idempotency, looks_up, ..limits() }, lost);
+                match submission.handle_reply(now, number, no()) {
+                    Step::Over(Verdict::Unknown) => assert!(!looks_up),
+                    Step::Wait => {
+                        let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else {
+                            panic!()
+                        };
+                        assert!(looks_up && question.what == Ask::Resolve(None));
+                    }
+                    other => panic!("{other:?}"),
                 }
-                other => panic!("{other:?}"),
             }
         }
     }
 
     #[test]
+    fn a_decline_of_a_repeat_is_final_where_it_is_the_first_result() {
+        let (mut submission, number, now) = repeating(limits(), || Some(unknown()));
+        let step = submission.handle_reply(now, number, declined());
+        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    }
+
+    #[test]
+    fn an_approval_of_a_repeat_is_final_everywhere() {
+        let (mut submission, number, now) =
+            repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || None);
+        let step = submission.handle_reply(now, number, Reply::Submitted(Answer::Approved(Approval::default())));
+        assert!(matches!(step, Step::Over(Verdict::Approved(_))), "{step:?}");
+    }
+
+    #[test]
+    fn a_decline_after_a_request_that_did_not_leave_is_the_first_answer() {
+        let (mut submission, number, now) =
+            repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || Some(not_sent()));
+        let step = submission.handle_reply(now, number, declined());
+        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    }
+
+    #[test]
+    fn an_error_of_a_repeat_is_unknown_for_whoever_wants_it_ended_too() {
+        let (mut submission, number, now) =
+            repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || None);
+        assert!(matches!(submission.stop(), Step::Wait));
+        let step = submission.handle_reply(now, number, declined());
+        assert!(matches!(step, Step::Over(Verdict::Unknown)), "{step:?}");
+    }
+
+    #[test]
+    fn what_a_look_up_says_is_about_the_first_request() {
+        let limits = Capabilities { idempotency: Idempotency::ActsOnce, looks_up: true, ..limits() };
+        let (mut submission, number, now) = repeating(limits, || None);
+        assert!(matches!(submission.handle_reply(now, number, declined()), Step::Wait));
+        let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+        let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
+        let step = submission.handle_reply(now, number, found);
+        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    }
+
+    #[test]
+    fn a_preparation_that_is_asked_for_again_leaves_no_doubt() {
+        let limits = Capabilities { idempotency: Idempotency::ActsOnce, ..limits() };
+        let (mut submission, question) = Submission::start(CallTime::ZERO, limits);
+        assert_eq!(question.what, Ask::Prepare);
+        assert!(matches!(submission.handle_timeout(submission.deadline().unwrap()), Step::Wait));
+        let now = submission.deadline().unwrap();
+        let number = asked(submission.handle_timeout(now));
+        let declined = Reply::Prepared(Preparation::Answered(Answer::Declined(Denial::default())));
+        let step = submission.handle_reply(now, number, declined);
+        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "it moves no money: {step:?}");
+    }
+
+    #[test]
     fn a_gateway_that_does_not_replay_is_never_asked_twice() {
-        let (mut submission, number) = submitting(Capabilities { replays: false, ..limits() });
+        let (mut submission, number) = submitting(Capabilities { idempotency: Idempotency::None, ..limits() });
         let step = submission.handle_reply(CallTime::ZERO, number, unknown());
         assert!(matches!(step, Step::Over(Verdict::Unknown)));
     }
 
     #[test]
     fn a_gateway_that_looks_up_is_asked_what_became_of_it() {
-        let (mut submission, number) = submitting(Capabilities { replays: false, looks_up: true, ..limits() });
+        let (mut submission, number) =
+            submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
         assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), Step::Wait));
         let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else { panic!() };
         assert_eq!(question.what, Ask::Resolve(None));
@@ -473,7 +572,8 @@ mod tests {
 
     #[test]
     fn not_found_is_believed_only_after_the_gateway_s_own_time() {
-        let (mut submission, number) = submitting(Capabilities { replays: false, looks_up: true, ..limits() });
+        let (mut submission, number) =
+            submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
         submission.handle_reply(CallTime::ZERO, number, unknown());
         let (verdict, _, ended) = {
             let mut now = submission.deadline().unwrap();

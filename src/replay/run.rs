@@ -16,7 +16,9 @@ use crate::flow::{Context, Fetch, FetchFailure, Fetched, First, Received, read_a
 use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
 use crate::money::Currency;
-use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation, Resolution};
+use crate::pay::gateway::{
+    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, Resolution,
+};
 use crate::pay::sandbox;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
@@ -350,7 +352,9 @@ impl ConnectorScript {
                 Ability::ChargeToken => can.charge_token = false,
                 Ability::TokenizeCard => can.tokenize_card.clear(),
                 Ability::TokenizeBank => can.tokenize_bank.clear(),
-                Ability::Replay => can.replays = false,
+                Ability::Replay => can.idempotency = Idempotency::None,
+                Ability::FirstResult if can.idempotency.allows_repeats() => can.idempotency = Idempotency::ActsOnce,
+                Ability::FirstResult => {}
             }
         }
         if let Some(types) = &self.token_types {

@@ -306,8 +306,10 @@ pub(super) enum Ability {
     ChargeToken,
     TokenizeCard,
     TokenizeBank,
-    /// The same transaction id gives the first answer again.
+    /// The same transaction id may be sent again: it acts once.
     Replay,
+    /// A repeat is answered with the first result, not with an error that says duplicate.
+    FirstResult,
 }
 
 /// One answer of the gateway.

@@ -1,8 +1,9 @@
 //! What must hold in every call, whatever the document, the caller and the gateway do.
 //!
 //! Shape:   [`broken`] reads the records of a call once and names the first rule that does not hold in them.
-//! Limits:  it sees what the records tell. That no digit is lost needs the instrument, which they do not hold:
-//!          `tests/properties.rs` looks there.
+//! Limits:  it sees what the records tell. Whether money was taken it knows where the world keeps the gateway's ledger, as
+//!          that of random calls does: there what was told is compared with what was done, not with what was answered.
+//!          That no digit is lost needs the instrument, which they do not hold: `tests/properties.rs` looks there.
 //! Secrets: a [`Violation`] repeats no key and no value of a field.
 //! Sources: design, "Invariants to state in code and fuzz"; spec/pay.md, sections 3 and 6.
 
@@ -12,6 +13,7 @@ use super::{Record, leak};
 use crate::flow::{AgentCommand, Call, CommandId, LedBy, PaymentId, Purpose, Wait};
 use crate::form::{Form, Value};
 use crate::pay::field::Field;
+use crate::pay::gateway::Idempotency;
 use crate::pay::session::{Progress, Timer, What};
 use crate::pay::step::{EntryError, PayErrorCode, PayResult, Step};
 use crate::pay::submission::Ask;
@@ -85,6 +87,10 @@ struct Watch {
 struct Session {
     /// The agent's request that it began with; none: a document leads it.
     opened_by: Option<CommandId>,
+    /// What its gateway makes of repeats; none: there is no gateway.
+    idempotency: Option<Idempotency>,
+    /// How often the gateway did what it was asked.
+    acts: u32,
     /// What an agent was last told to be missing.
     required: String,
     begun: Vec<Step>,
@@ -147,9 +153,10 @@ impl Watch {
                 self.cancelled = true;
                 Ok(())
             }
-            Record::LookedUp(..) => {
+            Record::LookedUp(_, idempotency) => {
                 self.owed = None;
-                let session = Session { opened_by: self.opening.take(), ..Session::default() };
+                let (opened_by, idempotency) = (self.opening.take(), *idempotency);
+                let session = Session { opened_by, idempotency, ..Session::default() };
                 let before = self.session.replace(session);
                 rule(before.is_none(), "a Pay session began while another one was going on")
             }
@@ -186,6 +193,11 @@ impl Watch {
                 session.transaction.get_or_insert_with(|| id.clone());
                 let new = !first || self.transactions.insert(id.clone());
                 rule(new, "two Pay sessions have the same transaction id")
+            }
+            Record::Acted(_) => {
+                let session = self.session()?;
+                session.acts = session.acts.saturating_add(1);
+                rule(session.acts == 1, "the gateway did what one payment asks for twice")
             }
             Record::Answered(number, word) => {
                 if let Some(session) = &mut self.session {
@@ -349,6 +361,8 @@ impl Session {
         rule(same, "a Pay session has two transaction ids")?;
         if submits {
             rule(self.submissions == 0 || self.repeatable, "a payment was submitted again without need")?;
+            let acts_again = self.doubt && self.idempotency == Some(Idempotency::None);
+            rule(!acts_again, "a payment in doubt was submitted again to a gateway that may act twice")?;
             self.submissions += 1;
             self.repeatable = false;
         }
@@ -361,8 +375,10 @@ impl Session {
         let Some((_, submits)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
         match word {
             "approved" => self.verdict = Some(Verdict::Yes),
-            // A repeat that is refused says nothing of the submission before it.
+            // A repeat that is refused says nothing of the submission before it, nor does one that is declined, unless it
+            // is answered with the first result.
             "refused" if submits && self.doubt => {}
+            "declined" if submits && self.doubt && self.idempotency != Some(Idempotency::FirstResult) => {}
             "declined" | "refused" => self.verdict = Some(Verdict::No),
             "not found" => self.not_found = true,
             "unknown" | "panicked" if submits => self.doubt = true,
@@ -386,6 +402,9 @@ impl Session {
             && value("PayErrorCode") == Some(&code)
             && value("PaymentError") == Some("outcome unknown");
         let success = result == PayResult::Success;
+        // By the gateway's own ledger, whatever it answered.
+        let told_as_it_is = self.acts == 0 || success || unknown;
+        rule(told_as_it_is, "the gateway did what it was asked, and that nothing was done was told")?;
         let on_its_way = matches!(self.asked, Some((_, true)));
         rule(!on_its_way, "a Pay session ended while its submission was on its way")?;
         match (self.verdict, self.doubt) {

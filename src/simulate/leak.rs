@@ -116,6 +116,7 @@ fn shown_in(record: &Record, found: &mut dyn FnMut(u32) -> bool) -> Option<&'sta
         | Record::Heard(_)
         | Record::Cleared
         | Record::Asked(..)
+        | Record::Acted(_)
         | Record::Answered(..)
         | Record::TimedOut(_)
         | Record::HungUp

@@ -15,7 +15,7 @@ use crate::flow::{
 };
 use crate::form::Form;
 use crate::pay::assisted::{AgentError, Capture, Command};
-use crate::pay::gateway::{Answer, Attempt, Preparation, Resolution};
+use crate::pay::gateway::{Answer, Attempt, Idempotency, Preparation, Resolution};
 use crate::pay::session::{Progress, Timer, What};
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::tone::Key;
@@ -32,10 +32,12 @@ pub enum Record {
     Heard(TurnId),
     /// What was being said was cut.
     Cleared,
-    /// A connector was looked up.
-    LookedUp(String, bool),
+    /// A connector was looked up, and what its gateway makes of repeats; none: there is no connector of that name.
+    LookedUp(String, Option<Idempotency>),
     /// The gateway was asked.
     Asked(Question, Arc<Attempt>),
+    /// It did what it was asked, whatever it answers; only worlds that keep the gateway's ledger know.
+    Acted(u16),
     /// It answered.
     Answered(u16, &'static str),
     /// A document was asked for.
@@ -200,7 +202,7 @@ impl fmt::Display for Record {
             Self::Heard(_) => write!(f, "heard"),
             Self::Cleared => write!(f, "cut"),
             Self::LookedUp(name, found) => {
-                write!(f, "connector {name}{}", if *found { "" } else { " (there is none)" })
+                write!(f, "connector {name}{}", if found.is_some() { "" } else { " (there is none)" })
             }
             Self::Asked(question, attempt) => {
                 let what = match question.what {
@@ -210,6 +212,7 @@ impl fmt::Display for Record {
                 };
                 write!(f, "gateway   {what} {}", attempt.transaction_id)
             }
+            Self::Acted(_) => write!(f, "gateway   does what it was asked"),
             Self::Answered(_, word) => write!(f, "gateway   {word}"),
             Self::Requested(fetch) => {
                 let purpose = match fetch.purpose {

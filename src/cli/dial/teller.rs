@@ -97,7 +97,7 @@ impl Teller {
                 return;
             }
             // Nothing that a person would hear or wants to know.
-            Record::Heard(_) | Record::LookedUp(_, true) => return,
+            Record::Heard(_) | Record::LookedUp(_, Some(_)) => return,
             _ => {}
         }
         self.tell_keys();
@@ -119,7 +119,7 @@ impl Teller {
                 let text = if text.is_empty() { "(a pause)" } else { &text };
                 self.paper.entry(at, "says", Ink::Voice, text);
             }
-            Record::LookedUp(name, false) => {
+            Record::LookedUp(name, None) => {
                 self.paper.entry(at, "gateway", Ink::Bad, &format!("there is no connector named {name}"));
             }
             Record::Asked(question, attempt) => match question.what {
@@ -130,7 +130,7 @@ impl Teller {
                     self.paper.entry(at, "gateway", Ink::Plain, &text);
                 }
             },
-            Record::Answered(_, "prepared") => {}
+            Record::Answered(_, "prepared") | Record::Acted(_) => {}
             Record::Answered(_, word) => {
                 let ink = match *word {
                     "approved" => Ink::Good,
@@ -168,7 +168,7 @@ impl Teller {
                 };
                 self.paper.entry(at, "ended", Ink::Plain, text);
             }
-            Record::Pressed(_) | Record::Cleared | Record::Heard(_) | Record::LookedUp(_, true) => {}
+            Record::Pressed(_) | Record::Cleared | Record::Heard(_) | Record::LookedUp(_, Some(_)) => {}
         }
     }
 

@@ -87,6 +87,14 @@ pub(super) const GENERIC: &Kind = &Kind {
             default: Some("5"),
             meaning: "How often an unanswered request is repeated, with the same transaction_id, 0 to 10.",
         },
+        Key {
+            name: "replays_first_result",
+            secret: false,
+            required: false,
+            default: Some("false"),
+            meaning: "Whether you vouch that the processor answers a repeat with the first result: true or false. Unless \
+                      it does, an error that a repeat gets (duplicate, say) leaves the outcome unknown.",
+        },
     ],
 };
 

@@ -3,6 +3,7 @@ use figment::providers::{Format, Toml};
 
 use super::*;
 use crate::exposure::Exposure;
+use crate::pay::gateway::Idempotency;
 
 fn read(toml: &str) -> Result<ConnectorConfig, String> {
     Figment::from(Toml::string(toml)).extract().map_err(|error| error.to_string())
@@ -67,6 +68,23 @@ fn a_processor_has_ten_seconds_and_five_repeats_unless_it_is_given_others() {
 }
 
 #[test]
+fn a_repeat_gives_the_first_result_only_where_somebody_vouches_for_it() {
+    let idempotency = |toml: &str| {
+        read(toml).unwrap().build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK).capabilities().idempotency
+    };
+    for (keys, expected) in [
+        ("", Idempotency::ActsOnce),
+        ("replays_first_result = false", Idempotency::ActsOnce),
+        ("replays_first_result = true", Idempotency::FirstResult),
+        ("replays_first_result = 'true'", Idempotency::FirstResult),
+    ] {
+        assert_eq!(idempotency(&format!("{GENERIC}{keys}")), expected, "{keys}");
+    }
+    assert_eq!(idempotency(&format!("{STRIPE}secret_key = 'sk_test_1'")), Idempotency::FirstResult);
+    assert_eq!(idempotency("name = 'x'\nkind = 'sandbox'"), Idempotency::FirstResult);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (key, nearest) in [("endpont", "endpoint"), ("user_name", "username"), ("moed", "mode")] {
         let message = fault(&format!("{GENERIC}{key} = 'x'"));
@@ -100,6 +118,7 @@ fn a_fault_names_the_key_and_what_is_allowed() {
         (format!("{GENERIC}timeout = '+5'"), "from 1 to 60"),
         (format!("{GENERIC}retries = -1"), "`retries`: it is a whole number from 0 to 10"),
         (format!("{GENERIC}retries = true"), "from 0 to 10"),
+        (format!("{GENERIC}replays_first_result = 1"), "`replays_first_result`: it is true or false"),
         (format!("{GENERIC}username = 'u'"), "`password` is missing"),
         (format!("{GENERIC}password = 'p'"), "`username` is missing"),
         (format!("{GENERIC}username = 'u:v'\npassword = 'p'"), "colon"),
@@ -124,8 +143,13 @@ fn a_secret_of_the_wrong_type_is_not_quoted() {
 
 #[test]
 fn what_a_store_keeps_reads_back_the_same() {
-    for keys in ["bearer = 't\"1'", "username = 'u'\npassword = 'p'\nmode = 'live'", "dialect = 'signalwire-swml'", ""]
-    {
+    for keys in [
+        "bearer = 't\"1'",
+        "username = 'u'\npassword = 'p'\nmode = 'live'",
+        "dialect = 'signalwire-swml'",
+        "replays_first_result = true",
+        "",
+    ] {
         let config = read(&format!("{GENERIC}{keys}")).unwrap();
         let json = config.to_json();
         assert!(json.expose().contains("gateway.example.com/pay?k=1"));

@@ -217,8 +217,8 @@ async fn what_stripe_cannot_do_is_refused_before_anything_is_sent() {
     assert!(server.seen().is_empty());
     let can = connector.capabilities();
     assert!(!can.charge_bank && can.charge_card && can.charge_token && can.bank_needs_holder_name);
-    assert!(can.replays && can.looks_up);
     assert_eq!(can.accepted_numbers, AcceptedNumbers::PublishedTest);
+    assert!(can.idempotency == Idempotency::FirstResult && can.looks_up);
     assert_eq!((can.answer_timeout.as_secs(), can.repeats, can.overall.as_secs()), (35, 5, 60));
 }
 
@@ -290,6 +290,33 @@ async fn each_kind_of_reply_is_its_answer_at_both_calls() {
     let connector = connector(&format!("http://{raw}"), &[]);
     let answer = connector.submit(Arc::new(charge()), None, note).await;
     assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_repeat_is_believed_only_where_its_answer_is_that_of_the_first_request() {
+    for (status, body, settles) in [
+        (200, r#"{"id":"pi_1","status":"succeeded"}"#, true),
+        (200, r#"{"id":"pi_1","status":"requires_payment_method"}"#, true),
+        (402, r#"{"error":{"type":"card_error","code":"card_declined","decline_code":"do_not_honor"}}"#, true),
+        // Judged before the key is looked up, or not kept under it.
+        (401, r#"{"error":{"type":"invalid_request_error"}}"#, false),
+        (403, r#"{"error":{"type":"invalid_request_error"}}"#, false),
+        (400, r#"{"error":{"type":"invalid_request_error","code":"parameter_unknown"}}"#, false),
+        (404, r#"{"error":{"type":"invalid_request_error","code":"resource_missing"}}"#, false),
+        (
+            400,
+            r#"{"error":{"type":"idempotency_error","message":"Keys for idempotent requests can only be used with the same parameters they were first used with."}}"#,
+            false,
+        ),
+        (409, r#"{"error":{"type":"idempotency_error","code":"idempotency_key_in_use"}}"#, false),
+        (429, r#"{"error":{"code":"lock_timeout"}}"#, false),
+        (500, r#"{"error":{"type":"api_error"}}"#, false),
+    ] {
+        let server = TestServer::answering(status, body).await;
+        let connector = connector(&server.url(""), &[]);
+        let answer = connector.submit(Arc::new(charge()), None, note()).await;
+        assert_eq!(connector.capabilities().idempotency.settles(&answer), settles, "{status} {body}: {answer:?}");
+    }
 }
 
 fn note() -> Option<RecoveryNote> {

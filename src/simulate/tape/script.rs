@@ -14,7 +14,7 @@ use super::{First, Note, NotedAnswer, NotedReply, Question, Tape};
 use crate::flow::TurnId;
 use crate::flow::link::{PlainHttp, Target};
 use crate::pay::card::YearMonth;
-use crate::pay::gateway::{Capabilities, Denial, TokenType};
+use crate::pay::gateway::{Capabilities, Denial, Idempotency, TokenType};
 use crate::pay::keypad::Destination;
 use crate::pay::sandbox;
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -482,7 +482,8 @@ fn connector(can: Option<&Capabilities>, after: Duration) -> String {
         (can.charge_token, "charge-token"),
         (!can.tokenize_card.is_empty(), "tokenize-card"),
         (!can.tokenize_bank.is_empty(), "tokenize-bank"),
-        (can.replays, "replay"),
+        (can.idempotency.allows_repeats(), "replay"),
+        (can.idempotency != Idempotency::ActsOnce, "first-result"),
     ]
     .into_iter()
     .filter_map(|(can, what)| (!can).then_some(what))
