@@ -30,7 +30,7 @@ mod outside;
 mod script;
 mod twin;
 
-pub use gateway::{ChanceWorld, Said};
+pub use gateway::{ChanceWorld, Connectors, Said};
 pub use outside::{Lead, Request};
 
 /// The most moves of a caller before hanging up.
@@ -128,8 +128,8 @@ pub struct Plan {
     pub telnyx: bool,
     /// The wall clock when the call is answered.
     pub clock: DateTime,
-    /// How many milliseconds it takes to look a connector up; none: there is no connector at all.
-    pub lookup: Option<u64>,
+    /// What connectors are like; none: there is no connector at all.
+    pub connectors: Option<Connectors>,
     /// What the caller does.
     pub moves: Vec<Move>,
     /// What the gateway says, in order.
@@ -154,18 +154,14 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         parameters,
         telnyx: chance.one_in(4),
         clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
-        lookup: match chance.below(60) {
-            0 => None,
-            1..10 => Some(chance.below(6000)),
-            _ => Some(0),
-        },
+        connectors: if chance.one_in(60) { None } else { Some(Connectors::drawn(&mut chance)) },
         moves: Vec::new(),
         answers: Vec::new(),
         documents: BTreeMap::new(),
         hidden: Vec::new(),
         twin: true,
     };
-    let world = ChanceWorld::drawing(flows, plan.lookup, Chance::new(chance.number()));
+    let world = ChanceWorld::drawing(flows, plan.connectors, Chance::new(chance.number()));
     let simulation = plan.start(flows, world, false);
     let caller = caller::Caller::new(chance, simulation);
     caller.play(plan)
@@ -239,7 +235,7 @@ impl Plan {
     }
 
     fn play_again<'a, F: Flows>(&self, flows: &'a F, taped: bool) -> Played<'a, F> {
-        let world = ChanceWorld::repeating(flows, self.lookup, self.answers.clone(), self.documents.clone());
+        let world = ChanceWorld::repeating(flows, self.connectors, self.answers.clone(), self.documents.clone());
         let mut simulation = self.start(flows, world, taped);
         let mut next_key = CallTime::ZERO;
         for step in &self.moves {

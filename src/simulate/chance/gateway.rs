@@ -1,4 +1,7 @@
 //! A gateway and an application that answer by chance, or again what they answered before.
+//!
+//! The gateway keeps a ledger of what it did. It may do what it is asked and lose its answer, or give it when nobody waits
+//! any more; a repeat then gets what its [`Idempotency`] allows: the first result or, where that is not promised, an error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +11,9 @@ use url::Url;
 use super::{Chance, Flows};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, Fetched, Received, read_answer};
-use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Operation, Preparation};
+use crate::pay::gateway::{
+    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, Resolution,
+};
 use crate::pay::sandbox;
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Question, Reply};
@@ -39,8 +44,40 @@ const DOCUMENTS: [&str; 8] = [
 pub struct Said {
     pub(super) after: u64,
     pub(super) what: Kind,
+    /// Whether it did what it was asked, whatever it says.
+    pub(super) acts: bool,
     /// The number that a decline quotes back.
     pub(super) quoted: String,
+}
+
+/// What connectors are like in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connectors {
+    /// How many milliseconds it takes to look one up.
+    pub(super) lookup: u64,
+    /// What their gateway makes of repeats.
+    pub(super) idempotency: Idempotency,
+    /// Whether it can be asked what became of a payment.
+    pub(super) looks_up: bool,
+}
+
+impl Connectors {
+    pub(super) fn drawn(chance: &mut Chance) -> Self {
+        Self {
+            lookup: if chance.one_in(7) { chance.below(6000) } else { 0 },
+            idempotency: match chance.below(5) {
+                0 => Idempotency::None,
+                1 | 2 => Idempotency::ActsOnce,
+                _ => Idempotency::FirstResult,
+            },
+            looks_up: chance.one_in(4),
+        }
+    }
+
+    fn capabilities(self) -> Capabilities {
+        let Self { idempotency, looks_up, .. } = self;
+        Capabilities { idempotency, looks_up, ..sandbox::capabilities() }
+    }
 }
 
 /// What the gateway says.
@@ -55,36 +92,42 @@ pub(super) enum Kind {
     Unknown,
     NotSent,
     Silent,
+    /// The connector, before anything is sent.
     BrokenDown,
+    /// Asked what became of the payment.
+    NotFound,
+    /// The same.
+    CannotTell,
 }
 
 /// The world of a call by chance.
 #[derive(Debug)]
 pub struct ChanceWorld<'a, F> {
     flows: &'a F,
-    /// How long a lookup takes, in milliseconds, if there are connectors.
-    lookup: Option<u64>,
+    connectors: Option<Connectors>,
     /// Where new answers come from; none: there are only those of before.
     chance: Option<Chance>,
     answers: Vec<Said>,
     given: usize,
+    /// How often the gateway did what it was asked, by transaction id.
+    ledger: BTreeMap<String, u32>,
     documents: BTreeMap<Url, &'static str>,
     asked: BTreeMap<Url, bool>,
 }
 
 impl<'a, F: Flows> ChanceWorld<'a, F> {
-    pub(super) fn drawing(flows: &'a F, lookup: Option<u64>, chance: Chance) -> Self {
-        let (answers, documents, asked) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { flows, lookup, chance: Some(chance), answers, given: 0, documents, asked }
+    pub(super) fn drawing(flows: &'a F, connectors: Option<Connectors>, chance: Chance) -> Self {
+        Self { chance: Some(chance), ..Self::repeating(flows, connectors, Vec::new(), BTreeMap::new()) }
     }
 
     pub(super) fn repeating(
         flows: &'a F,
-        lookup: Option<u64>,
+        connectors: Option<Connectors>,
         answers: Vec<Said>,
         documents: BTreeMap<Url, &'static str>,
     ) -> Self {
-        Self { flows, lookup, chance: None, answers, given: 0, documents, asked: BTreeMap::new() }
+        let (ledger, asked) = (BTreeMap::new(), BTreeMap::new());
+        Self { flows, connectors, chance: None, answers, given: 0, ledger, documents, asked }
     }
 
     /// What was answered.
@@ -93,9 +136,15 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
     }
 
     /// The next answer of before, or a new one.
-    fn next(&mut self, attempt: &Attempt, instrument: &Instrument) -> Option<Said> {
+    fn next(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument) -> Option<Said> {
         if self.given >= self.answers.len() {
-            let drawn = draw(self.chance.as_mut()?, attempt, instrument);
+            let acted = self.acts(&attempt.transaction_id) > 0;
+            let idempotency = self.connectors.map_or(Idempotency::FirstResult, |connectors| connectors.idempotency);
+            let chance = self.chance.as_mut()?;
+            let drawn = match question.what {
+                Ask::Resolve(_) => found(chance, acted, attempt),
+                Ask::Prepare | Ask::Submit(_) => draw(chance, acted, idempotency, attempt, instrument),
+            };
             self.answers.push(drawn);
         }
         let said = self.answers.get(self.given).cloned();
@@ -115,7 +164,7 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
             return None;
         }
         let after = chance.below(3000);
-        self.answers.push(Said { after, what: Kind::BrokenDown, quoted: String::new() });
+        self.answers.push(Said { after, what: Kind::BrokenDown, acts: false, quoted: String::new() });
         self.given += 1;
         Some(after)
     }
@@ -123,11 +172,15 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
 
 impl<F: Flows> World for ChanceWorld<'_, F> {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
-        self.lookup.map(|_| sandbox::capabilities())
+        self.connectors.map(Connectors::capabilities)
     }
 
     fn lookup_time(&self) -> Duration {
-        Duration::from_millis(self.lookup.unwrap_or(0))
+        Duration::from_millis(self.connectors.map_or(0, |connectors| connectors.lookup))
+    }
+
+    fn acts(&self, transaction_id: &str) -> u32 {
+        self.ledger.get(transaction_id).copied().unwrap_or(0)
     }
 
     fn gateway(
@@ -136,21 +189,18 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
         attempt: &Attempt,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
-        if !matches!(question.what, Ask::Submit(_)) {
-            if let Some(after) = self.breaks_down() {
-                return Some((Duration::from_millis(after), Reply::Panicked));
-            }
-            return Some((
-                Duration::ZERO,
-                match question.what {
-                    Ask::Prepare => Reply::Prepared(Preparation::Nothing),
-                    Ask::Submit(_) | Ask::Resolve(_) => sandbox_reply(question, attempt, instrument),
-                },
-            ));
+        if question.what == Ask::Prepare {
+            return Some(match self.breaks_down() {
+                Some(after) => (Duration::from_millis(after), Reply::Panicked),
+                None => (Duration::ZERO, Reply::Prepared(Preparation::Nothing)),
+            });
         }
-        let Some(said) = self.next(attempt, instrument) else {
+        let Some(said) = self.next(question, attempt, instrument) else {
             return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
         };
+        let done = self.ledger.entry(attempt.transaction_id.clone()).or_default();
+        *done = done.saturating_add(u32::from(said.acts));
+        let after = Duration::from_millis(said.after);
         let denial = |quoted: &str| Denial {
             code: Some("card_declined".to_owned()),
             message: Some(format!("{WORDS}{quoted}")),
@@ -170,9 +220,13 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
             Kind::Unknown => Answer::Unknown { reason },
             Kind::NotSent => Answer::NotSent { reason, retry_after: None },
             Kind::Silent => return None,
-            Kind::BrokenDown => return Some((Duration::from_millis(said.after), Reply::Panicked)),
+            Kind::BrokenDown => return Some((after, Reply::Panicked)),
+            Kind::NotFound => return Some((after, Reply::Resolved(Resolution::NotFound))),
+            Kind::CannotTell => return Some((after, Reply::Resolved(Resolution::CannotTell))),
         };
-        Some((Duration::from_millis(said.after), Reply::Submitted(answer)))
+        let resolves = matches!(question.what, Ask::Resolve(_));
+        let reply = if resolves { Reply::Resolved(Resolution::Answer(answer)) } else { Reply::Submitted(answer) };
+        Some((after, reply))
     }
 
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched) {
@@ -218,29 +272,70 @@ impl<F: Flows> ChanceWorld<'_, F> {
     }
 }
 
-fn draw(chance: &mut Chance, attempt: &Attempt, instrument: &Instrument) -> Said {
-    let what = match chance.below(20) {
-        0..10 => match attempt.operation {
-            Operation::Charge(..) => Kind::Charges,
-            Operation::Tokenize(_) => Kind::Tokenizes,
-        },
-        10 | 11 => Kind::Declines,
-        12 => Kind::Quotes,
-        13 => Kind::Refuses(chance.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected)),
-        14 | 15 => Kind::Unknown,
-        16 | 17 => Kind::NotSent,
+/// What a submission gets; `acted`: whether an earlier one of this payment did what it asked for.
+fn draw(
+    chance: &mut Chance,
+    acted: bool,
+    idempotency: Idempotency,
+    attempt: &Attempt,
+    instrument: &Instrument,
+) -> Said {
+    let refuses = |chance: &mut Chance| Kind::Refuses(chance.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
+    let what = match (chance.below(20), acted && idempotency.allows_repeats()) {
+        // Its key no longer counts, whatever it has done before.
+        (0..4, true) => refuses(chance),
+        // "Duplicate."
+        (4..8, true) if idempotency == Idempotency::ActsOnce => Kind::Declines,
+        (8, true) if idempotency == Idempotency::ActsOnce => Kind::Quotes,
+        (0..14, true) | (0..10, false) => yes(attempt),
+        (10 | 11, false) => Kind::Declines,
+        (12, false) => Kind::Quotes,
+        (13, false) => refuses(chance),
+        (14 | 15, _) => Kind::Unknown,
+        (16 | 17, _) => Kind::NotSent,
         _ => Kind::Silent,
     };
-    let after = match chance.below(8) {
+    // The money may be taken before the answer is lost.
+    let acts = match what {
+        Kind::Charges | Kind::Tokenizes => true,
+        Kind::Unknown | Kind::Silent => chance.one_in(2),
+        _ => false,
+    };
+    let acts = acts && !(acted && idempotency.allows_repeats());
+    let quoted = if what == Kind::Quotes { quote(instrument) } else { String::new() };
+    Said { after: delay(chance), what, acts, quoted }
+}
+
+/// What a look-up gets: nothing that is not so.
+fn found(chance: &mut Chance, acted: bool, attempt: &Attempt) -> Said {
+    let what = match chance.below(10) {
+        0..5 if acted => yes(attempt),
+        0..3 => Kind::NotFound,
+        3..5 => Kind::Declines,
+        5 | 6 => Kind::CannotTell,
+        7 => Kind::NotSent,
+        8 => Kind::Unknown,
+        _ => Kind::Silent,
+    };
+    Said { after: delay(chance), what, acts: false, quoted: String::new() }
+}
+
+const fn yes(attempt: &Attempt) -> Kind {
+    match attempt.operation {
+        Operation::Charge(..) => Kind::Charges,
+        Operation::Tokenize(_) => Kind::Tokenizes,
+    }
+}
+
+fn delay(chance: &mut Chance) -> u64 {
+    match chance.below(8) {
         0 | 1 => 0,
         2..=4 => chance.below(4000),
         // Around the gateway's own time, and long after it.
         5 => 9999 + chance.below(3),
         6 => chance.below(20_000),
         _ => chance.below(90_000),
-    };
-    let quoted = if what == Kind::Quotes { quote(instrument) } else { String::new() };
-    Said { after, what, quoted }
+    }
 }
 
 /// What a gateway should never do.

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use super::gateway::{Kind, Said, WORDS};
+use super::gateway::{Connectors, Kind, Said, WORDS};
 use super::outside::{Asked, CALLBACK, Lead, Request, sid};
 use super::{Move, Plan, Played};
 use crate::flow::CommandId;
 use crate::pay::assisted::AgentError;
+use crate::pay::gateway::Idempotency;
 use crate::pay::step::PayResult;
 use crate::simulate::quoted;
 
@@ -49,10 +50,9 @@ impl Plan {
                 writeln!(script, "  {}: {}", quoted(url.as_str()), quoted(text))?;
             }
         }
-        match self.lookup {
-            Some(0) => {}
-            Some(millis) => writeln!(script, "connector: {{ after: {millis}ms }}")?,
-            None => writeln!(script, "connector: {{ missing: true }}")?,
+        let connector = connector(self.connectors);
+        if !connector.is_empty() {
+            writeln!(script, "connector: {{ {connector} }}")?;
         }
         if !self.answers.is_empty() {
             writeln!(script, "gateway:")?;
@@ -119,6 +119,23 @@ fn led(lead: Lead) -> String {
     }
 }
 
+fn connector(connectors: Option<Connectors>) -> String {
+    let Some(Connectors { lookup, idempotency, looks_up }) = connectors else { return "missing: true".to_owned() };
+    let mut keys = Vec::new();
+    if lookup > 0 {
+        keys.push(format!("after: {lookup}ms"));
+    }
+    match idempotency {
+        Idempotency::None => keys.push("cannot: [replay]".to_owned()),
+        Idempotency::ActsOnce => keys.push("cannot: [first-result]".to_owned()),
+        Idempotency::FirstResult => {}
+    }
+    if looks_up {
+        keys.push("looks_up: true".to_owned());
+    }
+    keys.join(", ")
+}
+
 fn answer(said: &Said) -> String {
     let what = match said.what {
         Kind::Charges => "charge_id: ch_fuzz".to_owned(),
@@ -132,6 +149,8 @@ fn answer(said: &Said) -> String {
         Kind::NotSent => "outcome: not-sent".to_owned(),
         Kind::Silent => "outcome: silent".to_owned(),
         Kind::BrokenDown => "outcome: broken-down".to_owned(),
+        Kind::NotFound => "outcome: not-found".to_owned(),
+        Kind::CannotTell => "outcome: cannot-tell".to_owned(),
     };
     format!("{{ {what}, after: {}ms }}", said.after)
 }

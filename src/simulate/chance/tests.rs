@@ -49,7 +49,7 @@ fn flow(seed: u64) -> &'static str {
 #[test]
 fn no_call_by_chance_breaks_a_rule_and_its_twin_shows_the_same() {
     let mut results = BTreeSet::new();
-    let (mut twins, mut led, mut led_twins) = (0, 0, 0);
+    let (mut twins, mut led, mut led_twins, mut refused_after_acting) = (0, 0, 0, 0);
     for seed in 0..1500 {
         let (plan, played) = call(&Samples, flow(seed), &[], seed);
         let script = plan.script(&played);
@@ -60,6 +60,10 @@ fn no_call_by_chance_breaks_a_rule_and_its_twin_shows_the_same() {
                 if payment.led_by == LedBy::Agent && progress.what == What::Finished(PayResult::Success))
         });
         led += u32::from(paid_for_agent);
+        let acted = played.records().iter().position(|(_, record)| matches!(record, Record::Acted(_)));
+        let after = acted.map_or(&[][..], |place| &played.records()[place..]);
+        let refused = |(_, record): &(_, Record)| matches!(record, Record::Answered(_, "declined" | "refused"));
+        refused_after_acting += u32::from(after.iter().any(refused));
         if let Some(twin) = plan.twin(seed) {
             let other = twin.play(&Samples);
             assert_eq!(difference(&played, &other), None, "seed {seed}\n{script}\n{}", twin.script(&other));
@@ -69,6 +73,7 @@ fn no_call_by_chance_breaks_a_rule_and_its_twin_shows_the_same() {
     }
     assert!(twins > 500, "{twins}");
     assert!(led > 50 && led_twins > 20, "{led} {led_twins}");
+    assert!(refused_after_acting > 20, "{refused_after_acting}");
     // Every result but what only a faulty connector brings about.
     assert!(results.len() >= 8, "{results:?}");
 }
