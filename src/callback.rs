@@ -168,7 +168,13 @@ impl Application {
     /// As [`Self::ask`].
     pub async fn ask_as(&self, request: &CallbackRequest, token: Uuid) -> Result<FetchedDocument, FetchError> {
         let first = self.outbound_request(request, token, ASK_TIMEOUT, DOCUMENT_BYTES_MAX);
-        let answer = follow(first, Unreached::Again, |hop| self.try_once(request.kind, hop)).await?;
+        let answer =
+            follow(
+                first,
+                Unreached::Again,
+                |hop| async move { measured(request.kind, self.outbound.send(&hop)).await },
+            )
+            .await?;
         let OutboundResponse { status, content_type, body, cut, .. } = answer.response;
         match status {
             200..=299 => Ok(FetchedDocument { url: answer.url, content_type, body, cut }),
@@ -196,22 +202,28 @@ impl Application {
             body_limit,
         }
     }
+}
 
-    /// Sends a request once, and measures it.
-    async fn try_once(&self, kind: CallbackKind, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
-        let since = Instant::now();
-        let answer = self.outbound.send(&request).await;
-        metrics::histogram!("touchtone_callback_seconds", "kind" => kind.word(), "outcome" => outcome(&answer))
-            .record(since.elapsed().as_secs_f64());
-        answer
-    }
+/// Measures a request.
+async fn measured(
+    kind: CallbackKind,
+    sending: impl Future<Output = Result<OutboundResponse, OutboundError>>,
+) -> Result<OutboundResponse, OutboundError> {
+    let since = Instant::now();
+    let answer = sending.await;
+    metrics::histogram!("touchtone_callback_seconds", "kind" => kind.word(), "outcome" => outcome(&answer))
+        .record(since.elapsed().as_secs_f64());
+    answer
 }
 
 impl delivery::Courier for Application {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, delivery::Tried> {
         async move {
             let first = self.outbound_request(request, token, DELIVERY_TIMEOUT, CALLBACK_ANSWER_BYTES_MAX);
-            match follow(first, Unreached::Told, |hop| self.try_once(request.kind, hop)).await {
+            let sent = follow(first, Unreached::Told, |hop| async move {
+                measured(request.kind, self.outbound.send_callback(&hop)).await
+            });
+            match sent.await {
                 Ok(answer) => {
                     if answer.fields_lost {
                         tracing::warn!(

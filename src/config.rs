@@ -24,6 +24,7 @@ use url::Url;
 use crate::connector::ConnectorConfig;
 use crate::exposure::Exposure;
 use crate::flow::link::FlowUrl;
+use crate::http::ResolverKind;
 use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;
 use crate::store::open::SecretKey;
@@ -81,6 +82,9 @@ pub struct Config {
     /// Where faults are told that no document names a target for.
     #[serde(default, deserialize_with = "web_address")]
     pub error_url: Option<Url>,
+    /// How the names of gateways and applications become addresses.
+    #[serde(default)]
+    pub resolver: ResolverKind,
     /// How many connections there may be at once, calls included; 0: no limit. The system's limit of open files counts too.
     #[serde(default = "max_connections", deserialize_with = "number")]
     pub max_connections: u32,
@@ -501,6 +505,13 @@ mod tests {
     }
 
     #[test]
+    fn names_are_looked_up_in_the_dns_or_by_the_system() {
+        assert_eq!(read("", &[]).unwrap().resolver, ResolverKind::Dns);
+        assert_eq!(read("resolver = \"system\"", &[]).unwrap().resolver, ResolverKind::System);
+        assert_eq!(read("", &[("TOUCHTONE_RESOLVER", "dns")]).unwrap().resolver, ResolverKind::Dns);
+    }
+
+    #[test]
     fn the_environment_wins_and_keeps_its_zeros() {
         let config = read(
             "auth_token = \"file\"\n[media]\nmax_calls = 3\n",
@@ -613,6 +624,7 @@ mod tests {
             ("max_connections = \"12345678.5\"", "max_connections"),
             ("[speech]\nengine = \"piper\"", "engine"),
             ("[speech]\nengine = \"robot\"", "engine"),
+            ("resolver = \"12345678\"", "resolver"),
             ("[tls]\ncert = \"cert.pem\"", "key"),
             ("[tls]\ncert = 12345678\nkey = \"key.pem\"", "tls.cert"),
             ("tls = \"cert.pem\"", "tls"),

@@ -3,7 +3,8 @@
 //! Shape:   [`Outbound`] asks the merchant's application (documents, callbacks, media) and goes only where
 //!          [`TargetPolicy`] lets it; [`Gateway`] asks the endpoints an operator configured. One request, one answer: what
 //!          is asked again, and when, is decided elsewhere. Both stand on a [`Transport`].
-//! Limits:  no client follows a redirect by itself ([`redirect`] says what the next request would be, and it is checked as
+//! Limits:  gateways, documents and callbacks have clients, lookups and limits of their own ([`bulkhead`]), so that one dead
+//!          name or server holds up nothing else. No client follows a redirect by itself ([`redirect`] says what the next request would be, and it is checked as
 //!          the first one was), no proxy of the environment is used, every answer has a limit in bytes and in time.
 //! Errors:  [`OutboundError`], [`GatewayFault`]: split by whether the request can have arrived.
 //! Secrets: no error and no log line holds a body, a header, a URL's credentials or its query ([`shown`]).
@@ -15,6 +16,7 @@ use reqwest::{Client, ClientBuilder, Response, retry};
 use url::Url;
 
 pub mod address;
+mod bulkhead;
 mod gateway;
 mod outbound;
 pub mod redirect;
@@ -30,6 +32,7 @@ pub use gateway::{
 };
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse, TargetPolicy};
 pub use reqwest::Method;
+pub use resolve::{Resolver, ResolverKind};
 pub use wire::{BodyEnd, Transport, WireFault, WireRequest, WireResponse};
 
 /// What this program calls itself.
@@ -52,6 +55,11 @@ pub struct ClientError(String);
 pub fn install_crypto_provider() {
     // An error says that there is one already, which is what is wanted.
     let _already_there = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Describes what is counted here.
+pub fn describe() {
+    resolve::describe();
 }
 
 /// A URL as it may be logged: without credentials, query and fragment.

@@ -28,7 +28,7 @@ use crate::chance::Chance;
 use crate::config::Config;
 use crate::connector::{Registry, RegistryError, registry};
 use crate::flow::link::PlainHttp;
-use crate::http::{ClientError, Gateway, Outbound, TargetPolicy};
+use crate::http::{ClientError, Gateway, Outbound, Resolver, TargetPolicy};
 use crate::library::Library;
 use crate::rest::guard::{Gate, SignIns, guard};
 use crate::rest::{self, route::Routes};
@@ -132,7 +132,8 @@ impl Server {
         health::install_recorder();
         let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
-        let gateway = Arc::new(Gateway::new()?);
+        let resolver = Resolver::new(config.resolver);
+        let gateway = Arc::new(Gateway::with(&resolver)?);
         let (wall, chance) = (Wall::System, Chance::System);
         let exposure = config.exposure();
         let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall, exposure)?;
@@ -146,7 +147,8 @@ impl Server {
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
-        let outbound = Arc::new(Outbound::new(TargetPolicy::of(config.allow_http_callbacks, exposure))?);
+        let policy = TargetPolicy::of(config.allow_http_callbacks, exposure);
+        let outbound = Arc::new(Outbound::with(policy, &resolver)?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
         let store = open::open(&config, Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;

@@ -18,6 +18,8 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::address::Reach;
+use super::bulkhead::Bulkhead;
+use super::resolve::Resolver;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{ClientError, builder, shown_url};
 use crate::secret::Secret;
@@ -209,12 +211,21 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Makes the clients. A machine without CA certificates gets a warning here and an error at each https request.
+    /// Makes the clients, with the default resolver. A machine without CA certificates gets a warning here and an error at
+    /// each https request.
     ///
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new() -> Result<Self, ClientError> {
-        Ok(Self::over(Arc::new(Self::clients()?), Wall::System))
+        Self::with(&Resolver::default())
+    }
+
+    /// As [`Self::new`], with a resolver.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(resolver: &Resolver) -> Result<Self, ClientError> {
+        Ok(Self::over(Arc::new(Self::clients(resolver)?), Wall::System))
     }
 
     /// Over a transport of the embedder's own, with another clock than the machine's.
@@ -223,18 +234,18 @@ impl Gateway {
         Self { transport, wall }
     }
 
-    fn clients() -> Result<Clients, ClientError> {
+    fn clients(resolver: &Resolver) -> Result<Clients, ClientError> {
         // A connection a request: with one that was used before, "the gateway closed it" and "the gateway got the
         // request and died" look alike, and the latter means that nobody knows whether the card was charged.
         let make = || builder().http1_only().pool_max_idle_per_host(0);
         // What `Endpoint` takes for this machine by its name really has to be it.
-        Clients::new(make, Reach::LOOPBACK, None)
+        Clients::new(make, Reach::LOOPBACK, None, &resolver.lookups(Bulkhead::Gateways))
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
     pub(super) fn without_certificates() -> Result<Self, ClientError> {
-        Ok(Self::over(Arc::new(Self::clients()?.without_certificates()), Wall::System))
+        Ok(Self::over(Arc::new(Self::clients(&Resolver::default())?.without_certificates()), Wall::System))
     }
 
     /// What time it is.

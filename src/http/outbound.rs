@@ -1,6 +1,7 @@
 //! Requests to the merchant's application: documents, callbacks, media.
 //!
-//! Shape:   [`Outbound::send`], one request and one answer; the caller decides about another.
+//! Shape:   [`Outbound::send`], one request and one answer; the caller decides about another. What nobody waits for goes by
+//!          [`Outbound::send_callback`]: it has clients and limits of its own.
 //! Limits:  targets as [`TargetPolicy`] says, checked on the addresses themselves; time and bytes as the request says.
 //! Errors:  [`OutboundError`].
 //! Secrets: form values and a GET's query go into the request and nowhere else.
@@ -17,6 +18,8 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
+use super::bulkhead::Bulkhead;
+use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{Authorization, ClientError, builder, shown_url};
 use crate::exposure::Exposure;
@@ -136,47 +139,77 @@ pub enum OutboundError {
 #[derive(Clone, Debug)]
 pub struct Outbound {
     policy: TargetPolicy,
-    transport: Arc<dyn Transport>,
+    documents: Arc<dyn Transport>,
+    callbacks: Arc<dyn Transport>,
 }
 
 impl Outbound {
-    /// Makes the clients. A machine without CA certificates gets a warning here and an error at each https request.
+    /// Makes the clients, with the default resolver. A machine without CA certificates gets a warning here and an error at
+    /// each https request.
     ///
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new(policy: TargetPolicy) -> Result<Self, ClientError> {
-        let clients = Self::clients(policy.plain_reach(), policy.tls_reach())?;
-        Ok(Self::over(policy, Arc::new(clients)))
+        Self::with(policy, &Resolver::default())
     }
 
-    /// Over a transport of the embedder's own, which must look itself where names lead to. URLs are checked here.
+    /// As [`Self::new`], with a resolver.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(policy: TargetPolicy, resolver: &Resolver) -> Result<Self, ClientError> {
+        let clients = |bulkhead| Self::clients(policy, policy.plain_reach(), &resolver.lookups(bulkhead));
+        let (documents, callbacks) = (clients(Bulkhead::Documents)?, clients(Bulkhead::Callbacks)?);
+        Ok(Self { policy, documents: Arc::new(documents), callbacks: Arc::new(callbacks) })
+    }
+
+    /// Over a transport of the embedder's own, which must look itself where names lead to, and keep what nobody waits for
+    /// from holding up the rest. URLs are checked here.
     #[must_use]
     pub fn over(policy: TargetPolicy, transport: Arc<dyn Transport>) -> Self {
-        Self { policy, transport }
+        Self { policy, documents: Arc::clone(&transport), callbacks: transport }
     }
 
-    fn clients(plain: Reach, tls: Reach) -> Result<Clients, ClientError> {
-        Clients::new(|| builder().pool_idle_timeout(IDLE_TIMEOUT), plain, Some(tls))
+    /// Clients by whose http `plain` is reached.
+    pub(super) fn clients(policy: TargetPolicy, plain: Reach, lookups: &Arc<Lookups>) -> Result<Clients, ClientError> {
+        Clients::new(|| builder().pool_idle_timeout(IDLE_TIMEOUT), plain, Some(policy.tls_reach()), lookups)
     }
 
     /// As where names lead to other addresses than they do here: those of `reach` only may be reached by name.
     #[cfg(test)]
     pub(crate) fn with_names_reaching(policy: TargetPolicy, reach: Reach) -> Result<Self, ClientError> {
-        Ok(Self::over(policy, Arc::new(Self::clients(reach, policy.tls_reach())?)))
+        let clients = Self::clients(policy, reach, &Resolver::default().lookups(Bulkhead::Documents))?;
+        Ok(Self::over(policy, Arc::new(clients)))
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
     pub(super) fn without_certificates(policy: TargetPolicy) -> Result<Self, ClientError> {
-        let clients = Self::clients(policy.plain_reach(), policy.tls_reach())?;
+        let clients = Self::clients(policy, policy.plain_reach(), &Resolver::default().lookups(Bulkhead::Documents))?;
         Ok(Self::over(policy, Arc::new(clients.without_certificates())))
     }
 
-    /// Sends one request and reads its answer. A status other than 2xx is an answer too.
+    /// Sends one request that somebody waits for, and reads its answer. A status other than 2xx is an answer too.
     ///
     /// # Errors
     /// When there is no answer; the variant tells whether the request can have arrived.
     pub async fn send(&self, request: &OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        self.send_over(&*self.documents, request).await
+    }
+
+    /// As [`Self::send`], for what nobody waits for.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_callback(&self, request: &OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        self.send_over(&*self.callbacks, request).await
+    }
+
+    async fn send_over(
+        &self,
+        transport: &dyn Transport,
+        request: &OutboundRequest,
+    ) -> Result<OutboundResponse, OutboundError> {
         let url = target(request)?;
         self.check(&url)?;
         let mut headers = HeaderMap::new();
@@ -194,8 +227,7 @@ impl Outbound {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
             body = Some(Bytes::from_owner(Encoded(request.form.encoded())));
         }
-        let WireResponse { status, headers, mut body, end } = self
-            .transport
+        let WireResponse { status, headers, mut body, end } = transport
             .exchange(WireRequest {
                 method: request.method.clone(),
                 url: url.clone(),

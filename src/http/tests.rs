@@ -4,6 +4,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::address::Reach;
+use super::bulkhead::Bulkhead;
 use super::resolve::{Filtered, is_unreachable};
 use super::test_server::{TestServer, with_header};
 use super::*;
@@ -88,7 +89,8 @@ async fn a_name_that_leads_to_no_public_address_is_refused_after_it_is_resolved(
     assert!(matches!(refused, Err(OutboundError::AddressNotAllowed | OutboundError::NoCertificates)), "{refused:?}");
     // By http no certificates are needed: the same resolver, asked for nothing but private networks.
     let private = Reach { private: true, ..Reach::NOWHERE };
-    let client = plain_client(builder().dns_resolver(Filtered(private))).unwrap();
+    let lookups = Resolver::default().lookups(Bulkhead::Documents);
+    let client = plain_client(builder().dns_resolver(Filtered { reach: Some(private), lookups })).unwrap();
     let refused = client.get(format!("http://localhost:{}/", server.address.port())).send().await.unwrap_err();
     assert!(is_unreachable(&refused) && refused.is_connect(), "{refused:?}");
     assert!(server.seen().is_empty());

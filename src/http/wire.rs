@@ -3,11 +3,12 @@
 //! Shape:   [`Transport::exchange`]: a request in, an answer out, never a second request. [`Clients`] is the one that uses
 //!          the network; a simulation brings its own. What may be asked, what is signed and what an answer means is
 //!          decided above.
-//! Limits:  a request's own, in time and in bytes.
+//! Limits:  a request's own, in time and in bytes; those of its bulkhead ([`super::bulkhead`]).
 //! Errors:  [`WireFault`], split by whether the request can have arrived.
 //! Secrets: bodies are wiped by whoever made them; no fault holds a URL, a header or a body.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +16,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, Method};
+use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::address::Reach;
-use super::resolve::{Filtered, is_unreachable};
+use super::bulkhead::InFlight;
+use super::resolve::{Filtered, Lookups, is_unreachable};
 use super::{Authorization, ClientError, plain_client, read_body, reason, tls_client};
 
 /// One request, ready to go. No `Debug`: what is in it is secret.
@@ -92,23 +95,27 @@ pub trait Transport: fmt::Debug + Send + Sync {
     fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>>;
 }
 
-/// Over the network: a client for http and one for https.
+/// Over the network: a client for http and one for https. One such pair serves one bulkhead.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     plain: Client,
     tls: Client,
     has_certificates: bool,
+    in_flight: InFlight,
 }
 
 impl Clients {
     /// Makes the clients with `make`: what http reaches by name, and what https does (none: everything).
-    pub(super) fn new(make: impl Fn() -> ClientBuilder, plain: Reach, tls: Option<Reach>) -> Result<Self, ClientError> {
-        let plain = plain_client(make().dns_resolver(Filtered(plain)))?;
-        let (tls, has_certificates) = tls_client(|| match tls {
-            Some(reach) => make().dns_resolver(Filtered(reach)),
-            None => make(),
-        })?;
-        Ok(Self { plain, tls, has_certificates })
+    pub(super) fn new(
+        make: impl Fn() -> ClientBuilder,
+        plain: Reach,
+        tls: Option<Reach>,
+        lookups: &Arc<Lookups>,
+    ) -> Result<Self, ClientError> {
+        let within = |reach| make().dns_resolver(Filtered { reach, lookups: Arc::clone(lookups) });
+        let plain = plain_client(within(Some(plain)))?;
+        let (tls, has_certificates) = tls_client(|| within(tls))?;
+        Ok(Self { plain, tls, has_certificates, in_flight: InFlight::default() })
     }
 
     /// As on a machine without CA certificates.
@@ -127,6 +134,14 @@ impl Transport for Clients {
                 "https" => &self.tls,
                 _ => &self.plain,
             };
+            let since = Instant::now();
+            let host = url.host_str().unwrap_or_default();
+            let _place = self
+                .in_flight
+                .enter(host, timeout)
+                .await
+                .map_err(|no_place| WireFault::NotReached(no_place.to_string()))?;
+            let timeout = timeout.saturating_sub(since.elapsed());
             let mut builder = client.request(method, url).timeout(timeout).headers(headers);
             builder = match authorization {
                 Authorization::None => builder,
