@@ -3,7 +3,7 @@
 use super::agent::Assisting;
 use super::chase::Chase;
 use super::event::{
-    Action, Ended, Event, Fetch, FetchId, Fetched, First, NextDocument, Purpose, Redirection, Wait, Warning,
+    Action, Ended, Event, Fetch, FetchId, Fetched, First, NextDocument, Purpose, Redirection, Unwritten, Wait, Warning,
 };
 use super::gather::{self, Gathered, Listening};
 use super::link::{Origin, Target};
@@ -395,7 +395,19 @@ impl Call {
 
     /// Asks for a document and waits for it.
     pub(super) fn fetch(&mut self, now: CallTime, purpose: Purpose, target: Target, method: Method, form: Form) {
-        let id = self.request(purpose, target, method, form);
+        self.fetch_told(now, purpose, target, method, (form, None));
+    }
+
+    /// The same, with what is told of a payment for as long as its outcome is not written down.
+    fn fetch_told(
+        &mut self,
+        now: CallTime,
+        purpose: Purpose,
+        target: Target,
+        method: Method,
+        told: (Form, Option<Unwritten>),
+    ) {
+        let id = self.request(purpose, target, method, told);
         if self.line == Line::Up && self.elsewhere.is_none() {
             self.documents.stop(now);
             self.stage = Stage::Fetching { id, until: now + FETCH_LIMIT };
@@ -404,11 +416,22 @@ impl Call {
         }
     }
 
-    fn request(&mut self, purpose: Purpose, target: Target, method: Method, form: Form) -> FetchId {
+    fn request(
+        &mut self,
+        purpose: Purpose,
+        target: Target,
+        method: Method,
+        (form, unwritten): (Form, Option<Unwritten>),
+    ) -> FetchId {
         self.fetches = self.fetches.saturating_add(1);
         let id = FetchId(self.fetches);
-        let mut fields = self.context.standard(if self.line == Line::Up { "in-progress" } else { "completed" });
-        fields.extend(&form);
+        let standard = self.context.standard(if self.line == Line::Up { "in-progress" } else { "completed" });
+        let whole = |form: &Form| {
+            let mut fields = standard.clone();
+            fields.extend(form);
+            fields
+        };
+        let unwritten = unwritten.map(|told| Box::new(Unwritten { form: whole(&told.form), ..told }));
         let answer_wanted = self.line == Line::Up && self.elsewhere.is_none();
         // A flow that nobody hears is not run, but its request is still told.
         let parameters = self.context.parameters.clone();
@@ -417,8 +440,9 @@ impl Call {
             purpose,
             target,
             method,
-            form: fields,
+            form: whole(&form),
             parameters,
+            unwritten,
             answer_wanted,
         }));
         id
@@ -543,9 +567,14 @@ impl Call {
             self.context.parameters.remove(&name);
         }
         self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
+        let unwritten = paying.unwritten.take().map(|form| {
+            let mut parameters = self.context.parameters.clone();
+            parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+            Unwritten { form, parameters }
+        });
         self.remember(&outcome);
         match paying.action {
-            Some((target, method)) => self.fetch(now, Purpose::Pay, target, method, outcome),
+            Some((target, method)) => self.fetch_told(now, Purpose::Pay, target, method, (outcome, unwritten)),
             None if self.line != Line::Up => self.end(Ended::Caller),
             None => {}
         }

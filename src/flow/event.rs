@@ -195,8 +195,33 @@ pub struct Fetch {
     pub form: Form,
     /// What a flow document is rendered with.
     pub parameters: BTreeMap<String, Value>,
+    /// What a payment's outcome is told with instead for as long as it is not written down. None: the same.
+    pub unwritten: Option<Box<Unwritten>>,
     /// Whether the answer is of any use: a caller who is gone hears no document.
     pub answer_wanted: bool,
+}
+
+/// What is told of a payment whose outcome is not written down.
+#[derive(Clone, Debug)]
+pub struct Unwritten {
+    /// The request's fields.
+    pub form: Form,
+    /// What a flow document is rendered with.
+    pub parameters: BTreeMap<String, Value>,
+}
+
+impl Fetch {
+    /// The same for a payment whose outcome is not written down.
+    #[must_use]
+    pub fn as_unwritten(self) -> Self {
+        match self.unwritten {
+            Some(unwritten) => {
+                let Unwritten { form, parameters } = *unwritten;
+                Self { form, parameters, unwritten: None, ..self }
+            }
+            None => self,
+        }
+    }
 }
 
 /// Why a document is asked for.

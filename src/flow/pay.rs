@@ -21,6 +21,8 @@ pub(super) struct Paying {
     payment: PaymentId,
     pub(super) session: PaySession,
     pub(super) action: Option<(Target, Method)>,
+    /// What its action is told with for as long as the outcome is not written down, where that differs.
+    pub(super) unwritten: Option<Form>,
     status_callback: Option<(Url, Method)>,
 }
 
@@ -47,7 +49,7 @@ impl Call {
         let around = self.surroundings();
         let payment = PaymentId { sid: around.transaction_id.clone(), led_by: LedBy::Document };
         let session = PaySession::start(now, reading, around);
-        self.begin_paying(now, Paying { payment, session, action, status_callback });
+        self.begin_paying(now, Paying { payment, session, action, unwritten: None, status_callback });
     }
 
     /// What a new payment of this call knows of the world around it.
@@ -116,6 +118,7 @@ impl Call {
                     self.intend(paying.payment.clone(), *intent, status, action);
                 }
                 Output::Settle(progress, outcome, told) => {
+                    paying.unwritten.clone_from(&told.unwritten);
                     let action = paying.action.clone();
                     self.settle(
                         paying.payment.clone(),

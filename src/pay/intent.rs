@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::gateway::{Attempt, Instrument};
-use super::outcome::{Ending, Receipt};
+use super::outcome::{Ending, Receipt, Standing};
 use super::step::{SessionError, Step, words};
 use crate::form::Form;
 
@@ -67,20 +67,68 @@ pub struct Told {
     pub status: Form,
     /// Of the action request.
     pub action: Form,
+    /// Of the action request for as long as the outcome is not written down. None: the same. What a gateway did is told as
+    /// unknown then, for if the server dies, that is all that its successor may ever find out.
+    pub unwritten: Option<Form>,
 }
 
 impl Statement {
     /// The fields with the outcome.
     #[must_use]
     pub fn told(&self, ending: &Ending) -> Told {
-        let (mut status, mut action) = (self.status.clone(), self.action.clone());
+        let mut status = self.status.clone();
         status.set_some("ErrorType", ending.error_type.map(SessionError::word));
-        for form in [&mut status, &mut action] {
-            ending.tell(form);
-            if self.telnyx {
-                ending.tell_telnyx(form, self.step);
-            }
+        let unwritten = ending.was_sent && ending.standing != Standing::Unknown;
+        Told {
+            status: self.with(status, ending),
+            action: self.with(self.action.clone(), ending),
+            unwritten: unwritten.then(|| self.with(self.action.clone(), &Ending::unknown())),
         }
-        Told { status, action }
+    }
+
+    fn with(&self, mut form: Form, ending: &Ending) -> Form {
+        ending.tell(&mut form);
+        if self.telnyx {
+            ending.tell_telnyx(&mut form, self.step);
+        }
+        form
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pay::outcome::Ending;
+    use crate::pay::step::{PayErrorCode, PayResult};
+
+    fn told(ending: Ending) -> Told {
+        let mut action = Form::new();
+        action.set("PaymentMethod", "credit-card");
+        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentProcessing };
+        statement.told(&ending)
+    }
+
+    fn word(form: &Form, name: &str) -> Option<String> {
+        form.value(name).map(|value| value.expose().to_owned())
+    }
+
+    #[test]
+    fn what_a_gateway_did_is_told_as_unknown_while_it_is_not_written_down() {
+        let approved = Ending { was_sent: true, ..Ending::plain(PayResult::Success) };
+        let code = PayErrorCode::CardRejected;
+        let declined = Ending { was_sent: true, ..Ending::fault(PayResult::PaymentConnectorError, code, "declined") };
+        for ending in [approved, declined] {
+            let unwritten = told(ending).unwritten.unwrap();
+            let words = ["Result", "PayErrorCode", "PaymentError"].map(|name| word(&unwritten, name).unwrap());
+            assert_eq!(words, ["payment-connector-error", "64002", "outcome unknown"]);
+            assert_eq!(word(&unwritten, "PaymentMethod").as_deref(), Some("credit-card"));
+        }
+    }
+
+    #[test]
+    fn what_never_reached_a_gateway_or_is_unknown_anyway_is_told_as_it_is() {
+        assert!(told(Ending::plain(PayResult::TooManyFailedAttempts)).unwritten.is_none());
+        assert!(told(Ending::broken_down("x")).unwritten.is_none());
+        assert!(told(Ending::unknown()).unwritten.is_none());
     }
 }

@@ -135,6 +135,8 @@ pub struct Ending {
     pub approval: Approval,
     /// What else the gateway sent back.
     pub parameters: Vec<(String, String)>,
+    /// Whether a submission has reached the gateway, or may have.
+    pub was_sent: bool,
 }
 
 impl Ending {
@@ -150,6 +152,18 @@ impl Ending {
             connector_error: None,
             approval: Approval::default(),
             parameters: Vec::new(),
+            was_sent: false,
+        }
+    }
+
+    /// Nobody knows whether money moved.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            standing: Standing::Unknown,
+            parameters: vec![("outcome".to_owned(), "unknown".to_owned())],
+            was_sent: true,
+            ..Self::fault(PayResult::PaymentConnectorError, PayErrorCode::ServiceUnavailable, "outcome unknown")
         }
     }
 
@@ -192,11 +206,7 @@ impl Ending {
                 };
                 Self { approval, parameters, ..Self::plain(PayResult::Success) }
             }
-            (Verdict::Unknown, _) => Self {
-                standing: Standing::Unknown,
-                parameters: vec![("outcome".to_owned(), "unknown".to_owned())],
-                ..Self::fault(PayResult::PaymentConnectorError, PayErrorCode::ServiceUnavailable, "outcome unknown")
-            },
+            (Verdict::Unknown, _) => Self::unknown(),
             (
                 Verdict::Declined(_)
                 | Verdict::Refused(..)
@@ -228,6 +238,7 @@ impl Ending {
             connector_error: denial.code.map(|code| scrub.text(&code)),
             approval: Approval::default(),
             parameters: scrub.parameters(denial.parameters),
+            was_sent: false,
         }
     }
 

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use super::field::Captured;
-use super::gateway::{Attempt, Capabilities, Instrument};
+use super::gateway::{Answer, Attempt, Capabilities, Instrument};
 use super::outcome::{Ending, Keyed};
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult};
-use super::submission::{Question, Reply, Step, Submission};
+use super::submission::{Ask, Question, Reply, Step, Submission};
 use super::surroundings::Surroundings;
 use crate::time::CallTime;
 
@@ -23,6 +23,10 @@ pub(super) struct Settlement {
     instrument: Arc<Instrument>,
     attempt: Arc<Attempt>,
     interrupted: Option<PayResult>,
+    /// Whether a submission may have reached the gateway.
+    was_sent: bool,
+    /// Whether one is being asked for.
+    is_submitting: bool,
 }
 
 /// What is to be done next.
@@ -68,7 +72,15 @@ impl Settlement {
             metadata: settings.metadata.clone(),
         });
         let (submission, question) = Submission::start_after(now, limits, around.asked);
-        Ok((Self { submission, instrument: Arc::new(instrument), attempt, interrupted: None }, question))
+        let settlement = Self {
+            submission,
+            instrument: Arc::new(instrument),
+            attempt,
+            interrupted: None,
+            was_sent: false,
+            is_submitting: false,
+        };
+        Ok((settlement, question))
     }
 
     /// What a question is about.
@@ -78,6 +90,9 @@ impl Settlement {
 
     /// The gateway answered.
     pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Settled {
+        if matches!(reply, Reply::Submitted(Answer::NotSent { .. })) {
+            self.is_submitting = false;
+        }
         let next = self.submission.handle_reply(now, number, reply);
         self.settled(next)
     }
@@ -105,18 +120,20 @@ impl Settlement {
         self.interrupted.is_some()
     }
 
-    fn settled(&self, next: Step) -> Settled {
+    fn settled(&mut self, next: Step) -> Settled {
         match next {
             Step::Wait => Settled::Waiting,
-            Step::Ask(question) => Settled::Asking(question),
+            Step::Ask(question) => {
+                // The one before was answered with something, or given up.
+                self.was_sent |= self.is_submitting;
+                self.is_submitting = matches!(question.what, Ask::Submit(_));
+                Settled::Asking(question)
+            }
             Step::Over(verdict) => {
                 let operation = self.attempt.operation;
-                Settled::Over(Box::new(Ending::of_verdict(
-                    verdict,
-                    self.interrupted,
-                    operation,
-                    &Keyed::Known(&self.instrument),
-                )))
+                let keyed = Keyed::Known(&self.instrument);
+                let ending = Ending::of_verdict(verdict, self.interrupted, operation, &keyed);
+                Settled::Over(Box::new(Ending { was_sent: self.was_sent || self.is_submitting, ..ending }))
             }
         }
     }
