@@ -15,6 +15,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -45,7 +46,7 @@ pub use address::{AddressError, DatabaseAddress};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
 use schema::SchemaError;
-use work::{Committer, On, Work, alone, within};
+use work::{Borrowed, Committer, On, Work, alone, within};
 
 /// How many connections a server keeps to PostgreSQL at most. Our choice: payments hold one for a few milliseconds each,
 /// and a PostgreSQL server has 100 by default for all.
@@ -146,6 +147,9 @@ pub struct Sql {
     dialect: Dialect,
     pool: AnyPool,
     committer: Option<Committer>,
+    /// SQLite's last connection takes the log along, and whoever comes next needs room on the disk to make it anew: this one
+    /// is there as long as the database is.
+    _kept: Mutex<Option<AnyConnection>>,
     /// What keeps others out as long as this is open.
     held: Option<File>,
 }
@@ -180,24 +184,26 @@ impl Sql {
             let mut connection = options.connect().await?;
             prepare(&mut connection, dialect).await?;
             schema::migrate(&mut connection, dialect).await?;
+            if dialect == Dialect::Sqlite {
+                return Ok(Some(connection));
+            }
             connection.close().await?;
-            Ok(())
+            Ok(None)
         };
-        match timeout(CONNECTING.saturating_mul(2), opening).await {
-            Ok(Ok(())) => {}
+        let kept = match timeout(CONNECTING.saturating_mul(2), opening).await {
+            Ok(Ok(kept)) => kept,
             Ok(Err(SchemaError::Newer(version))) => {
                 return Err(OpenDatabaseError::Newer { address: address.clone(), version });
             }
             Ok(Err(SchemaError::Database(error))) => return Err(unusable(told(&error))),
             Err(_) => return Err(unusable("it does not answer".to_owned())),
-        }
+        };
         let most = match dialect {
             Dialect::Sqlite => SQLITE_READERS,
             Dialect::Postgres => POSTGRES_CONNECTIONS,
         };
-        let committer =
-            (dialect == Dialect::Sqlite).then(|| Committer::start(pool(dialect, 1).connect_lazy_with(options.clone())));
-        Ok(Self { dialect, pool: pool(dialect, most).connect_lazy_with(options), committer, held: None })
+        let committer = (dialect == Dialect::Sqlite).then(|| Committer::start(options.clone()));
+        Ok(Self { dialect, pool: pool(dialect, most).connect_lazy_with(options), committer, _kept: Mutex::new(kept), held: None })
     }
 
     /// The same, with a file that stays open, and locked, as long as the database is.
@@ -219,8 +225,12 @@ impl Sql {
 
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut On<'_>) -> Result<T, Trouble>) -> Result<T, BackendError> {
         within(async {
-            let mut connection = self.pool.acquire().await.map_err(|error| unavailable(&error))?;
-            read(&mut On::new(&mut connection, self.dialect)).await.map_err(|trouble| match trouble {
+            let mut connection = Borrowed::from(&self.pool).await.map_err(|error| unavailable(&error))?;
+            let done = read(&mut On::new(&mut connection, self.dialect)).await;
+            if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
+                connection.give_back();
+            }
+            done.map_err(|trouble| match trouble {
                 Trouble::Refused(error) => error,
                 Trouble::Database(error) => unavailable(&error),
             })

@@ -51,6 +51,20 @@ pub(super) fn is_conflict(error: &Error) -> bool {
     }
 }
 
+/// Whether whatever else was to be written fails for the same reason: the disk is full or fails (SQLITE_FULL, SQLITE_IOERR,
+/// SQLITE_NOMEM, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_CORRUPT, SQLITE_NOTADB with their extended codes), or the database is
+/// not to be had.
+pub(super) fn is_everybodys(error: &Error) -> bool {
+    match error {
+        Error::Database(error) if is_sqlite(&**error) => {
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            code.is_some_and(|code| matches!(code & 0xff, 7 | 8 | 10 | 11 | 13 | 14 | 26))
+        }
+        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
 /// The classes of PostgreSQL's conditions whose messages name what an operator needs and no value: connection, authorization,
 /// catalog name, transaction rollback, syntax or access rule (tables), resources, operator intervention, system error.
 const TOLD_CLASSES: &[&str] = &["08", "28", "3D", "40", "42", "53", "57", "58"];

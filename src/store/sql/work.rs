@@ -2,24 +2,28 @@
 //!
 //! Shape:   [`Work`] is one method of the store. PostgreSQL does each in a transaction of its own and puts the commits of
 //!          many connections together by itself. SQLite has one writer at a time and a flush to the disk for every commit:
-//!          there, [`Committer`] is that writer, and takes whatever waits into one transaction.
+//!          there, [`Committer`] is that writer, and takes whatever waits into one transaction. A connection is used again
+//!          only after all went well on it ([`Borrowed`], [`Writer`]): after a failure nobody knows what state it is in.
+//!          (SQLite rolls back by itself when the disk is full; the driver goes on counting a transaction that is not there.)
 //! Limits:  [`BATCH_MAX`] pieces a transaction, [`WAITING_MAX`] that wait, [`PATIENCE`] for one, [`TRIES`] after conflicts.
 //! Errors:  what was refused by the rows is told to its own caller alone. After a failure in a transaction of several each
-//!          is tried alone, so that none fails for another's sake.
+//!          is tried alone, so that none fails for another's sake, unless it is one that none can escape.
 
+use std::ops::{Deref, DerefMut};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::any::{AnyQueryResult, AnyRow};
+use sqlx::any::{AnyConnectOptions, AnyQueryResult, AnyRow};
+use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Error, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Error, Executor};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Dialect;
-use super::failure::{Trouble, is_conflict, unavailable};
+use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use crate::store::backend::BackendError;
 
 /// How much one transaction of SQLite takes in. Our choice: past some dozen the flush costs next to nothing each.
@@ -28,8 +32,9 @@ const BATCH_MAX: usize = 128;
 /// How much may wait for SQLite's writer; what comes then waits to wait.
 const WAITING_MAX: usize = 1024;
 
-/// How long one piece of work may take. Our choice: a caller waits on the line.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one piece of work may take; after that nobody knows whether it was done. Our choice: a caller waits on the
+/// line.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a piece of work is tried that was in another's way.
 const TRIES: u32 = 4;
@@ -99,14 +104,76 @@ pub(super) async fn alone<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -
 }
 
 async fn once<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -> Result<W::Done, Trouble> {
-    let mut connection = pool.acquire().await?;
-    if W::SINGLE && dialect == Dialect::Postgres {
-        return work.run(&mut On::new(&mut connection, dialect)).await;
+    let mut connection = Borrowed::from(pool).await?;
+    let done = if W::SINGLE && dialect == Dialect::Postgres {
+        work.run(&mut On::new(&mut connection, dialect)).await
+    } else {
+        in_transaction(&mut connection, dialect, work).await
+    };
+    // What the rows refuse leaves a connection as it was.
+    if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
+        connection.give_back();
     }
+    done
+}
+
+async fn in_transaction<W: Work>(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    work: &W,
+) -> Result<W::Done, Trouble> {
     let mut transaction = connection.begin_with(dialect.begin()).await?;
-    let done = work.run(&mut On::new(&mut transaction, dialect)).await?;
-    transaction.commit().await?;
-    Ok(done)
+    match work.run(&mut On::new(&mut transaction, dialect)).await {
+        Ok(done) => {
+            transaction.commit().await?;
+            Ok(done)
+        }
+        Err(trouble) => {
+            if let Trouble::Refused(_) = trouble {
+                transaction.rollback().await?;
+            }
+            Err(trouble)
+        }
+    }
+}
+
+/// A connection of a pool. It is closed, unless it is given back: also when whoever uses it is dropped in mid-work.
+pub(super) struct Borrowed {
+    connection: PoolConnection<Any>,
+    is_sound: bool,
+}
+
+impl Borrowed {
+    pub(super) async fn from(pool: &AnyPool) -> Result<Self, Error> {
+        Ok(Self { connection: pool.acquire().await?, is_sound: false })
+    }
+
+    /// Nothing is under way on it: others may use it.
+    pub(super) fn give_back(mut self) {
+        self.is_sound = true;
+    }
+}
+
+impl Deref for Borrowed {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if !self.is_sound {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// What takes too long may still happen.
@@ -121,10 +188,10 @@ pub(super) async fn within<T>(doing: impl Future<Output = Result<T, BackendError
 pub(super) struct Committer(mpsc::Sender<Box<dyn Piece>>);
 
 impl Committer {
-    /// Begins to write over `pool`; ends when the last clone is gone.
-    pub(super) fn start(pool: AnyPool) -> Self {
+    /// Begins to write; ends when the last clone is gone.
+    pub(super) fn start(options: AnyConnectOptions) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(write(pool, receiver));
+        tokio::spawn(Writer { options, connection: None }.run(receiver));
         Self(sender)
     }
 
@@ -144,6 +211,9 @@ impl Committer {
 /// A piece of work of any kind, and whoever waits for it.
 trait Piece: Send {
     fn run<'a>(&'a mut self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Whether nobody waits for it any more: whoever did has been told that its fate is not known, and does it again.
+    fn is_abandoned(&self) -> bool;
 
     /// Once its transaction is over.
     fn tell(self: Box<Self>, committed: Result<(), BackendError>);
@@ -168,6 +238,10 @@ impl<W: Work> Piece for Waiting<W> {
         .boxed()
     }
 
+    fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     fn tell(self: Box<Self>, committed: Result<(), BackendError>) {
         let never = || Err(BackendError::Unavailable("it was not done".to_owned()));
         // Nobody waits any more: it is done all the same.
@@ -176,52 +250,108 @@ impl<W: Work> Piece for Waiting<W> {
     }
 }
 
-async fn write(pool: AnyPool, mut receiver: mpsc::Receiver<Box<dyn Piece>>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        if let Err(error) = together(&pool, &mut batch).await {
-            tracing::debug!(error = %super::failure::told(&error), pieces = batch.len(), "a transaction failed");
-            let only = batch.len() == 1;
-            for piece in batch.drain(..) {
-                if only && !is_conflict(&error) {
-                    piece.tell(Err(unavailable(&error)));
-                } else {
-                    apart(&pool, piece).await;
+/// Why a transaction has not happened, or may not have.
+enum Failed {
+    /// For a reason that may be one piece's alone.
+    One(Error),
+    /// For a reason that every piece has.
+    All(Error),
+    /// It took too long.
+    TimedOut,
+    /// A piece panicked.
+    Panicked,
+}
+
+impl Failed {
+    fn told(&self) -> String {
+        match self {
+            Self::One(error) | Self::All(error) => super::failure::told(error),
+            Self::TimedOut => format!("it was not done within {} s", PATIENCE.as_secs()),
+            Self::Panicked => "it broke down".to_owned(),
+        }
+    }
+
+    fn unavailable(&self) -> BackendError {
+        BackendError::Unavailable(self.told())
+    }
+}
+
+/// What writes, and its connection. Not a pool's: that would go on trying to make one until its time is up.
+struct Writer {
+    options: AnyConnectOptions,
+    /// None: it was closed, or never made.
+    connection: Option<AnyConnection>,
+}
+
+impl Writer {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Box<dyn Piece>>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            batch.retain(|piece| !piece.is_abandoned());
+            let until = Instant::now() + PATIENCE;
+            let is_only = batch.len() == 1;
+            match self.together(&mut batch, until).await {
+                Ok(()) => batch.drain(..).for_each(|piece| piece.tell(Ok(()))),
+                Err(failed) => {
+                    tracing::debug!(reason = failed.told(), pieces = batch.len(), "a transaction failed");
+                    for piece in batch.drain(..) {
+                        match &failed {
+                            Failed::One(error) if !is_only || is_conflict(error) => self.apart(piece, until).await,
+                            Failed::Panicked if !is_only => self.apart(piece, until).await,
+                            failed => piece.tell(Err(failed.unavailable())),
+                        }
+                    }
                 }
             }
         }
-        for piece in batch.drain(..) {
-            piece.tell(Ok(()));
+    }
+
+    /// One transaction for all. One that panics has not happened, and the writer goes on: every payment needs it.
+    async fn together(&mut self, batch: &mut [Box<dyn Piece>], until: Instant) -> Result<(), Failed> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match timeout_at(until, AssertUnwindSafe(self.transact(batch)).catch_unwind()).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) if is_everybodys(&error) => Err(Failed::All(error)),
+            Ok(Ok(Err(error))) => Err(Failed::One(error)),
+            Ok(Err(_)) => Err(Failed::Panicked),
+            Err(_) => Err(Failed::TimedOut),
         }
     }
-}
 
-/// One transaction for all. One that panics has not happened, and the writer goes on: every payment needs it.
-async fn together(pool: &AnyPool, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
-    AssertUnwindSafe(transact(pool, batch)).catch_unwind().await.unwrap_or(Err(Error::WorkerCrashed))
-}
-
-async fn transact(pool: &AnyPool, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
-    for piece in batch {
-        piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;
-    }
-    transaction.commit().await
-}
-
-/// One that failed together with others, or was in another's way.
-async fn apart(pool: &AnyPool, mut piece: Box<dyn Piece>) {
-    let mut tries = 1;
-    let outcome = loop {
-        match together(pool, std::slice::from_mut(&mut piece)).await {
-            Ok(()) => break Ok(()),
-            Err(error) if tries < TRIES && is_conflict(&error) => {
-                tokio::time::sleep(PAUSE.saturating_mul(tries)).await;
-                tries = tries.saturating_add(1);
+    /// The connection is kept if all goes well, and else closed by being dropped.
+    async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let mut connection = self.options.connect().await?;
+                super::prepare(&mut connection, Dialect::Sqlite).await?;
+                connection
             }
-            Err(error) => break Err(unavailable(&error)),
+        };
+        let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
+        for piece in batch {
+            piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;
         }
-    };
-    piece.tell(outcome);
+        transaction.commit().await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// One that failed together with others, or was in another's way.
+    async fn apart(&mut self, mut piece: Box<dyn Piece>, until: Instant) {
+        let mut tries = 1;
+        let outcome = loop {
+            match self.together(std::slice::from_mut(&mut piece), until).await {
+                Ok(()) => break Ok(()),
+                Err(Failed::One(error)) if tries < TRIES && is_conflict(&error) => {
+                    tokio::time::sleep(PAUSE.saturating_mul(tries)).await;
+                    tries = tries.saturating_add(1);
+                }
+                Err(failed) => break Err(failed.unavailable()),
+            }
+        };
+        piece.tell(outcome);
+    }
 }
