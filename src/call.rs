@@ -28,6 +28,7 @@ mod clock;
 pub mod desk;
 mod fetching;
 mod gateway;
+pub(crate) mod heartbeat;
 pub mod history;
 pub mod metrics;
 pub mod playback;

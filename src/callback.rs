@@ -40,7 +40,8 @@ pub use delivery::Patience;
 pub(crate) use delivery::Tried;
 use follow::{Unreached, follow};
 pub use queue::{Deliveries, Undelivered};
-pub use scribe::{CallbackQueue, Written};
+pub(crate) use scribe::ActionTold;
+pub use scribe::{Booking, CallbackQueue, Written};
 
 pub use crate::store::{CallbackKind, CallbackRequest};
 

@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use crate::account::Account;
 use crate::call::recorder::Recordings;
-use crate::call::{Calls, House, recovery};
+use crate::call::{Calls, House, heartbeat, recovery};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
 use crate::config::Config;
@@ -235,7 +235,8 @@ impl Server {
         if !desk.require_signature {
             following.spawn(unsigned::remind(house.connectors.clone(), unsigned::warn));
         }
-        let attending = tokio::spawn(recovery::attend(Arc::clone(&house)));
+        let attending = tokio::spawn(recovery::look_after(Arc::clone(&house)));
+        following.spawn(heartbeat::beat(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);
         match tls {

@@ -3,16 +3,22 @@
 //! Shape:   [`Store`] is the one type; behind it a [`Backend`]: SQLite or PostgreSQL (`sql`), or memory for the simulation.
 //!          A method is one transaction: it happened whole or not at all, and what it says has happened is on disk.
 //! Units:   wall-clock time, given by whoever calls; kept in milliseconds since 1970.
-//! Limits:  lists come in pages of at most [`PAGE_MAX`]; a node that has not been seen for [`GONE_AFTER`] is gone.
+//! Limits:  lists come in pages of at most [`PAGE_MAX`]; a node that was not heard for [`GONE_AFTER`] is silent, by the clock of
+//!          the database that it shares with others.
 //! Errors:  [`StoreError`]. Every write can be repeated: it carries an id of its own and happens once.
 //! Secrets: tokens, profile ids, recovery notes, whole addresses and credentials are sealed ([`Seal`]) before a backend sees them. Card
 //!          numbers, security codes and account numbers never come here, in any form but their mask.
 //! Sources: design.md, "A payment's path through disk".
+//!
+//! Invariant: the same idempotency token never carries two results. [`token`] makes one of a payment and an [`Occasion`]; what
+//! the first and the late occasion tell is written down in one transaction with the outcome, which never changes after that;
+//! what is told without the store is told once, by the call that made it, on an occasion of its own.
 #![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
@@ -27,11 +33,12 @@ pub mod open;
 mod record;
 mod request;
 mod seal;
+mod settling;
 pub mod sql;
 
 pub use backend::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
+    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, SettledPayment, Settling, Unsettled,
 };
 pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
@@ -40,9 +47,19 @@ pub use seal::{Seal, SealError};
 /// The most rows of one page.
 pub const PAGE_MAX: u32 = 1000;
 
-/// How long after it was last seen a node counts as gone, and others take over what it left. Our choice: six of its
-/// heartbeats, which also covers clocks that differ by some seconds.
-pub const GONE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How often a server says that it is there (spec/cluster.md, section 3).
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long after it was last heard others take over what a node left (spec/cluster.md, section 3).
+pub const GONE_AFTER: Duration = Duration::from_secs(15);
+
+/// The longest gap between two heartbeats without which a node counts as being there all the time. Our choice: a database that
+/// was away for no longer kept nobody silent for [`GONE_AFTER`], with [`HEARTBEAT_EVERY`] before it and the [`HEARTBEAT_LIMIT`]
+/// of one that was under way.
+pub const HEARTBEAT_GAP_MAX: Duration = Duration::from_secs(7);
+
+/// How long a heartbeat is waited for before it is tried again. Our choice: see [`HEARTBEAT_GAP_MAX`].
+pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +91,17 @@ pub enum Occasion {
     First,
     /// The one after the first said that the outcome is unknown.
     Late,
+    /// The one by a live call that cannot wait for the outcome to be written down, or finds that the books say otherwise.
+    Unwritten,
+}
+
+/// In whose name a payment is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A live call's.
+    Call,
+    /// Of whoever finds out what others left.
+    Keeper,
 }
 
 /// The idempotency token of the request that tells a payment's outcome: the same whoever makes the request, so that it is
@@ -83,6 +111,7 @@ pub fn token(payment_sid: &str, occasion: Occasion, kind: CallbackKind) -> Uuid 
     let occasion = match occasion {
         Occasion::First => "first",
         Occasion::Late => "late",
+        Occasion::Unwritten => "unwritten",
     };
     let name = format!("{payment_sid} {occasion} {}", kind.word());
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
@@ -112,6 +141,8 @@ pub struct StoredCallback {
 pub struct Open {
     /// What the books say.
     pub row: PaymentRow,
+    /// When submissions left; none: none ever did.
+    pub sent: Option<SentAgo>,
     /// What its outcome is told with.
     pub intended: Intended,
     /// What the connector noted.
@@ -140,8 +171,14 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        let keeper = NodeId(Uuid::new_v5(&node.0, b"keeper"));
-        Self { backend, seal: Arc::new(seal), node, keeper }
+        Self { backend, seal: Arc::new(seal), node, keeper: node.keeper() }
+    }
+
+    const fn holder(&self, holder: Holder) -> NodeId {
+        match holder {
+            Holder::Call => self.node,
+            Holder::Keeper => self.keeper,
+        }
     }
 
     /// A store that lasts as long as the process: for a phone in the terminal, and for tests.
@@ -176,18 +213,25 @@ impl Store {
         Ok(())
     }
 
-    /// Writes down that a submission is about to leave.
+    /// Writes down that the `number`th submission is about to leave.
     ///
     /// # Errors
-    /// [`StoreError`]: then it must not leave.
-    pub async fn sending(&self, sid: &str, note: Option<&RecoveryNote>, now: Timestamp) -> Result<(), StoreError> {
+    /// [`StoreError`]: then it must not leave. [`BackendError::NotFound`] if somebody else has taken the payment over.
+    pub async fn sending(
+        &self,
+        sid: &str,
+        note: Option<&RecoveryNote>,
+        number: u32,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let note = note.map(|note| self.seal.close(&Secret::new(note.0.clone()))).transpose()?;
-        Ok(self.backend.mark_sending(sid, note, now).await?)
+        Ok(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await?)
     }
 
     /// Writes an outcome down and queues what is to be told of it, at once. A second settlement of a payment queues nothing
     /// new, unless the first one was `unknown` and this one is not: then the application is told once more, by the status
-    /// callback if there is one, else by the action.
+    /// callback if there is one, else by the action. A call that makes the action request itself makes that one too.
     ///
     /// # Errors
     /// [`StoreError`]: try again.
@@ -195,9 +239,10 @@ impl Store {
         &self,
         settled: &Settled,
         hold_action: Hold,
+        holder: Holder,
         call_sid: &str,
         now: Timestamp,
-    ) -> Result<Vec<StoredCallback>, StoreError> {
+    ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
         let sid = &settled.payment.sid;
         let new = |telling: &Telling, kind, occasion, state| {
             let Telling { method, form, .. } = telling.clone();
@@ -214,13 +259,45 @@ impl Store {
         }
         if let Some(action) = action {
             first.push(new(action, CallbackKind::Action, Occasion::First, held)?);
-            if late.is_empty() {
-                late.push(new(action, CallbackKind::Action, Occasion::Late, CallbackState::Waiting)?);
+            if late.is_empty() || hold_action == Hold::Yes {
+                late.push(new(action, CallbackKind::Action, Occasion::Late, held)?);
             }
         }
-        let payment = SettledPayment { sid: sid.clone(), outcome: settled.outcome.clone() };
-        let rows = self.backend.settle_payment(payment, first, late, self.node, now).await?;
-        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+        let outcome = settled.outcome.clone();
+        let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder) };
+        let Settling { booked, callbacks } = self.backend.settle_payment(payment, first, late, self.node, now).await?;
+        if booked == Booked::Otherwise {
+            tracing::error!(
+                payment = sid,
+                call_sid,
+                standing = settled.outcome.standing.word(),
+                "an outcome is not what the books say; another server has seen to this payment"
+            );
+        }
+        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row)).collect::<Result<_, _>>()?;
+        Ok((booked, callbacks))
+    }
+
+    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the books do not say it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: still nobody knows.
+    pub async fn look_up(&self, settled: &Settled) -> Result<Option<Booked>, StoreError> {
+        let sid = &settled.payment.sid;
+        let row = self.backend.payment(sid).await?;
+        let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
+        let callbacks = self.backend.callbacks(filter).await?;
+        let is_stored = |occasion| {
+            let tokens = [CallbackKind::Status, CallbackKind::Action].map(|kind| token(sid, occasion, kind));
+            callbacks.iter().any(|row| tokens.contains(&row.token))
+        };
+        Ok(match row {
+            Some(row) if !settling::says(&row, &settled.outcome) => None,
+            Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
+            Some(_) => Some(Booked::First),
+            // Of a session that is not in the books, somebody else may have written the end.
+            None => None,
+        })
     }
 
     /// Queues a callback.
@@ -246,7 +323,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_callbacks(&self, limit: u32, now: Timestamp) -> Result<Vec<StoredCallback>, StoreError> {
-        let rows = self.backend.claim_callbacks(self.keeper, limit.min(PAGE_MAX), now).await?;
+        let rows = self.backend.claim_callbacks(self.keeper, limit.min(PAGE_MAX)).await?;
         let mut callbacks = Vec::new();
         for row in rows {
             let id = row.id;
@@ -281,22 +358,29 @@ impl Store {
         Ok(open)
     }
 
-    fn read_payment(&self, Unsettled { row, sealed, note }: Unsettled) -> Result<Open, StoreError> {
+    fn read_payment(&self, Unsettled { row, sent, sealed, note }: Unsettled) -> Result<Open, StoreError> {
         let intended = record::read_intended(&self.seal.open(&sealed)?)?;
         let note = note.map(|note| self.seal.open(&note)).transpose()?;
-        Ok(Open { row, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) })
+        Ok(Open { row, sent, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) })
     }
 
-    /// Says that this node is there.
+    /// Begins to run. What the run `ended` left is anybody's; of a database that this server has to itself, what any did.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn heartbeat(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.backend.heartbeat(self.node, now).await?;
-        Ok(self.backend.heartbeat(self.keeper, now).await?)
+    pub async fn register(&self, ended: Option<NodeId>) -> Result<(), StoreError> {
+        Ok(self.backend.register(self.node, ended).await?)
     }
 
-    /// Gives back what an earlier process of this node left: nothing of it is being worked on.
+    /// Says that this node is there. To be done every [`HEARTBEAT_EVERY`], by itself.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn heartbeat(&self) -> Result<(), StoreError> {
+        Ok(self.backend.heartbeat(self.node).await?)
+    }
+
+    /// Gives back what this run has not done: it works on nothing of it any more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -347,8 +431,6 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::form::Form;
     use crate::twiml::Method;
@@ -371,6 +453,7 @@ mod tests {
         let now = Wall::System.now();
         stranger.queue("CA1", &request("https://a.example/"), Uuid::new_v4(), now).await.unwrap();
         ours.queue("CA2", &request("https://shop:hunter2@b.example/?key=hunter2"), Uuid::new_v4(), now).await.unwrap();
+        ours.register(None).await.unwrap();
         let claimed = ours.claim_callbacks(10, now).await.unwrap();
         let [callback] = &claimed[..] else { panic!("{claimed:?}") };
         let token = callback.request.form.value("PaymentToken").unwrap();
@@ -380,7 +463,7 @@ mod tests {
         let rows = backend.callbacks(CallbackFilter { limit: 10, ..CallbackFilter::default() }).await.unwrap();
         assert!(rows.len() == 2 && !format!("{rows:?}").contains("hunter2"), "an address is kept as it may be shown");
         assert_eq!(backend.count_callbacks(CallbackState::Parked).await, Ok(1));
-        let later = now.checked_add(Duration::from_secs(3600)).unwrap();
-        assert_eq!(store("our key").claim_callbacks(10, later).await.unwrap().len(), 1, "it is not taken up again");
+        ours.release_claimed().await.unwrap();
+        assert_eq!(ours.claim_callbacks(10, now).await.unwrap().len(), 1, "it is not taken up again");
     }
 }

@@ -24,7 +24,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use samples::{at, payment, settled, sid, waiting};
+use samples::{A, at, payment, settled, sid, waiting};
 use serde_json::{Value, json};
 use support::process::{Process, SILENT};
 use support::{ACCOUNT, Somebody, TOKEN};
@@ -33,7 +33,7 @@ use touchtone::config::Config;
 use touchtone::form::Form;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::open::{self, Role};
-use touchtone::store::{NewCallback, NodeId, Store};
+use touchtone::store::{NewCallback, Store};
 use touchtone::twiml::Method;
 use uuid::Uuid;
 
@@ -64,16 +64,15 @@ fn told_json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&told(folder, &[arguments, &["--json"]].concat())).unwrap()
 }
 
-/// Five payments: preparing, submitting, succeeded, failed, unknown. The outcome of the last is told by a parked callback.
+/// Five payments: preparing, submitting, succeeded, failed, unknown. The outcome of the last is told by a parked callback. Its
+/// server is running: at the start it would see to what it finds.
 async fn fill(store: &Store) {
-    let (books, node) = (store.backend(), NodeId(Uuid::from_u128(0xa)));
-    // Its server is there, so that the one that is started does not see to these.
-    books.heartbeat(node, Timestamp::now() + std::time::Duration::from_secs(600)).await.unwrap();
+    let (books, node) = (store.backend(), A);
     for number in 1..=5 {
         books.insert_payment(payment(number), node, at(u64::from(number) * 60_000)).await.unwrap();
     }
     for number in 2..=5 {
-        books.mark_sending(&sid(number), None, at(400_000)).await.unwrap();
+        books.mark_sending(&sid(number), None, 1, node, at(400_000)).await.unwrap();
     }
     for (number, standing) in [(3, Standing::Succeeded), (4, Standing::Failed)] {
         books.settle_payment(settled(number, standing), vec![], vec![], node, at(500_000)).await.unwrap();
@@ -84,7 +83,7 @@ async fn fill(store: &Store) {
         ..waiting(7)
     };
     let rows = books.settle_payment(settled(5, Standing::Unknown), vec![callback], vec![], node, at(600_000)).await;
-    books.mark_parked(rows.unwrap()[0].id, "HTTP 500\u{1b}[2J, for an hour", at(700_000)).await.unwrap();
+    books.mark_parked(rows.unwrap().callbacks[0].id, "HTTP 500\u{1b}[2J, for an hour", at(700_000)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +93,8 @@ async fn payments_are_listed_and_shown_while_the_server_runs() {
     let store = store(folder).await;
     assert!(told(folder, &["payments", "list"]).contains("no payments yet; "));
     assert!(told(folder, &["callbacks", "list"]).contains("no callbacks are parked or waiting"));
-    fill(&store).await;
     let _server = Process::start(folder, &[], &[SILENT]);
+    fill(&store).await;
     let list = told(folder, &["payments", "list"]);
     let lines: Vec<&str> = list.lines().collect();
     assert_eq!(lines.len(), 7, "{list}");
@@ -212,8 +211,9 @@ async fn programs_read_the_books_page_by_page() {
     touchtone::http::install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    fill(&store(folder).await).await;
+    let store = store(folder).await;
     let server = Process::start(folder, &[], &[SILENT]);
+    fill(&store).await;
     let get = async |path: &str| ask(server.address, path, Some(TOKEN)).await;
     for path in ["/v1/payments", "/v1/payments/PK1", "/v1", "/v1/nothing"] {
         assert_eq!(ask(server.address, path, None).await.0, 401, "{path}");

@@ -27,9 +27,11 @@ use super::render::render;
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
 use crate::audio::Clip;
-use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest, Written};
+use crate::callback::{Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
-use crate::flow::{Action, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, Purpose, Settled, TurnId};
+use crate::flow::{
+    Action, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, LedBy, Purpose, Settled, TurnId,
+};
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
@@ -111,8 +113,8 @@ struct Actor {
     asked_last: u32,
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
-    /// The payment whose outcome the next action request tells, and whether it is written down.
-    settled: Option<(String, Written)>,
+    /// The outcome that the next action tells, and what becomes of it in the store.
+    settled: Option<(Arc<Settled>, Booking)>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -373,10 +375,10 @@ impl Actor {
             Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);
-                let written = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
-                self.asking.settled(&self.house, &settled, written.clone());
-                if settled.action.is_some() {
-                    self.settled = Some((settled.payment.sid.clone(), written));
+                let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
+                self.asking.settled(&self.house, &settled, booking.clone());
+                if settled.payment.led_by == LedBy::Document {
+                    self.settled = Some((settled, booking));
                 }
             }
             Action::Notify(url, method, form) => {
@@ -408,13 +410,13 @@ impl Actor {
 
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
-        let telling = match (&fetch.purpose, &fetch.target) {
-            (Purpose::Pay, Target::Url(_)) => self.settled.take().map(|(payment_sid, written)| Outcome {
-                payment_sid,
-                written,
+        let telling = match fetch.purpose {
+            Purpose::Pay => self.settled.take().map(|(settled, booking)| Outcome {
+                settled,
+                booking,
                 books: self.callbacks.another(),
             }),
-            _ => None,
+            Purpose::First | Purpose::Gather | Purpose::Redirect => None,
         };
         if fetch.answer_wanted {
             tokio::spawn(async move {

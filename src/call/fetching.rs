@@ -1,6 +1,8 @@
 //! Asking for the next document; where it tells a payment's outcome, that is on disk first.
 //!
-//! Limits:  [`WRITE_LIMIT`]; the application's own time is `callback`'s.
+//! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the books say so, and as the machine
+//!          says for that case when they do not say so in time.
+//! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
 use std::sync::Arc;
@@ -9,38 +11,45 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::House;
-use crate::callback::{
-    self, Application, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Written,
-};
+use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
-use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose};
+use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
 use crate::simulate::tape;
-use crate::store::{self, Occasion};
+use crate::store::{self, Booked, Occasion, Store};
 
-/// How long the application is not told of an outcome because it is not on disk yet. Chosen freely: a busy
-/// disk takes a second.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How long it is read whether an outcome was written down of which nobody knows. Our choice: a caller waits, and a database
+/// that answers at all answers in that time.
+const READ_LIMIT: Duration = Duration::from_secs(1);
 
-/// An outcome that the action request tells.
+/// An outcome that the action tells.
 pub(super) struct Outcome {
-    /// The payment.
-    pub(super) payment_sid: String,
-    /// Whether it is on disk.
-    pub(super) written: Written,
+    /// The outcome.
+    pub(super) settled: Arc<Settled>,
+    /// What becomes of it in the store.
+    pub(super) booking: Booking,
     /// Where what becomes of the request is written down.
     pub(super) books: CallbackQueue,
 }
 
 impl Outcome {
-    /// Makes the request once the outcome is on disk, and has what did not arrive delivered from there.
-    async fn tell(self, application: &Application, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        let Self { payment_sid, written, books } = self;
-        // A disk that is away must not keep a caller waiting; the books learn of it later.
-        let _ = timeout(WRITE_LIMIT, written.is_done()).await;
-        let token = store::token(&payment_sid, Occasion::First, CallbackKind::Action);
-        let answer = application.ask_as(request, token).await;
-        books.action_tried(&payment_sid, callback::tried(&answer));
-        answer
+    /// On which occasion the call tells it.
+    async fn occasion(&self, store: &Store) -> Occasion {
+        let booked = match self.booking.clone().booked_in_time().await {
+            Some(booked) => Some(booked),
+            // Its connection is closed by now: what was written is there to be read.
+            None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
+        };
+        match booked {
+            Some(Booked::First) => Occasion::First,
+            Some(Booked::Late) => Occasion::Late,
+            Some(Booked::Otherwise) | None => Occasion::Unwritten,
+        }
+    }
+
+    /// The call has made the request on this occasion.
+    fn told(self, occasion: Occasion, as_it_is: bool, tried: callback::Tried) {
+        let payment_sid = self.settled.payment.sid.clone();
+        self.books.action_told(ActionTold { payment_sid, occasion, as_it_is, tried });
     }
 }
 
@@ -50,6 +59,12 @@ pub(super) async fn fetched(
     fetch: Fetch,
     telling: Option<Outcome>,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
+    let occasion = match &telling {
+        Some(outcome) => outcome.occasion(&house.store).await,
+        None => Occasion::First,
+    };
+    let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
+    let fetch = if occasion == Occasion::Unwritten { fetch.as_unwritten() } else { fetch };
     let url = match fetch.target {
         Target::Flow(name) => {
             let library = house.library.clone();
@@ -65,7 +80,12 @@ pub(super) async fn fetched(
     };
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
     let answer = match telling {
-        Some(outcome) => outcome.tell(&house.application, &request).await,
+        Some(outcome) => {
+            let token = store::token(&outcome.settled.payment.sid, occasion, CallbackKind::Action);
+            let answer = house.application.ask_as(&request, token).await;
+            outcome.told(occasion, as_it_is, callback::tried(&answer));
+            answer
+        }
         None => house.application.ask(&request).await,
     };
     let answer = match answer {

@@ -7,16 +7,25 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::House;
 use super::actor::Answered;
 use super::recovery;
-use crate::callback::{CallbackQueue, Written};
+use crate::callback::{Booking, CallbackQueue, Written};
 use crate::connector::{self, Connector};
 use crate::flow::{Intended, Settled};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
+
+/// How often a payment's submission has left, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sends {
+    pub(super) count: u32,
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+}
 
 /// The payment that is being asked about, if any, and the question that is open.
 #[derive(Default)]
@@ -26,6 +35,8 @@ pub(super) struct Asking {
     open: Option<AbortHandle>,
     intended: Option<Arc<Intended>>,
     note: Option<RecoveryNote>,
+    /// The submissions of this payment that have left.
+    sent: Option<Sends>,
 }
 
 impl Asking {
@@ -39,6 +50,7 @@ impl Asking {
     pub(super) fn intend(&mut self, intended: Arc<Intended>) {
         self.intended = Some(intended);
         self.note = None;
+        self.sent = None;
     }
 
     /// Asks the gateway; the answer arrives in `answers`.
@@ -83,17 +95,21 @@ impl Asking {
             Ask::Prepare => Some(books.intend(Arc::clone(intended))),
             Ask::Submit(note) => {
                 self.note.clone_from(note);
-                Some(books.sending(&intended.payment.sid, note.clone()))
+                let now = Instant::now();
+                let before = self.sent.map_or(Sends { count: 0, first: now, last: now }, |sent| sent);
+                let sent = Sends { count: before.count.saturating_add(1), last: now, ..before };
+                self.sent = Some(sent);
+                Some(books.sending(&intended.payment.sid, note.clone(), sent.count))
             }
             Ask::Resolve(_) => None,
         }
     }
 
     /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.
-    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled, written: Written) {
+    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled, booking: Booking) {
         let Some(intended) = self.intended.take_if(|intended| intended.payment == settled.payment) else { return };
         if settled.outcome.standing == Standing::Unknown {
-            recovery::look_for(house, intended, self.note.take(), written);
+            recovery::look_for(house, intended, (self.note.take(), self.sent), booking);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Shape:   [`attend`] takes over what a server that is gone left behind, payments and callbacks alike, at the start (what
 //!          an earlier process of this one held was released when the store was opened) and from then on; each payment is
-//!          a task that runs `pay::recovery` and carries out what it wants.
+//!          a task that runs `pay::recovery` and carries out what it wants. That this server is there is said by
+//!          [`super::heartbeat`], which waits for none of it.
 //! Limits:  [`TAKEN_MAX`] of each at a time; `pay::recovery` says how often and for how long a gateway is asked.
 //! Errors:  logged; what could not be written is tried again.
 
@@ -11,25 +12,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
+use super::gateway::Sends;
 use super::{House, metrics};
-use crate::callback::Written;
+use crate::callback::Booking;
 use crate::connector::{self, Connector};
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::outcome::Ending;
 use crate::pay::recovery::{Recovery, Remembered, Sent, Step, ending};
 use crate::pay::submission::{Ask, Question, Reply, Verdict};
-use crate::store::{BackendError, Hold, Open, PaymentState, StoreError};
+use crate::store::{BackendError, Booked, Hold, Holder, Open, PaymentState, StoreError};
 use crate::time::CallTime;
 
 /// How often it is looked for what is nobody's. A callback that is wanted anew is tried within that time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How often a heartbeat is given.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// In every how many looks old callbacks are forgotten.
 const FORGET_EVERY: u32 = 3600;
@@ -50,6 +48,8 @@ pub struct Searches {
     sids: Mutex<BTreeSet<String>>,
     /// Whether the last look into the books failed.
     is_shut: AtomicBool,
+    /// Whether the last heartbeat failed.
+    is_unheard: AtomicBool,
 }
 
 impl Searches {
@@ -62,7 +62,12 @@ impl Searches {
     /// Whether the books could not be used when they were last looked at: then no gateway is asked for anything.
     #[must_use]
     pub fn is_shut(&self) -> bool {
-        self.is_shut.load(Ordering::Acquire)
+        self.is_shut.load(Ordering::Acquire) || self.is_unheard.load(Ordering::Acquire)
+    }
+
+    /// Takes note of a heartbeat.
+    pub(super) fn heard(&self, is_heard: bool) {
+        self.is_unheard.store(!is_heard, Ordering::Release);
     }
 }
 
@@ -86,11 +91,16 @@ impl Drop for Search {
     }
 }
 
-/// Takes over what is nobody's, for as long as the server runs.
+/// Says that this server is there and takes over what is nobody's, for as long as the server runs.
 pub async fn attend(house: Arc<House>) {
+    tokio::join!(super::heartbeat::beat(Arc::clone(&house)), look_after(house));
+}
+
+/// Takes over what is nobody's, for as long as the server runs.
+pub(crate) async fn look_after(house: Arc<House>) {
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut due = Due { forget: 0, seen: None, reclaim: false };
+    let mut due = Due { forget: 0, reclaim: false };
     let mut complained = false;
     loop {
         look.tick().await;
@@ -112,19 +122,12 @@ pub async fn attend(house: Arc<House>) {
 struct Due {
     /// In how many looks old callbacks are forgotten.
     forget: u32,
-    /// When this server was last known to be there.
-    seen: Option<Instant>,
     /// Whether a claim's answer may have been lost: then nobody knows what it took.
     reclaim: bool,
 }
 
 async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> {
     let (store, now) = (&house.store, house.wall.now());
-    // Before any claim: what this server's calls are working on must not look like a dead one's.
-    if due.seen.is_none_or(|seen| seen.elapsed() >= HEARTBEAT_EVERY) {
-        store.heartbeat(now).await?;
-        due.seen = Some(Instant::now());
-    }
     if due.forget == 0
         && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
     {
@@ -144,7 +147,7 @@ async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> 
     let room = TAKEN_MAX.saturating_sub(house.searches.count());
     if room > 0 {
         for open in store.claim_payments(limit(room), now).await? {
-            recover(house, open, now);
+            recover(house, open);
         }
     }
     due.reclaim = false;
@@ -156,14 +159,9 @@ fn limit(room: usize) -> u32 {
 }
 
 /// Finds out what became of a payment in the books.
-fn recover(house: &Arc<House>, open: Open, now: Timestamp) {
-    let Open { row, intended, note } = open;
+fn recover(house: &Arc<House>, open: Open) {
+    let Open { row, sent, intended, note } = open;
     let Some(search) = Search::begin(house, &row.sid) else { return };
-    let ago = |moment: Timestamp| now.duration_since(moment).unsigned_abs();
-    let sent = match (row.first_sent, row.last_sent) {
-        (Some(first), Some(last)) => Some(Sent { first: ago(first), last: ago(last) }),
-        _ => None,
-    };
     let told_unknown = row.state == PaymentState::Unknown;
     tracing::warn!(
         payment = row.sid,
@@ -172,35 +170,44 @@ fn recover(house: &Arc<House>, open: Open, now: Timestamp) {
         state = row.state.word(),
         "a payment was left without an outcome; finding it out"
     );
+    let sent = sent.map(|sent| Sent { first: sent.first, last: sent.last });
     let remembered = Remembered { sent, note, told_unknown };
-    tokio::spawn(run(search, Arc::new(intended), remembered));
+    tokio::spawn(run(search, Arc::new(intended), remembered, Held { holder: Holder::Keeper, sends: row.sends }));
 }
 
 /// Goes on looking for an outcome that its call could not find out.
-pub(super) fn look_for(house: &Arc<House>, intended: Arc<Intended>, note: Option<RecoveryNote>, written: Written) {
+pub(super) fn look_for(
+    house: &Arc<House>,
+    intended: Arc<Intended>,
+    (note, sends): (Option<RecoveryNote>, Option<Sends>),
+    booking: Booking,
+) {
     let Some(search) = Search::begin(house, &intended.payment.sid) else { return };
-    let house = Arc::clone(house);
     tokio::spawn(async move {
-        // Until the books say that it is unknown, the next start has to find it there.
-        if !written.is_done().await {
+        // Until the books say that it is unknown, the next start has to find it there; and what they leave to somebody else,
+        // somebody else looks for.
+        if booking.booked().await != Some(Booked::First) {
             return;
         }
-        // When it was sent is in the books.
-        let sent = match house.store.backend().payment(&intended.payment.sid).await {
-            Ok(row) => row.and_then(|row| row.first_sent.zip(row.last_sent)),
-            Err(_) => None,
-        };
-        let ago = |moment: Timestamp| house.wall.now().duration_since(moment).unsigned_abs();
         // Unknown when: as long ago as can be, so that nothing is repeated.
-        let sent = sent.map_or(Sent { first: Duration::MAX, last: Duration::ZERO }, |(first, last)| Sent {
-            first: ago(first),
-            last: ago(last),
+        let sent = sends.map_or(Sent { first: Duration::MAX, last: Duration::ZERO }, |sends| Sent {
+            first: sends.first.elapsed(),
+            last: sends.last.elapsed(),
         });
-        run(search, intended, Remembered { sent: Some(sent), note, told_unknown: true }).await;
+        let held = Held { holder: Holder::Call, sends: sends.map_or(0, |sends| sends.count) };
+        run(search, intended, Remembered { sent: Some(sent), note, told_unknown: true }, held).await;
     });
 }
 
-async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered) {
+/// How a payment is held that is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    holder: Holder,
+    /// How often its submission has left.
+    sends: u32,
+}
+
+async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mut held: Held) {
     let house = Arc::clone(&search.house);
     let attempt = &intended.intent.attempt;
     let connector = house.connectors.find(&attempt.connector);
@@ -219,18 +226,18 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered) {
                 let Some(connector) = &connector else { return };
                 let number = question.number;
                 let until = recovery.deadline().map_or(since, |due| since + (due - CallTime::ZERO));
-                let asked = ask(&house, &**connector, question, &intended);
+                let asked = ask(&house, &**connector, question, &intended, &mut held);
                 match timeout(until.saturating_duration_since(Instant::now()), asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
                     Err(_) => recovery.next(now()),
                 }
             }
             Step::TellUnknown => {
-                settle(&house, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent)).await;
+                settle(&house, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent), held.holder).await;
                 recovery.next(now())
             }
             Step::Over(verdict) => {
-                settle(&house, &intended, &ending(&intended.intent, verdict, was_sent)).await;
+                settle(&house, &intended, &ending(&intended.intent, verdict, was_sent), held.holder).await;
                 return;
             }
             Step::GivenUp => return give_up(&house, &intended).await,
@@ -238,11 +245,19 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered) {
     }
 }
 
-async fn ask(house: &House, connector: &dyn Connector, question: Question, intended: &Intended) -> Reply {
+async fn ask(
+    house: &House,
+    connector: &dyn Connector,
+    question: Question,
+    intended: &Intended,
+    held: &mut Held,
+) -> Reply {
     let attempt = Arc::clone(&intended.intent.attempt);
     match question.what {
         Ask::Submit(note) => {
-            let written = house.store.sending(&intended.payment.sid, note.as_ref(), house.wall.now()).await;
+            held.sends = held.sends.saturating_add(1);
+            let (sid, now) = (&intended.payment.sid, house.wall.now());
+            let written = house.store.sending(sid, note.as_ref(), held.sends, held.holder, now).await;
             if let Err(error) = written {
                 tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
                 return Reply::Panicked;
@@ -256,7 +271,7 @@ async fn ask(house: &House, connector: &dyn Connector, question: Question, inten
 }
 
 /// Writes an outcome down and has it told.
-async fn settle(house: &House, intended: &Intended, ending: &Ending) {
+async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Holder) {
     let settled = intended.settled(ending);
     let outcome = &settled.outcome;
     metrics::recovered(outcome.standing);
@@ -269,8 +284,8 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending) {
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
-        match house.store.settle(&settled, Hold::No, call_sid, house.wall.now()).await {
-            Ok(callbacks) => return house.deliveries.adopt(callbacks),
+        match house.store.settle(&settled, Hold::No, holder, call_sid, house.wall.now()).await {
+            Ok((_, callbacks)) => return house.deliveries.adopt(callbacks),
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
                 sleep(WRITE_AGAIN).await;

@@ -106,9 +106,11 @@ impl Place {
         self.write("delivered", usize::MAX, || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
     }
 
-    /// Writes down that a try failed.
-    pub(super) async fn failed(&self, reason: &str) {
-        self.write("failed", TRIES, || self.store.backend().mark_failed(self.id, reason, self.wall.now())).await;
+    /// Writes down that the next try has failed.
+    async fn failed(&mut self, reason: &str) {
+        self.tries = self.tries.saturating_add(1);
+        let write = || self.store.backend().mark_failed(self.id, reason, self.tries, self.wall.now());
+        self.write("failed", TRIES, write).await;
     }
 
     async fn parked(&self, reason: &str) {
@@ -143,6 +145,13 @@ impl Callback {
         }
     }
 
+    /// Writes down that a try of a stored one failed.
+    pub(super) async fn failed(&mut self, reason: &str) {
+        if let Some(place) = &mut self.place {
+            place.failed(reason).await;
+        }
+    }
+
     async fn answered(&self) {
         if let Some(place) = &self.place {
             place.delivered().await;
@@ -165,7 +174,7 @@ impl Callback {
 }
 
 /// Tries until the callback is answered or given up.
-pub(super) async fn deliver(courier: &dyn Courier, callback: &Callback, patience: Patience) {
+pub(super) async fn deliver(courier: &dyn Courier, callback: &mut Callback, patience: Patience) {
     let since = Instant::now();
     let before = callback.place.as_ref().map_or(0, |place| place.tries);
     let mut wait = patience.first_wait.saturating_mul(1 << before.min(16)).min(patience.wait_max);
@@ -188,9 +197,7 @@ pub(super) async fn deliver(courier: &dyn Courier, callback: &Callback, patience
         if since.elapsed().saturating_add(wait) > callback.patience {
             return callback.give_up(&reason).await;
         }
-        if let Some(place) = &callback.place {
-            place.failed(&reason).await;
-        }
+        callback.failed(&reason).await;
         tracing::warn!(
             call_sid = callback.call_sid,
             kind = callback.request.kind.word(),

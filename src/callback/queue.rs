@@ -162,8 +162,8 @@ impl Deliveries {
         tokio::spawn(self.clone().deliver(item));
     }
 
-    async fn deliver(self, item: Item) {
-        deliver(&*self.courier, &item.callback, self.patience).await;
+    async fn deliver(self, mut item: Item) {
+        deliver(&*self.courier, &mut item.callback, self.patience).await;
     }
 
     /// Delivers what comes into a line until it is empty.

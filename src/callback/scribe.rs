@@ -2,16 +2,17 @@
 //!
 //! Shape:   [`CallbackQueue`] is the call's end: it never waits. Its scribe, a task, writes each entry into the store, then
 //!          puts callbacks into the call's line. So what is told is on disk first, and in order.
-//! Limits:  `Patience::queue_max` status callbacks; an intent or a submission that cannot be written within
-//!          [`TRIES`] tries is not made. Outcomes are never dropped and are tried until they are written.
+//! Limits:  `Patience::queue_max` status callbacks; an intent or a submission that is not known to be written within
+//!          [`WRITE_LIMIT`] is not made. Outcomes are never dropped and are tried until they are written; a call tells its own
+//!          without the store after that time.
 //! Errors:  false to whoever must not go on without the entry; the rest is logged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::delivery::{Callback, Tried};
@@ -19,10 +20,10 @@ use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
 use crate::flow::{Intended, Settled};
 use crate::pay::gateway::RecoveryNote;
-use crate::store::{BackendError, Hold, StoreError, StoredCallback};
+use crate::store::{BackendError, Booked, Hold, Holder, Occasion, StoreError, StoredCallback};
 
-/// How often it is tried to write down what a gateway waits for.
-const TRIES: u32 = 3;
+/// How long somebody waits for something to be written down: a caller is on the line.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The first wait before another try to write; each further one is twice as long, up to [`WAIT_MAX`].
 const WAIT: Duration = Duration::from_millis(100);
@@ -36,31 +37,74 @@ pub struct CallbackQueue {
     entries: mpsc::UnboundedSender<Entry>,
     /// Status callbacks that are not in the store yet.
     unwritten: Arc<AtomicUsize>,
+    /// Whether the last write was waited for in vain: then nobody waits for the next one.
+    is_stuck: Arc<AtomicBool>,
 }
 
 /// Whether something was written down. Clones are of the same entry.
 #[derive(Clone, Debug)]
-pub struct Written(watch::Receiver<Option<bool>>);
+pub struct Written {
+    told: watch::Receiver<Option<bool>>,
+    until: Instant,
+}
 
 impl Written {
-    /// Waits for it. False: it was not, or nobody knows.
+    /// Waits for it, for 5 s from when it was asked for. False: it was not, or nobody knows.
     pub async fn is_done(mut self) -> bool {
-        self.0.wait_for(Option::is_some).await.is_ok_and(|written| *written == Some(true))
+        let told = timeout_at(self.until, self.told.wait_for(Option::is_some)).await;
+        told.is_ok_and(|told| told.is_ok_and(|written| *written == Some(true)))
     }
 }
 
-/// Says whether something was written down.
+/// What becomes of an outcome in the store. Clones are of the same outcome.
+#[derive(Clone, Debug)]
+pub struct Booking {
+    told: watch::Receiver<Option<Booked>>,
+    until: Instant,
+}
+
+impl Booking {
+    /// Waits for it, however long it takes. None: it can never be written down.
+    pub async fn booked(mut self) -> Option<Booked> {
+        self.told.wait_for(Option::is_some).await.ok().and_then(|booked| *booked)
+    }
+
+    /// Waits for it, for 5 s from when it was asked for; not at all, where somebody has waited in vain just before. None:
+    /// nobody knows by then.
+    pub(crate) async fn booked_in_time(self) -> Option<Booked> {
+        timeout_at(self.until, self.booked()).await.ok().flatten()
+    }
+}
+
+/// How the call has told a payment's outcome by its action request.
+#[derive(Clone, Debug)]
+pub(crate) struct ActionTold {
+    /// The payment.
+    pub(crate) payment_sid: String,
+    /// On which occasion.
+    pub(crate) occasion: Occasion,
+    /// Whether it was told as it is.
+    pub(crate) as_it_is: bool,
+    /// How the request ended.
+    pub(crate) tried: Tried,
+}
+
+/// Says whether something was written down, to whoever waits until then.
 #[derive(Debug)]
-struct Done(watch::Sender<Option<bool>>);
+struct Done {
+    told: watch::Sender<Option<bool>>,
+    until: Instant,
+}
 
 impl Done {
     fn new() -> (Self, Written) {
-        let (done, written) = watch::channel(None);
-        (Self(done), Written(written))
+        let (told, written) = watch::channel(None);
+        let until = Instant::now() + WRITE_LIMIT;
+        (Self { told, until }, Written { told: written, until })
     }
 
     fn tell(&self, written: bool) {
-        self.0.send_replace(Some(written));
+        self.told.send_replace(Some(written));
     }
 }
 
@@ -68,24 +112,30 @@ impl Done {
 enum Entry {
     Notify(CallbackRequest, Uuid, Counted),
     Intend(Arc<Intended>, Done),
-    Sending(String, Option<RecoveryNote>, Done),
-    Settle(Arc<Settled>, Hold, Done, Counted),
+    Sending {
+        payment_sid: String,
+        note: Option<RecoveryNote>,
+        number: u32,
+        done: Done,
+    },
+    Settle(Arc<Settled>, Hold, watch::Sender<Option<Booked>>, Counted),
     /// The call has made a payment's action request itself.
-    ActionTried(String, Tried),
+    ActionTold(ActionTold),
 }
 
 impl CallbackQueue {
     pub(super) fn begin(deliveries: Deliveries, call_sid: &str) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
-        let unwritten = Arc::new(AtomicUsize::new(0));
+        let (unwritten, is_stuck) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let scribe = Scribe {
             deliveries: deliveries.clone(),
             call_sid: call_sid.to_owned(),
             held: Vec::new(),
             unwritten: Arc::clone(&unwritten),
+            is_stuck: Arc::clone(&is_stuck),
         };
         tokio::spawn(scribe.run(inbox));
-        Self { deliveries, call_sid: call_sid.to_owned(), entries, unwritten }
+        Self { deliveries, call_sid: call_sid.to_owned(), entries, unwritten, is_stuck }
     }
 
     /// Has a status callback stored and delivered after those before it.
@@ -109,26 +159,28 @@ impl CallbackQueue {
         written
     }
 
-    /// Has it written down that a submission is about to leave. It must not before that is done.
+    /// Has it written down that the `number`th submission is about to leave. It must not before that is done.
     #[must_use]
-    pub fn sending(&self, payment_sid: &str, note: Option<RecoveryNote>) -> Written {
+    pub fn sending(&self, payment_sid: &str, note: Option<RecoveryNote>, number: u32) -> Written {
         let (done, written) = Done::new();
-        self.write(Entry::Sending(payment_sid.to_owned(), note, done));
+        self.write(Entry::Sending { payment_sid: payment_sid.to_owned(), note, number, done });
         written
     }
 
     /// Has an outcome written down, and what it tells delivered. An action request is held back: the call makes it, and
-    /// says so by [`Self::action_tried`].
+    /// says so by [`Self::action_told`].
     #[must_use]
-    pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Written {
-        let (done, written) = Done::new();
-        self.write(Entry::Settle(settled, hold, done, self.deliveries.counted()));
-        written
+    pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Booking {
+        let (told, booking) = watch::channel(None);
+        self.write(Entry::Settle(settled, hold, told, self.deliveries.counted()));
+        let patience = if self.is_stuck.load(Ordering::Acquire) { Duration::ZERO } else { WRITE_LIMIT };
+        Booking { told: booking, until: Instant::now() + patience }
     }
 
-    /// The call has made a payment's action request: what did not arrive is delivered from the store.
-    pub(crate) fn action_tried(&self, payment_sid: &str, tried: Tried) {
-        self.write(Entry::ActionTried(payment_sid.to_owned(), tried));
+    /// The call has made a payment's action request: what did not arrive, or was not told as it is, is delivered from the
+    /// store.
+    pub(crate) fn action_told(&self, told: ActionTold) {
+        self.write(Entry::ActionTold(told));
     }
 
     /// Another pen for the same scribe.
@@ -138,6 +190,7 @@ impl CallbackQueue {
             call_sid: self.call_sid.clone(),
             entries: self.entries.clone(),
             unwritten: Arc::clone(&self.unwritten),
+            is_stuck: Arc::clone(&self.is_stuck),
         }
     }
 
@@ -151,8 +204,17 @@ struct Scribe {
     deliveries: Deliveries,
     call_sid: String,
     /// Action requests that the call makes itself.
-    held: Vec<(StoredCallback, Counted)>,
+    held: Vec<Held>,
     unwritten: Arc<AtomicUsize>,
+    is_stuck: Arc<AtomicBool>,
+}
+
+/// An action request that the call makes itself.
+struct Held {
+    callback: StoredCallback,
+    counted: Counted,
+    /// Whether a status callback tells the same.
+    is_told_by_status: bool,
 }
 
 impl Scribe {
@@ -161,7 +223,7 @@ impl Scribe {
             self.write(entry).await;
         }
         // The call has broken down before it made them.
-        for (callback, counted) in std::mem::take(&mut self.held) {
+        for Held { callback, counted, .. } in std::mem::take(&mut self.held) {
             self.deliveries.alone(self.deliveries.stored(callback, counted));
         }
     }
@@ -179,41 +241,50 @@ impl Scribe {
                 }
             }
             Entry::Intend(intended, done) => {
-                let written = self.a_few_times("a payment", || store.intend(&intended, wall.now())).await;
-                done.tell(written);
+                let write = || store.intend(&intended, wall.now());
+                self.in_time("a payment", &done, write).await;
             }
-            Entry::Sending(sid, note, done) => {
-                let write = || store.sending(&sid, note.as_ref(), wall.now());
-                done.tell(self.a_few_times("a submission", write).await);
+            Entry::Sending { payment_sid, note, number, done } => {
+                let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
+                self.in_time("a submission", &done, write).await;
             }
-            Entry::Settle(settled, hold, done, counted) => {
-                let write = || store.settle(&settled, hold, &self.call_sid, wall.now());
-                let stored = self.until_written("an outcome", write).await;
-                done.tell(stored.is_some());
-                for callback in stored.unwrap_or_default() {
+            Entry::Settle(settled, hold, told, counted) => {
+                let write = || store.settle(&settled, hold, Holder::Call, &self.call_sid, wall.now());
+                let Some((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
+                told.send_replace(Some(booked));
+                for callback in callbacks {
                     let counted = self.deliveries.counted();
                     if callback.held {
-                        self.held.push((callback, counted));
+                        let is_told_by_status = settled.status.is_some();
+                        self.held.push(Held { callback, counted, is_told_by_status });
                     } else {
                         self.deliveries.line_up(self.deliveries.stored(callback, counted));
                     }
                 }
                 drop(counted);
             }
-            Entry::ActionTried(sid, tried) => self.action_tried(&sid, tried).await,
+            Entry::ActionTold(told) => self.action_told(told).await,
         }
     }
 
-    async fn action_tried(&mut self, payment_sid: &str, tried: Tried) {
-        let token = crate::store::token(payment_sid, crate::store::Occasion::First, CallbackKind::Action);
-        let Some(place) = self.held.iter().position(|(callback, _)| callback.token == token) else { return };
-        let (callback, counted) = self.held.swap_remove(place);
-        let item = self.deliveries.stored(callback, counted);
+    async fn action_told(&mut self, told: ActionTold) {
+        let ActionTold { payment_sid, occasion, as_it_is, tried } = told;
+        let tokens = [Occasion::First, Occasion::Late]
+            .map(|occasion| crate::store::token(&payment_sid, occasion, CallbackKind::Action));
+        let Some(place) = self.held.iter().position(|held| tokens.contains(&held.callback.token)) else { return };
+        let Held { callback, counted, is_told_by_status } = self.held.swap_remove(place);
+        let mut item = self.deliveries.stored(callback, counted);
         let Some(place) = item.callback.place.clone() else { return };
         match tried {
+            // It was told that nobody knows, and by now somebody does.
+            Tried::Answered(_) if occasion == Occasion::Unwritten && !as_it_is && !is_told_by_status => {
+                self.deliveries.alone(item);
+            }
             Tried::Answered(_) => place.delivered().await,
+            // What was tried was another request than the one that is held.
+            Tried::Again(_) | Tried::Hopeless(_) if occasion == Occasion::Unwritten => self.deliveries.alone(item),
             Tried::Again(reason) => {
-                place.failed(&reason).await;
+                item.callback.failed(&reason).await;
                 self.deliveries.alone(item);
             }
             Tried::Hopeless(reason) => item.callback.give_up(&reason).await,
@@ -232,11 +303,15 @@ impl Scribe {
     where
         Writing: Future<Output = Result<T, StoreError>>,
     {
-        let mut wait = WAIT;
+        let (mut wait, since) = (WAIT, Instant::now());
         loop {
             match write().await {
-                Ok(written) => return Some(written),
+                Ok(written) => {
+                    self.is_stuck.store(false, Ordering::Release);
+                    return Some(written);
+                }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
+                    self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
                     tracing::error!(call_sid = self.call_sid, what, %error, "not written down yet; trying again");
                 }
                 Err(error) => {
@@ -249,25 +324,32 @@ impl Scribe {
         }
     }
 
-    /// Writes what somebody waits for, or says that it cannot be.
-    async fn a_few_times<Writing>(&self, what: &str, write: impl Fn() -> Writing) -> bool
+    /// Writes what somebody waits for, while they do, and tells them.
+    async fn in_time<Writing>(&self, what: &str, done: &Done, write: impl Fn() -> Writing)
     where
         Writing: Future<Output = Result<(), StoreError>>,
     {
         let mut wait = WAIT;
-        for _ in 0..TRIES {
-            match write().await {
-                Ok(()) => return true,
-                Err(error) => {
-                    tracing::error!(call_sid = self.call_sid, what, %error, "not written down: it is not made");
+        while Instant::now() < done.until {
+            // One that is under way when the time is over may still happen: nobody knows, and it is not built upon.
+            match timeout_at(done.until, write()).await {
+                Ok(Ok(())) => {
+                    self.is_stuck.store(false, Ordering::Release);
+                    return done.tell(true);
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(call_sid = self.call_sid, what, %error, "not written down yet: it is not made");
                     if !matches!(error, StoreError::Backend(BackendError::Unavailable(_))) {
-                        return false;
+                        return done.tell(false);
                     }
                 }
+                Err(_) => break,
             }
             sleep(wait).await;
             wait = wait.saturating_mul(2);
         }
-        false
+        self.is_stuck.store(true, Ordering::Release);
+        tracing::error!(call_sid = self.call_sid, what, "not known to be written down: it is not made");
+        done.tell(false);
     }
 }

@@ -4,6 +4,8 @@
 //! Errors:  [`BackendError`], for the log: no value of a row is in it.
 //! Secrets: what is called `sealed` or `note` is opaque here.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -28,9 +30,24 @@ pub enum BackendError {
     NotFound,
 }
 
-/// A server, over its restarts: random, kept in its data folder.
+/// One run of a server, from its start to its end: whose a row is. Random and never used again, so that it is a fence too:
+/// what a write in its name finds changed, somebody else has taken over since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeId(pub Uuid);
+
+impl NodeId {
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// In whose name the same run holds what it has taken over from others.
+    #[must_use]
+    pub fn keeper(self) -> Self {
+        Self(Uuid::new_v5(&self.0, b"keeper"))
+    }
+}
 
 words! {
     /// How far a payment is.
@@ -138,11 +155,33 @@ pub struct PaymentRow {
     pub updated: Timestamp,
 }
 
+/// How long ago submissions of a payment left, by the clock that wrote it down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentAgo {
+    /// The first one.
+    pub first: Duration,
+    /// The last one.
+    pub last: Duration,
+}
+
+impl SentAgo {
+    /// Of what a row says, at `now` by the same clock. Where that clock was set back, the first one left as long ago as can
+    /// be and the last one just now: nothing is repeated and nothing is believed too early.
+    #[must_use]
+    pub fn at(now: Timestamp, row: &PaymentRow) -> Option<Self> {
+        let ago = |moment: Timestamp| Duration::try_from(now.duration_since(moment)).ok();
+        let (first, last) = row.first_sent.zip(row.last_sent)?;
+        Some(Self { first: ago(first).unwrap_or(Duration::MAX), last: ago(last).unwrap_or_default() })
+    }
+}
+
 /// A payment without an outcome.
 #[derive(Clone, Debug)]
 pub struct Unsettled {
     /// The books.
     pub row: PaymentRow,
+    /// When submissions left; none: none ever did.
+    pub sent: Option<SentAgo>,
     /// What the outcome is told with.
     pub sealed: Vec<u8>,
     /// What the connector noted.
@@ -157,6 +196,29 @@ pub struct SettledPayment {
     pub sid: String,
     /// The outcome.
     pub outcome: Outcome,
+    /// Whose the payment has to be. What somebody else has taken over is theirs to find out; but that money was taken is
+    /// true whoever says so.
+    pub owner: NodeId,
+}
+
+/// What became of an outcome that was to be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Booked {
+    /// It is what the books say, and what the first requests tell.
+    First,
+    /// It is what the books say, after it was told that the outcome is unknown: the late requests tell it.
+    Late,
+    /// The books say something else, or leave it to somebody else: nothing of this outcome is told from there.
+    Otherwise,
+}
+
+/// What writing an outcome down has brought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settling {
+    /// What became of the outcome.
+    pub booked: Booked,
+    /// The callbacks that the writer has to see to.
+    pub callbacks: Vec<CallbackRow>,
 }
 
 /// A callback to write down.
@@ -276,20 +338,40 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 /// # Contract
 /// - A write that failed with [`BackendError::Unavailable`] may have happened. Repeated as it was, it has happened once.
 /// - A row that is claimed belongs to one node: two that claim at the same time never get the same row. A row is free to
-///   be claimed when it has no node, or its node's last heartbeat is older than [`super::GONE_AFTER`].
+///   be claimed when it has no node, or when its node is silent.
+/// - A database that several servers share has the one clock that counts, its own. A node is silent when its last heartbeat
+///   is older than [`super::GONE_AFTER`]; a node claims from silent ones only when its own heartbeats have come without a
+///   gap of more than [`super::HEARTBEAT_GAP_MAX`] for at least [`super::GONE_AFTER`]: after an outage of the database
+///   everybody is heard again before anybody is taken over. So a node never claims what is its own.
+/// - A database that one server has to itself knows no silence: nothing is claimed but what is nobody's, whatever any clock
+///   says, and what an earlier run left is nobody's as soon as the next one is registered.
+/// - An idempotency token never carries two results. A payment's known outcome never changes, the requests that tell it are
+///   written down together with it and at no other time, and a token that is stored is never stored again.
 pub trait Backend: Send + Sync {
     /// Writes a payment down as `preparing`, `node`'s. A known id is left as it is.
     fn insert_payment(&self, payment: NewPayment, node: NodeId, now: Timestamp) -> Done<'_, ()>;
 
-    /// A submission is about to leave: `submitting`, the note if there is one, one more send. [`BackendError::NotFound`]
-    /// if the payment is not there or has an outcome (`unknown` is none).
-    fn mark_sending<'a>(&'a self, sid: &'a str, note: Option<Vec<u8>>, now: Timestamp) -> Done<'a, ()>;
+    /// The `number`th submission is about to leave: `submitting`, the note if there is one, so many sends. Its moment is the
+    /// database's own; `now`, where one server has the database to itself. [`BackendError::NotFound`] if the payment is not
+    /// there, is not `node`'s, or has an outcome (`unknown` is none).
+    fn mark_sending<'a>(
+        &'a self,
+        sid: &'a str,
+        note: Option<Vec<u8>>,
+        number: u32,
+        node: NodeId,
+        now: Timestamp,
+    ) -> Done<'a, ()>;
 
     /// Writes an outcome down and inserts callbacks as `node`'s: those for a `first` outcome, or those for a `late` one
-    /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to. A callback whose token
-    /// is known is not inserted again; it is given if it is `node`'s and not delivered. A payment that succeeded or failed
-    /// stays as it is; of the `late` ones those are given then that are stored, for this may be a repetition. A known outcome's sealed intent and note are wiped; an unknown one's are kept for whoever finds it
-    /// out.
+    /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to.
+    ///
+    /// A payment that succeeded or failed stays as it is, and so does one that is not `payment.owner`'s, unless money was
+    /// taken ([`Booked::Otherwise`]). The same outcome again is a repetition: nothing is inserted, and those callbacks are
+    /// given that are `node`'s and not delivered. A known outcome's sealed intent and note are wiped; an unknown one's are
+    /// kept for whoever finds it out.
+    ///
+    /// A session that is not in the books has its first callbacks stored, unless somebody else has stored one of them.
     fn settle_payment(
         &self,
         payment: SettledPayment,
@@ -297,16 +379,16 @@ pub trait Backend: Send + Sync {
         late: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> Done<'_, Vec<CallbackRow>>;
+    ) -> Done<'_, Settling>;
 
     /// Stores a callback as `node`'s; gives its id, or that of the known one with its token.
     fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, i64>;
 
     /// Takes free callbacks that are `waiting` or `held` over, in the order of their ids; all are `waiting` then.
-    fn claim_callbacks(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<CallbackRow>>;
+    fn claim_callbacks(&self, node: NodeId, limit: u32) -> Done<'_, Vec<CallbackRow>>;
 
     /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped, the
-    /// oldest first.
+    /// oldest first. `now` tells how long ago something was sent where one server has the database to itself.
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>>;
 
     /// Nobody looks for a payment's outcome any more: its sealed intent and note are wiped, it stays `unknown`.
@@ -316,9 +398,9 @@ pub trait Backend: Send + Sync {
     /// A callback was answered: its fields are wiped.
     fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()>;
 
-    /// A try failed; the callback stays `waiting`, or becomes so if it was `held`. [`BackendError::NotFound`] if it is
-    /// delivered: another try of it was answered, and its fields are wiped.
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
+    /// The `number`th try failed; the callback stays `waiting`, or becomes so if it was `held`. [`BackendError::NotFound`]
+    /// if it is delivered: another try of it was answered, and its fields are wiped.
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, now: Timestamp) -> Done<'a, ()>;
 
     /// A callback is given up. [`BackendError::NotFound`] as for [`Self::mark_failed`].
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
@@ -330,8 +412,12 @@ pub trait Backend: Send + Sync {
     /// Deletes delivered callbacks that last changed before `before`. Gives how many.
     fn forget_delivered(&self, before: Timestamp) -> Done<'_, u64>;
 
-    /// `node` is there.
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Done<'_, ()>;
+    /// A server begins to run as `node`. What the run `ended` left, which is known to be over, is nobody's now; where one
+    /// server has the database to itself, what any run left.
+    fn register(&self, node: NodeId, ended: Option<NodeId>) -> Done<'_, ()>;
+
+    /// `node` is there, and so is its [`NodeId::keeper`].
+    fn heartbeat(&self, node: NodeId) -> Done<'_, ()>;
 
     /// Everything that is `node`'s is nobody's.
     fn release(&self, node: NodeId) -> Done<'_, ()>;

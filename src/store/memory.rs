@@ -1,22 +1,26 @@
 //! A database in memory: for the simulation, which needs every await to be its own.
 //!
-//! Shape:   one lock, held for no longer than a method; a [`Disk`] makes it as slow and as unreliable as a real one.
+//! Shape:   one lock, held for no longer than a method; a [`Disk`] makes it as slow and as unreliable as a real one. One
+//!          server has it to itself, as it has SQLite, unless it is given a clock ([`Memory::shared`]): then it is what
+//!          PostgreSQL is to several.
+//! Units:   its clock counts from its own beginning.
 //! Limits:  none: a simulated run is short.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::GONE_AFTER;
 use super::backend::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SettledPayment, Unsettled,
+    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, SettledPayment, Settling, Unsettled,
 };
 use super::record::led_by;
+use super::settling::{self, Entry, Known};
+use super::{GONE_AFTER, HEARTBEAT_GAP_MAX};
 use crate::pay::outcome::Standing;
 
 /// What a write takes, and whether it works.
@@ -28,11 +32,24 @@ pub trait Disk: Send + Sync {
     fn after(&self) -> BoxFuture<'_, Result<(), BackendError>>;
 }
 
+/// How long the database has been there, by its own clock.
+pub type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// The database.
 #[derive(Default)]
 pub struct Memory {
     books: Mutex<Books>,
     disk: Option<Box<dyn Disk>>,
+    /// What several servers share has a clock. None: one server has it to itself.
+    clock: Option<Clock>,
+}
+
+/// When a node was heard, by the database's clock.
+#[derive(Clone, Copy)]
+struct Heard {
+    /// Since when without a gap.
+    since: Duration,
+    last: Duration,
 }
 
 #[derive(Default)]
@@ -41,7 +58,7 @@ struct Books {
     callbacks: BTreeMap<i64, Callback>,
     connectors: BTreeMap<String, ConnectorRow>,
     revision: i64,
-    nodes: BTreeMap<NodeId, Timestamp>,
+    nodes: BTreeMap<NodeId, Heard>,
     notes: BTreeMap<String, Vec<u8>>,
     order: u64,
     /// The last callback's id: one that was forgotten is not given again.
@@ -72,7 +89,29 @@ impl Memory {
     /// An empty database on `disk`.
     #[must_use]
     pub fn on(disk: Box<dyn Disk>) -> Self {
-        Self { books: Mutex::default(), disk: Some(disk) }
+        Self { disk: Some(disk), ..Self::default() }
+    }
+
+    /// The same for several servers, whose leases run by this clock.
+    #[must_use]
+    pub fn shared(self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// What time it is here, for rows: a shared database's own time, else that of its one server.
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        let Some(clock) = &self.clock else { return now };
+        Timestamp::UNIX_EPOCH.checked_add(clock()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whose rows `node` may claim, but for nobody's.
+    fn silent_for(&self, books: &Books, node: NodeId) -> Silent {
+        let Some(clock) = &self.clock else { return Silent::Nobody };
+        let Some(dead) = clock().checked_sub(GONE_AFTER) else { return Silent::Nobody };
+        match books.nodes.get(&node) {
+            Some(heard) if heard.since <= dead && heard.last >= dead => Silent::Since(dead),
+            _ => Silent::Nobody,
+        }
     }
 
     fn read<'a, T: Send + 'a>(
@@ -104,16 +143,51 @@ impl Memory {
     }
 }
 
+/// Whose rows may be claimed.
+#[derive(Clone, Copy)]
+enum Silent {
+    /// Those that have no node.
+    Nobody,
+    /// Those too whose node was not heard since this moment.
+    Since(Duration),
+}
+
 impl Books {
-    fn is_free(&self, node: Option<NodeId>, now: Timestamp) -> bool {
-        let Some(node) = node else { return true };
-        let seen = self.nodes.get(&node);
-        seen.is_none_or(|seen| now.duration_since(*seen) > GONE_AFTER)
+    fn is_free(&self, node: Option<NodeId>, silent: Silent) -> bool {
+        match (node, silent) {
+            (None, _) => true,
+            (Some(_), Silent::Nobody) => false,
+            (Some(node), Silent::Since(dead)) => self.nodes.get(&node).is_none_or(|heard| heard.last < dead),
+        }
+    }
+
+    fn hear(&mut self, node: NodeId, now: Duration) {
+        for node in [node, node.keeper()] {
+            let heard = self.nodes.entry(node).or_insert(Heard { since: now, last: now });
+            if now.saturating_sub(heard.last) > HEARTBEAT_GAP_MAX {
+                heard.since = now;
+            }
+            heard.last = now;
+        }
+    }
+
+    fn release(&mut self, is_released: impl Fn(NodeId) -> bool) {
+        for payment in self.payments.values_mut().filter(|payment| payment.sealed.is_some()) {
+            payment.node = payment.node.filter(|node| !is_released(*node));
+        }
+        for callback in self.callbacks.values_mut() {
+            if matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held) {
+                callback.node = callback.node.filter(|node| !is_released(*node));
+            }
+        }
+    }
+
+    fn by_token(&self, token: uuid::Uuid) -> Option<&Callback> {
+        self.callbacks.values().find(|known| known.row.token == token)
     }
 
     fn insert(&mut self, callback: NewCallback, node: NodeId, now: Timestamp) -> i64 {
-        let known = self.callbacks.values().find(|known| known.row.token == callback.token);
-        if let Some(known) = known {
+        if let Some(known) = self.by_token(callback.token) {
             return known.row.id;
         }
         self.last_id = self.last_id.saturating_add(1);
@@ -136,6 +210,20 @@ impl Books {
         };
         self.callbacks.insert(id, Callback { row, node: Some(node) });
         id
+    }
+
+    fn write_outcome(&mut self, SettledPayment { sid, outcome, .. }: SettledPayment, now: Timestamp) {
+        let Some(payment) = self.payments.get_mut(&sid) else { return };
+        let row = &mut payment.row;
+        row.state = settling::state(outcome.standing);
+        row.result = Some(outcome.result.word().to_owned());
+        row.error_code = outcome.code.map(|code| code.number());
+        row.error = outcome.error;
+        row.confirmation_code = outcome.confirmation_code;
+        row.updated = now;
+        if outcome.standing != Standing::Unknown {
+            (payment.sealed, payment.note) = (None, None);
+        }
     }
 
     fn change_callback(
@@ -207,19 +295,23 @@ impl Backend for Memory {
         &'a self,
         sid: &'a str,
         note: Option<Vec<u8>>,
+        number: u32,
+        node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            let payment = books.payments.get_mut(sid).ok_or(BackendError::NotFound)?;
+            let sent = self.moment(now);
+            let known = books.payments.get_mut(sid).filter(|payment| payment.node == Some(node));
+            let payment = known.ok_or(BackendError::NotFound)?;
             let row = &mut payment.row;
             match row.state {
                 PaymentState::Preparing => row.state = PaymentState::Submitting,
                 PaymentState::Submitting | PaymentState::Unknown => {}
                 PaymentState::Succeeded | PaymentState::Failed => return Err(BackendError::NotFound),
             }
-            row.sends = row.sends.saturating_add(1);
-            row.first_sent.get_or_insert(now);
-            row.last_sent = Some(now);
+            row.sends = row.sends.max(number);
+            row.first_sent.get_or_insert(sent);
+            row.last_sent = Some(sent);
             row.updated = now;
             payment.note = note.or_else(|| payment.note.take());
             Ok(())
@@ -233,48 +325,46 @@ impl Backend for Memory {
         late: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+    ) -> BoxFuture<'_, Result<Settling, BackendError>> {
         self.write(move |books| {
-            let SettledPayment { sid, outcome } = payment;
-            let mut told = first;
-            let mut repeated = Vec::new();
-            if let Some(known) = books.payments.get_mut(&sid) {
-                let row = &mut known.row;
-                let is_known = matches!(row.state, PaymentState::Succeeded | PaymentState::Failed);
-                let was_unknown = row.state == PaymentState::Unknown;
-                if !is_known {
-                    if was_unknown && outcome.standing != Standing::Unknown {
-                        told = late;
+            let known = books.payments.get(&payment.sid).map(|known| Known {
+                state: known.row.state,
+                node: known.node,
+                result: known.row.result.clone(),
+                error_code: known.row.error_code,
+                confirmation_code: known.row.confirmation_code.clone(),
+            });
+            let entry = Entry::of(known.as_ref(), &payment);
+            let (mut told, mut booked) = (Vec::new(), Booked::First);
+            match entry {
+                Entry::Otherwise => booked = Booked::Otherwise,
+                Entry::Unbooked => told = first,
+                Entry::First => {
+                    books.write_outcome(payment, now);
+                    told = first;
+                }
+                Entry::Late => {
+                    books.write_outcome(payment, now);
+                    (told, booked) = (late, Booked::Late);
+                }
+                Entry::Again => {
+                    if late.iter().any(|callback| books.by_token(callback.token).is_some()) {
+                        booked = Booked::Late;
                     }
-                    row.state = match outcome.standing {
-                        Standing::Succeeded => PaymentState::Succeeded,
-                        Standing::Failed => PaymentState::Failed,
-                        Standing::Unknown => PaymentState::Unknown,
-                    };
-                    row.result = Some(outcome.result.word().to_owned());
-                    row.error_code = outcome.code.map(|code| code.number());
-                    row.error = outcome.error;
-                    row.confirmation_code = outcome.confirmation_code;
-                    row.updated = now;
-                    if outcome.standing != Standing::Unknown {
-                        (known.sealed, known.note) = (None, None);
-                    }
-                } else {
-                    repeated = late;
+                    told = first.into_iter().chain(late).filter(|new| books.by_token(new.token).is_some()).collect();
                 }
             }
-            let mut ids: Vec<i64> = told.into_iter().map(|callback| books.insert(callback, node, now)).collect();
-            let known = |token| books.callbacks.values().find(|known| known.row.token == token);
-            ids.extend(repeated.iter().filter_map(|callback| known(callback.token)).map(|known| known.row.id));
-            let mut queued = Vec::new();
-            for id in ids {
-                let mine = books.callbacks.get(&id).filter(|callback| {
-                    callback.node == Some(node)
-                        && matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held)
-                });
-                queued.extend(mine.map(|callback| callback.row.clone()));
+            let ids: Vec<i64> = told.into_iter().map(|callback| books.insert(callback, node, now)).collect();
+            let mut callbacks = Vec::new();
+            for callback in ids.iter().filter_map(|id| books.callbacks.get(id)) {
+                if callback.node == Some(node) {
+                    let is_open = matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held);
+                    callbacks.extend(is_open.then(|| callback.row.clone()));
+                } else if entry == Entry::Unbooked {
+                    booked = Booked::Otherwise;
+                }
             }
-            Ok(queued)
+            Ok(Settling { booked, callbacks })
         })
     }
 
@@ -287,18 +377,14 @@ impl Backend for Memory {
         self.write(move |books| Ok(books.insert(callback, node, now)))
     }
 
-    fn claim_callbacks(
-        &self,
-        node: NodeId,
-        limit: u32,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+    fn claim_callbacks(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
         self.write(move |books| {
+            let silent = self.silent_for(books, node);
             let free: Vec<i64> = books
                 .callbacks
                 .values()
                 .filter(|callback| matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held))
-                .filter(|callback| books.is_free(callback.node, now))
+                .filter(|callback| books.is_free(callback.node, silent))
                 .take(limit.try_into().unwrap_or(usize::MAX))
                 .map(|callback| callback.row.id)
                 .collect();
@@ -321,10 +407,11 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
         self.write(move |books| {
+            let (silent, now) = (self.silent_for(books, node), self.moment(now));
             let mut free: Vec<(u64, String)> = books
                 .payments
                 .values()
-                .filter(|payment| payment.sealed.is_some() && books.is_free(payment.node, now))
+                .filter(|payment| payment.sealed.is_some() && books.is_free(payment.node, silent))
                 .map(|payment| (payment.order, payment.row.sid.clone()))
                 .collect();
             free.sort_unstable();
@@ -334,7 +421,8 @@ impl Backend for Memory {
                 let Some(payment) = books.payments.get_mut(&sid) else { continue };
                 payment.node = Some(node);
                 let Some(sealed) = payment.sealed.clone() else { continue };
-                claimed.push(Unsettled { row: payment.row.clone(), sealed, note: payment.note.clone() });
+                let (row, note) = (payment.row.clone(), payment.note.clone());
+                claimed.push(Unsettled { sent: SentAgo::at(now, &row), row, sealed, note });
             }
             Ok(claimed)
         })
@@ -360,11 +448,17 @@ impl Backend for Memory {
         })
     }
 
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
+    fn mark_failed<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        number: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
             books.change_undelivered(id, now, |row| {
                 row.state = CallbackState::Waiting;
-                row.tries = row.tries.saturating_add(1);
+                row.tries = row.tries.max(number);
                 row.reason = Some(reason.to_owned());
             })
         })
@@ -406,21 +500,32 @@ impl Backend for Memory {
         })
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
+    fn register(&self, node: NodeId, ended: Option<NodeId>) -> BoxFuture<'_, Result<(), BackendError>> {
         self.write(move |books| {
-            books.nodes.insert(node, now);
+            let over = ended.map(|ended| [ended, ended.keeper()]);
+            match &self.clock {
+                None => books.release(|_| true),
+                Some(clock) => {
+                    books.release(|node| over.is_some_and(|over| over.contains(&node)));
+                    books.hear(node, clock());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn heartbeat(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            if let Some(clock) = &self.clock {
+                books.hear(node, clock());
+            }
             Ok(())
         })
     }
 
     fn release(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
         self.write(move |books| {
-            for payment in books.payments.values_mut().filter(|payment| payment.node == Some(node)) {
-                payment.node = None;
-            }
-            for callback in books.callbacks.values_mut().filter(|callback| callback.node == Some(node)) {
-                callback.node = None;
-            }
+            books.release(|owner| owner == node);
             Ok(())
         })
     }
@@ -549,13 +654,5 @@ impl Backend for Memory {
 
     fn keep_note<'a>(&'a self, name: &'a str, text: Vec<u8>) -> BoxFuture<'a, Result<Vec<u8>, BackendError>> {
         self.write(move |books| Ok(books.notes.entry(name.to_owned()).or_insert(text).clone()))
-    }
-}
-
-impl NodeId {
-    /// A new one.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
     }
 }

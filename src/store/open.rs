@@ -1,6 +1,7 @@
 //! Opening the store: which database, with which key, as which node.
 //!
-//! Shape:   [`open`] for what needs everything, [`books`] for commands that only read and mark rows.
+//! Shape:   [`open`] for what needs everything, [`books`] for commands that only read and mark rows. A server holds its data
+//!          folder, and its SQLite file, by locks of the operating system for as long as it runs.
 //! Limits:  [`KEY_LENGTH_MIN`].
 //! Errors:  [`OpenError`], each with what to do about it.
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
@@ -27,8 +28,15 @@ pub const KEY_LENGTH_MIN: usize = 16;
 /// The key that was made, in the data folder.
 const KEY_FILE: &str = "secret.key";
 
-/// The node's id, in the data folder; locked while its server runs.
+/// Who holds the data folder, or held it last; locked while that server runs.
 const NODE_FILE: &str = "node";
+
+/// What is put after the name of SQLite's file for the file that is locked: SQLite loses its own locks when somebody else in
+/// the process closes the database's file.
+const LOCK_SUFFIX: &str = ".lock";
+
+/// What names the run of the operating system: locks die with it.
+const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The note that shows that the key is the right one, and its text.
 const SEAL_NOTE: &str = "seal";
@@ -37,7 +45,7 @@ const SEALED: &str = "touchtone";
 /// Who opens the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A server: it is the data folder's node, the only one at a time.
+    /// A server: the only one at a time that uses the data folder, and the only one that uses the SQLite file.
     Server,
     /// A command: a node of its own that claims nothing. It works beside a server.
     Command,
@@ -63,6 +71,12 @@ pub enum OpenError {
     /// Another server uses the data folder.
     #[error("another `touchtone serve` runs with the data folder {0}; stop it, or choose another folder with --data")]
     InUse(PathBuf),
+    /// Another server uses the database's file.
+    #[error(
+        "another `touchtone serve` uses the database {0}; stop it, or give this one another file (servers share PostgreSQL, \
+         not SQLite)"
+    )]
+    DatabaseInUse(PathBuf),
     /// The node's file is not what it was.
     #[error("{0}: not a node's id; remove the file, and a new one is made")]
     Node(PathBuf),
@@ -94,10 +108,14 @@ impl From<BackendError> for OpenError {
 /// [`OpenError`].
 pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
     let data = &config.data;
-    let node = match role {
-        Role::Server => Node::lock(data)?,
-        Role::Command => Node { id: NodeId::random(), lock: None },
-    };
+    let node = NodeId::random();
+    let (mut folder, mut locks) = (None, Vec::new());
+    if role == Role::Server {
+        folder = Some(Folder::lock(data)?);
+        if let DatabaseAddress::Sqlite(path) = address(config) {
+            locks.push(lock_database(&path)?);
+        }
+    }
     let key = match &config.secret_key {
         Some(SecretKey(key)) => Key { text: key.clone(), made: None },
         None => Key::of_folder(data)?,
@@ -108,12 +126,12 @@ pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
         key.undo();
         return Err(error);
     }
-    let store = Store::new(Arc::new(sql.holding(node.lock)), seal, node.id);
-    if role == Role::Server {
-        // What an earlier process was working on. Later it could not be told from what this one is working on.
-        store.release_own().await?;
-    }
-    Ok(store)
+    let Some(folder) = folder else { return Ok(Store::new(Arc::new(sql), seal, node)) };
+    let ended = folder.ended();
+    sql.register(node, ended).await?;
+    // Not before: what was proven is proven once.
+    locks.push(folder.take_over(node)?);
+    Ok(Store::new(Arc::new(sql.holding(locks)), seal, node))
 }
 
 /// Opens the database alone, for what needs no key. It is not made if it is not there.
@@ -220,34 +238,96 @@ fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A node, and what keeps others from being it.
-struct Node {
-    id: NodeId,
-    lock: Option<File>,
+/// A data folder that this process holds.
+struct Folder {
+    path: PathBuf,
+    lock: File,
+    /// Who held it before, and what was written down about how.
+    before: Option<(NodeId, String)>,
 }
 
-impl Node {
-    /// The data folder's, which no other process may be at the same time.
+impl Folder {
+    /// Locks the data folder, which no other server may use at the same time.
     fn lock(data: &Path) -> Result<Self, OpenError> {
         let path = data.join(NODE_FILE);
         let failed = |source| OpenError::File { path: path.clone(), source };
-        let mut file =
-            private(OpenOptions::new().read(true).write(true).create(true).truncate(false), &path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(data.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        let mut file = lock(&path).map_err(failed)?.ok_or_else(|| OpenError::InUse(data.to_owned()))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
+        let mut lines = text.lines();
         // Empty: made just now, or by a process that died before it wrote.
-        let id = if text.trim().is_empty() {
-            let NodeId(id) = NodeId::random();
-            file.rewind().and_then(|()| writeln!(file, "{id}")).and_then(|()| file.sync_all()).map_err(failed)?;
-            id
-        } else {
-            Uuid::try_parse(text.trim()).map_err(|_| OpenError::Node(path))?
+        let before = match lines.next().map(str::trim).filter(|line| !line.is_empty()) {
+            Some(id) => {
+                let id = Uuid::try_parse(id).map_err(|_| OpenError::Node(path.clone()))?;
+                Some((NodeId(id), lines.next().unwrap_or_default().to_owned()))
+            }
+            None => None,
         };
-        Ok(Self { id: NodeId(id), lock: Some(file) })
+        Ok(Self { path, lock: file, before })
+    }
+
+    /// The run before, if it is certain that it is over: it held the lock on this very file in this very run of the operating
+    /// system. A copy of the folder, a copy of the whole machine or a folder on another machine's disk proves nothing.
+    fn ended(&self) -> Option<NodeId> {
+        let (node, held) = self.before.as_ref()?;
+        (holding(&self.lock).as_deref() == Some(held)).then_some(*node)
+    }
+
+    /// Writes down who holds the folder now; gives what holds it.
+    fn take_over(mut self, node: NodeId) -> Result<File, OpenError> {
+        let NodeId(id) = node;
+        let text = format!("{id}\n{}\n", holding(&self.lock).unwrap_or_default());
+        let written = self.lock.set_len(0).and_then(|()| self.lock.rewind());
+        let written = written.and_then(|()| self.lock.write_all(text.as_bytes())).and_then(|()| self.lock.sync_all());
+        written.map_err(|source| OpenError::File { path: self.path, source })?;
+        Ok(self.lock)
+    }
+}
+
+/// What a lock on this file is a lock on: the file itself, whatever it is called, in this run of the operating system. None
+/// where that cannot be told.
+fn holding(file: &File) -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+
+        let boot = std::fs::read_to_string(BOOT_FILE).ok()?;
+        let metadata = file.metadata().ok()?;
+        Some(format!("{} {}:{}", boot.trim(), metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        None
+    }
+}
+
+/// Keeps a SQLite file for this server, by whatever path it is reached.
+fn lock_database(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    let real = match std::fs::canonicalize(path) {
+        Ok(real) => real,
+        // Not made yet.
+        Err(_) => match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                std::fs::create_dir_all(folder).map_err(failed)?;
+                std::fs::canonicalize(folder).map_err(failed)?.join(name)
+            }
+            _ => path.to_owned(),
+        },
+    };
+    let mut beside = real.into_os_string();
+    beside.push(LOCK_SUFFIX);
+    lock(Path::new(&beside)).map_err(failed)?.ok_or_else(|| OpenError::DatabaseInUse(path.to_owned()))
+}
+
+/// Opens a file and locks it. None: another process has.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(source),
     }
 }

@@ -28,7 +28,7 @@ use url::Url;
 
 use super::backend::{
     Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, SettledPayment, Unsettled,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
@@ -84,6 +84,22 @@ impl Dialect {
             Self::Sqlite => "BEGIN IMMEDIATE",
             // Whatever the server's default is.
             Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        }
+    }
+
+    /// What time it is in the database, in milliseconds since 1970.
+    const fn clock(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
+    }
+
+    /// The moment to write down: the database's own where several servers share it, else the one that `ours` stands for.
+    const fn now(self, ours: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => ours,
+            Self::Postgres => self.clock(),
         }
     }
 
@@ -151,15 +167,12 @@ pub struct Sql {
     /// is there as long as the database is.
     _kept: Mutex<Option<AnyConnection>>,
     /// What keeps others out as long as this is open.
-    held: Option<File>,
+    held: Vec<File>,
 }
 
 impl std::fmt::Debug for Sql {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sql")
-            .field("dialect", &self.dialect)
-            .field("held", &self.held.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Sql").field("dialect", &self.dialect).field("held", &self.held.len()).finish_non_exhaustive()
     }
 }
 
@@ -203,13 +216,19 @@ impl Sql {
             Dialect::Postgres => POSTGRES_CONNECTIONS,
         };
         let committer = (dialect == Dialect::Sqlite).then(|| Committer::start(options.clone()));
-        Ok(Self { dialect, pool: pool(dialect, most).connect_lazy_with(options), committer, _kept: Mutex::new(kept), held: None })
+        Ok(Self {
+            dialect,
+            pool: pool(dialect, most).connect_lazy_with(options),
+            committer,
+            _kept: Mutex::new(kept),
+            held: Vec::new(),
+        })
     }
 
-    /// The same, with a file that stays open, and locked, as long as the database is.
+    /// The same, with files that stay open, and locked, as long as the database is.
     #[must_use]
-    pub(super) fn holding(mut self, file: Option<File>) -> Self {
-        self.held = file;
+    pub(super) fn holding(mut self, files: impl IntoIterator<Item = File>) -> Self {
+        self.held.extend(files);
         self
     }
 
@@ -304,8 +323,15 @@ impl Backend for Sql {
         self.write(payments::InsertPayment { payment, node, now })
     }
 
-    fn mark_sending<'a>(&'a self, sid: &'a str, note: Option<Vec<u8>>, now: Timestamp) -> Done<'a, ()> {
-        self.write(payments::MarkSending { sid: sid.to_owned(), note, now })
+    fn mark_sending<'a>(
+        &'a self,
+        sid: &'a str,
+        note: Option<Vec<u8>>,
+        number: u32,
+        node: NodeId,
+        now: Timestamp,
+    ) -> Done<'a, ()> {
+        self.write(payments::MarkSending { sid: sid.to_owned(), note, number, node, now })
     }
 
     fn settle_payment(
@@ -315,7 +341,7 @@ impl Backend for Sql {
         late: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> Done<'_, Vec<CallbackRow>> {
+    ) -> Done<'_, Settling> {
         self.write(payments::SettlePayment { payment, first, late, node, now })
     }
 
@@ -323,8 +349,8 @@ impl Backend for Sql {
         self.write(callbacks::InsertCallback { callback, node, now })
     }
 
-    fn claim_callbacks(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<CallbackRow>> {
-        self.write(callbacks::ClaimCallbacks { node, limit, now })
+    fn claim_callbacks(&self, node: NodeId, limit: u32) -> Done<'_, Vec<CallbackRow>> {
+        self.write(callbacks::ClaimCallbacks { node, limit })
     }
 
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>> {
@@ -339,8 +365,8 @@ impl Backend for Sql {
         self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, now })
     }
 
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned()), now })
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), now })
     }
 
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
@@ -355,8 +381,12 @@ impl Backend for Sql {
         self.write(callbacks::ForgetDelivered(before))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Done<'_, ()> {
-        self.write(nodes::Heartbeat { node, now })
+    fn register(&self, node: NodeId, ended: Option<NodeId>) -> Done<'_, ()> {
+        self.write(nodes::Register { node, ended })
+    }
+
+    fn heartbeat(&self, node: NodeId) -> Done<'_, ()> {
+        self.write(nodes::Heartbeat(node))
     }
 
     fn release(&self, node: NodeId) -> Done<'_, ()> {

@@ -35,11 +35,12 @@ pub async fn start(world: Arc<World>) -> turmoil::Result {
     if world.plan.trick == Trick::ServerForgets {
         world.lose_everything();
     }
-    let house = open(&world, seed);
+    let node = NodeId(uuid::Uuid::from_u128(if world.plan.new_node { seed } else { 1 }.into()));
+    let house = open(&world, seed, node);
     world.note("server: started");
     *world.house.lock().unwrap() = Arc::downgrade(&house);
     // As opening the store does. A server that cannot do it does not start; somebody starts it again.
-    while house.store.release_own().await.is_err() {
+    while house.store.register(Some(node)).await.is_err() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     tokio::spawn(recovery::attend(Arc::clone(&house)));
@@ -48,7 +49,7 @@ pub async fn start(world: Arc<World>) -> turmoil::Result {
     serve(router).await
 }
 
-fn open(world: &Arc<World>, seed: u64) -> Arc<House> {
+fn open(world: &Arc<World>, seed: u64, node: NodeId) -> Arc<House> {
     let config: Config = serde_json::from_value(json!({
         "account_sid": ACCOUNT,
         "auth_token": TOKEN,
@@ -69,8 +70,6 @@ fn open(world: &Arc<World>, seed: u64) -> Arc<House> {
     let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall));
     let outbound = Arc::new(Outbound::over(TargetPolicy::Open, network));
     let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-    let node = if world.plan.new_node { seed } else { 1 };
-    let node = NodeId(uuid::Uuid::from_u128(node.into()));
     let store = Store::new(world.backend(), Seal::of_bytes(&[7; 32]).unwrap(), node);
     let clocks = Clocks { wall, chance: chance.clone() };
     let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks);

@@ -62,7 +62,7 @@ impl World {
         let disk = SimulatedDisk { plan: plan.disk, dice: Mutex::new(dice.others()), calm: Arc::clone(&calm) };
         Arc::new(Self {
             plan,
-            backend: Mutex::new(Arc::new(Memory::on(Box::new(disk)))),
+            backend: Mutex::new(Arc::new(Memory::on(Box::new(disk)).shared(clock()))),
             calm,
             arrivals: Mutex::default(),
             ledger: Mutex::default(),
@@ -83,7 +83,7 @@ impl World {
 
     /// Puts an empty database in its place.
     pub fn lose_everything(&self) {
-        *self.backend.lock().unwrap() = Arc::default();
+        *self.backend.lock().unwrap() = Arc::new(Memory::default().shared(clock()));
     }
 
     pub fn is_calm(&self) -> bool {
@@ -99,6 +99,11 @@ impl World {
     pub fn unless_calm(&self, in_a_thousand: u64) -> u64 {
         if self.is_calm() { 0 } else { in_a_thousand }
     }
+}
+
+/// The database's own clock: nobody's who uses it.
+fn clock() -> touchtone::store::memory::Clock {
+    Box::new(|| turmoil::sim_elapsed().unwrap_or_default())
 }
 
 pub fn note(trace: &Mutex<Vec<String>>, line: impl std::fmt::Display) {

@@ -8,6 +8,7 @@ use touchtone::pay::outcome::Standing;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
     Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
+    SettledPayment, Settling,
 };
 use uuid::Uuid;
 
@@ -17,18 +18,19 @@ use crate::samples::{at, callback, payment, settled, sid, waiting};
 #[derive(Clone, Debug)]
 enum Step {
     InsertPayment(u32, u8),
-    MarkSending(u32, bool),
-    Settle(u32, Standing, Vec<u32>, Vec<u32>, u8),
+    MarkSending(u32, bool, u32, u8),
+    Settle(u32, Standing, Vec<u32>, Vec<u32>, u8, u8),
     InsertCallback(u32, bool, u8),
     ClaimCallbacks(u8, u32),
     ClaimPayments(u8, u32),
     GiveUp(u32),
     Delivered(i64),
-    Failed(i64),
+    Failed(i64, u32),
     Parked(i64),
     Retry(Option<Vec<i64>>),
     Forget(u64),
     Heartbeat(u8),
+    Register(u8, Option<u8>),
     Release(u8),
     InsertConnector(u8),
     UpdateConnector(u8),
@@ -44,19 +46,21 @@ fn step() -> impl Strategy<Value = Step> {
     let (number, node, id) = (0..6_u32, 0..3_u8, 0..12_i64);
     prop_oneof![
         3 => (number.clone(), node.clone()).prop_map(|(number, node)| Step::InsertPayment(number, node)),
-        2 => (number.clone(), any::<bool>()).prop_map(|(number, noted)| Step::MarkSending(number, noted)),
-        4 => (number.clone(), standing, vec(0..12_u32, 0..3), vec(0..12_u32, 0..3), node.clone())
-            .prop_map(|(number, standing, first, late, node)| Step::Settle(number, standing, first, late, node)),
+        2 => (number.clone(), any::<bool>(), 0..4_u32, node.clone())
+            .prop_map(|(number, noted, sends, node)| Step::MarkSending(number, noted, sends, node)),
+        4 => (number.clone(), standing, vec(0..12_u32, 0..3), vec(0..12_u32, 0..3), node.clone(), node.clone())
+            .prop_map(|(number, standing, first, late, owner, node)| Step::Settle(number, standing, first, late, owner, node)),
         3 => (0..12_u32, any::<bool>(), node.clone()).prop_map(|(number, held, node)| Step::InsertCallback(number, held, node)),
         2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimCallbacks(node, limit)),
         2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimPayments(node, limit)),
         1 => number.prop_map(Step::GiveUp),
         2 => id.clone().prop_map(Step::Delivered),
-        2 => id.clone().prop_map(Step::Failed),
+        2 => (id.clone(), 0..4_u32).prop_map(|(id, tries)| Step::Failed(id, tries)),
         2 => id.clone().prop_map(Step::Parked),
         1 => proptest::option::of(vec(id, 0..4)).prop_map(Step::Retry),
         1 => (0..100_u64).prop_map(Step::Forget),
-        2 => node.clone().prop_map(Step::Heartbeat),
+        1 => node.clone().prop_map(Step::Heartbeat),
+        1 => (node.clone(), proptest::option::of(node.clone())).prop_map(|(node, ended)| Step::Register(node, ended)),
         1 => node.prop_map(Step::Release),
         1 => (0..3_u8).prop_map(Step::InsertConnector),
         1 => (0..3_u8).prop_map(Step::UpdateConnector),
@@ -105,15 +109,17 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
         Step::InsertPayment(number, by) => {
             format!("{:?}", backend.insert_payment(payment(number), node(by), now).await)
         }
-        Step::MarkSending(number, noted) => {
+        Step::MarkSending(number, noted, sends, by) => {
             let note = noted.then(|| seconds.to_be_bytes().to_vec());
-            format!("{:?}", backend.mark_sending(&sid(number), note, now).await)
+            format!("{:?}", backend.mark_sending(&sid(number), note, sends, node(by), now).await)
         }
-        Step::Settle(number, standing, first, late, by) => {
+        Step::Settle(number, standing, first, late, owner, by) => {
             let (first, late) = (first.into_iter().map(waiting).collect(), late.into_iter().map(waiting).collect());
-            let rows = backend.settle_payment(settled(number, standing), first, late, node(by), now).await;
+            let settled = SettledPayment { owner: node(owner), ..settled(number, standing) };
+            let Settling { booked, callbacks } =
+                backend.settle_payment(settled, first, late, node(by), now).await.unwrap();
             side.look().await.unwrap();
-            side.shown(rows)
+            format!("{booked:?} {}", side.shown(Ok(callbacks)))
         }
         Step::InsertCallback(number, held, by) => {
             let state = if held { CallbackState::Held } else { CallbackState::Waiting };
@@ -121,18 +127,19 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             side.look().await.unwrap();
             side.place(id).to_string()
         }
-        Step::ClaimCallbacks(by, limit) => side.shown(backend.claim_callbacks(node(by), limit, now).await),
+        Step::ClaimCallbacks(by, limit) => side.shown(backend.claim_callbacks(node(by), limit).await),
         Step::ClaimPayments(by, limit) => format!("{:?}", backend.claim_payments(node(by), limit, now).await),
         Step::GiveUp(number) => format!("{:?}", backend.give_up_payment(&sid(number), now).await),
         Step::Delivered(id) => format!("{:?}", backend.mark_delivered(side.id(id), now).await),
-        Step::Failed(id) => format!("{:?}", backend.mark_failed(side.id(id), "refused", now).await),
+        Step::Failed(id, tries) => format!("{:?}", backend.mark_failed(side.id(id), "refused", tries, now).await),
         Step::Parked(id) => format!("{:?}", backend.mark_parked(side.id(id), "gone", now).await),
         Step::Retry(ids) => {
             let ids = ids.map(|ids| ids.into_iter().map(|id| side.id(id)).collect());
             format!("{:?}", backend.retry_callbacks(ids, now).await)
         }
         Step::Forget(ago) => format!("{:?}", backend.forget_delivered(at(seconds.saturating_sub(ago) * 1000)).await),
-        Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by), now).await),
+        Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by)).await),
+        Step::Register(by, ended) => format!("{:?}", backend.register(node(by), ended.map(node)).await),
         Step::Release(by) => format!("{:?}", backend.release(node(by)).await),
         Step::InsertConnector(name) => format!("{:?}", backend.insert_connector(&name.to_string(), vec![1], now).await),
         Step::UpdateConnector(name) => {

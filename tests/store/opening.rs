@@ -5,11 +5,15 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 use sqlx::{AnyConnection, Connection, Executor};
+use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
+use touchtone::form::Form;
 use touchtone::secret::Secret;
 use touchtone::store::open::{self, OpenError, Role};
 use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
-use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState};
+use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState, Store};
+use touchtone::twiml::Method;
+use uuid::Uuid;
 
 use crate::samples::{at, payment, sid, waiting};
 use crate::support::certificates::Authority;
@@ -42,17 +46,85 @@ async fn what_was_written_outlives_the_process() {
     }
 }
 
+/// A status callback that a store keeps as its own.
+async fn leave(store: &Store) {
+    let url = "https://shop.example/status".to_owned();
+    let request = CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form: Form::new() };
+    store.queue("CA1", &request, Uuid::new_v4(), at(1)).await.unwrap();
+}
+
+async fn claimed(store: &Store) -> usize {
+    store.claim_callbacks(9, at(1)).await.unwrap().len()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_is_the_same_after_a_restart() {
+async fn what_a_run_left_in_sqlite_is_the_next_ones_at_once_and_nobodys_before() {
     let folder = tempfile::tempdir().unwrap();
-    let name = || std::fs::read_to_string(folder.path().join("node")).unwrap();
-    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
-    let first = name();
-    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
-    assert_eq!(name(), first);
-    std::fs::write(folder.path().join("node"), "x").unwrap();
-    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err();
+    let first = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    leave(&first).await;
+    assert_eq!(claimed(&first).await, 0, "it is being seen to");
+    let command = open::open(&config(folder.path(), ""), Role::Command).await.unwrap();
+    assert_eq!(claimed(&command).await, 0);
+    drop((first, command));
+    let second = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    assert_eq!(claimed(&second).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_left_in_postgresql_is_the_next_ones_at_once_but_not_a_copied_folders() {
+    let (server, folder) = (Postgres::start(&["fsync=off"]), tempfile::tempdir().unwrap());
+    let shared = format!("database = \"{}\"\nsecret_key = \"one-key-for-both-of-us\"", server.database().await);
+    let (one, copy) = (folder.path().join("one"), folder.path().join("copy"));
+    let start = |data: &Path| {
+        let config = config(data, &shared);
+        async move { open::open(&config, Role::Server).await }
+    };
+    let first = start(&one).await.unwrap();
+    leave(&first).await;
+    // The folder as it is while its server runs, at the same time.
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(one.join("node"), copy.join("node")).unwrap();
+    let copied = start(&copy).await.unwrap();
+    leave(&copied).await;
+    assert_eq!((claimed(&first).await, claimed(&copied).await), (0, 0), "two servers, two nodes");
+    drop(copied);
+    let copied = start(&copy).await.unwrap();
+    assert_eq!(claimed(&copied).await, 1, "its own run before, and not the one that still runs");
+    drop(first);
+    drop(copied);
+    // As before a restart of the machine: whether what held the folder then is over, nobody can tell.
+    let node = std::fs::read_to_string(one.join("node")).unwrap();
+    let other_boot = node.lines().next().unwrap().to_owned() + "\nanother-boot 1:2\n";
+    std::fs::write(one.join("node"), other_boot).unwrap();
+    let second = start(&one).await.unwrap();
+    assert_eq!(claimed(&second).await, 0, "not before nobody has heard of it for long enough");
+    leave(&second).await;
+    drop(second);
+    assert_eq!(claimed(&start(&one).await.unwrap()).await, 1, "of that one it is certain");
+    std::fs::write(one.join("node"), "x").unwrap();
+    let error = start(&one).await.unwrap_err();
     assert!(matches!(error, OpenError::Node(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_file_has_one_server_by_whatever_path_it_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("books/pay.db");
+    let shared =
+        |path: &Path| format!("database = \"sqlite://{}\"\nsecret_key = \"one-key-for-both-of-us\"", path.display());
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let first = open::open(&config(&one, &shared(&file)), Role::Server).await.unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link, &folder.path().join("books/../books/pay.db")] {
+        let error = open::open(&config(&other, &shared(path)), Role::Server).await.unwrap_err();
+        assert!(matches!(error, OpenError::DatabaseInUse(_)), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(&path.display().to_string()) && text.contains("PostgreSQL"), "{text}");
+    }
+    assert_eq!(mode(&folder.path().join("books/pay.db.lock")), 0o600);
+    drop(first);
+    open::open(&config(&other, &shared(&link)), Role::Server).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

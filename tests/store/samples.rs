@@ -7,7 +7,7 @@ use touchtone::callback::CallbackKind;
 use touchtone::flow::LedBy;
 use touchtone::pay::outcome::{Outcome, Standing};
 use touchtone::pay::step::{PayErrorCode, PayResult};
-use touchtone::store::{CallbackState, NewCallback, NewPayment, SettledPayment};
+use touchtone::store::{CallbackState, NewCallback, NewPayment, NodeId, SettledPayment};
 use touchtone::twiml::Method;
 use uuid::Uuid;
 
@@ -55,6 +55,10 @@ pub fn waiting(number: u32) -> NewCallback {
     callback(number, CallbackState::Waiting)
 }
 
+/// The node that has everything unless it is said.
+pub const A: NodeId = NodeId(Uuid::from_u128(0xa));
+
+/// An outcome, as `A` has it.
 pub fn settled(number: u32, standing: Standing) -> SettledPayment {
     let (result, code, error, confirmation_code) = match standing {
         Standing::Succeeded => (PayResult::Success, None, None, Some("ch_1".to_owned())),
@@ -63,5 +67,6 @@ pub fn settled(number: u32, standing: Standing) -> SettledPayment {
             (PayResult::PaymentConnectorError, code, Some("the gateway said: “no” 🙁".to_owned()), None)
         }
     };
-    SettledPayment { sid: sid(number), outcome: Outcome { standing, result, code, error, confirmation_code } }
+    let outcome = Outcome { standing, result, code, error, confirmation_code };
+    SettledPayment { sid: sid(number), outcome, owner: A }
 }

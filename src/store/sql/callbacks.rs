@@ -39,10 +39,15 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// Whether it is `node`'s.
+    pub(super) fn is_of(&self, node: NodeId) -> bool {
+        self.node == Some(nodes::text(node))
+    }
+
     /// The callback, if `node` has to see to it.
     pub(super) fn open_of(self, node: NodeId) -> Option<CallbackRow> {
         let is_open = matches!(self.row.state, CallbackState::Waiting | CallbackState::Held);
-        (is_open && self.node == Some(nodes::text(node))).then_some(self.row)
+        (is_open && self.is_of(node)).then_some(self.row)
     }
 }
 
@@ -112,7 +117,6 @@ impl Work for InsertCallback {
 pub(super) struct ClaimCallbacks {
     pub(super) node: NodeId,
     pub(super) limit: u32,
-    pub(super) now: Timestamp,
 }
 
 impl Work for ClaimCallbacks {
@@ -120,7 +124,7 @@ impl Work for ClaimCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let places = OPEN.free(on, self.limit, self.now).await?;
+            let places = OPEN.free(on, self.limit, self.node).await?;
             let rows = OPEN.take(on, &places, self.node, (", state = 'waiting'", ROW)).await?;
             let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             // What an update returns is in no order.
@@ -136,7 +140,7 @@ pub(super) enum Fate {
     /// See [`crate::store::Backend::mark_delivered`].
     Delivered,
     /// See [`crate::store::Backend::mark_failed`].
-    Failed(String),
+    Failed(String, u32),
     /// See [`crate::store::Backend::mark_parked`].
     Parked(String),
 }
@@ -157,9 +161,9 @@ impl Work for Mark {
             Fate::Delivered => sqlx::query(
                 "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 WHERE id = $1",
             ),
-            Fate::Failed(_) => sqlx::query(
-                "UPDATE callbacks SET state = 'waiting', tries = tries + 1, updated = $2, reason = $3 \
-                 WHERE id = $1 AND state <> 'delivered'",
+            Fate::Failed(..) => sqlx::query(
+                "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $4 THEN $4 ELSE tries END, \
+                 updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
             ),
             Fate::Parked(_) => sqlx::query(
                 "UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
@@ -168,7 +172,8 @@ impl Work for Mark {
         let update = update.bind(self.id).bind(self.now.as_millisecond());
         let update = match &self.fate {
             Fate::Delivered => update,
-            Fate::Failed(reason) | Fate::Parked(reason) => update.bind(text(reason)),
+            Fate::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
+            Fate::Parked(reason) => update.bind(text(reason)),
         };
         async move { changed(on.execute(update).await?) }.boxed()
     }

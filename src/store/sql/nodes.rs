@@ -1,24 +1,45 @@
 //! Nodes, and what is free to be claimed.
+//!
+//! Shape:   PostgreSQL is shared: a node has a lease by the database's clock, and takes over from those whose lease is over.
+//!          SQLite is one server's: there are no leases, and free is what is nobody's.
+
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Dialect;
 use super::failure::Trouble;
-use super::value::{number, string};
+use super::value::{moment, number, string, uuid};
 use super::work::{On, Work};
-use crate::store::GONE_AFTER;
 use crate::store::backend::NodeId;
+use crate::store::{GONE_AFTER, HEARTBEAT_GAP_MAX};
 
-/// How long a node that is gone is remembered, in milliseconds: a day. Our choice: it makes no difference to a claim.
-const REMEMBERED: i64 = 24 * 60 * 60 * 1000;
+/// How long a node that is gone is remembered: a day. Our choice: it makes no difference to a claim.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A node's id as it is stored.
 pub(super) fn text(node: NodeId) -> String {
     node.0.to_string()
+}
+
+/// Whose a row is.
+pub(super) fn read(row: &AnyRow) -> Result<Option<NodeId>, Trouble> {
+    let node: Option<&str> = row.try_get("node")?;
+    Ok(node.and_then(uuid).map(NodeId))
+}
+
+/// What time it is in the database: where one server has it to itself, what that server says.
+pub(super) async fn now(on: &mut On<'_>, ours: Timestamp) -> Result<Timestamp, Trouble> {
+    if on.dialect == Dialect::Sqlite {
+        return Ok(ours);
+    }
+    let select = AssertSqlSafe(format!("SELECT {} AS now", on.dialect.clock()));
+    let row = on.row(sqlx::query(select)).await?.ok_or(sqlx::Error::RowNotFound)?;
+    moment(&row, "now")
 }
 
 /// What can be claimed: a table, its column of places, and what a row must be for it. There is an index of the node and the
@@ -30,28 +51,31 @@ pub(super) struct Claimable {
 }
 
 impl Claimable {
-    /// The places of the first free rows, in order and locked: of those that are nobody's or whose node is gone.
-    pub(super) async fn free(&self, on: &mut On<'_>, limit: u32, now: Timestamp) -> Result<Vec<i64>, Trouble> {
+    /// The places of the first rows that are free for `node`, in order and locked: of those that are nobody's or whose node
+    /// is silent.
+    pub(super) async fn free(&self, on: &mut On<'_>, limit: u32, node: NodeId) -> Result<Vec<i64>, Trouble> {
         lock_claims(on).await?;
         let mut places = self.places(on, None, limit).await?;
-        for owner in self.gone(on, now).await? {
-            places.extend(self.places(on, Some(owner), limit).await?);
+        if may_take_over(on, node).await? {
+            for owner in self.silent(on).await? {
+                places.extend(self.places(on, Some(owner), limit).await?);
+            }
         }
         places.sort_unstable();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(places)
     }
 
-    /// Whose rows there are that are gone, one step through the index each.
-    async fn gone(&self, on: &mut On<'_>, now: Timestamp) -> Result<Vec<String>, Trouble> {
-        let Self { table, open, .. } = self;
+    /// Whose rows there are that are silent, one step through the index each.
+    async fn silent(&self, on: &mut On<'_>) -> Result<Vec<String>, Trouble> {
+        let (Self { table, open, .. }, clock) = (self, on.dialect.clock());
         let select = format!(
             "WITH RECURSIVE owners (node) AS (SELECT MIN(node) FROM {table} WHERE {open} UNION ALL \
              SELECT (SELECT MIN(node) FROM {table} WHERE {open} AND {table}.node > owners.node) FROM owners \
              WHERE owners.node IS NOT NULL) \
-             SELECT node FROM owners WHERE node IS NOT NULL AND node NOT IN (SELECT id FROM nodes WHERE seen >= $1)"
+             SELECT node FROM owners WHERE node IS NOT NULL AND node NOT IN (SELECT id FROM nodes WHERE seen >= {clock} - $1)"
         );
-        let rows = on.rows(sqlx::query(AssertSqlSafe(select)).bind(alive_since(now))).await?;
+        let rows = on.rows(sqlx::query(AssertSqlSafe(select)).bind(millis(GONE_AFTER))).await?;
         rows.iter().map(|row| string(row, "node")).collect()
     }
 
@@ -92,10 +116,19 @@ impl Claimable {
     }
 }
 
-/// Since when a node must have been seen to be there at `now`.
-fn alive_since(now: Timestamp) -> i64 {
-    let gone = i64::try_from(GONE_AFTER.as_millis()).unwrap_or(i64::MAX);
-    now.as_millisecond().saturating_sub(gone)
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether `node` may take over from silent ones: its own lease stands, and has stood for as long as others are waited for.
+async fn may_take_over(on: &mut On<'_>, node: NodeId) -> Result<bool, Trouble> {
+    if on.dialect == Dialect::Sqlite {
+        return Ok(false);
+    }
+    let clock = on.dialect.clock();
+    let select = format!("SELECT id FROM nodes WHERE id = $1 AND seen >= {clock} - $2 AND since <= {clock} - $2");
+    let row = on.row(sqlx::query(AssertSqlSafe(select)).bind(text(node)).bind(millis(GONE_AFTER))).await?;
+    Ok(row.is_some())
 }
 
 /// Claims come one after the other: what a claim sees of the nodes is never older than what it sees of the rows.
@@ -107,24 +140,58 @@ async fn lock_claims(on: &mut On<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// See [`crate::store::Backend::heartbeat`].
-pub(super) struct Heartbeat {
+/// See [`crate::store::Backend::register`].
+pub(super) struct Register {
     pub(super) node: NodeId,
-    pub(super) now: Timestamp,
+    pub(super) ended: Option<NodeId>,
 }
+
+impl Work for Register {
+    type Done = ();
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            match on.dialect {
+                Dialect::Sqlite => {
+                    on.execute(sqlx::query(
+                        "UPDATE payments SET node = NULL WHERE node IS NOT NULL AND sealed IS NOT NULL",
+                    ))
+                    .await?;
+                    let callbacks =
+                        "UPDATE callbacks SET node = NULL WHERE node IS NOT NULL AND state IN ('waiting', 'held')";
+                    on.execute(sqlx::query(callbacks)).await?;
+                    on.execute(sqlx::query("DELETE FROM nodes")).await?;
+                }
+                Dialect::Postgres => {
+                    for node in self.ended.iter().flat_map(|ended| [*ended, ended.keeper()]) {
+                        Release(node).run(on).await?;
+                    }
+                }
+            }
+            Heartbeat(self.node).run(on).await
+        }
+        .boxed()
+    }
+}
+
+/// See [`crate::store::Backend::heartbeat`].
+pub(super) struct Heartbeat(pub(super) NodeId);
 
 impl Work for Heartbeat {
     type Done = ();
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
-        let now = self.now.as_millisecond();
         async move {
-            let seen = sqlx::query(
-                "INSERT INTO nodes (id, seen) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen",
+            let clock = on.dialect.clock();
+            let heard = format!(
+                "INSERT INTO nodes (id, seen, since) VALUES ($1, {clock}, {clock}), ($2, {clock}, {clock}) \
+                 ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, \
+                 since = CASE WHEN nodes.seen < excluded.seen - $3 THEN excluded.seen ELSE nodes.since END"
             );
-            on.execute(seen.bind(text(self.node)).bind(now)).await?;
-            let forget = sqlx::query("DELETE FROM nodes WHERE seen < $1").bind(now.saturating_sub(REMEMBERED));
-            on.execute(forget).await?;
+            let heard = sqlx::query(AssertSqlSafe(heard)).bind(text(self.0)).bind(text(self.0.keeper()));
+            on.execute(heard.bind(millis(HEARTBEAT_GAP_MAX))).await?;
+            let forget = AssertSqlSafe(format!("DELETE FROM nodes WHERE seen < {clock} - $1"));
+            on.execute(sqlx::query(forget).bind(millis(REMEMBERED))).await?;
             Ok(())
         }
         .boxed()

@@ -6,17 +6,18 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::callbacks::{self, Insert};
+use super::callbacks::{self, Insert, Stored};
 use super::failure::Trouble;
 use super::nodes::{self, Claimable};
 use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
 use super::work::{On, Work};
 use crate::pay::outcome::Standing;
 use crate::store::backend::{
-    BackendError, CallbackRow, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState,
-    SettledPayment, Unsettled,
+    BackendError, Booked, CallbackRow, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState,
+    SentAgo, SettledPayment, Settling, Unsettled,
 };
 use crate::store::record::led_by;
+use crate::store::settling::{self, Entry, Known};
 
 /// Every column of a [`PaymentRow`].
 const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
@@ -85,6 +86,8 @@ impl Work for InsertPayment {
 pub(super) struct MarkSending {
     pub(super) sid: String,
     pub(super) note: Option<Vec<u8>>,
+    pub(super) number: u32,
+    pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
 
@@ -94,15 +97,19 @@ impl Work for MarkSending {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
-            let update = sqlx::query(
+            let sent = on.dialect.now("$2");
+            let update = format!(
                 "UPDATE payments SET state = CASE state WHEN 'preparing' THEN 'submitting' ELSE state END, \
-                 sends = sends + 1, first_sent = COALESCE(first_sent, $2), last_sent = $2, updated = $2, \
-                 note = COALESCE($3, note) \
-                 WHERE sid = $1 AND state IN ('preparing', 'submitting', 'unknown')",
-            )
-            .bind(text(&self.sid))
-            .bind(self.now.as_millisecond())
-            .bind(self.note.clone());
+                 sends = CASE WHEN sends < $4 THEN $4 ELSE sends END, first_sent = COALESCE(first_sent, {sent}), \
+                 last_sent = {sent}, updated = $2, note = COALESCE($3, note) \
+                 WHERE sid = $1 AND node = $5 AND state IN ('preparing', 'submitting', 'unknown')",
+            );
+            let update = sqlx::query(sqlx::AssertSqlSafe(update))
+                .bind(text(&self.sid))
+                .bind(self.now.as_millisecond())
+                .bind(self.note.clone())
+                .bind(i64::from(self.number))
+                .bind(nodes::text(self.node));
             changed(on.execute(update).await?)
         }
         .boxed()
@@ -119,50 +126,84 @@ pub(super) struct SettlePayment {
 }
 
 impl Work for SettlePayment {
-    type Done = Vec<CallbackRow>;
+    type Done = Settling;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let known = self.state(on).await?;
-            let is_known = matches!(known, Some(PaymentState::Succeeded | PaymentState::Failed));
-            let found_out = known == Some(PaymentState::Unknown) && self.payment.outcome.standing != Standing::Unknown;
-            if known.is_some() && !is_known {
-                self.write(on).await?;
-            }
-            let mut mine = Vec::new();
-            for callback in if found_out { &self.late } else { &self.first } {
-                let row = Insert { callback, node: self.node, now: self.now }.run(on).await?;
-                mine.extend(row.open_of(self.node));
-            }
-            if is_known {
-                for callback in &self.late {
-                    let row = callbacks::by_token(on, callback.token).await?;
-                    mine.extend(row.and_then(|row| row.open_of(self.node)));
+            let known = self.known(on).await?;
+            match Entry::of(known.as_ref(), &self.payment) {
+                Entry::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
+                Entry::Unbooked => {
+                    let mut settling = Settling { booked: Booked::First, callbacks: Vec::new() };
+                    for stored in self.insert(on, &self.first).await? {
+                        if !stored.is_of(self.node) {
+                            settling.booked = Booked::Otherwise;
+                        }
+                        settling.callbacks.extend(stored.open_of(self.node));
+                    }
+                    Ok(settling)
+                }
+                Entry::First => {
+                    self.write(on).await?;
+                    let stored = self.insert(on, &self.first).await?;
+                    Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
+                }
+                Entry::Late => {
+                    self.write(on).await?;
+                    let stored = self.insert(on, &self.late).await?;
+                    Ok(Settling { booked: Booked::Late, callbacks: self.mine(stored) })
+                }
+                Entry::Again => {
+                    let (first, late) = (self.stored(on, &self.first).await?, self.stored(on, &self.late).await?);
+                    let booked = if late.is_empty() { Booked::First } else { Booked::Late };
+                    Ok(Settling { booked, callbacks: self.mine(first.into_iter().chain(late)) })
                 }
             }
-            Ok(mine)
         }
         .boxed()
     }
 }
 
 impl SettlePayment {
-    async fn state(&self, on: &mut On<'_>) -> Result<Option<PaymentState>, Trouble> {
+    async fn known(&self, on: &mut On<'_>) -> Result<Option<Known>, Trouble> {
         let select = match on.dialect.locks_rows() {
-            true => "SELECT state FROM payments WHERE sid = $1 FOR UPDATE",
-            false => "SELECT state FROM payments WHERE sid = $1",
+            true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
+            false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
         };
-        let row = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await?;
-        row.map(|row| word(&row, "state", PaymentState::parse)).transpose()
+        let Some(row) = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await? else { return Ok(None) };
+        Ok(Some(Known {
+            state: word(&row, "state", PaymentState::parse)?,
+            node: nodes::read(&row)?,
+            result: row.try_get("result")?,
+            error_code: some_number(&row, "error_code")?,
+            confirmation_code: row.try_get("confirmation_code")?,
+        }))
+    }
+
+    async fn insert(&self, on: &mut On<'_>, callbacks: &[NewCallback]) -> Result<Vec<Stored>, Trouble> {
+        let mut stored = Vec::with_capacity(callbacks.len());
+        for callback in callbacks {
+            stored.push(Insert { callback, node: self.node, now: self.now }.run(on).await?);
+        }
+        Ok(stored)
+    }
+
+    async fn stored(&self, on: &mut On<'_>, callbacks: &[NewCallback]) -> Result<Vec<Stored>, Trouble> {
+        let mut stored = Vec::with_capacity(callbacks.len());
+        for callback in callbacks {
+            stored.extend(callbacks::by_token(on, callback.token).await?);
+        }
+        Ok(stored)
+    }
+
+    /// Those that the writer has to see to.
+    fn mine(&self, stored: impl IntoIterator<Item = Stored>) -> Vec<CallbackRow> {
+        stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect()
     }
 
     async fn write(&self, on: &mut On<'_>) -> Result<(), Trouble> {
-        let SettledPayment { sid, outcome } = &self.payment;
-        let state = match outcome.standing {
-            Standing::Succeeded => PaymentState::Succeeded,
-            Standing::Failed => PaymentState::Failed,
-            Standing::Unknown => PaymentState::Unknown,
-        };
+        let SettledPayment { sid, outcome, .. } = &self.payment;
+        let state = settling::state(outcome.standing);
         let update = match outcome.standing {
             Standing::Unknown => {
                 "UPDATE payments SET state = $2, result = $3, error_code = $4, error = $5, confirmation_code = $6, \
@@ -198,13 +239,18 @@ impl Work for ClaimPayments {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let places = OPEN.free(on, self.limit, self.now).await?;
+            let places = OPEN.free(on, self.limit, self.node).await?;
+            if places.is_empty() {
+                return Ok(Vec::new());
+            }
+            let now = nodes::now(on, self.now).await?;
             let returning = format!("place, sealed, note, {ROW}");
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &places, self.node, ("", &returning)).await? {
                 let place: i64 = number(&row, "place")?;
                 let (sealed, note) = (row.try_get("sealed")?, row.try_get("note")?);
-                claimed.push((place, Unsettled { row: read(&row)?, sealed, note }));
+                let row = read(&row)?;
+                claimed.push((place, Unsettled { sent: SentAgo::at(now, &row), row, sealed, note }));
             }
             // What an update returns is in no order.
             claimed.sort_unstable_by_key(|(place, _)| *place);

@@ -9,10 +9,16 @@ use sqlx::{AnyConnection, Connection, Executor, Row};
 use super::Dialect;
 
 /// The steps, in order; the first makes version 1. A step that was released is never changed.
-const STEPS: &[Step] = &[Step {
-    sqlite: include_str!("../migrations/sqlite/0001_books.sql"),
-    postgres: include_str!("../migrations/postgres/0001_books.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0001_books.sql"),
+        postgres: include_str!("../migrations/postgres/0001_books.sql"),
+    },
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0002_leases.sql"),
+        postgres: include_str!("../migrations/postgres/0002_leases.sql"),
+    },
+];
 
 /// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(8390053700629196654)";

@@ -1,0 +1,50 @@
+//! Saying that this server is there.
+//!
+//! Shape:   [`beat`] is a task of its own that waits for nothing else: a server that is busy is not one that is gone.
+//! Limits:  every [`HEARTBEAT_EVERY`], each within [`HEARTBEAT_LIMIT`]; after a failure again at once ([`AGAIN`]).
+//! Errors:  logged once until it works again; the books count as shut meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::House;
+use crate::store::{HEARTBEAT_EVERY, HEARTBEAT_LIMIT};
+
+/// How long it is waited before a heartbeat that failed is tried again. Our choice: as soon as the database is there, all are
+/// heard.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Says so for as long as the server runs.
+pub(crate) async fn beat(house: Arc<House>) {
+    let mut every = interval(HEARTBEAT_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent_since = None;
+    loop {
+        every.tick().await;
+        loop {
+            let heard = match timeout(HEARTBEAT_LIMIT, house.store.heartbeat()).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("no answer within {} s", HEARTBEAT_LIMIT.as_secs())),
+            };
+            house.searches.heard(heard.is_ok());
+            match heard {
+                Ok(()) => break,
+                Err(reason) if silent_since.is_none() => {
+                    silent_since = Some(Instant::now());
+                    tracing::error!(
+                        reason,
+                        "heartbeat not written; trying again: others take over what a silent server held"
+                    );
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        if let Some(since) = silent_since.take() {
+            tracing::warn!(seconds = since.elapsed().as_secs(), "heartbeat written again");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The database is away while calls pay: what an application is told, and when.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests live in the real world")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::{AnyConnection, Connection, Executor, Row};
+use support::{Arrived, Somebody, TestServer};
+use touchtone::callback::CallbackKind;
+use touchtone::store::{Occasion, token};
+use uuid::Uuid;
+
+/// Keeps everybody from writing into a SQLite file, until it is dropped.
+struct Locked(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
+
+impl Locked {
+    fn take(file: &Path) -> Self {
+        let url = format!("sqlite://{}", file.display());
+        let ((release, released), (taken, is_taken)) = (mpsc::channel::<()>(), mpsc::channel());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                sqlx::any::install_default_drivers();
+                let mut connection = AnyConnection::connect(&url).await.unwrap();
+                connection.execute("PRAGMA busy_timeout = 10000").await.unwrap();
+                connection.execute("BEGIN IMMEDIATE").await.unwrap();
+                taken.send(()).unwrap();
+                let _ = released.recv();
+                connection.execute("ROLLBACK").await.unwrap();
+                connection.close().await.unwrap();
+            });
+        });
+        is_taken.recv().unwrap();
+        Self(Some((release, thread)))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if let Some((release, thread)) = self.0.take() {
+            drop(release);
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// A server whose database can be locked the moment its gateway is asked.
+struct Shop {
+    server: TestServer,
+    application: Somebody,
+    file: Arc<OnceLock<PathBuf>>,
+    locked: Arc<Mutex<Option<Locked>>>,
+    asked: Arc<Mutex<Option<Instant>>>,
+    _gateway: Somebody,
+}
+
+impl Shop {
+    /// `attributes` of the `<Pay>`, where `STATUS` stands for the status callback's address.
+    async fn new(attributes: &str) -> Self {
+        let application = Somebody::application("<Response/>").await;
+        let file = Arc::new(OnceLock::<PathBuf>::new());
+        let (locked, asked) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let gateway = {
+            let (file, locked, asked) = (Arc::clone(&file), Arc::clone(&locked), Arc::clone(&asked));
+            Somebody::start(move |_| {
+                *locked.lock().unwrap() = file.get().map(|file| Locked::take(file));
+                asked.lock().unwrap().get_or_insert_with(Instant::now);
+                (200, json!({ "charge_id": "ch_1" }).to_string())
+            })
+            .await
+        };
+        let attributes = attributes.replace("STATUS", &application.url("/status"));
+        let document = format!(
+            "<Response><Pay action=\"{}\" chargeAmount=\"3\" {attributes}/></Response>",
+            application.url("/paid")
+        );
+        let toml = format!(
+            "[speech]\nengine = \"none\"\n[[connector]]\nname = \"Default\"\nkind = \"generic\"\nmode = \"test\"\nendpoint = \"{}\"",
+            gateway.url("/charge")
+        );
+        let server = TestServer::start(&[("pay", &document)], &toml).await;
+        Self { server, application, file, locked, asked, _gateway: gateway }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.server.folder.path().join("data/touchtone.db")
+    }
+
+    /// The payment's id and state. Reading needs no lock.
+    async fn payment(&self) -> (String, String) {
+        let mut connection = AnyConnection::connect(&format!("sqlite://{}", self.database().display())).await.unwrap();
+        let row = connection.fetch_one("SELECT sid, state FROM payments").await.unwrap();
+        (row.get("sid"), row.get("state"))
+    }
+
+    fn results(&self, path: &str) -> Vec<Arrived> {
+        let of = |arrived: &Arrived| arrived.path == path && !arrived.field("Result").is_empty();
+        self.application.arrived().into_iter().filter(of).collect()
+    }
+
+    fn since_asked(&self) -> Duration {
+        self.asked.lock().unwrap().unwrap().elapsed()
+    }
+}
+
+const CARD: [&str; 4] = ["4111111111111111", "1228", "94111", "123"];
+
+fn token_of(arrived: &Arrived) -> Uuid {
+    arrived.header("I-Twilio-Idempotency-Token").parse().unwrap()
+}
+
+fn is_unknown(arrived: &Arrived) -> bool {
+    ["Result", "PayErrorCode", "PaymentError"].map(|name| arrived.field(name))
+        == ["payment-connector-error", "64002", "outcome unknown"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the_status_callback() {
+    let shop = Shop::new("statusCallback=\"STATUS\"").await;
+    shop.file.set(shop.database()).unwrap();
+    shop.server.call("pay").await.pay(&CARD).await;
+    let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
+    let waited = shop.since_asked();
+    assert!(is_unknown(&action), "{:?}", action.fields());
+    assert!(!action.fields().contains_key("PaymentConfirmationCode"));
+    assert!((5..8).contains(&waited.as_secs()), "a caller waits five seconds: {waited:?}");
+    assert!(shop.results("/status").is_empty(), "nothing is told that is not on disk");
+    assert_eq!(shop.payment().await.1, "submitting");
+    drop(shop.locked.lock().unwrap().take());
+    let late = shop.application.wait_for(|arrived| arrived.path == "/status" && arrived.field("Result") != "").await;
+    assert_eq!((late.field("Result"), late.field("PaymentConfirmationCode")), ("success".into(), "ch_1".into()));
+    let (sid, state) = shop.payment().await;
+    assert_eq!(state, "succeeded");
+    assert_eq!(token_of(&action), token(&sid, Occasion::Unwritten, CallbackKind::Action));
+    assert_eq!(token_of(&late), token(&sid, Occasion::First, CallbackKind::Status));
+    assert_eq!(shop.results("/paid").len(), 1, "what is told late is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_status_callback_the_action_is_told_late() {
+    let shop = Shop::new("").await;
+    shop.file.set(shop.database()).unwrap();
+    shop.server.call("pay").await.pay(&CARD).await;
+    let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
+    assert!(is_unknown(&action), "{:?}", action.fields());
+    drop(shop.locked.lock().unwrap().take());
+    let late = shop.application.wait_for(|arrived| arrived.field("Result") == "success").await;
+    assert_eq!(late.field("PaymentConfirmationCode"), "ch_1");
+    let (sid, _) = shop.payment().await;
+    assert_eq!(token_of(&action), token(&sid, Occasion::Unwritten, CallbackKind::Action));
+    assert_eq!(token_of(&late), token(&sid, Occasion::First, CallbackKind::Action));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_back_in_time_makes_nobody_doubt() {
+    let shop = Shop::new("statusCallback=\"STATUS\"").await;
+    shop.file.set(shop.database()).unwrap();
+    let locked = Arc::clone(&shop.locked);
+    let back = tokio::task::spawn_blocking(move || {
+        let since = Instant::now();
+        // From the moment on that the gateway is asked.
+        while locked.lock().unwrap().is_none() && since.elapsed() < support::PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        drop(locked.lock().unwrap().take());
+    });
+    shop.server.call("pay").await.pay(&CARD).await;
+    let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
+    assert_eq!(action.field("Result"), "success", "{:?}", action.fields());
+    assert_eq!(token_of(&action), token(&shop.payment().await.0, Occasion::First, CallbackKind::Action));
+    back.await.unwrap();
+}
