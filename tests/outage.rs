@@ -139,7 +139,8 @@ async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the
     assert!(shop.results("/status").is_empty(), "nothing is told that is not on disk");
     assert_eq!(shop.payment().await.1, "submitting");
     drop(shop.locked.lock().unwrap().take());
-    let late = shop.application.wait_for(|arrived| arrived.path == "/status" && arrived.field("Result") != "").await;
+    let late =
+        shop.application.wait_for(|arrived| arrived.path == "/status" && !arrived.field("Result").is_empty()).await;
     assert_eq!((late.field("Result"), late.field("PaymentConfirmationCode")), ("success".into(), "ch_1".into()));
     let (sid, state) = shop.payment().await;
     assert_eq!(state, "succeeded");
