@@ -95,6 +95,17 @@ impl Form {
         }
     }
 
+    /// Puts what `other` makes of it in place of each value that is no secret; none: it stays.
+    pub fn replace(&mut self, other: impl Fn(&str, &str) -> Option<String>) {
+        for (name, value) in &mut self.0 {
+            if let Value::Plain(text) = value
+                && let Some(other) = other(name, text)
+            {
+                *text = other;
+            }
+        }
+    }
+
     /// The value of `name`.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, Response, retry};
 use url::Url;
 
+use crate::mask;
+
 pub mod address;
 mod bulkhead;
 mod gateway;
@@ -62,7 +64,7 @@ pub fn describe() {
     resolve::describe();
 }
 
-/// A URL as it may be logged: without credentials, query and fragment.
+/// A URL as it may be logged: without credentials, query and fragment, and with no number in its path.
 #[must_use]
 pub fn shown(url: &str) -> String {
     Url::parse(url).map_or_else(|_| "(not a URL)".to_owned(), |url| shown_url(&url))
@@ -71,7 +73,7 @@ pub fn shown(url: &str) -> String {
 fn shown_url(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", url.scheme(), url.path())
+    format!("{}://{host}{port}{}", url.scheme(), mask::address(url.path()))
 }
 
 /// Reads at most `limit` bytes of a response; the flag tells that there was more.

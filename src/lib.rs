@@ -12,6 +12,7 @@
 //! | [`money`] | amounts and currencies |
 //! | [`time`] | the call's own time, a plain number |
 //! | [`form`] | the fields of a request |
+//! | [`mask`] | which digits of a text must not be seen |
 //! | [`signature`] | `X-Twilio-Signature` |
 //! | [`audio`] | G.711, framing |
 //! | [`tone`] | DTMF keys, and their sound |
@@ -71,6 +72,7 @@ pub mod fuzzing;
 pub mod http;
 #[cfg(feature = "shell")]
 pub mod library;
+pub mod mask;
 pub mod media;
 pub mod money;
 pub mod pay;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::flow::link::{Origin, is_flow_name};
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
+use crate::mask::refused;
 use crate::twiml;
 
 /// A folder of flow documents. Files are read when they are needed, so an edit counts for the next call.
@@ -69,7 +70,7 @@ impl Library {
             } else {
                 format!("there are {}", known.join(", "))
             };
-            return Err(FetchFailure::not_retrieved(format!("there is no flow named {name}; {hint}")));
+            return Err(FetchFailure::not_retrieved(format!("there is no flow named {}; {hint}", refused(name))));
         }
         let path = self.path(name);
         let too_long = std::fs::metadata(&path).is_ok_and(|file| file.len() > twiml::SIZE_MAX as u64);

@@ -27,6 +27,8 @@ mod leak;
 mod record;
 pub mod tape;
 
+#[cfg(all(test, feature = "shell"))]
+pub(crate) use leak::repeats;
 pub(crate) use record::quoted;
 pub use record::{Arrow, Record, Turn, TurnState, length, reply_word, step_line, words};
 use record::{event_word, timeout_word};
@@ -336,7 +338,7 @@ impl<W: World> Simulation<W> {
             Event::Fetched(_, fetched) => {
                 let what = match fetched {
                     Fetched::Document(next) => format!("{} verbs", next.document.verbs.len()),
-                    Fetched::Failed(failure) => failure.message.clone(),
+                    Fetched::Failed(failure) => self.call.masked(&failure.message),
                     Fetched::NotAsked => "not asked".to_owned(),
                 };
                 self.record(Record::Fetched(what));
@@ -394,7 +396,8 @@ impl<W: World> Simulation<W> {
             }
             Action::FindConnector(name) => {
                 let found = self.world.connector(&name);
-                self.record(Record::LookedUp(name, found.as_ref().map(|can| can.idempotency)));
+                let shown = self.call.masked(&name);
+                self.record(Record::LookedUp(shown, found.as_ref().map(|can| can.idempotency)));
                 // The lookup before it is given up.
                 self.inbox.retain(|_, event| !matches!(event, Event::ConnectorFound(_)));
                 let after = self.world.lookup_time();

@@ -10,6 +10,7 @@ use super::{Failure, Flows};
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
 use crate::library::{Library, read_flow};
+use crate::mask::refused;
 use crate::pay::step::PayResult;
 use crate::simulate::chance::{self, Chance, Plan, Played};
 use crate::simulate::invariants::Violation;
@@ -197,7 +198,7 @@ impl chance::Flows for Shelf {
             Some(Err(failure)) => return Err(failure.clone()),
             None => {
                 let known: Vec<&str> = self.flows.keys().map(String::as_str).collect();
-                let message = format!("there is no flow named {name}; there are {}", known.join(", "));
+                let message = format!("there is no flow named {}; there are {}", refused(name), known.join(", "));
                 return Err(FetchFailure::not_retrieved(message));
             }
         };

@@ -6,6 +6,7 @@ use super::call::{Call, Line};
 use super::event::{Action, AgentCommand, CommandId, LedBy, PaymentId};
 use super::pay::transaction_id;
 use crate::form::{Form, Value};
+use crate::mask::refused;
 use crate::pay::assisted::{AgentError, AssistedSession, Command, Input, Output};
 use crate::pay::settings::{Reading, Refusal, Requested};
 use crate::pay::step::{PayErrorCode, SessionError};
@@ -43,8 +44,12 @@ impl Call {
             }),
         };
         if let Err(error) = refused {
-            self.actions.push_back(Action::Answer(id, Err(error)));
+            self.actions.push_back(Action::Answer(id, Err(self.without_numbers(error))));
         }
+    }
+
+    fn without_numbers(&self, error: AgentError) -> AgentError {
+        AgentError { message: self.masked(&error.message), ..error }
     }
 
     /// Starts a session; the answer follows when its connector is found.
@@ -104,7 +109,7 @@ impl Call {
         match self.origin().resolve_url(link, self.context.plain_http) {
             Ok(url) => Ok((url, Method::Post)),
             Err(error) => {
-                let message = format!("StatusCallback=\"{link}\" is not allowed: {error}");
+                let message = format!("StatusCallback=\"{}\" is not allowed: {error}", refused(link));
                 Err(AgentError::of(PayErrorCode::InvalidParameter, message))
             }
         }
@@ -123,6 +128,7 @@ impl Call {
         form.set("PaymentMethod", settings.payment_method.word());
         form.set("PaymentConnector", settings.connector.clone());
         form.set("PayErrorCode", PayErrorCode::InvalidOperation.number().to_string());
+        let form = self.told(form);
         self.actions.push_back(Action::Notify(url, method, form));
     }
 
@@ -162,6 +168,7 @@ impl Call {
                 Output::Opened(opened) => {
                     if let Some(id) = assisting.opening.take() {
                         let answer = opened.map(|()| assisting.session.sid().to_owned());
+                        let answer = answer.map_err(|error| self.without_numbers(error));
                         self.actions.push_back(Action::Answer(id, answer));
                     }
                 }

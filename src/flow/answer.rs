@@ -9,6 +9,7 @@ use url::Url;
 
 use super::event::{FetchFailure, NextDocument};
 use super::link::{Origin, Target};
+use crate::mask::refused;
 use crate::twiml::{self, Document, Fault, Placed, Play, PlaySource, Position, Say, Severity, Verb};
 
 /// An answer as it came.
@@ -75,7 +76,7 @@ pub fn read_answer(url: Url, answer: Received<'_>) -> Result<NextDocument, Fetch
                 parsed(&place, &text)?
             }
             Kind::Other => {
-                let given = answer.content_type.unwrap_or_default();
+                let given = refused(answer.content_type.unwrap_or_default());
                 return Err(wrong_type(&place, &format!("the answer's Content-Type is {given}")));
             }
         }

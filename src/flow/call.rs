@@ -11,6 +11,7 @@ use super::pay::Paying;
 use super::voice::Voice;
 use super::{Context, FETCH_LIMIT, LOOP_LIMIT, Queue};
 use crate::form::Form;
+use crate::mask::{self, Numbers, refused};
 use crate::pay::assisted;
 use crate::pay::keypad::{Destination, Keypad};
 use crate::pay::prompts::{BuiltIn, Language};
@@ -37,6 +38,8 @@ pub struct Call {
     /// Where the application sends the call, as soon as the verb of the moment can be left.
     elsewhere: Option<Redirection>,
     pub(super) keypad: Keypad,
+    /// What was keyed into `<Gather>`s: documents may put it anywhere, and no message may repeat it.
+    pub(super) gathered: Numbers,
     pub(super) voice: Voice,
     pub(super) payments: u32,
     /// The parameters that are the last payment's outcome.
@@ -94,6 +97,7 @@ impl Call {
             assisting: None,
             elsewhere: None,
             keypad: Keypad::new(),
+            gathered: Numbers::new(),
             voice: Voice::default(),
             payments: 0,
             told_by_payment: Vec::new(),
@@ -316,7 +320,7 @@ impl Call {
             Verb::Hangup | Verb::Reject => self.end(Ended::Hangup),
             Verb::Unsupported { name, known } => {
                 let why = if known { "needs the phone network itself" } else { "is no verb" };
-                self.warn(Some(position), 12200, format!("<{name}> {why}; it is skipped"));
+                self.warn(Some(position), 12200, format!("<{}> {why}; it is skipped", refused(&name)));
             }
         }
     }
@@ -365,6 +369,7 @@ impl Call {
         if gathered.empty && !verb.action_on_empty_result {
             return;
         }
+        self.gathered.extend(gathered.digits.expose());
         let mut form = Form::new();
         form.set("Digits", gathered.digits);
         form.set_some("FinishedOnKey", gathered.finished_on.map(|key| key.symbol().to_string()));
@@ -377,7 +382,7 @@ impl Call {
         match target {
             Ok(target) => self.fetch(now, Purpose::Gather, target, verb.method, form),
             Err(error) => {
-                let action = verb.action.as_deref().unwrap_or_default();
+                let action = refused(verb.action.as_deref().unwrap_or_default());
                 self.apologize(now, 11100, Some(position), format!("<Gather action=\"{action}\">: {error}"));
             }
         }
@@ -387,7 +392,7 @@ impl Call {
         match self.origin.resolve(&redirect.url, self.context.plain_http) {
             Ok(target) => self.fetch(now, Purpose::Redirect, target, redirect.method, Form::new()),
             Err(error) => {
-                let message = format!("<Redirect>{}</Redirect>: {error}", redirect.url);
+                let message = format!("<Redirect>{}</Redirect>: {error}", refused(&redirect.url));
                 self.apologize(now, 11100, Some(position), message);
             }
         }
@@ -644,7 +649,14 @@ impl Call {
         }
     }
 
+    /// `text` without the numbers that were keyed into `<Gather>`s of this call: for whoever shows what it deals with.
+    #[must_use]
+    pub fn masked(&self, text: &str) -> String {
+        mask::identifier(text, &self.gathered).into_owned()
+    }
+
     pub(super) fn warn(&mut self, position: Option<Position>, code: u32, message: String) {
+        let message = self.masked(&message);
         self.actions.push_back(Action::Warn(Warning { position, code, message }));
     }
 

@@ -4,6 +4,7 @@
 //! Sources: spec/interface.md, `touchtone check`.
 
 use super::link::{LinkError, Origin, PlainHttp, Target};
+use crate::mask::refused;
 use crate::pay::settings::{AttemptRule, Settings};
 use crate::twiml::{Document, Fault, Pay, Position, Severity, Verb};
 
@@ -18,7 +19,7 @@ pub fn check(document: &Document, is_flow: impl Fn(&str) -> bool) -> Vec<Fault> 
             return;
         }
         let wrong = match origin.resolve(link, PlainHttp::Always) {
-            Ok(Target::Flow(name)) if !is_flow(&name) => format!("there is no flow named {name}"),
+            Ok(Target::Flow(name)) if !is_flow(&name) => format!("there is no flow named {}", refused(&name)),
             Ok(_) => return,
             Err(error) => error.to_string(),
         };
@@ -28,13 +29,13 @@ pub fn check(document: &Document, is_flow: impl Fn(&str) -> bool) -> Vec<Fault> 
         match &verb.item {
             Verb::Gather(gather) => {
                 if let Some(action) = &gather.action {
-                    link(verb.position, &format!("<Gather action=\"{action}\">"), action);
+                    link(verb.position, &format!("<Gather action=\"{}\">", refused(action)), action);
                 }
             }
             Verb::Redirect(redirect) => link(verb.position, "<Redirect>", &redirect.url),
             Verb::Pay(pay) => {
                 if let Some(action) = pay.attributes.iter().find(|attribute| attribute.name == "action") {
-                    link(action.position, &format!("<Pay action=\"{}\">", action.value), &action.value);
+                    link(action.position, &format!("<Pay action=\"{}\">", refused(&action.value)), &action.value);
                 }
             }
             Verb::Say(_) | Verb::Play(_) | Verb::Pause(_) | Verb::Hangup | Verb::Reject | Verb::Unsupported { .. } => {}
@@ -74,7 +75,7 @@ fn check_pay(pay: &Pay, position: Position) -> Vec<Fault> {
             Err(error) => faults.push(Fault {
                 position: callback.position,
                 severity: Severity::Error,
-                message: format!("<Pay statusCallback=\"{}\">: {error}", callback.value),
+                message: format!("<Pay statusCallback=\"{}\">: {error}", refused(&callback.value)),
             }),
         }
     }

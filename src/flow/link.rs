@@ -8,6 +8,8 @@ use std::fmt;
 
 use url::{Host, Url};
 
+use crate::mask;
+
 mod documents;
 
 pub use documents::{FlowUrl, FlowUrlError, first};
@@ -31,14 +33,14 @@ pub enum Target {
 }
 
 impl fmt::Display for Target {
-    /// A URL without its query and credentials, which may hold anything; or `flow NAME`.
+    /// A URL without its query and credentials, which may hold anything, and with no number in its path; or `flow NAME`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flow(name) => write!(f, "flow {name}"),
+            Self::Flow(name) => write!(f, "flow {}", mask::address(name)),
             Self::Url(url) => {
                 let host = url.host_str().unwrap_or_default();
                 let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-                write!(f, "{}://{host}{port}{}", url.scheme(), url.path())
+                write!(f, "{}://{host}{port}{}", url.scheme(), mask::address(url.path()))
             }
         }
     }

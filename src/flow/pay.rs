@@ -6,7 +6,8 @@ use super::call::Call;
 use super::event::{Action, Intended, LedBy, PaymentId, Settled, Telling};
 use super::link::{Origin, Target};
 use crate::form::Form;
-use crate::pay::intent::{Intent, Told};
+use crate::mask::{self, refused};
+use crate::pay::intent::{Intent, Statement, Told};
 use crate::pay::outcome::Outcome;
 use crate::pay::session::{Output, PaySession, Progress};
 use crate::pay::settings::{AttemptRule, Reading, Refusal, Settings};
@@ -78,7 +79,7 @@ impl Call {
         match self.origin().resolve(&link, self.context.plain_http) {
             Ok(target) => Some((target, method)),
             Err(error) => {
-                let message = format!("<Pay>: action=\"{link}\" is not allowed: {error}");
+                let message = format!("<Pay>: action=\"{}\" is not allowed: {error}", refused(&link));
                 reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidActionUrl));
                 None
             }
@@ -90,7 +91,7 @@ impl Call {
         match self.origin().resolve_url(&link, self.context.plain_http) {
             Ok(url) => Some((url, reading.settings.status_callback_method)),
             Err(error) => {
-                let message = format!("<Pay>: statusCallback=\"{link}\" is not allowed: {error}");
+                let message = format!("<Pay>: statusCallback=\"{}\" is not allowed: {error}", refused(&link));
                 reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidParameter));
                 None
             }
@@ -118,7 +119,7 @@ impl Call {
                     self.intend(paying.payment.clone(), *intent, status, action);
                 }
                 Output::Settle(progress, outcome, told) => {
-                    paying.unwritten.clone_from(&told.unwritten);
+                    paying.unwritten = told.unwritten.clone().map(|form| self.told(form));
                     let action = paying.action.clone();
                     self.settle(
                         paying.payment.clone(),
@@ -133,7 +134,7 @@ impl Call {
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
                 }
-                Output::Finish(_, form) => outcome = Some(form),
+                Output::Finish(_, form) => outcome = Some(self.told(form)),
             }
         }
         outcome
@@ -147,6 +148,7 @@ impl Call {
         form: Form,
         status_callback: Option<&(Url, Method)>,
     ) {
+        let form = self.told(form);
         if let Some((url, method)) = status_callback {
             let mut fields = Form::new();
             fields.set("AccountSid", self.context.account_sid.clone());
@@ -165,9 +167,9 @@ impl Call {
         status: Option<(Url, Method)>,
         action: Option<(Url, Method)>,
     ) {
-        let statement = &mut intent.statement;
-        statement.status = self.last_status(&statement.status);
-        statement.action = self.last_action(&statement.action);
+        let Statement { status: last_status, action: last_action, .. } = &mut intent.statement;
+        *last_status = self.last_status(&self.told(std::mem::take(last_status)));
+        *last_action = self.last_action(&self.told(std::mem::take(last_action)));
         self.actions.push_back(Action::Intend(Box::new(Intended { payment, intent, status, action })));
     }
 
@@ -176,11 +178,13 @@ impl Call {
         &mut self,
         payment: PaymentId,
         progress: Progress,
-        outcome: Outcome,
+        mut outcome: Outcome,
         told: Told,
         status: Option<(Url, Method)>,
         action: Option<(Target, Method)>,
     ) {
+        outcome.error = outcome.error.map(|error| self.masked(&error));
+        let told = Told { status: self.told(told.status), action: self.told(told.action), ..told };
         let status = status.map(|(url, method)| Telling { url, method, form: self.last_status(&told.status) });
         let action = match action {
             Some((Target::Url(url), method)) => Some(Telling { url, method, form: self.last_action(&told.action) }),
@@ -188,6 +192,19 @@ impl Call {
         };
         self.actions.push_back(Action::Settle(Box::new(Settled { payment: payment.clone(), outcome, status, action })));
         self.actions.push_back(Action::Report(payment, progress, told.status));
+    }
+
+    /// What is told of a payment, without the numbers that `<Gather>`s brought: a document may have put them anywhere.
+    pub(super) fn told(&self, mut form: Form) -> Form {
+        let numbers = &self.gathered;
+        if !numbers.is_empty() {
+            let quotes = |name: &str| {
+                matches!(name, "PaymentError" | "ConnectorError" | "PaymentConnector")
+                    || name.starts_with("PayConnector_")
+            };
+            form.replace(|name, value| quotes(name).then(|| mask::identifier(value, numbers).into_owned()));
+        }
+        form
     }
 
     /// The last status callback's fields.

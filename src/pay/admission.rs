@@ -6,13 +6,14 @@
 use super::gateway::{Capabilities, Operation, PaymentMethod};
 use super::settings::Settings;
 use super::step::PayErrorCode;
+use crate::mask::refused;
 
 /// Checks a verb against its connector.
 ///
 /// # Errors
 /// The code, and a sentence for `PaymentError`.
 pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCode, String)> {
-    let connector = &settings.connector;
+    let connector = refused(&settings.connector);
     let method = settings.payment_method;
     let refuse = |code, what: String| Err((code, format!("the connector {connector} {what}")));
     if can.withdrawn {

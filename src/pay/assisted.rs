@@ -31,6 +31,7 @@ use super::submission::{Question, Reply};
 use super::surroundings::Surroundings;
 use super::test_numbers::AcceptedNumbers;
 use crate::form::Form;
+use crate::mask;
 use crate::secret::Digits;
 use crate::time::CallTime;
 use crate::tone::{Digit, Key};
@@ -323,7 +324,7 @@ impl AssistedSession {
             return;
         }
         let Some(limits) = found else {
-            let message = format!("there is no connector named {}", self.settings.connector);
+            let message = format!("there is no connector named {}", mask::refused(&self.settings.connector));
             return self.refuse(AgentError::of(PayErrorCode::UnknownConnector, message));
         };
         if let Err((code, message)) = admit(&self.settings, &limits) {

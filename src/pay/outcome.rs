@@ -1,8 +1,11 @@
 //! How a session ended, and the fields that tell it.
 //!
 //! Shape:   [`Receipt`] (what was captured, masked) and [`Ending`] (what came of it) become [`Form`] fields.
-//! Secrets: masks are made when a value is captured; what a gateway sends back is scrubbed here of what was keyed.
+//! Secrets: masks are made when a value is captured; what a gateway sends back is masked here (`mask`): its words, codes and
+//!          parameters as free text, confirmation codes, tokens and profile ids as identifiers.
 //! Sources: spec/pay.md, sections 6, 7 and 9.
+
+use std::borrow::Cow;
 
 use super::card::{Brand, grouped};
 use super::field::Field;
@@ -12,6 +15,7 @@ use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
+use crate::mask::{self, Numbers};
 use crate::secret::Secret;
 
 /// The most parameters of a gateway's answer that are passed on, and the longest value, in characters.
@@ -34,9 +38,6 @@ pub struct Receipt {
     /// The account number with all but the last two digits hidden.
     pub account_number: Option<String>,
 }
-
-/// How many digits of a number in a row are hidden. Eight name a card's issuer, and a reference may have a few in common.
-const HIDDEN: usize = 9;
 
 /// How a card number's mask is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,12 +193,12 @@ impl Ending {
         operation: Operation,
         keyed: &Keyed<'_>,
     ) -> Self {
-        let scrub = Scrub(keyed);
+        let scrub = Scrub::of(keyed);
         match (verdict, interrupted) {
             (Verdict::Approved(approval), _) => {
-                let confirmation_code = approval.confirmation_code.map(|code| scrub.number(&code));
+                let confirmation_code = approval.confirmation_code.map(|code| scrub.identifier(&code));
                 let parameters = scrub.parameters(approval.parameters);
-                let hidden = |id: Secret| Secret::new(scrub.number(id.expose()));
+                let hidden = |id: Secret| Secret::new(scrub.identifier(id.expose()));
                 let approval = Approval {
                     confirmation_code,
                     token: approval.token.map(hidden),
@@ -305,35 +306,40 @@ impl Keyed<'_> {
     }
 }
 
-/// Takes out of a gateway's words what the caller keyed: some gateways quote it back.
-struct Scrub<'a>(&'a Keyed<'a>);
+/// Takes out of what a gateway sends back whatever must not be seen: some gateways quote what they were sent.
+struct Scrub<'a> {
+    own: Numbers,
+    token: Option<&'a Secret>,
+}
 
-impl Scrub<'_> {
-    /// Hides the card or account number, however it is grouped; for values that must else stay as they are.
-    fn number(&self, text: &str) -> String {
-        let secret = match self.0 {
-            Keyed::Known(Instrument::Card(card)) => card.number.expose(),
-            Keyed::Known(Instrument::BankAccount(account)) => account.account_number.expose(),
-            Keyed::Known(Instrument::Token(token)) => return text.replace(token.expose(), "xxxx"),
-            Keyed::Gone(_, receipt) => match (&receipt.card, &receipt.account_number) {
-                (Some((mask, _)), _) | (None, Some(mask)) => mask,
-                (None, None) => return text.to_owned(),
-            },
-        };
-        hide(text, secret, false)
+impl<'a> Scrub<'a> {
+    fn of(keyed: &Keyed<'a>) -> Self {
+        let (mut own, mut token) = (Numbers::new(), None);
+        match keyed {
+            Keyed::Known(Instrument::Card(card)) => own.add(card.number.expose()),
+            Keyed::Known(Instrument::BankAccount(account)) => own.add(account.account_number.expose()),
+            Keyed::Known(Instrument::Token(known)) => token = Some(known),
+            Keyed::Gone(_, receipt) => {
+                receipt.card.iter().for_each(|(mask, _)| own.add_masked(mask));
+                receipt.account_number.iter().for_each(|mask| own.add_masked(mask));
+            }
+        }
+        Self { own, token }
     }
 
-    /// Hides the number, and the security code where it stands alone.
+    /// For values that must else stay as they are.
+    fn identifier(&self, text: &str) -> String {
+        mask::identifier(&self.without_token(text), &self.own).into_owned()
+    }
+
     fn text(&self, text: &str) -> String {
-        let text = self.number(text);
-        let code = match self.0 {
-            Keyed::Known(Instrument::Card(card)) => card.security_code.as_ref().map(|code| code.expose()),
-            Keyed::Known(Instrument::BankAccount(_) | Instrument::Token(_)) => None,
-            Keyed::Gone(_, receipt) => receipt.security_code.as_deref(),
-        };
-        match code {
-            Some(code) => hide(&text, code, true),
-            None => text,
+        mask::text(&self.without_token(text), &self.own).into_owned()
+    }
+
+    fn without_token<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.token {
+            Some(token) => Cow::Owned(text.replace(token.expose(), "xxxx")),
+            None => Cow::Borrowed(text),
         }
     }
 
@@ -347,103 +353,104 @@ impl Scrub<'_> {
     }
 }
 
-/// Replaces every run of digits in `text` that spells `secret`, or [`HIDDEN`] digits of it, by `x`s. Up to two characters
-/// that are no letters and no digits do not break a run. `alone`: the whole secret only, and only where no digit is beside it.
-/// What is no digit in `secret`, as in a mask, stands for any digit; then too it is the whole that counts.
-fn hide(text: &str, secret: &str, alone: bool) -> String {
-    if secret.is_empty() {
-        return text.to_owned();
-    }
-    let mut chars: Vec<char> = text.chars().collect();
-    let digits: Vec<(usize, char)> = chars.iter().copied().enumerate().filter(|(_, c)| c.is_ascii_digit()).collect();
-    let separates = |from: usize, to: usize| {
-        chars
-            .get(from + 1..to)
-            .is_some_and(|between| between.len() <= 2 && between.iter().all(|c| !c.is_alphanumeric()))
-    };
-    let secret: Vec<char> = secret.chars().collect();
-    let is_whole = alone || !secret.iter().all(char::is_ascii_digit);
-    let length = if is_whole { secret.len() } else { secret.len().min(HIDDEN) };
-    let mut hidden = Vec::new();
-    for (first, window) in digits.windows(length).enumerate() {
-        let joined = window.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if separates(*a, *b)));
-        let spells = secret
-            .windows(length)
-            .any(|part| window.iter().zip(part).all(|((_, c), known)| c == known || !known.is_ascii_digit()));
-        let touches = |index: Option<usize>, place: usize| {
-            index.and_then(|index| digits.get(index)).is_some_and(|(other, _)| other.abs_diff(place) == 1)
-        };
-        let (Some((start, _)), Some((end, _))) = (window.first(), window.last()) else { continue };
-        let beside = touches(first.checked_sub(1), *start) || touches(Some(first + length), *end);
-        if spells && joined && !(alone && beside) {
-            hidden.extend(window.iter().map(|(place, _)| *place));
-        }
-    }
-    for place in hidden {
-        if let Some(c) = chars.get_mut(place) {
-            *c = 'x';
-        }
-    }
-    chars.into_iter().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pay::card::{Expiration, YearMonth};
     use crate::pay::gateway::{Card, TokenType};
-    use crate::secret::{CardNumber, Digits};
+    use crate::secret::{CardNumber, Digits, SecurityCode};
 
-    #[test]
-    fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
-        let number = "4242424242424242";
-        for (text, shown) in [
-            ("card 4242424242424242 declined", "card xxxxxxxxxxxxxxxx declined"),
-            ("card 4242 4242-4242.4242!", "card xxxx xxxx-xxxx.xxxx!"),
-            ("id 94242424242424242", "id 9xxxxxxxxxxxxxxxx"),
-            ("ends in 4242", "ends in 4242"),
-            ("42424242 issued it", "42424242 issued it"),
-            ("card 424242424242424", "card xxxxxxxxxxxxxxx"),
-            ("4242/4242_4242, 4242", "xxxx/xxxx_xxxx, xxxx"),
-            ("", ""),
-        ] {
-            assert_eq!(hide(text, number, false), shown);
-        }
-        assert_eq!(hide("cvv 123 wrong, ref 51234, 123", "123", true), "cvv xxx wrong, ref 51234, xxx");
-        assert_eq!(hide("größer 123", "123", true), "größer xxx");
-        assert_eq!(hide("account 820461 or 82046", "820461", false), "account xxxxxx or 82046");
+    const NUMBER: &str = "4539578763621486";
+
+    fn card(security_code: &str) -> Instrument {
+        Instrument::Card(Card {
+            number: CardNumber::checked(Digits::of(NUMBER)),
+            brand: Brand::Visa,
+            expiration: Expiration::read(&Digits::of("0829"), YearMonth { year: 2026, month: 6 }).unwrap(),
+            security_code: Some(SecurityCode::checked(Digits::of(security_code))),
+            postal_code: None,
+        })
+    }
+
+    /// What is told of a gateway's words: `PaymentError`, `ConnectorError` and a parameter.
+    fn told(words: &str, keyed: &Keyed<'_>) -> [String; 3] {
+        let denial = Denial {
+            code: Some(words.to_owned()),
+            message: Some(words.to_owned()),
+            parameters: vec![("said".to_owned(), words.to_owned())],
+        };
+        let operation = Operation::Tokenize(TokenType::OneTime);
+        let ending = Ending::of_verdict(Verdict::Declined(denial), None, operation, keyed);
+        let parameter = ending.parameters.into_iter().next().unwrap().1;
+        [ending.error.unwrap(), ending.connector_error.unwrap(), parameter]
     }
 
     #[test]
-    fn a_token_that_holds_the_number_is_not_passed_on_as_it_is() {
-        let number = "4242424242424242";
-        let instrument = Instrument::Card(Card {
-            number: CardNumber::checked(Digits::of(number)),
-            brand: Brand::Visa,
-            expiration: Expiration::read(&Digits::of("0829"), YearMonth { year: 2026, month: 6 }).unwrap(),
-            security_code: None,
-            postal_code: None,
-        });
+    fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
+        let instrument = card("737");
+        for text in [
+            "card 4539578763621486 declined",
+            "card 4539 - 5787 - 6362 - 1486 declined",
+            "card 4539/5787_6362:1486 declined",
+            "card (4539),(5787);  6362\u{a0}1486 declined",
+            "card ４５３９５７８７６３６２１４８６ declined",
+            "card %34%35%33%39%35%37%38%37%36%33%36%32%31%34%38%36 declined",
+            "card &#52;&#53;&#51;&#57;&#53;&#55;&#56;&#55;&#54;&#51;&#54;&#50;&#49;&#52;&#56;&#54; declined",
+            "card 4539578763 declined",
+        ] {
+            for told in told(text, &Keyed::Known(&instrument)) {
+                assert!(!told.chars().any(char::is_numeric), "{text}: {told}");
+                assert!(told.starts_with("card ") && told.ends_with(" declined"), "{told}");
+            }
+        }
+        let eight = "the issuer of 45395787 said no";
+        assert_eq!(told(eight, &Keyed::Known(&instrument))[0], eight);
+    }
+
+    #[test]
+    fn what_hides_a_short_number_does_not_tell_the_security_code() {
+        let texts = ["cvv 737 wrong", "737", "CVV737", "737, 738 and 7371, not 73711", "limit 500", "in 2026"];
+        let of = |code: &str| {
+            let instrument = card(code);
+            texts.map(|text| told(text, &Keyed::Known(&instrument)))
+        };
+        assert_eq!(of("737"), of("500"));
+        let gone = Receipt {
+            card: Some(("xxxxxxxxxxxx1486".into(), Brand::Visa)),
+            security_code: Some("xxx".into()),
+            ..Receipt::default()
+        };
+        let known = of("737");
+        for (text, told_live) in texts.iter().zip(&known) {
+            assert_eq!(&told(text, &Keyed::Gone(Means::Card, &gone)), told_live, "{text}");
+        }
+        assert_eq!(known[0][0], "cvv xxx wrong");
+        assert_eq!(known[3][0], "xxx, xxx and xxxx, not 73711");
+    }
+
+    #[test]
+    fn codes_and_tokens_keep_all_digits_but_those_of_the_number() {
+        let instrument = card("123");
         let secret = |text: &str| Some(Secret::new(text.to_owned()));
-        let approval =
-            Approval { token: secret("tok_4242424242424242"), profile_id: secret("cus_1"), ..Approval::default() };
+        let approval = Approval {
+            confirmation_code: Some("ch_123".to_owned()),
+            token: secret("tok_4539578763621486"),
+            profile_id: secret("cus_4111111111111111"),
+            parameters: Vec::new(),
+        };
         let operation = Operation::Tokenize(TokenType::OneTime);
-        let Approval { token, profile_id, .. } =
+        let Approval { confirmation_code, token, profile_id, .. } =
             Ending::of_verdict(Verdict::Approved(approval), None, operation, &Keyed::Known(&instrument)).approval;
+        assert_eq!(confirmation_code.unwrap(), "ch_123");
         assert_eq!(token.unwrap().expose(), "tok_xxxxxxxxxxxxxxxx");
-        assert_eq!(profile_id.unwrap().expose(), "cus_1");
+        assert_eq!(profile_id.unwrap().expose(), "cus_4111111111111111");
     }
 
     #[test]
     fn what_only_its_mask_is_known_of_is_hidden_all_the_same() {
-        let mask = "xxxxxxxxxxxx4242";
-        for (text, shown) in [
-            ("card 5555-5555 5555.4242 declined", "card xxxx-xxxx xxxx.xxxx declined"),
-            ("ref 5555555555554243", "ref 5555555555554243"),
-            ("ends in 4242", "ends in 4242"),
-        ] {
-            assert_eq!(hide(text, mask, false), shown);
-        }
-        assert_eq!(hide("cvv 737 wrong, HTTP 42", "xxx", true), "cvv xxx wrong, HTTP 42");
+        let gone = Receipt { account_number: Some("********89".into()), ..Receipt::default() };
+        let said = |text: &str| told(text, &Keyed::Gone(Means::BankAccount, &gone)).map(|told| told.clone())[0].clone();
+        assert_eq!(said("account 1234-5678 89 closed"), "account xxxx-xxxx xx closed");
+        assert_eq!(said("account 0123456788 closed"), "account 0123456788 closed");
     }
 }

@@ -30,6 +30,7 @@ use super::submission::{Question, Reply};
 use super::surroundings::Surroundings;
 use super::test_numbers::AcceptedNumbers;
 use crate::form::Form;
+use crate::mask::refused;
 use crate::secret::Digits;
 use crate::time::CallTime;
 use crate::tone::{Digit, Key};
@@ -480,7 +481,7 @@ impl PaySession {
             return;
         }
         let Some(limits) = found else {
-            let name = &self.settings.connector;
+            let name = refused(&self.settings.connector);
             let error = format!("there is no connector named {name}");
             return self.finish(Ending::fault(PayResult::PaymentConnectorError, PayErrorCode::UnknownConnector, error));
         };

@@ -4,7 +4,8 @@
 //!          the session then ends with `validation-error`, but still knows whom to tell.
 //! Units:   seconds in attributes, [`Duration`] here.
 //! Errors:  [`Refusal`]: attribute, value, what is allowed, and Twilio's error code.
-//! Secrets: `paymentToken`, which is never quoted back.
+//! Secrets: `paymentToken`, which is never quoted back. Every other refused value is quoted without digits that a caller may
+//!          have keyed (`mask::refused`).
 //! Sources: spec/pay.md, section 2.
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::field::Field;
 use super::gateway::{BankAccountType, Operation, PaymentMethod, TokenType};
 use super::prompts::{Language, PromptBook};
 use super::step::{PayErrorCode, SessionError, Step};
+use crate::mask::refused;
 use crate::money::{Amount, Currency};
 use crate::secret::Secret;
 use crate::twiml::{Attribute, Fault, Method, Pay, Position, Severity};
@@ -294,7 +296,7 @@ impl<'a> Reader<'a> {
         let amount = match amount {
             Some((_, Ok(amount))) => Some(amount),
             Some((value, Err(error))) => {
-                let message = format!("{}=\"{value}\": {error}", self.wording.name("chargeAmount"));
+                let message = format!("{}=\"{}\": {error}", self.wording.name("chargeAmount"), refused(&value));
                 self.refuse("chargeAmount", message, PayErrorCode::InvalidChargeAmount);
                 None
             }
@@ -414,7 +416,7 @@ impl<'a> Reader<'a> {
         let found = read(&value);
         if found.is_none() {
             let shown = self.wording.name(name);
-            let message = format!("{shown}=\"{value}\" is not allowed: {shown} is {allowed}");
+            let message = format!("{shown}=\"{}\" is not allowed: {shown} is {allowed}", refused(&value));
             self.refuse(name, message, PayErrorCode::InvalidParameter);
         }
         found
@@ -443,7 +445,7 @@ impl<'a> Reader<'a> {
             self.warnings.push(Fault {
                 position: attribute.position,
                 severity: Severity::Warning,
-                message: format!("<Pay> has no attribute {}; it is passed over", attribute.name),
+                message: format!("<Pay> has no attribute {}; it is passed over", refused(&attribute.name)),
             });
         }
     }

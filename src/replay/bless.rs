@@ -86,7 +86,7 @@ fn expectations(summary: &Summary) -> String {
                 Value::Plain(text) => quoted(&expected(text)),
                 Value::Secret(_) => "/.+/".to_owned(),
             };
-            fields.push(format!("{name}: {value}"));
+            fields.push(format!("{}: {value}", quoted(name)));
         }
         lines.push(format!("    - {{ {} }}", fields.join(", ")));
     }

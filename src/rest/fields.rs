@@ -12,6 +12,7 @@ use axum::http::{StatusCode, header};
 use form_urlencoded::parse;
 
 use super::error::{self, ApiError};
+use crate::mask::refused;
 use crate::twiml;
 
 /// The longest form that is read, in bytes: the longest document there can be, every byte of it percent-encoded, and room
@@ -74,7 +75,7 @@ impl Fields {
             let message = format!("The parameter {name} is not supported by this server");
             return Err(ApiError::parameter(message));
         }
-        let shown: String = name.chars().take(NAME_TOLD_MAX).collect();
+        let shown: String = refused(name).chars().take(NAME_TOLD_MAX).collect();
         Err(ApiError::parameter(format!("There is no parameter {shown:?} here")))
     }
 }

@@ -19,6 +19,7 @@ use super::Desk;
 use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::call::beginning::Beginning;
 use crate::call::{Calls, actor};
+use crate::mask;
 use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
 use crate::rest::guard::{NotSignedIn, Peer};
@@ -162,7 +163,7 @@ fn admitted(
     if matches!(beginning, Beginning::Flow(_)) && !desk.house.library.contains(flow) {
         let is_secret = desk.house.config.media.secret.as_ref().is_some_and(|secret| secret.matches(flow));
         let shown = if is_secret { "media.secret" } else { flow };
-        tracing::warn!(flow = shown, "stream refused (404): there is no flow of that name");
+        tracing::warn!(flow = %mask::address(shown), "stream refused (404): there is no flow of that name");
         return (StatusCode::NOT_FOUND, "no flow of that name\n").into_response();
     }
     let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);

@@ -28,6 +28,7 @@ mod entries;
 mod gateway;
 mod outside;
 mod script;
+pub(crate) mod spelling;
 mod twin;
 
 pub use gateway::{ChanceWorld, Connectors, Said};

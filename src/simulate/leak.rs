@@ -1,10 +1,16 @@
-//! Whether anything that is shown or sent repeats what the caller keyed.
+//! Whether anything that is shown, sent or written down repeats what the caller keyed.
 //!
-//! Shape:   [`leaked`] compares runs of digits in every text of the records with the runs of digits that were pressed.
-//! Limits:  [`RUN`] digits in a row: the last four of a card and a date are shorter, and are meant to be seen.
+//! Shape:   [`leaked`] compares the digits in every text of the records with the digits that were pressed, [`repeats`] those of
+//!          a recording. It shares nothing with `mask`, on purpose: texts are decoded whole, layer by layer, what is no letter
+//!          and no digit is thrown away, and every few digits in a row that are left are looked up.
+//! Limits:  [`RUN`] digits in a row: the last four of a card and a date are shorter, and are meant to be seen. What the
+//!          application was told on purpose (`Digits`) may come back from it in pieces shorter than [`RUN_TOLD`].
 //! Secrets: what it finds, it names by the kind of record.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::Record;
 use crate::flow::AgentCommand;
@@ -14,100 +20,143 @@ use crate::tone::Key;
 use crate::twiml::{PlaySource, Utterance};
 
 /// How many digits in a row are too many.
-pub(super) const RUN: usize = 7;
+const RUN: usize = 7;
 
-/// Fields whose digits the merchant is told on purpose.
-const PUBLIC: &[&str] = &["Digits", "BankRoutingNumber", "PaymentCardPostalCode", "From", "To"];
+/// The same for what was keyed into a `<Gather>`.
+const RUN_TOLD: usize = 9;
 
-/// The first record that repeats [`RUN`] keyed digits in a row, and what kind it is. What was shown before it was keyed, or
-/// is public, is no leak.
-pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String)> {
-    let mut known = BTreeSet::new();
-    for (_, record) in records {
-        public(record, &mut known);
-    }
-    let mut keyed = BTreeSet::new();
-    let mut run = Run::default();
-    for (at, record) in records {
-        match record {
-            Record::Pressed(Key::Digit(digit)) => {
-                keyed.extend(run.push(digit.ascii()).filter(|window| !known.contains(window)));
-            }
-            Record::Pressed(Key::Star | Key::Pound) => run = Run::default(),
-            // A letter is no input at all.
-            Record::Pressed(Key::Letter(_)) => {}
-            record => {
-                let mut found = |window| {
-                    let leaks = keyed.contains(&window);
-                    if !leaks {
-                        known.insert(window);
+/// How many layers of spelling are undone.
+const LAYERS: usize = 5;
+
+/// Fields whose digits everybody may know.
+const PUBLIC: &[&str] = &["BankRoutingNumber", "PaymentCardPostalCode", "From", "To"];
+
+/// Fields that are ours: ids, and dates, whose digits would make rows that mean nothing.
+const OURS: &[&str] = &["AccountSid", "CallSid", "Sid", "DateCreated", "DateUpdated"];
+
+/// The field that tells what was gathered.
+const DIGITS: &str = "Digits";
+
+/// What was keyed so far, and what of it may be shown.
+#[derive(Debug, Default)]
+struct Keyed {
+    /// Every [`RUN`] and every [`RUN_TOLD`] digits in a row.
+    runs: BTreeSet<String>,
+    /// What was shown before it was keyed, or is public.
+    known: BTreeSet<String>,
+    /// What was gathered.
+    told: BTreeSet<String>,
+    row: String,
+}
+
+impl Keyed {
+    fn press(&mut self, key: Key) {
+        match key {
+            Key::Digit(digit) => {
+                self.row.push(char::from(digit.ascii()));
+                for length in [RUN, RUN_TOLD] {
+                    let window = self.row.get(self.row.len().saturating_sub(length)..).unwrap_or_default();
+                    if window.len() == length && !self.known.contains(window) {
+                        self.runs.insert(window.to_owned());
                     }
-                    leaks
-                };
-                if let Some(kind) = shown_in(record, &mut found) {
-                    return Some((*at, kind.to_owned()));
                 }
             }
+            Key::Star | Key::Pound => self.row.clear(),
+            // A letter is no input at all.
+            Key::Letter(_) => {}
+        }
+    }
+
+    /// Whether a text shows what it must not. What it shows else is known from now on.
+    fn is_in(&mut self, text: &str) -> bool {
+        let mut leaks = false;
+        for row in rows(text) {
+            for window in windows(&row, RUN) {
+                if !self.runs.contains(window) {
+                    self.known.insert(window.to_owned());
+                } else if !self.told.contains(window) && !self.known.contains(window) {
+                    leaks = true;
+                }
+            }
+            leaks |= windows(&row, RUN_TOLD).any(|window| self.runs.contains(window) && !self.is_known(window));
+        }
+        leaks
+    }
+
+    /// Whether all parts of it are.
+    fn is_known(&self, window: &str) -> bool {
+        windows(window, RUN).all(|part| self.known.contains(part))
+    }
+}
+
+/// The first record that repeats keyed digits, and what kind it is. What was shown before it was keyed, or is public, is no
+/// leak.
+pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String)> {
+    let mut keyed = Keyed::default();
+    for (_, record) in records {
+        publish(record, &mut keyed);
+    }
+    for (at, record) in records {
+        if let Record::Pressed(key) = record {
+            keyed.press(*key);
+        } else if let Some(kind) = shown_in(record, &mut keyed) {
+            return Some((*at, kind.to_owned()));
         }
     }
     None
 }
 
-/// The last digits of a run, as a number of [`RUN`] places.
-#[derive(Clone, Copy, Debug, Default)]
-struct Run {
-    length: usize,
-    number: u32,
+/// Whether `text` has [`RUN`] digits in a row of `pressed`, keys of which `*` and `#` end a row.
+#[cfg(all(test, feature = "shell"))]
+pub(crate) fn repeats(text: &str, pressed: &[Key]) -> bool {
+    let mut keyed = Keyed::default();
+    pressed.iter().for_each(|key| keyed.press(*key));
+    keyed.is_in(text)
 }
 
-impl Run {
-    /// Takes one more; the number once there are enough.
-    fn push(&mut self, digit: u8) -> Option<u32> {
-        self.number = (self.number % 10_u32.pow(RUN as u32 - 1)) * 10 + u32::from(digit.wrapping_sub(b'0'));
-        self.length += 1;
-        (self.length >= RUN).then_some(self.number)
-    }
-}
-
-/// Adds what the record tells on purpose.
-fn public(record: &Record, known: &mut BTreeSet<u32>) {
-    let mut allow = |value: &Value| {
-        windows_of(value.expose(), &mut |window| {
-            known.insert(window);
-            false
-        });
+/// Takes note of what the record tells on purpose.
+fn publish(record: &Record, keyed: &mut Keyed) {
+    let mut add = |value: &Value, told: bool| {
+        for row in rows(value.expose()) {
+            let set = if told { &mut keyed.told } else { &mut keyed.known };
+            set.extend(windows(&row, RUN).map(str::to_owned));
+        }
     };
     match record {
         Record::Requested(fetch) => {
-            for name in PUBLIC {
-                fetch.form.value(name).into_iter().for_each(&mut allow);
-                fetch.parameters.get(*name).into_iter().for_each(&mut allow);
+            for name in PUBLIC.iter().chain([&DIGITS]) {
+                let told = *name == DIGITS;
+                fetch.form.value(name).into_iter().for_each(|value| add(value, told));
+                fetch.parameters.get(*name).into_iter().for_each(|value| add(value, told));
             }
         }
         Record::Reported(_, _, form) | Record::Notified(_, _, form) => {
-            PUBLIC.iter().filter_map(|name| form.value(name)).for_each(allow);
+            PUBLIC.iter().filter_map(|name| form.value(name)).for_each(|value| add(value, false));
         }
         // What an agent sent may be quoted to the agent.
         Record::Commanded(_, AgentCommand::Create(form) | AgentCommand::Update { form, .. }) => {
-            form.iter().for_each(|(_, value)| allow(value));
+            form.iter().for_each(|(_, value)| add(value, false));
         }
         _ => {}
     }
 }
 
-/// Whether `found` finds something in what the record shows, and in what kind of record.
-fn shown_in(record: &Record, found: &mut dyn FnMut(u32) -> bool) -> Option<&'static str> {
-    let (shown, kind) = match record {
-        Record::Said(_, heard) => (heard.iter().any(|said| in_utterance(said, found)), "keyed digits were said"),
-        Record::Requested(fetch) => {
-            (in_form(&fetch.form, found), "keyed digits were told in a request to the application")
-        }
-        Record::Notified(_, _, form) => (in_form(form, found), "keyed digits were told to statusCallback"),
-        Record::Reported(_, _, form) => (in_form(form, found), "keyed digits were reported"),
-        Record::Warned(warning) => (windows_of(&warning.message, found), "keyed digits are in a warning"),
-        Record::Fetched(what) => (windows_of(what, found), "keyed digits are in the words about a document"),
-        Record::LookedUp(name, _) => (windows_of(name, found), "keyed digits are in a connector's name"),
-        Record::Replied(_, Err(error)) => (windows_of(&error.message, found), "keyed digits were told to an agent"),
+/// In what kind of record something is shown that must not be; none: in none.
+fn shown_in(record: &Record, keyed: &mut Keyed) -> Option<&'static str> {
+    let (leaks, kind) = match record {
+        Record::Said(_, heard) => (heard.iter().any(|said| in_utterance(said, keyed)), "keyed digits were said"),
+        Record::Requested(fetch) => (
+            in_form(&fetch.form, keyed)
+                || fetch.unwritten.as_ref().is_some_and(|unwritten| in_form(&unwritten.form, keyed))
+                || keyed.is_in(&fetch.target.to_string()),
+            "keyed digits were told in a request to the application",
+        ),
+        Record::Notified(_, _, form) => (in_form(form, keyed), "keyed digits were told to statusCallback"),
+        Record::Reported(_, _, form) => (in_form(form, keyed), "keyed digits were reported"),
+        Record::Warned(warning) => (keyed.is_in(&warning.message), "keyed digits are in a warning"),
+        Record::Fetched(what) => (keyed.is_in(what), "keyed digits are in the words about a document"),
+        Record::LookedUp(name, _) => (keyed.is_in(name), "keyed digits are in a connector's name"),
+        Record::Replied(_, Err(error)) => (keyed.is_in(&error.message), "keyed digits were told to an agent"),
         Record::Pressed(_)
         | Record::Replied(_, Ok(_))
         | Record::Commanded(..)
@@ -122,69 +171,181 @@ fn shown_in(record: &Record, found: &mut dyn FnMut(u32) -> bool) -> Option<&'sta
         | Record::HungUp
         | Record::Ended(_) => return None,
     };
-    shown.then_some(kind)
+    leaks.then_some(kind)
 }
 
-fn in_utterance(said: &Utterance, found: &mut dyn FnMut(u32) -> bool) -> bool {
-    match said {
-        Utterance::Say(say) => windows_of(&say.text, found),
+/// What was told may be said: documents read back what they asked for.
+fn in_utterance(said: &Utterance, keyed: &mut Keyed) -> bool {
+    let text = match said {
+        Utterance::Say(say) => &say.text,
         Utterance::Play(play) => match &play.source {
-            PlaySource::Url(link) => windows_of(link, found),
-            PlaySource::Digits(_) => false,
+            PlaySource::Url(link) => link,
+            PlaySource::Digits(_) => return false,
         },
-        Utterance::Pause(_) => false,
-    }
+        Utterance::Pause(_) => return false,
+    };
+    rows(text).iter().any(|row| {
+        windows(row, RUN)
+            .any(|window| keyed.runs.contains(window) && !keyed.told.contains(window) && !keyed.known.contains(window))
+    })
 }
 
 /// Also where a value would be masked when it is shown: the merchant gets it.
-fn in_form(form: &Form, found: &mut dyn FnMut(u32) -> bool) -> bool {
-    form.iter().filter(|(name, _)| !name.ends_with("Sid")).any(|(_, value)| windows_of(value.expose(), found))
+fn in_form(form: &Form, keyed: &mut Keyed) -> bool {
+    let by_gateway = form.value("ConnectorError").is_some();
+    form.iter().filter(|(name, _)| !OURS.contains(name) && *name != DIGITS).any(|(name, value)| {
+        let foreign =
+            name == "ConnectorError" || name.starts_with("PayConnector_") || (by_gateway && name == "PaymentError");
+        keyed.is_in(value.expose()) || (foreign && has_short_word(value.expose()))
+    })
 }
 
-/// Every [`RUN`] digits in a row of `text`; one blank, hyphen or dot between two digits does not break a row. Ends with
-/// true as soon as `found` says so.
-fn windows_of(text: &str, found: &mut dyn FnMut(u32) -> bool) -> bool {
-    let mut run = Run::default();
-    let mut separated = false;
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' => {
-                separated = false;
-                if run.push(byte).is_some_and(&mut *found) {
-                    return true;
+/// Whether a gateway's text has a number as long as a security code. Which one it is does not matter: if it did, what is
+/// hidden would tell it.
+fn has_short_word(text: &str) -> bool {
+    layers(text).last().is_some_and(|text| {
+        let plain: String = text.nfkc().map(|c| digit(c).unwrap_or(c)).collect();
+        plain
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| matches!(word.len(), 3 | 4) && word.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+fn windows(row: &str, length: usize) -> impl Iterator<Item = &str> {
+    // Rows are ASCII.
+    (0..(row.len() + 1).saturating_sub(length)).filter_map(move |first| row.get(first..first + length))
+}
+
+/// The digits of a text, row by row, in every layer of its spelling. Only letters end a row.
+fn rows(text: &str) -> BTreeSet<String> {
+    let mut rows = BTreeSet::new();
+    if text.is_ascii() && !text.contains(|c: char| c.is_ascii_digit() || matches!(c, '%' | '&' | '\\')) {
+        return rows;
+    }
+    for layer in layers(text) {
+        let mut row = String::new();
+        for c in layer.nfkc() {
+            match digit(c) {
+                Some(digit) => row.push(digit),
+                None if c.is_alphabetic() || c.is_numeric() => {
+                    rows.insert(std::mem::take(&mut row));
                 }
+                None => {}
             }
-            b' ' | b'-' | b'.' if !separated => separated = true,
-            _ => run = Run::default(),
         }
+        rows.insert(row);
     }
-    false
+    rows.retain(|row| row.len() >= RUN);
+    rows
 }
 
-/// The places of digits that stand in a row in `text`, row by row, as [`windows_of`] reads them.
-pub(super) fn rows(text: &str) -> Vec<Vec<usize>> {
-    let mut rows = Vec::new();
-    let mut row = Vec::new();
-    let mut separated = false;
-    for (place, byte) in text.bytes().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                separated = false;
-                row.push(place);
+/// A decimal digit of any script as ASCII: those of a script stand in a row that begins with zero.
+fn digit(c: char) -> Option<char> {
+    if c.is_ascii() || !c.is_numeric() {
+        return Some(c).filter(char::is_ascii_digit);
+    }
+    let before = |c: char| char::from_u32(u32::from(c).wrapping_sub(1)).filter(|before| before.is_numeric());
+    let value = std::iter::successors(before(c), |c| before(*c)).take(10).count();
+    char::from_digit(u32::try_from(value).unwrap_or(10), 10)
+}
+
+/// The text, and the text with one layer of spelling less, until there is none.
+fn layers(text: &str) -> Vec<Cow<'_, str>> {
+    let mut layers = vec![Cow::Borrowed(text)];
+    while layers.len() < LAYERS
+        && let Some(last) = layers.last()
+    {
+        let next = unescaped(&without_entities(&without_percents(last)));
+        if next == **last {
+            break;
+        }
+        layers.push(Cow::Owned(next));
+    }
+    layers
+}
+
+/// Undoes `%34`: digits and whatever is no letter.
+fn without_percents(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let byte = piece.get(..2).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if !byte.is_ascii_alphabetic() => {
+                bytes.push(byte);
+                bytes.extend_from_slice(piece.get(2..).unwrap_or_default().as_bytes());
             }
-            b' ' | b'-' | b'.' if !separated && !row.is_empty() => separated = true,
-            _ => rows.push(std::mem::take(&mut row)),
+            _ => {
+                bytes.push(b'%');
+                bytes.extend_from_slice(piece.as_bytes());
+            }
         }
     }
-    rows.push(row);
-    rows.retain(|row| !row.is_empty());
-    rows
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Undoes `&#52;` and `&#x34;`; names are blanks.
+fn without_entities(text: &str) -> String {
+    let mut pieces = text.split('&');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (inside, rest) = piece.split_once(';').unwrap_or((piece, ""));
+        let code = match inside.strip_prefix('#').map(|code| (code, code.strip_prefix(['x', 'X']))) {
+            Some((_, Some(hex))) => u32::from_str_radix(hex, 16).ok(),
+            Some((decimal, None)) => decimal.parse().ok(),
+            None => None,
+        };
+        match code.and_then(char::from_u32) {
+            Some(c) if inside.len() < piece.len() => {
+                plain.push(c);
+                plain.push_str(rest);
+            }
+            _ if inside == "amp" => {
+                plain.push('&');
+                plain.push_str(rest);
+            }
+            _ if inside.len() < piece.len()
+                && !inside.is_empty()
+                && inside.bytes().all(|byte| byte.is_ascii_alphabetic()) =>
+            {
+                plain.push(' ');
+                plain.push_str(rest);
+            }
+            _ => {
+                plain.push('&');
+                plain.push_str(piece);
+            }
+        }
+    }
+    plain
+}
+
+/// Undoes `\u0034`.
+fn unescaped(text: &str) -> String {
+    let mut pieces = text.split("\\u");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let code = piece.get(..4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        match code.and_then(char::from_u32) {
+            Some(c) => {
+                plain.push(c);
+                plain.push_str(piece.get(4..).unwrap_or_default());
+            }
+            None => {
+                plain.push_str("\\u");
+                plain.push_str(piece);
+            }
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flow::Warning;
+    use crate::simulate::chance::Chance;
+    use crate::simulate::chance::spelling::{SPELLINGS, spelt};
 
     fn pressed(keys: &str) -> Vec<(CallTime, Record)> {
         keys.chars().map(|symbol| (CallTime::ZERO, Record::Pressed(Key::parse(symbol).unwrap()))).collect()
@@ -206,6 +367,18 @@ mod tests {
     }
 
     #[test]
+    fn what_no_mask_has_touched_is_found_in_every_spelling() {
+        let number = "4539578763621486";
+        for spelling in 0..SPELLINGS {
+            let mut chance = Chance::new(spelling);
+            for _ in 0..20 {
+                let text = format!("card {} was declined", spelt(number, spelling, &mut chance));
+                assert!(after(number, &text), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_last_four_digits_and_what_nobody_keyed_may_be_shown() {
         assert!(!after("4242567890123456", "xxxx-xxxx-xxxx-3456"));
         assert!(!after("4242#567", "4242567"));
@@ -220,5 +393,35 @@ mod tests {
         records.push((CallTime::ZERO, warning()));
         assert_eq!(leaked(&records), None);
         assert!(leaked(&records[1..]).is_some());
+    }
+
+    #[test]
+    fn a_number_that_was_gathered_is_told_in_its_field_and_nowhere_else() {
+        let told = |message: &str| {
+            let mut records = pressed("4539578763621486#");
+            let mut form = Form::new();
+            form.set("Digits", "4539578763621486");
+            records.push((CallTime::ZERO, Record::Requested(Box::new(gathered(form)))));
+            let warning = Warning { position: None, code: 1, message: message.to_owned() };
+            records.push((CallTime::ZERO, Record::Warned(warning)));
+            leaked(&records).is_some()
+        };
+        assert!(!told("what was keyed is no amount"));
+        assert!(!told("chargeAmount=\"45395787\""), "eight are no number");
+        assert!(told("chargeAmount=\"4539578763621486\""));
+        assert!(told("chargeAmount=\"453957876\""));
+    }
+
+    fn gathered(form: Form) -> crate::flow::Fetch {
+        crate::flow::Fetch {
+            id: crate::flow::FetchId(1),
+            purpose: crate::flow::Purpose::Gather,
+            target: crate::flow::link::Target::Flow("next".to_owned()),
+            method: crate::twiml::Method::Post,
+            form,
+            parameters: std::collections::BTreeMap::new(),
+            unwritten: None,
+            answer_wanted: true,
+        }
     }
 }

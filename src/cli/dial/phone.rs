@@ -187,7 +187,8 @@ impl Phone<'_> {
                     Outside::Local(local) => local.connector(&name),
                     Outside::Live(live) => live.connector(&name),
                 };
-                self.tell(&Record::LookedUp(name, found.as_ref().map(|can| can.idempotency)));
+                let shown = self.call.masked(&name);
+                self.tell(&Record::LookedUp(shown, found.as_ref().map(|can| can.idempotency)));
                 self.call.handle(self.now(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::form::{Form, Value};
+use crate::mask::refused;
 use crate::pay::field::Field;
 use crate::pay::step::PayErrorCode;
 
@@ -60,6 +61,7 @@ impl Command {
                 Err(AgentError::of(PayErrorCode::InvalidParameter, "an update has either Capture or Status, not both"))
             }
             (Some(word), None) => Capture::parse(word).map(Self::Capture).ok_or_else(|| {
+                let word = refused(word);
                 let words: Vec<&str> = Field::ALL.iter().map(|field| field.step().word()).collect();
                 let message = format!(
                     "Capture=\"{word}\" is not allowed: Capture is one of {}, or one of the first four with -matcher",
@@ -70,7 +72,7 @@ impl Command {
             (None, Some("complete")) => Ok(Self::Complete),
             (None, Some("cancel")) => Ok(Self::Cancel),
             (None, Some(word)) => {
-                let message = format!("Status=\"{word}\" is not allowed: Status is complete or cancel");
+                let message = format!("Status=\"{}\" is not allowed: Status is complete or cancel", refused(word));
                 Err(AgentError::of(PayErrorCode::InvalidParameter, message))
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Reader, Refusal, list};
+use crate::mask::refused;
 use crate::pay::card::Brand;
 use crate::pay::prompts::CustomPrompt;
 use crate::pay::step::{EntryError, Moment, PayErrorCode, SessionError};
@@ -50,7 +51,7 @@ impl Reader<'_> {
             self.warnings.push(Fault {
                 position: unknown.position,
                 severity: Severity::Warning,
-                message: format!("<Prompt> has no attribute {}; it is passed over", unknown.name),
+                message: format!("<Prompt> has no attribute {}; it is passed over", refused(&unknown.name)),
             });
         }
         let find = |name: &str| prompt.attributes.iter().find(|attribute| attribute.name == name);
@@ -78,6 +79,7 @@ impl Reader<'_> {
                 "true" => true,
                 "false" => false,
                 _ => {
+                    let value = refused(&value);
                     let message =
                         format!("<Prompt requireMatchingInputs=\"{value}\"> is not allowed: it is true or false");
                     self.refuse_at(attribute.position, message);
@@ -101,8 +103,8 @@ impl Reader<'_> {
             Ok(found) => Some(found),
             Err(word) => {
                 let name = &attribute.name;
-                let message =
-                    format!("<Prompt {name}=\"{}\">: \"{word}\" is not allowed: {what} are {allowed}", attribute.value);
+                let (value, word) = (refused(&attribute.value), refused(word));
+                let message = format!("<Prompt {name}=\"{value}\">: \"{word}\" is not allowed: {what} are {allowed}");
                 self.refuse_at(attribute.position, message);
                 None
             }
@@ -147,7 +149,7 @@ impl Reader<'_> {
         self.warnings.extend(unknown.into_iter().map(|key| Fault {
             position,
             severity: Severity::Warning,
-            message: format!("<Pay prompts>: an entry has no key {key}; it is passed over"),
+            message: format!("<Pay prompts>: an entry has no key {}; it is passed over", refused(key)),
         }));
     }
 }

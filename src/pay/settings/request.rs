@@ -2,6 +2,7 @@
 
 use super::{AttemptRule, Reader, Reading, Refusal, Settings, Wording};
 use crate::form::{Form, Value};
+use crate::mask::refused;
 use crate::pay::field::Field;
 use crate::pay::gateway::PaymentMethod;
 use crate::pay::step::PayErrorCode;
@@ -55,7 +56,7 @@ impl Requested {
                     value: value.expose().to_owned(),
                 }),
                 None => {
-                    let message = format!("Payments has no parameter {name}; it is passed over");
+                    let message = format!("Payments has no parameter {}; it is passed over", refused(name));
                     warnings.push(Fault { position: NOWHERE, severity: Severity::Warning, message });
                 }
             }
@@ -74,13 +75,14 @@ impl Requested {
 fn matched(form: &Form, settings: &Settings) -> Result<Vec<Field>, String> {
     let Some(list) = form.value("RequireMatchingInputs").map(Value::expose) else { return Ok(Vec::new()) };
     let asked = Field::plan(settings);
+    let shown = refused(list);
     list.split(',')
         .map(str::trim)
         .filter(|word| !word.is_empty())
         .map(|word| {
             let field = Field::parse(word).filter(|field| field.has_matcher()).ok_or_else(|| {
                 format!(
-                    "RequireMatchingInputs=\"{list}\" is not allowed: it is a list, separated by commas, of \
+                    "RequireMatchingInputs=\"{shown}\" is not allowed: it is a list, separated by commas, of \
                      payment-card-number, expiration-date, security-code and postal-code"
                 )
             })?;
@@ -91,7 +93,7 @@ fn matched(form: &Form, settings: &Settings) -> Result<Vec<Field>, String> {
                     PaymentMethod::CreditCard => "is not asked for in this session",
                     PaymentMethod::AchDebit => "is no field of a bank account",
                 };
-                Err(format!("RequireMatchingInputs=\"{list}\" is not allowed: {word} {method}"))
+                Err(format!("RequireMatchingInputs=\"{shown}\" is not allowed: {word} {method}"))
             }
         })
         .collect()

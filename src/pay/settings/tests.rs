@@ -91,8 +91,26 @@ fn every_bad_value_names_attribute_value_and_what_is_allowed() {
         assert_eq!(reading.refusals.len(), 1, "{name}={value}: {:?}", reading.refusals);
         let refusal = &reading.refusals[0];
         assert_eq!((refusal.code, refusal.position), (PayErrorCode::InvalidParameter, HERE));
-        assert!(refusal.message.contains(&format!("{name}=\"{}\"", value.trim())), "{}", refusal.message);
+        let quoted = crate::mask::refused(value.trim());
+        assert!(refusal.message.contains(&format!("{name}=\"{quoted}\"")), "{}", refusal.message);
     }
+}
+
+#[test]
+fn a_refused_value_that_may_be_a_number_is_quoted_without_its_digits() {
+    for (name, value, quoted) in [
+        ("chargeAmount", "4539578763621486", "chargeAmount=\"xxxxxxxxxxxxxxxx\": an amount is at most 1000000"),
+        ("chargeAmount", "12.3456", "chargeAmount=\"xx.xxxx\": USD has 2 decimals"),
+        ("timeout", "４５３９", "timeout=\"xxxx\" is not allowed: timeout is a whole number from 1 to 600"),
+        ("timeout", "737", "timeout=\"xxx\" is not allowed: timeout is a whole number from 1 to 600"),
+        ("timeout", "0", "timeout=\"0\" is not allowed"),
+        ("validCardTypes", "visa %34%35%33%39", "validCardTypes=\"visa xxxx\" is not allowed"),
+    ] {
+        let message = &read(&[(name, value)]).refusals[0].message;
+        assert!(message.contains(quoted), "{message}");
+    }
+    let unknown = &read(&[("card4539578763621486", "1")]).warnings[0].message;
+    assert!(unknown.contains("cardxxxxxxxxxxxxxxxx"), "{unknown}");
 }
 
 #[test]

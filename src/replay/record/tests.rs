@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
-use crate::simulate::chance::{self, Flows, Move};
+use crate::simulate::chance::spelling::{SPELLINGS, spelt};
+use crate::simulate::chance::{self, Chance, Flows, Move};
 use crate::tone::Key;
 
 /// Flows that between them have every kind of verb that listens, and show what was keyed where they can.
@@ -30,11 +31,19 @@ const SAMPLES: &[(&str, &str)] = &[
     ),
     (
         "gather",
-        "<Response><Gather numDigits='8' finishOnKey='#' action='echo'><Say>Your customer number.</Say></Gather><Redirect>card</Redirect></Response>",
+        "<Response><Gather finishOnKey='#' action='echo'><Say>Your customer number.</Say></Gather><Redirect>card</Redirect></Response>",
     ),
     (
         "echo",
         "<Response><Say>You keyed {{ Digits | default('nothing') }}.</Say><Pay chargeAmount='1' description='{{ Digits | default('') }}' action='https://example.com/paid'/></Response>",
+    ),
+    (
+        "number",
+        "<Response><Gather timeout='2' action='amount'><Say>Your customer number.</Say></Gather><Redirect>card</Redirect></Response>",
+    ),
+    (
+        "amount",
+        "<Response><Pay chargeAmount='{{ Digits | default('7') }}' action='https://example.com/paid'/><Redirect>{{ Digits | default('card') }}</Redirect></Response>",
     ),
     ("wrong", "<Response><Pay chargeAmount='-1'/><Dial>+1</Dial><Gather><Say>x</Say></Gather></Response>"),
 ];
@@ -97,6 +106,16 @@ fn a_recorded_call_replays_to_the_millisecond_and_shows_no_digit_that_was_keyed(
                 assert!(!text.contains(window), "seed {seed}: {window} in\n{text}");
             }
         }
+        let keys: Vec<Key> = plan
+            .moves
+            .iter()
+            .filter_map(|step| match step {
+                Move::Press { keys, .. } => Some(keys.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        assert!(!crate::simulate::repeats(text, &keys), "seed {seed}\n{text}");
         numbers += numbered.iter().filter(|row| row.len() >= 7).count();
         assert_eq!(recording.difference, None, "seed {seed}\n{}\n{text}", plan.script(&played));
         let replayed = run_taped(&Script::parse(text).unwrap(), &shelf.library);
@@ -165,4 +184,30 @@ fn a_call_whose_replay_parts_from_it_is_recorded_with_a_line_that_says_so() {
     assert!(recording.text.starts_with("# This does not replay as the call went: in the call `end hangup`"));
     assert!(!recording.text.contains("4711"), "{}", recording.text);
     assert!(recording.text.contains("ended: hangup"), "what the call did is what is expected");
+}
+
+/// Every way in which a gateway can write what it must not.
+#[test]
+fn a_gateway_that_quotes_the_number_in_any_spelling_is_recorded_without_it() {
+    let number = "4929420573595709";
+    for spelling in 0..SPELLINGS {
+        let mut chance = Chance::new(spelling);
+        for _ in 0..6 {
+            let said = format!("card {} cvv 837 refused", spelt(number, spelling, &mut chance));
+            let script = format!(
+                "document: <Response><Pay chargeAmount=\"5\" postalCode=\"false\" action=\"https://example.com/paid\"/></Response>\n\
+                 gateway:\n  - {{ error_code: bad, error_message: {said}, parameters: {{ {said}: {said} }} }}\n\
+                 call:\n  - press: \"{number}\"\n  - press: \"1129\"\n  - press: \"837\"\n",
+                said = crate::simulate::quoted(&said)
+            );
+            let library = Library::new("no such folder");
+            let played = run_taped(&Script::parse(&script).unwrap(), &library);
+            let recording = record(&played.tape.unwrap(), &library, 11).unwrap();
+            assert_eq!(recording.difference, None, "{said}\n{}", recording.text);
+            let keys: Vec<Key> = number.chars().filter_map(Key::parse).collect();
+            assert!(!crate::simulate::repeats(&recording.text, &keys), "{said}\n{}", recording.text);
+            assert!(!recording.text.contains("837"), "{}", recording.text);
+            assert!(recording.text.contains("refused"), "{}", recording.text);
+        }
+    }
 }

@@ -185,6 +185,9 @@ impl<'a, F: Flows> Caller<'a, F> {
                 let length = 1 + self.chance.below(4);
                 let mut keys = if self.chance.one_in(4) {
                     digits(length, &mut self.chance)
+                } else if self.chance.one_in(4) {
+                    // Some key their card in wherever they are asked for anything.
+                    entry(Step::PaymentCardNumber, false, 100, &mut self.chance)
                 } else {
                     choice(right, &mut self.chance)
                 };

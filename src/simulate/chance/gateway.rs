@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::spelling::spelt;
 use super::{Chance, Flows};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, Fetched, Received, read_answer};
+use crate::form::Value;
 use crate::pay::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, Resolution,
 };
@@ -27,8 +29,14 @@ pub(super) const WORDS: &str = "not this time";
 /// What a script calls the reason of an answer that is neither yes nor no.
 const REASON: &str = "as the script says";
 
-/// Documents that an application may answer with.
-const DOCUMENTS: [&str; 8] = [
+/// What an application puts the caller's digits in place of, where it repeats them in a spelling of its own.
+const DIGITS: &str = "{Digits}";
+
+/// The same in places where a spelling would be another address.
+const PLAIN_DIGITS: &str = "{PlainDigits}";
+
+/// Documents that an application may answer with. Some put what was keyed where it does not belong.
+const DOCUMENTS: [&str; 16] = [
     "<Response><Say>Thank you.</Say><Hangup/></Response>",
     "<Response/>",
     "",
@@ -37,6 +45,14 @@ const DOCUMENTS: [&str; 8] = [
     "<Response><Pause length='1'/><Redirect>https://example.com/next</Redirect></Response>",
     "<Response><Say>Not closed",
     "<Response><Redirect>https://example.com/next</Redirect></Response>",
+    "<Response><Gather timeout='2'><Say>Key in your number.</Say></Gather></Response>",
+    "<Response><Pay chargeAmount='{Digits}' action='https://example.com/paid'/></Response>",
+    "<Response><Pay chargeAmount='1' timeout='{Digits}' action='https://example.com/paid'/></Response>",
+    "<Response><Pay chargeAmount='1' paymentConnector='No{Digits}' action='https://example.com/paid'/></Response>",
+    "<Response><Gather timeout='{Digits}' numDigits='1'/><Number{Digits}/></Response>",
+    "<Response><Pay chargeAmount='1' validCardTypes='visa {Digits}' bank{Digits}='1'/></Response>",
+    "<Response><Redirect method='{Digits}'>ftp://example.com/{Digits}</Redirect></Response>",
+    "<Response><Say>{Digits}</Say><Redirect>https://example.com/of/{PlainDigits}</Redirect></Response>",
 ];
 
 /// What the gateway says, and after how long.
@@ -46,8 +62,9 @@ pub struct Said {
     pub(super) what: Kind,
     /// Whether it did what it was asked, whatever it says.
     pub(super) acts: bool,
-    /// The number that a decline quotes back.
+    /// The number that it quotes back, and the seed of how it is written.
     pub(super) quoted: String,
+    spelling: u64,
 }
 
 /// What connectors are like in a call.
@@ -88,6 +105,10 @@ pub(super) enum Kind {
     Declines,
     /// Declines, and quotes what was keyed.
     Quotes,
+    /// Charges, and has what was keyed in the id.
+    NamesCharge,
+    /// The same for a token.
+    NamesToken,
     Refuses(PayErrorCode),
     Unknown,
     NotSent,
@@ -113,6 +134,8 @@ pub struct ChanceWorld<'a, F> {
     ledger: BTreeMap<String, u32>,
     documents: BTreeMap<Url, &'static str>,
     asked: BTreeMap<Url, bool>,
+    /// The documents that were given, in order.
+    given_documents: BTreeMap<Url, Vec<String>>,
 }
 
 impl<'a, F: Flows> ChanceWorld<'a, F> {
@@ -126,13 +149,18 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
         answers: Vec<Said>,
         documents: BTreeMap<Url, &'static str>,
     ) -> Self {
-        let (ledger, asked) = (BTreeMap::new(), BTreeMap::new());
-        Self { flows, connectors, chance: None, answers, given: 0, ledger, documents, asked }
+        let (ledger, asked, given_documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { flows, connectors, chance: None, answers, given: 0, ledger, documents, asked, given_documents }
     }
 
     /// What was answered.
     pub(super) fn written_down(&self) -> (Vec<Said>, BTreeMap<Url, &'static str>) {
         (self.answers.clone(), self.documents.clone())
+    }
+
+    /// The documents that were given for each address, in order.
+    pub(super) const fn given_documents(&self) -> &BTreeMap<Url, Vec<String>> {
+        &self.given_documents
     }
 
     /// The next answer of before, or a new one.
@@ -164,7 +192,8 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
             return None;
         }
         let after = chance.below(3000);
-        self.answers.push(Said { after, what: Kind::BrokenDown, acts: false, quoted: String::new() });
+        let (what, quoted) = (Kind::BrokenDown, String::new());
+        self.answers.push(Said { after, what, acts: false, quoted, spelling: 0 });
         self.given += 1;
         Some(after)
     }
@@ -204,7 +233,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
         let denial = |quoted: &str| Denial {
             code: Some("card_declined".to_owned()),
             message: Some(format!("{WORDS}{quoted}")),
-            parameters: Vec::new(),
+            parameters: said.seen(quoted),
         };
         let reason = REASON.to_owned();
         let answer = match said.what {
@@ -215,7 +244,18 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
                 Answer::Approved(Approval { token: Some(Secret::new("tok_fuzz".to_owned())), ..Approval::default() })
             }
             Kind::Declines => Answer::Declined(denial("")),
-            Kind::Quotes => Answer::Declined(denial(&quote(instrument))),
+            Kind::Quotes => {
+                let quoted = quote(instrument, said.spelling);
+                Answer::Declined(denial(&format!("{quoted}{}", quote_code(instrument))))
+            }
+            Kind::NamesCharge => {
+                let id = named(&quote(instrument, said.spelling));
+                Answer::Approved(Approval { confirmation_code: Some(id), ..Approval::default() })
+            }
+            Kind::NamesToken => {
+                let id = named(&quote(instrument, said.spelling));
+                Answer::Approved(Approval { token: Some(Secret::new(id)), ..Approval::default() })
+            }
             Kind::Refuses(code) => Answer::Refused(code, Denial { code: None, ..denial("") }),
             Kind::Unknown => Answer::Unknown { reason },
             Kind::NotSent => Answer::NotSent { reason, retry_after: None },
@@ -235,6 +275,8 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
             Target::Url(url) => match self.text(url) {
                 None => return (Duration::ZERO, Fetched::NotAsked),
                 Some(text) => {
+                    let text = filled(text, fetch);
+                    self.given_documents.entry(url.clone()).or_default().push(text.clone());
                     let received = Received { content_type: Some("text/xml"), body: text.as_bytes(), cut: false };
                     read_answer(url.clone(), received)
                 }
@@ -247,7 +289,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
         match &fetch.target {
             Target::Flow(_) => None,
             Target::Url(url) => self.documents.get(url).map(|text| Source {
-                text: (*text).to_owned(),
+                text: filled(text, fetch),
                 content_type: Some("text/xml".to_owned()),
                 from: None,
             }),
@@ -289,6 +331,10 @@ fn draw(
         (8, true) if idempotency == Idempotency::ActsOnce => Kind::Quotes,
         (0..14, true) | (0..10, false) => yes(attempt),
         (10 | 11, false) => Kind::Declines,
+        (12, false) if chance.one_in(4) => match attempt.operation {
+            Operation::Charge(..) => Kind::NamesCharge,
+            Operation::Tokenize(_) => Kind::NamesToken,
+        },
         (12, false) => Kind::Quotes,
         (13, false) => refuses(chance),
         (14 | 15, _) => Kind::Unknown,
@@ -297,13 +343,18 @@ fn draw(
     };
     // The money may be taken before the answer is lost.
     let acts = match what {
-        Kind::Charges | Kind::Tokenizes => true,
+        Kind::Charges | Kind::Tokenizes | Kind::NamesCharge | Kind::NamesToken => true,
         Kind::Unknown | Kind::Silent => chance.one_in(2),
         _ => false,
     };
     let acts = acts && !(acted && idempotency.allows_repeats());
-    let quoted = if what == Kind::Quotes { quote(instrument) } else { String::new() };
-    Said { after: delay(chance), what, acts, quoted }
+    let spelling = chance.number();
+    let quotes = matches!(what, Kind::Quotes | Kind::NamesCharge | Kind::NamesToken);
+    let mut quoted = if quotes { quote(instrument, spelling) } else { String::new() };
+    if what == Kind::Quotes {
+        quoted.push_str(&quote_code(instrument));
+    }
+    Said { after: delay(chance), what, acts, quoted, spelling }
 }
 
 /// What a look-up gets: nothing that is not so.
@@ -317,7 +368,7 @@ fn found(chance: &mut Chance, acted: bool, attempt: &Attempt) -> Said {
         8 => Kind::Unknown,
         _ => Kind::Silent,
     };
-    Said { after: delay(chance), what, acts: false, quoted: String::new() }
+    Said { after: delay(chance), what, acts: false, quoted: String::new(), spelling: 0 }
 }
 
 const fn yes(attempt: &Attempt) -> Kind {
@@ -338,11 +389,54 @@ fn delay(chance: &mut Chance) -> u64 {
     }
 }
 
+impl Said {
+    /// What it sends back beside its words.
+    pub(super) fn seen(&self, quoted: &str) -> Vec<(String, String)> {
+        if quoted.is_empty() { Vec::new() } else { vec![("seen".to_owned(), quoted.to_owned())] }
+    }
+}
+
+/// An id with what was keyed in it.
+pub(super) fn named(quoted: &str) -> String {
+    format!("id{quoted}")
+}
+
 /// What a gateway should never do.
-fn quote(instrument: &Instrument) -> String {
+fn quote(instrument: &Instrument, seed: u64) -> String {
+    let mut chance = Chance::new(seed);
+    let way = chance.number();
     match instrument {
-        Instrument::Card(card) => format!(": {}", card.number.expose()),
-        Instrument::BankAccount(account) => format!(": {}", account.account_number.expose()),
+        Instrument::Card(card) => {
+            let number = spelt(card.number.expose(), way, &mut chance);
+            format!(": {number}")
+        }
+        // Of a short account number a part in another spelling is no more than a few digits.
+        Instrument::BankAccount(account) if account.account_number.expose().len() < 9 => String::new(),
+        Instrument::BankAccount(account) => format!(": {}", spelt(account.account_number.expose(), way, &mut chance)),
         Instrument::Token(_) => String::new(),
     }
+}
+
+/// What it should even less do.
+fn quote_code(instrument: &Instrument) -> String {
+    match instrument {
+        Instrument::Card(card) => {
+            card.security_code.as_ref().map(|code| format!(" cvv {}", code.expose())).unwrap_or_default()
+        }
+        Instrument::BankAccount(_) | Instrument::Token(_) => String::new(),
+    }
+}
+
+/// A document with what was keyed in it, written as the application likes.
+fn filled(text: &str, fetch: &Fetch) -> String {
+    if !text.contains("Digits}") {
+        return text.to_owned();
+    }
+    let digits = fetch.form.value("Digits").or_else(|| fetch.parameters.get("Digits"));
+    let digits = digits.map(Value::expose).unwrap_or_default().replace(['*', '#'], "");
+    // The same digits are written the same way, as a script's application does.
+    let mut chance =
+        Chance::new(digits.bytes().fold(0, |seed: u64, digit| seed.wrapping_mul(31).wrapping_add(u64::from(digit))));
+    let way = chance.number();
+    text.replace(DIGITS, &spelt(&digits, way, &mut chance)).replace(PLAIN_DIGITS, &digits)
 }

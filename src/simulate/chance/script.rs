@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::gateway::{Connectors, Kind, Said, WORDS};
+use super::gateway::{Connectors, Kind, Said, WORDS, named};
 use super::outside::{Asked, CALLBACK, Lead, Request, sid};
 use super::{Move, Plan, Played};
 use crate::flow::CommandId;
@@ -47,7 +47,15 @@ impl Plan {
         if !self.documents.is_empty() {
             writeln!(script, "documents:")?;
             for (url, text) in &self.documents {
-                writeln!(script, "  {}: {}", quoted(url.as_str()), quoted(text))?;
+                match played.world().given_documents().get(url) {
+                    Some(given) if given.iter().any(|given| given != text) => {
+                        writeln!(script, "  {}:", quoted(url.as_str()))?;
+                        for text in given {
+                            writeln!(script, "    - {}", quoted(text))?;
+                        }
+                    }
+                    _ => writeln!(script, "  {}: {}", quoted(url.as_str()), quoted(text))?,
+                }
             }
         }
         let connector = connector(self.connectors);
@@ -140,9 +148,13 @@ fn answer(said: &Said) -> String {
     let what = match said.what {
         Kind::Charges => "charge_id: ch_fuzz".to_owned(),
         Kind::Tokenizes => "token_id: tok_fuzz".to_owned(),
+        Kind::NamesCharge => format!("charge_id: {}", quoted(&named(&said.quoted))),
+        Kind::NamesToken => format!("token_id: {}", quoted(&named(&said.quoted))),
         Kind::Declines | Kind::Quotes => {
             let words = format!("{WORDS}{}", said.quoted);
-            format!("error_code: card_declined, error_message: {}", quoted(&words))
+            let seen = said.seen(&said.quoted);
+            let seen = seen.iter().map(|(name, value)| format!(", parameters: {{ {name}: {} }}", quoted(value)));
+            format!("error_code: card_declined, error_message: {}{}", quoted(&words), seen.collect::<String>())
         }
         Kind::Refuses(code) => format!("refused: {}, error_message: {}", code.number(), quoted(WORDS)),
         Kind::Unknown => "outcome: unknown".to_owned(),

@@ -30,14 +30,23 @@ const SAMPLES: &[(&str, &str)] = &[
         "twice",
         "<Response><Pay chargeAmount='1' postalCode='false'><Prompt for='payment-card-number security-code' requireMatchingInputs='true'><Say>Again.</Say></Prompt></Pay><Pause length='2'/><Redirect>menu</Redirect></Response>",
     ),
+    (
+        "gather",
+        "<Response><Gather timeout='2' action='amount'><Say>Your customer number.</Say></Gather><Redirect>card</Redirect></Response>",
+    ),
+    (
+        "amount",
+        "<Response><Pay chargeAmount='{Digits}' description='of {Digits}' action='https://example.com/paid'/><Redirect>{Digits}</Redirect></Response>",
+    ),
     ("wrong", "<Response><Pay chargeAmount='-1'/><Dial>+1</Dial><Gather><Say>x</Say></Gather></Response>"),
 ];
 
 impl Flows for Samples {
-    fn flow(&self, name: &str, _: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
+    fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
         let found = SAMPLES.iter().find(|(known, _)| *known == name);
-        let (_, text) = found.ok_or_else(|| FetchFailure::not_retrieved("there is no such flow"))?;
-        let document = twiml::parse(text).map_err(|fault| FetchFailure::not_readable(fault.to_string()))?;
+        let (_, text) = found.ok_or_else(|| FetchFailure::not_retrieved(format!("there is no flow {name}")))?;
+        let text = text.replace("{Digits}", parameters.get("Digits").map_or("7", Value::expose));
+        let document = twiml::parse(&text).map_err(|fault| FetchFailure::not_readable(fault.to_string()))?;
         Ok(NextDocument { document, origin: Origin::Flow(name.to_owned()) })
     }
 }

@@ -1,13 +1,14 @@
 //! Numbers that nobody has, in place of those that a caller keyed: of the same kind, so that the machine goes the same way.
 //!
 //! Shape:   [`MadeUp::new`] chooses them all; [`MadeUp::key`] is one of them, [`MadeUp::runs`] and [`MadeUp::words`] put them
-//!          into texts, [`MadeUp::reveals`] searches a text for the real ones.
+//!          into texts, [`MadeUp::said`] masks what a gateway said, [`MadeUp::reveals`] searches a text for the real ones.
 //! Limits:  what is kept: `*`, `#`, the answers to a confirmation, entries of one or two digits into a `<Gather>`, and, in
 //!          test mode, the published test numbers, without which the machine would go another way.
 //! Secrets: holds what was keyed until it is dropped, which wipes it.
 
 use zeroize::Zeroizing;
 
+use crate::mask::{self, Digit, Numbers};
 use crate::pay::bank;
 use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
 use crate::pay::field::Field;
@@ -15,7 +16,9 @@ use crate::pay::keypad::Destination;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Digits;
 use crate::simulate::chance::Chance;
-use crate::simulate::leak::{RUN, rows};
+
+/// How many digits in a row are too many: less than a message may repeat (`mask::WINDOW`), as a recording is kept.
+const RUN: usize = 7;
 
 /// The longest entry that is a menu's choice and no number.
 const CHOICE_MAX: usize = 2;
@@ -40,6 +43,8 @@ pub(super) struct MadeUp {
     kept: Vec<bool>,
     /// The places of digits keyed in a row; `*` and `#` end one.
     runs: Vec<Vec<usize>>,
+    /// The same as numbers that no message repeats.
+    numbers: Numbers,
     entries: Vec<Entry>,
 }
 
@@ -80,8 +85,14 @@ impl MadeUp {
             shown: keys.to_vec(),
             kept: keys.iter().map(|key| !key.is_ascii_digit()).collect(),
             runs: runs(keys),
+            numbers: Numbers::new(),
             entries: Vec::new(),
         };
+        for run in &made_up.runs {
+            let digits: Zeroizing<Vec<u8>> =
+                Zeroizing::new(run.iter().filter_map(|place| keys.get(*place).copied()).collect());
+            made_up.numbers.add(text(&digits));
+        }
         made_up.sort(destinations);
         let mut chance = Chance::new(around.seed);
         let mut chosen: Vec<(Kind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
@@ -195,55 +206,80 @@ impl MadeUp {
         self.shown.get(place).copied().map_or('0', char::from)
     }
 
-    /// `text` with made-up digits wherever it repeats [`RUN`] keyed ones in a row.
+    /// `text` with made-up digits wherever it repeats [`RUN`] keyed ones in a row, however they are written.
     pub(super) fn runs(&self, text: &str) -> String {
-        let mut replaced = text.as_bytes().to_vec();
-        for row in rows(text) {
-            for (first, window) in row.windows(RUN).enumerate() {
-                let Some(spelling) = self.spelling(text, window) else { continue };
-                for (offset, key) in spelling.iter().enumerate() {
-                    let place = row.get(first + offset).and_then(|place| replaced.get_mut(*place));
-                    if let (Some(byte), Some(digit)) = (place, self.shown.get(*key)) {
-                        *byte = *digit;
-                    }
-                }
-            }
-        }
-        // Digits took the places of digits.
-        String::from_utf8(replaced).unwrap_or_default()
+        let others = mask::every_run(text).iter().flat_map(|run| self.others(run)).collect();
+        mask::replaced(text, others)
     }
 
     /// As [`Self::runs`]; also short numbers that stand alone, of those keyed before the first `pressed` keys were over, and
     /// the ends of masked ones.
     pub(super) fn words(&self, text: &str, pressed: usize) -> String {
-        let mut replaced = self.runs(text).into_bytes();
-        let whole = text.as_bytes();
+        let runs = mask::every_run(text);
+        let mut others: Vec<(Digit, char)> = runs.iter().flat_map(|run| self.others(run)).collect();
         let keyed = self.entries.iter().filter(|entry| entry.places.last().is_some_and(|last| *last < pressed));
         for places in keyed.flat_map(short_words) {
-            for row in rows(text) {
-                let before = row.first().and_then(|first| first.checked_sub(1)).and_then(|before| whole.get(before));
-                let spells = row.len() == places.len()
-                    && row.iter().zip(&places).all(|(byte, key)| whole.get(*byte) == self.real.get(*key));
+            for word in runs.iter().flat_map(|run| mask::alone(run, places.len())) {
+                let spells = word.iter().zip(&places).all(|(digit, key)| self.real.get(*key) == Some(&digit.value));
                 // Two digits mean nothing unless a mask comes before them.
-                if !spells || (places.len() <= CHOICE_MAX && before != Some(&b'*')) {
-                    continue;
-                }
-                for (byte, key) in row.iter().zip(&places) {
-                    if let (Some(byte), Some(digit)) = (replaced.get_mut(*byte), self.shown.get(*key)) {
-                        *byte = *digit;
-                    }
+                let masked = || {
+                    let before = word.first().and_then(|first| text.get(..first.at.start));
+                    before.is_some_and(|before| before.ends_with('*'))
+                };
+                if spells && (places.len() > CHOICE_MAX || masked()) {
+                    others.extend(word.iter().zip(&places).map(|(digit, key)| (digit.clone(), self.key(*key))));
                 }
             }
         }
-        String::from_utf8(replaced).unwrap_or_default()
+        mask::replaced(text, others)
     }
 
-    /// Whether `text` repeats [`RUN`] digits in a row that should be made up.
+    /// What a gateway said, as the application is told it. What is hidden from the application is hidden in the replay too.
+    pub(super) fn said(&self, text: &str, pressed: usize) -> String {
+        self.words(&mask::text(text, &self.numbers), pressed)
+    }
+
+    /// An identifier that a gateway gave, as the application is told it.
+    pub(super) fn identifier(&self, text: &str) -> String {
+        self.runs(&mask::identifier(text, &self.numbers))
+    }
+
+    /// What stands for the digits of a run that repeat keyed ones: as many at a time as there are.
+    fn others(&self, run: &[Digit]) -> Vec<(Digit, char)> {
+        let mut others = Vec::new();
+        let mut rest = run;
+        while !rest.is_empty() {
+            let longest = self.longest(rest);
+            others.extend(rest.iter().zip(longest).map(|(digit, key)| (digit.clone(), self.key(*key))));
+            rest = rest.get(longest.len().max(1)..).unwrap_or_default();
+        }
+        others
+    }
+
+    /// The longest row of keys that a run begins with; empty: it begins with less than [`RUN`].
+    fn longest(&self, run: &[Digit]) -> &[usize] {
+        let mut longest: &[usize] = &[];
+        for keys in &self.runs {
+            for first in 0..keys.len() {
+                let keys = keys.get(first..).unwrap_or_default();
+                let spelt = |(digit, key): &(&Digit, &usize)| self.real.get(**key) == Some(&digit.value);
+                let length = run.iter().zip(keys).take_while(spelt).count();
+                if length >= RUN && length > longest.len() {
+                    longest = keys.get(..length).unwrap_or_default();
+                }
+            }
+        }
+        longest
+    }
+
+    /// Whether `text` repeats [`RUN`] digits in a row that should be made up, however they are written.
     pub(super) fn reveals(&self, text: &str) -> bool {
-        rows(text).iter().any(|row| {
-            row.windows(RUN)
-                .filter_map(|window| self.spelling(text, window))
-                .any(|spelling| spelling.iter().filter(|place| self.stays(**place)).count() <= KEPT_MAX)
+        let kept = |keys: &[usize]| keys.iter().filter(|place| self.stays(**place)).count();
+        mask::every_run(text).iter().any(|run| {
+            (0..run.len()).any(|first| {
+                let keys = self.longest(run.get(first..).unwrap_or_default());
+                keys.windows(RUN).any(|window| kept(window) <= KEPT_MAX)
+            })
         })
     }
 
@@ -256,14 +292,6 @@ impl MadeUp {
         });
         let mut real = codes.filter(|entry| entry.places.iter().any(|place| !self.stays(*place)));
         real.any(|entry| **self.digits(entry) == *keys)
-    }
-
-    /// The keys that spelt the digits of `window`, a row of places in `text`.
-    fn spelling(&self, text: &str, window: &[usize]) -> Option<&[usize]> {
-        let bytes = text.as_bytes();
-        let spells =
-            |keys: &&[usize]| keys.iter().zip(window).all(|(key, byte)| self.real.get(*key) == bytes.get(*byte));
-        self.runs.iter().find_map(|run| run.windows(RUN).find(spells))
     }
 }
 

@@ -194,7 +194,9 @@ impl Tape {
     fn documents(&self, made_up: &MadeUp) -> BTreeMap<String, Vec<String>> {
         let mut documents: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut plain = Vec::new();
+        let mut pressed = 0;
         for (asked_at, note) in &self.notes {
+            pressed += usize::from(matches!(note, Note::Key));
             let Note::Requested(request) = note else { continue };
             if !request.wanted {
                 continue;
@@ -212,8 +214,8 @@ impl Tape {
                 }
             }
             let (link, is_flow) = match &request.target {
-                Target::Flow(name) => (name.clone(), true),
-                Target::Url(url) => (made_up.runs(url.as_str()), false),
+                Target::Flow(name) => (made_up.words(name, pressed), true),
+                Target::Url(url) => (made_up.words(url.as_str(), pressed), false),
             };
             let after = came.as_ref().map_or_else(|| NEVER.to_owned(), |(after, ..)| millis(*after));
             let answer = match (source, came) {
@@ -528,7 +530,7 @@ fn connector(can: Option<&Capabilities>, after: Duration) -> String {
 
 /// A gateway's answer as the keys of its entry. Tokens are made up: they would be as good as the card.
 fn answer(reply: &NotedReply, made_up: &MadeUp, keyed: usize, fields: &mut Vec<String>) {
-    let words = |text: &str| quoted(&made_up.words(text, keyed));
+    let words = |text: &str| quoted(&made_up.said(text, keyed));
     let mut parameters: BTreeMap<String, String> = BTreeMap::new();
     match reply {
         NotedReply::Ready => fields.push("outcome: ready".to_owned()),
@@ -542,7 +544,7 @@ fn answer(reply: &NotedReply, made_up: &MadeUp, keyed: usize, fields: &mut Vec<S
         }
         NotedReply::Answer(NotedAnswer::Approved { confirmation_code, token, profile, parameters: given }) => {
             let code = confirmation_code.as_ref().filter(|code| !code.is_empty());
-            fields.extend(code.map(|code| format!("charge_id: {}", quoted(&made_up.runs(code)))));
+            fields.extend(code.map(|code| format!("charge_id: {}", quoted(&made_up.identifier(code)))));
             fields.extend(token.then(|| "token_id: tok_made_up".to_owned()));
             fields.extend(profile.then(|| "profile_id: cus_made_up".to_owned()));
             if fields.iter().all(|field| field.starts_with("prepare")) {

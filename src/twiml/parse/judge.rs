@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use super::super::{Attribute, Fault, Method, Position, nearest};
 use super::Manner;
+use crate::mask;
 use crate::tone::Key;
 
 /// How much of a strange text a message repeats, in characters.
@@ -17,8 +18,9 @@ const SHOWN_MAX: usize = 40;
 /// What `loop="0"`, as often as it goes, means.
 const TIMES_MAX: u16 = 1000;
 
-/// `text` fit for a message: short, and on one line.
+/// `text` fit for a message: short, on one line, and without digits that may have been keyed.
 pub(super) fn shown(text: &str) -> String {
+    let text = mask::refused(text);
     let mut shown: String =
         text.chars().take(SHOWN_MAX).map(|character| if character.is_control() { ' ' } else { character }).collect();
     if text.chars().nth(SHOWN_MAX).is_some() {

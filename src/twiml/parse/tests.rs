@@ -179,8 +179,9 @@ fn pause_lasts_a_second_unless_it_says_otherwise() {
     assert_eq!(verb("<Pause length='0'/>"), Verb::Pause(pause(0)));
     assert_eq!(verb("<Pause length='3600'/>"), Verb::Pause(pause(3600)));
     for value in ["3601", "-1", "1.5", "+1", "", "99999999999999999999", "٣"] {
+        let quoted = crate::mask::refused(value);
         let told = format!(
-            "2:8 error: <Pause length=\"{value}\">: length is a whole number of seconds from 0 to 3600, not \"{value}\""
+            "2:8 error: <Pause length=\"{quoted}\">: length is a whole number of seconds from 0 to 3600, not \"{quoted}\""
         );
         assert_eq!(judged(&format!("<Pause length=\"{value}\"/>")), (vec![Verb::Pause(pause(1))], vec![told]));
     }
@@ -230,7 +231,8 @@ fn a_wrong_value_is_told_in_plain_words_and_the_default_stays() {
         ("input", "", "dtmf, speech or both"),
     ];
     for (name, value, allowed) in cases {
-        let told = format!("2:9 error: <Gather {name}=\"{value}\">: {name} is {allowed}, not \"{value}\"");
+        let quoted = crate::mask::refused(value);
+        let told = format!("2:9 error: <Gather {name}=\"{quoted}\">: {name} is {allowed}, not \"{quoted}\"");
         let expected = (vec![Verb::Gather(gather())], vec![told]);
         assert_eq!(judged(&format!("<Gather\t{name} = \"{value}\"/>")), expected);
     }
@@ -452,8 +454,16 @@ fn a_rendered_document_is_judged_but_its_values_are_not_repeated() {
 
 #[test]
 fn a_strange_value_is_repeated_short_and_on_one_line() {
-    let (_, told) = judged(&format!("<Pause length='1&#10;{}'/>", "9".repeat(100)));
-    let value = format!("1 {}…", "9".repeat(38));
+    let (_, told) = judged(&format!("<Pause length='a&#10;{}'/>", "b".repeat(100)));
+    let value = format!("a {}…", "b".repeat(38));
     let allowed = "a whole number of seconds from 0 to 3600";
     assert_eq!(told, [format!("2:8 error: <Pause length=\"{value}\">: length is {allowed}, not \"{value}\"")]);
+}
+
+#[test]
+fn a_strange_value_or_name_is_repeated_without_digits_that_may_have_been_keyed() {
+    let (_, told) = judged("<Pause length='4539578763621486'/><Number4539578763621486/><Pause a4539='1'/>");
+    assert!(told[0].contains("length=\"xxxxxxxxxxxxxxxx\""), "{told:?}");
+    assert!(told[1].contains("<Numberxxxxxxxxxxxxxxxx> is no verb"), "{told:?}");
+    assert!(told[2].contains("<Pause axxxx>"), "{told:?}");
 }

@@ -1,0 +1,125 @@
+//! The numbers of a call or a session, as they are looked for in texts.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::WINDOW;
+use super::reading::Digit;
+
+/// The shortest number that is looked for. Of a shorter one too much would be found by chance, and tell it.
+const WHOLE_MIN: usize = 5;
+
+/// Numbers that no text may show. `Debug` prints nothing of them.
+#[derive(Clone, Default)]
+pub struct Numbers {
+    /// Every [`WINDOW`] digits in a row of the longer ones, as numbers, in order.
+    windows: Zeroizing<Vec<u32>>,
+    /// The last digits of what was keyed in pieces.
+    last: Zeroizing<Vec<u8>>,
+    /// Numbers that are looked for whole.
+    whole: Vec<Zeroizing<Vec<u8>>>,
+    /// Numbers of which only the length and the last digits are known.
+    masked: Vec<(usize, Vec<u8>)>,
+}
+
+impl Numbers {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.whole.is_empty() && self.masked.is_empty()
+    }
+
+    /// Adds a number: ASCII digits; what is none is passed over.
+    pub fn add(&mut self, number: &str) {
+        let digits: Zeroizing<Vec<u8>> = Zeroizing::new(number.bytes().filter(u8::is_ascii_digit).collect());
+        match digits.len() {
+            ..WHOLE_MIN => {}
+            WHOLE_MIN..WINDOW => self.whole.push(digits),
+            WINDOW.. => digits.windows(WINDOW).for_each(|window| self.insert(window)),
+        }
+    }
+
+    /// Adds digits that go on where the ones before ended: a number may be asked for in pieces.
+    pub fn extend(&mut self, digits: &str) {
+        for digit in digits.bytes().filter(u8::is_ascii_digit) {
+            let mut last = std::mem::take(&mut self.last);
+            last.push(digit);
+            if last.len() > WINDOW {
+                last.remove(0);
+            }
+            if last.len() == WINDOW {
+                self.insert(&last);
+            }
+            self.last = last;
+        }
+    }
+
+    /// Adds a number of which only its mask is known: what is no digit in it stands for any.
+    pub fn add_masked(&mut self, mask: &str) {
+        let shown: Vec<u8> = mask.bytes().rev().take_while(u8::is_ascii_digit).collect();
+        let length = mask.chars().count();
+        if length >= WHOLE_MIN {
+            self.masked.push((length, shown.into_iter().rev().collect()));
+        }
+    }
+
+    fn insert(&mut self, window: &[u8]) {
+        let number = number(window.iter().copied());
+        if let Err(place) = self.windows.binary_search(&number) {
+            self.windows.insert(place, number);
+        }
+    }
+
+    /// The digits of a run that are one of these.
+    pub(super) fn found(&self, run: &[Digit]) -> Vec<Digit> {
+        let mut found = Vec::new();
+        for window in run.windows(WINDOW) {
+            if self.windows.binary_search(&number(window.iter().map(|digit| digit.value))).is_ok() {
+                found.extend_from_slice(window);
+            }
+        }
+        for whole in &self.whole {
+            let spells = |window: &[Digit]| window.iter().map(|digit| digit.value).eq(whole.iter().copied());
+            found.extend(alone(run, whole.len()).filter(|window| spells(window)).flatten().cloned());
+        }
+        for (length, shown) in &self.masked {
+            let ends = |window: &[Digit]| {
+                let last = window.iter().skip(length.saturating_sub(shown.len()));
+                last.map(|digit| digit.value).eq(shown.iter().copied())
+            };
+            if *length < WINDOW {
+                found.extend(alone(run, *length).filter(|window| ends(window)).flatten().cloned());
+            } else {
+                found.extend(run.windows(*length).filter(|window| ends(window)).flatten().cloned());
+            }
+        }
+        found
+    }
+}
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Numbers(…)")
+    }
+}
+
+/// So many digits of a run that have none right beside them.
+pub(crate) fn alone(run: &[Digit], length: usize) -> impl Iterator<Item = &[Digit]> {
+    run.windows(length.max(1)).enumerate().filter_map(move |(first, window)| {
+        let begins = window.first().is_some_and(|digit| !digit.joined);
+        let ends = run.get(first + length).is_none_or(|digit| !digit.joined);
+        (begins && ends).then_some(window)
+    })
+}
+
+/// [`WINDOW`] digits as a number: below a billion.
+fn number(digits: impl Iterator<Item = u8>) -> u32 {
+    digits.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0'))))
+}

@@ -1,0 +1,64 @@
+//! The ways in which programs that must not quote a number quote it.
+//!
+//! Shape:   [`spelt`] writes digits in one of [`SPELLINGS`] ways.
+//! Sources: what gateways and applications were seen to do; the HTML standard, RFC 3986 and RFC 8259 for the escapes.
+
+use super::Chance;
+
+/// How many ways there are.
+pub(crate) const SPELLINGS: u64 = 14;
+
+/// What stands between groups of digits.
+const BETWEEN: [&str; 24] = [
+    " ", "  ", "-", " - ", "/", " / ", "_", ":", ": ", ", ", ",", "; ", ")(", ") (", ".", "\n", "\r\n  ", "\t",
+    "\u{a0}", "\u{2009}", "\u{202f}", "\u{200b}", "\u{2011}", "\u{2060}",
+];
+
+/// The zeros of scripts that have digits of their own.
+const ZEROS: [u32; 6] = [0x660, 0x6f0, 0x966, 0xff10, 0x1d7ce, 0x1d7f6];
+
+/// `digits` in the way of that number.
+pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut Chance) -> String {
+    let each = |one: &dyn Fn(char) -> String| digits.chars().map(one).collect::<String>();
+    match spelling % SPELLINGS {
+        0 => digits.to_owned(),
+        1 | 2 => {
+            let between = chance.one_of(&BETWEEN, " ");
+            grouped(digits, if spelling % SPELLINGS == 1 { 4 } else { 1 + chance.below(5) }, between)
+        }
+        // Any of them anywhere.
+        3 => each(&|digit| digit.to_string()).chars().fold(String::new(), |mut text, digit| {
+            if chance.one_in(3) {
+                text.push_str(chance.one_of(&BETWEEN, " "));
+            }
+            text.push(digit);
+            text
+        }),
+        4 => {
+            let zero = chance.one_of(&ZEROS, 0xff10);
+            let other = |digit: char| digit.to_digit(10).and_then(|value| char::from_u32(zero + value));
+            each(&|digit| other(digit).unwrap_or(digit).to_string())
+        }
+        5 => each(&|digit| format!("&#{};", u32::from(digit))),
+        6 => each(&|digit| format!("&#x{:02x};", u32::from(digit))),
+        7 => each(&|digit| format!("&amp;#{};", u32::from(digit))),
+        8 => each(&|digit| format!("%{:02x}", u32::from(digit))),
+        9 => each(&|digit| format!("%25{:02X}", u32::from(digit))),
+        10 => each(&|digit| format!("%EF%BC%{:02X}", 0x90 + digit.to_digit(10).unwrap_or(0))),
+        11 => each(&|digit| format!("\\u{:04x}", u32::from(digit))),
+        12 => {
+            grouped(digits, 4, chance.one_of(&["&nbsp;", "&#160;", "&ensp;&ndash;&ensp;", "%20", "%C2%A0", "+"], "%20"))
+        }
+        // Most of it.
+        _ => {
+            let most = digits.len().saturating_sub(usize::try_from(chance.below(4)).unwrap_or(0));
+            digits.get(..most.max(9)).unwrap_or(digits).to_owned()
+        }
+    }
+}
+
+fn grouped(digits: &str, size: u64, between: &str) -> String {
+    let digits: Vec<char> = digits.chars().collect();
+    let groups = digits.chunks(usize::try_from(size.max(1)).unwrap_or(4));
+    groups.map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join(between)
+}
