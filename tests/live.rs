@@ -310,6 +310,33 @@ async fn an_application_that_fails_is_apologized_for_and_error_url_is_told() {
 }
 
 #[tokio::test]
+async fn a_card_number_that_was_keyed_into_a_gather_is_told_to_error_url_without_its_digits() {
+    for (name, flow, said) in [
+        ("amount", "<Response><Pay chargeAmount=\"{{ Digits }}\"/></Response>", "chargeAmount"),
+        ("timeout", "<Response><Pay timeout=\"{{ Digits }}\"/></Response>", "timeout"),
+        ("flow", "<Response><Redirect>{{ Digits }}</Redirect></Response>", "there is no flow named"),
+        ("connector", "<Response><Pay paymentConnector=\"{{ Digits }}\"/></Response>", "there is no connector named"),
+    ] {
+        let application = Somebody::application("<Response/>").await;
+        let toml = format!("error_url = \"{}\"\n{SILENT}", application.url("/errors"));
+        let flow = flow.replace("<Pay ", &format!("<Pay action=\"{}\" ", application.url("/paid")));
+        let gather = format!("<Response><Gather action=\"{name}\"/></Response>");
+        let server = TestServer::start(&[("gather", &gather), (name, &flow)], &toml).await;
+        let mut caller = server.call("gather").await;
+        caller.press("4539578763621486#").await;
+        let told = match name {
+            "connector" => application.wait_for(|arrived| arrived.path == "/paid").await.field("PaymentError"),
+            _ => application.wait_for(|arrived| arrived.path == "/errors").await.field("ErrorMessage"),
+        };
+        caller.hear_out().await;
+        assert!(told.contains(said) && told.contains("xxxxxxxxxxxxxxxx"), "{name}: {told}");
+        for arrived in application.arrived() {
+            assert!(!arrived.body.contains("453957876"), "{name}: {}", arrived.body);
+        }
+    }
+}
+
+#[tokio::test]
 async fn verbs_that_need_the_telephone_network_are_skipped_and_told() {
     let application = Somebody::application("").await;
     let toml = format!("error_url = \"{}\"\n{SILENT}", application.url("/status"));

@@ -320,25 +320,15 @@ fn tells_nothing(gateway: Gateway, bank: bool, token: bool) {
 
 /// No more of the number than names its issuer, however it is grouped.
 fn is_silent(what: &str, text: &str, secret: &str) {
-    // What is no letter and no digit may stand between two digits, twice at most.
-    let mut spoken = String::new();
-    let mut between = 0;
-    for letter in text.chars() {
-        if letter.is_ascii_digit() {
-            spoken.push(letter);
-            between = 0;
-        } else if letter.is_alphanumeric() || between == 2 {
-            spoken.push('|');
-            between = 0;
-        } else {
-            between += 1;
-        }
-    }
+    // What is no letter and no digit may stand between two digits, as often as it likes.
+    let spoken: String = text.chars().filter(|letter| letter.is_alphanumeric()).collect();
     let tells = (0..=secret.len() - RUN).any(|start| spoken.contains(&secret[start..start + RUN]));
     assert!(!tells, "{what} tells the number");
 }
 
-/// Whether the code stands somewhere without a digit beside it.
+/// Whether the code stands somewhere by itself, or with letters on one side only: in the middle of a word it is part of an id.
 fn is_alone(text: &str, code: &str) -> bool {
-    text.split(|letter: char| !letter.is_ascii_digit()).any(|run| run == code)
+    let letter = |letter: char| letter.is_alphabetic();
+    text.split(|letter: char| !letter.is_alphanumeric())
+        .any(|word| word.trim_start_matches(letter) == code || word.trim_end_matches(letter) == code)
 }
