@@ -32,6 +32,7 @@ pub(crate) mod heartbeat;
 pub mod history;
 pub mod metrics;
 pub mod playback;
+mod questions;
 pub mod recorder;
 pub mod recovery;
 mod registry;

@@ -1,7 +1,7 @@
 //! Requests to the merchant's application: signed, timed, retried where nobody waits for the answer.
 //!
 //! Shape:   [`Application::ask`] fetches a document while a caller waits. [`Deliveries`] brings status callbacks and error
-//!          notices there in the background: a [`CallbackQueue`] for each call, each callback after the one before it.
+//!          notices there in the background: a [`CallbackQueue`] for each call, its status callbacks in their order.
 //!          Redirects of both are followed, as Twilio does ([`crate::http::redirect`]): each hop is signed for its own URL
 //!          and goes only where a first request may go.
 //! Units:   wall time through tokio's clock, which tests pause.
@@ -34,6 +34,7 @@ mod follow;
 #[cfg(test)]
 mod loopback_tests;
 mod queue;
+mod schedule;
 mod scribe;
 
 pub use delivery::Patience;

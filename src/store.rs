@@ -37,8 +37,9 @@ mod settling;
 pub mod sql;
 
 pub use backend::{
-    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, SettledPayment, Settling, Unsettled,
+    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
+    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
+    Settling, Unsettled,
 };
 pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
@@ -130,6 +131,8 @@ pub struct StoredCallback {
     pub held: bool,
     /// How often it was tried without success.
     pub tries: u32,
+    /// Whether it was tried at all, or parked before.
+    pub was_tried: bool,
     /// When it was stored, or wanted anew by a person: from then on it is tried.
     pub since: Timestamp,
     /// The request.
@@ -156,8 +159,7 @@ pub struct Store {
     seal: Arc<Seal>,
     /// Whose this process's calls' rows are.
     node: NodeId,
-    /// Whose the rows are that this process took over. Kept apart, so that after a claim whose answer was lost they can
-    /// be released and claimed anew, and no call's row with them.
+    /// Whose the rows are that this process took over ([`NodeId::keeper`]).
     keeper: NodeId,
 }
 
@@ -300,7 +302,7 @@ impl Store {
         })
     }
 
-    /// Queues a callback.
+    /// Queues a callback. None: earlier ones of its call are not this process's to deliver, and so it is not either.
     ///
     /// # Errors
     /// [`StoreError`]: try again with the same token.
@@ -310,42 +312,65 @@ impl Store {
         request: &CallbackRequest,
         token: Uuid,
         now: Timestamp,
-    ) -> Result<StoredCallback, StoreError> {
+    ) -> Result<Option<StoredCallback>, StoreError> {
         let row = self.new_callback(request, token, call_sid, CallbackState::Waiting)?;
-        let id = self.backend.insert_callback(row, self.node, now).await?;
-        let call_sid = call_sid.to_owned();
-        Ok(StoredCallback { id, token, call_sid, held: false, tries: 0, since: now, request: request.clone() })
+        let Inserted { id, is_own } = self.backend.insert_callback(row, self.node, now).await?;
+        let (call_sid, request) = (call_sid.to_owned(), request.clone());
+        let (held, tries, was_tried, since) = (false, 0, false, now);
+        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, request }))
     }
 
-    /// Takes over waiting callbacks that are nobody's or whose node is gone, the oldest first, at most `limit`. Those of
-    /// one call are taken in order.
+    /// Takes over waiting callbacks that are nobody's or whose node is gone: all of the calls of the oldest `limit` of them
+    /// ([`Backend::claim_callbacks`]).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_callbacks(&self, limit: u32, now: Timestamp) -> Result<Vec<StoredCallback>, StoreError> {
-        let rows = self.backend.claim_callbacks(self.keeper, limit.min(PAGE_MAX)).await?;
-        let mut callbacks = Vec::new();
-        for row in rows {
-            let id = row.id;
-            match self.stored_callback(row) {
-                Ok(callback) => callbacks.push(callback),
-                // One that nobody can read must not keep the others waiting.
-                Err(error) => {
-                    tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
-                    self.backend.mark_parked(id, "it cannot be read", now).await?;
-                }
-            }
-        }
-        Ok(callbacks)
+    pub async fn claim_callbacks(&self, limit: u32) -> Result<Vec<PendingCallback>, StoreError> {
+        Ok(self.backend.claim_callbacks(self.keeper, self.node, limit.min(PAGE_MAX)).await?)
+    }
+
+    /// What this process has claimed and not delivered, after this id: what a claim took whose answer was lost is among it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claimed_callbacks(&self, after_id: i64, limit: u32) -> Result<Vec<PendingCallback>, StoreError> {
+        Ok(self.backend.claimed_callbacks(self.keeper, after_id, limit.min(PAGE_MAX)).await?)
+    }
+
+    /// A callback whose turn has come. None: it is not this process's to deliver any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_callback(&self, id: i64) -> Result<Option<StoredCallback>, StoreError> {
+        let row = self.backend.open_callback(id, self.node).await?;
+        row.map(|row| self.stored_callback(row)).transpose()
     }
 
     /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being
-    /// asked for, and those unknown that may still be found out ([`Backend::claim_payments`]).
+    /// asked for, then those unknown that may still be found out ([`Backend::claim_payments`]).
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
         let rows = self.backend.claim_payments(self.keeper, limit.min(PAGE_MAX), now).await?;
+        Ok(self.read_payments(rows))
+    }
+
+    /// What this process has claimed and may still be found out, after the payment of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claimed_payments(
+        &self,
+        after_sid: Option<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Open>, StoreError> {
+        let rows = self.backend.claimed_payments(self.keeper, after_sid, limit.min(PAGE_MAX), now).await?;
+        Ok(self.read_payments(rows))
+    }
+
+    fn read_payments(&self, rows: Vec<Unsettled>) -> Vec<Open> {
         let mut open = Vec::new();
         for payment in rows {
             let sid = payment.row.sid.clone();
@@ -355,7 +380,7 @@ impl Store {
                 Err(error) => tracing::error!(payment = sid, %error, "a payment without an outcome cannot be read"),
             }
         }
-        Ok(open)
+        open
     }
 
     fn read_payment(&self, Unsettled { row, sent, sealed, note }: Unsettled) -> Result<Open, StoreError> {
@@ -386,15 +411,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn release_own(&self) -> Result<(), StoreError> {
         self.backend.release(self.node).await?;
-        self.release_claimed().await
-    }
-
-    /// Gives back what was claimed, to be claimed again: after a claim whose answer was lost, nobody knows what it took.
-    /// What is being worked on is claimed again with it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn release_claimed(&self) -> Result<(), StoreError> {
         Ok(self.backend.release(self.keeper).await?)
     }
 
@@ -402,10 +418,10 @@ impl Store {
     fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
         let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
         let (url, form) = record::read_request(&self.seal.open(sealed)?)?;
-        let CallbackRow { id, token, call_sid, tries, since, kind, method, .. } = row;
-        let held = row.state == CallbackState::Held;
+        let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
+        let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
         let request = CallbackRequest { kind, method, url, form };
-        Ok(StoredCallback { id, token, call_sid, held, tries, since, request })
+        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, request })
     }
 
     fn new_callback(
@@ -443,27 +459,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_callback_that_cannot_be_read_keeps_no_other_waiting() {
+    async fn an_address_is_kept_as_it_may_be_shown_and_whole_only_under_the_seal() {
         let backend: Arc<dyn Backend> = Arc::new(memory::Memory::default());
         let store = |key: &str| {
             let seal = Seal::new(&Secret::new(key.to_owned())).unwrap();
             Store::new(Arc::clone(&backend), seal, NodeId::random())
         };
-        let (stranger, ours) = (store("another key"), store("our key"));
-        let now = Wall::System.now();
-        stranger.queue("CA1", &request("https://a.example/"), Uuid::new_v4(), now).await.unwrap();
+        let (ours, now) = (store("our key"), Wall::System.now());
         ours.queue("CA2", &request("https://shop:hunter2@b.example/?key=hunter2"), Uuid::new_v4(), now).await.unwrap();
-        ours.register(None).await.unwrap();
-        let claimed = ours.claim_callbacks(10, now).await.unwrap();
+        let heir = store("our key");
+        heir.register(None).await.unwrap();
+        let claimed = heir.claim_callbacks(10).await.unwrap();
         let [callback] = &claimed[..] else { panic!("{claimed:?}") };
+        assert_eq!((callback.call_sid.as_str(), callback.url.as_str()), ("CA2", "https://b.example/"));
+        assert!(ours.open_callback(callback.id).await.unwrap().is_none(), "it is another's by now");
+        let callback = heir.open_callback(callback.id).await.unwrap().unwrap();
         let token = callback.request.form.value("PaymentToken").unwrap();
-        assert_eq!((callback.call_sid.as_str(), token.expose()), ("CA2", "tok_1"));
+        assert_eq!((token.expose(), callback.was_tried), ("tok_1", false));
         assert!(!format!("{:?}", callback.request.form).contains("tok_1"));
         assert_eq!(callback.request.url, "https://shop:hunter2@b.example/?key=hunter2");
         let rows = backend.callbacks(CallbackFilter { limit: 10, ..CallbackFilter::default() }).await.unwrap();
-        assert!(rows.len() == 2 && !format!("{rows:?}").contains("hunter2"), "an address is kept as it may be shown");
-        assert_eq!(backend.count_callbacks(CallbackState::Parked).await, Ok(1));
-        ours.release_claimed().await.unwrap();
-        assert_eq!(ours.claim_callbacks(10, now).await.unwrap().len(), 1, "it is not taken up again");
+        assert!(rows.len() == 1 && !format!("{rows:?}").contains("hunter2"));
     }
 }

@@ -174,7 +174,7 @@ async fn a_parked_callback_is_delivered_after_all_by_the_running_server() {
             url: format!("{}?key=hunter2", application.url(path)),
             form: form.clone(),
         };
-        let id = store.queue("CA1", &request, Uuid::new_v4(), Timestamp::now()).await.unwrap().id;
+        let id = store.queue("CA1", &request, Uuid::new_v4(), Timestamp::now()).await.unwrap().unwrap().id;
         store.backend().mark_parked(id, "HTTP 500", Timestamp::now()).await.unwrap();
         ids.push(id.to_string());
     }

@@ -4,7 +4,8 @@
 //!          an earlier process of this one held was released when the store was opened) and from then on; each payment is
 //!          a task that runs `pay::recovery` and carries out what it wants. That this server is there is said by
 //!          [`super::heartbeat`], which waits for none of it.
-//! Limits:  [`TAKEN_MAX`] of each at a time; `pay::recovery` says how often and for how long a gateway is asked.
+//! Limits:  none on what is waited for; so many questions to a connector at a time as [`super::questions`] says;
+//!          `pay::recovery` says how often and for how long a gateway is asked.
 //! Errors:  logged; what could not be written is tried again.
 
 use std::collections::BTreeSet;
@@ -12,9 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use jiff::Timestamp;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
 
 use super::gateway::Sends;
+use super::questions::{About, QuestionLimit, Turn};
 use super::{House, metrics};
 use crate::callback::Booking;
 use crate::connector::{self, Connector};
@@ -35,8 +38,8 @@ const FORGET_EVERY: u32 = 3600;
 /// How long a delivered callback is listed. Our choice: a week of questions.
 const DELIVERED_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 
-/// How much is taken over at a time.
-const TAKEN_MAX: usize = 500;
+/// How much is taken over in one transaction.
+const TAKEN_AT_ONCE: u32 = 500;
 
 /// How long it is waited before an outcome that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
@@ -46,6 +49,8 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 pub struct Searches {
     /// By id.
     sids: Mutex<BTreeSet<String>>,
+    /// How many questions are asked at a time.
+    questions: QuestionLimit,
     /// Whether the last look into the books failed.
     is_shut: AtomicBool,
     /// Whether the last heartbeat failed.
@@ -136,26 +141,55 @@ async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> 
     }
     due.forget = due.forget.saturating_sub(1);
     if due.reclaim {
-        store.release_claimed().await?;
+        take_again(house, now).await?;
     }
     due.reclaim = true;
-    // Callbacks first: what is told of a payment that is found out comes after them.
-    let room = TAKEN_MAX.saturating_sub(house.deliveries.under_way());
-    if room > 0 {
-        house.deliveries.adopt(store.claim_callbacks(limit(room), now).await?);
-    }
-    let room = TAKEN_MAX.saturating_sub(house.searches.count());
-    if room > 0 {
-        for open in store.claim_payments(limit(room), now).await? {
+    loop {
+        // Callbacks first: what is told of a payment that is found out comes after them.
+        let callbacks = store.claim_callbacks(TAKEN_AT_ONCE).await?;
+        let payments = store.claim_payments(TAKEN_AT_ONCE, now).await?;
+        let is_all = is_short(callbacks.len()) && is_short(payments.len());
+        house.deliveries.adopt(callbacks);
+        for open in payments {
             recover(house, open);
+        }
+        if is_all {
+            break;
         }
     }
     due.reclaim = false;
     Ok(())
 }
 
-fn limit(room: usize) -> u32 {
-    u32::try_from(room).unwrap_or(u32::MAX)
+/// Takes up what was claimed before, where a claim's answer may have been lost. What is being worked on goes on as it is.
+async fn take_again(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError> {
+    let (store, mut last) = (&house.store, 0);
+    loop {
+        let callbacks = store.claimed_callbacks(last, TAKEN_AT_ONCE).await?;
+        let is_last = is_short(callbacks.len());
+        last = callbacks.last().map_or(last, |callback| callback.id);
+        house.deliveries.adopt(callbacks);
+        if is_last {
+            break;
+        }
+    }
+    let mut last = None;
+    loop {
+        let payments = store.claimed_payments(last.take(), TAKEN_AT_ONCE, now).await?;
+        let is_last = is_short(payments.len());
+        last = payments.last().map(|open| open.row.sid.clone());
+        for open in payments {
+            recover(house, open);
+        }
+        if is_last || last.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether that is less than there could have been.
+fn is_short(count: usize) -> bool {
+    u32::try_from(count).is_ok_and(|count| count < TAKEN_AT_ONCE)
 }
 
 /// Finds out what became of a payment in the books.
@@ -213,19 +247,35 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
     let connector = house.connectors.find(&attempt.connector);
     let (since, was_sent) = (Instant::now(), remembered.sent.is_some());
     let now = || CallTime::ZERO + since.elapsed();
+    let moment = |at: CallTime| since + (at - CallTime::ZERO);
     let mut recovery = Recovery::start(connector.as_ref().map(|connector| connector.capabilities()), remembered);
-    let mut step = recovery.next(now());
+    let mut step = Step::Wait;
+    // Held while a question is asked.
+    let mut turn: Option<Turn> = None;
     loop {
         step = match step {
             Step::Wait => {
+                drop(turn.take());
                 let Some(due) = recovery.deadline() else { return };
-                sleep_until(since + (due - CallTime::ZERO)).await;
-                recovery.next(now())
+                sleep_until(moment(due)).await;
+                let mut at = now();
+                if recovery.asks(at) {
+                    let questions = &house.searches.questions;
+                    turn = match recovery.untold_until() {
+                        // What nobody was told of does not wait for its turn longer than for an answer.
+                        Some(until) => {
+                            timeout_at(moment(until), questions.turn(&attempt.connector, About::Untold)).await.ok()
+                        }
+                        None => Some(questions.turn(&attempt.connector, About::Unknown).await),
+                    };
+                    at = now();
+                }
+                recovery.next(at)
             }
             Step::Ask(question) => {
                 let Some(connector) = &connector else { return };
                 let number = question.number;
-                let until = recovery.deadline().map_or(since, |due| since + (due - CallTime::ZERO));
+                let until = recovery.deadline().map_or(since, moment);
                 let asked = ask(&house, &**connector, question, &intended, &mut held);
                 match timeout(until.saturating_duration_since(Instant::now()), asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
@@ -234,7 +284,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
             }
             Step::TellUnknown => {
                 settle(&house, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent), held.holder).await;
-                recovery.next(now())
+                Step::Wait
             }
             Step::Over(verdict) => {
                 settle(&house, &intended, &ending(&intended.intent, verdict, was_sent), held.holder).await;
@@ -285,7 +335,7 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Hol
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
         match house.store.settle(&settled, Hold::No, holder, call_sid, house.wall.now()).await {
-            Ok((_, callbacks)) => return house.deliveries.adopt(callbacks),
+            Ok((_, callbacks)) => return house.deliveries.deliver(callbacks),
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
                 sleep(WRITE_AGAIN).await;

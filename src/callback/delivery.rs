@@ -1,7 +1,7 @@
-//! One callback on its way, until it has been answered or given up.
+//! What it takes to bring one callback to the application: how it is tried, and how what came of it is written down.
 //!
-//! Shape:   [`deliver`] tries, waits, tries again. The way out is a [`Courier`], so that the waiting can be tested on a
-//!          paused clock. How a stored one stands is written down after each try.
+//! Shape:   a [`Courier`] makes a request once, so that everything around it can be tested on a paused clock. A [`Place`]
+//!          writes down how a stored callback stands after each try.
 //! Limits:  [`Patience`].
 //! Errors:  none to anybody: what is given up is logged as an error and counted (`touchtone_callbacks_given_up_total`); a
 //!          stored one is parked, for a person to look at (`touchtone callbacks list`).
@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::CallbackRequest;
@@ -44,6 +44,12 @@ pub struct Patience {
     pub queue_max: usize,
     /// How many error notices may be under way; one more is given up at once. Our choice: 1,000.
     pub notices_max: usize,
+    /// How many callbacks may be in flight, at least 1; what waits is not limited. Our choice: 512, connections that a
+    /// server has to spare beside its calls.
+    pub in_flight_max: usize,
+    /// How many of them to one host, at least 1. Our choice: 256, which at 100 ms an answer are more callbacks than
+    /// 10,000 calls have.
+    pub host_in_flight_max: usize,
 }
 
 impl Default for Patience {
@@ -56,6 +62,8 @@ impl Default for Patience {
             notice_for: Duration::from_secs(60 * 60),
             queue_max: 1_000,
             notices_max: 1_000,
+            in_flight_max: 512,
+            host_in_flight_max: 256,
         }
     }
 }
@@ -77,26 +85,12 @@ pub(super) trait Courier: Send + Sync {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried>;
 }
 
-/// A callback with what stays the same over its tries.
-#[derive(Debug)]
-pub(super) struct Callback {
-    pub(super) request: CallbackRequest,
-    pub(super) token: Uuid,
-    pub(super) call_sid: String,
-    /// Where it stands in the store; none: it is in memory only.
-    pub(super) place: Option<Place>,
-    /// How long it is tried from now on.
-    pub(super) patience: Duration,
-}
-
 /// Where a callback stands in the store.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) store: Store,
     pub(super) wall: Wall,
     pub(super) id: i64,
-    /// How often it was tried without success before.
-    pub(super) tries: u32,
 }
 
 impl Place {
@@ -106,14 +100,14 @@ impl Place {
         self.write("delivered", usize::MAX, || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
     }
 
-    /// Writes down that the next try has failed.
-    async fn failed(&mut self, reason: &str) {
-        self.tries = self.tries.saturating_add(1);
-        let write = || self.store.backend().mark_failed(self.id, reason, self.tries, self.wall.now());
+    /// Writes down that the `number`th try has failed.
+    pub(super) async fn failed(&self, reason: &str, number: u32) {
+        let write = || self.store.backend().mark_failed(self.id, reason, number, self.wall.now());
         self.write("failed", TRIES, write).await;
     }
 
-    async fn parked(&self, reason: &str) {
+    /// Writes down that it is given up, however long it takes.
+    pub(super) async fn parked(&self, reason: &str) {
         self.write("parked", usize::MAX, || self.store.backend().mark_parked(self.id, reason, self.wall.now())).await;
     }
 
@@ -136,79 +130,18 @@ impl Place {
     }
 }
 
-impl Callback {
-    /// Says that it will not be delivered; a stored one waits for a person.
-    pub(super) async fn give_up(&self, reason: &str) {
-        self.count_given_up(reason);
-        if let Some(place) = &self.place {
-            place.parked(reason).await;
-        }
-    }
-
-    /// Writes down that a try of a stored one failed.
-    pub(super) async fn failed(&mut self, reason: &str) {
-        if let Some(place) = &mut self.place {
-            place.failed(reason).await;
-        }
-    }
-
-    async fn answered(&self) {
-        if let Some(place) = &self.place {
-            place.delivered().await;
-        }
-    }
-
-    /// Logs and counts that it will not be delivered.
-    pub(super) fn count_given_up(&self, reason: &str) {
-        let kind = self.request.kind.word();
-        metrics::counter!("touchtone_callbacks_given_up_total", "kind" => kind).increment(1);
-        tracing::error!(
-            call_sid = self.call_sid,
-            kind,
-            url = shown(&self.request.url),
-            fields = names(&self.request.form),
-            reason,
-            "callback given up: the application was not told"
-        );
-    }
-}
-
-/// Tries until the callback is answered or given up.
-pub(super) async fn deliver(courier: &dyn Courier, callback: &mut Callback, patience: Patience) {
-    let since = Instant::now();
-    let before = callback.place.as_ref().map_or(0, |place| place.tries);
-    let mut wait = patience.first_wait.saturating_mul(1 << before.min(16)).min(patience.wait_max);
-    loop {
-        let reason = match courier.deliver(&callback.request, callback.token).await {
-            Tried::Answered(200..=299) => return callback.answered().await,
-            Tried::Answered(status) => {
-                tracing::warn!(
-                    call_sid = callback.call_sid,
-                    kind = callback.request.kind.word(),
-                    url = shown(&callback.request.url),
-                    status,
-                    "the application rejected a callback"
-                );
-                return callback.answered().await;
-            }
-            Tried::Hopeless(reason) => return callback.give_up(&reason).await,
-            Tried::Again(reason) => reason,
-        };
-        if since.elapsed().saturating_add(wait) > callback.patience {
-            return callback.give_up(&reason).await;
-        }
-        callback.failed(&reason).await;
-        tracing::warn!(
-            call_sid = callback.call_sid,
-            kind = callback.request.kind.word(),
-            url = shown(&callback.request.url),
-            reason,
-            again_in_seconds = wait.as_secs_f64(),
-            "callback not delivered"
-        );
-        sleep(wait).await;
-        wait = wait.saturating_mul(2).min(patience.wait_max);
-    }
+/// Logs and counts that a callback will not be delivered.
+pub(super) fn count_given_up(call_sid: &str, request: &CallbackRequest, reason: &str) {
+    let kind = request.kind.word();
+    metrics::counter!("touchtone_callbacks_given_up_total", "kind" => kind).increment(1);
+    tracing::error!(
+        call_sid,
+        kind,
+        url = shown(&request.url),
+        fields = names(&request.form),
+        reason,
+        "callback given up: the application was not told"
+    );
 }
 
 /// The names of the fields: what a log may say of a form.

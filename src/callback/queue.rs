@@ -1,27 +1,36 @@
-//! The callbacks of each call in their order.
+//! All callbacks on their way.
 //!
-//! Shape:   [`CallbackQueue`] is a call's pen: what it has written down goes to its scribe ([`super::scribe`]) and from
-//!          the store into the call's line; a task a line takes them from the front, each after the one before was
-//!          answered, given up, or has stepped aside after 60 s of failing.
+//! Shape:   [`Deliveries`] carries out what the schedule ([`super::schedule`]) says: one task asks it what is next, another
+//!          one a try makes the request. What waits is known by its id alone; its request is read from the store when its turn
+//!          comes, and only if this server still has to see to it.
 //! Limits:  those of [`Patience`].
 //! Errors:  none to the call: it never waits for a callback and never learns of one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use url::Url;
+use uuid::Uuid;
 
-use super::delivery::{Callback, Courier, Patience, Place, deliver};
+use super::delivery::{Courier, Patience, Place, Tried, count_given_up};
+use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::form::Form;
 use crate::http::shown;
-use crate::store::{Store, StoredCallback};
+use crate::store::{BackendError, PendingCallback, Store, StoreError, StoredCallback};
 use crate::twiml::Method;
 
 #[cfg(test)]
 mod tests;
+
+/// How long to wait before a request is read again that could not be.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Callbacks were still under way when the time was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +44,37 @@ pub struct Deliveries {
     pub(super) store: Store,
     pub(super) patience: Patience,
     pub(super) clocks: Clocks,
-    notices: Arc<Semaphore>,
-    lines: Arc<Mutex<BTreeMap<String, VecDeque<Item>>>>,
+    began: Instant,
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
     under_way: Arc<watch::Sender<usize>>,
-    adopted: Arc<Mutex<BTreeSet<i64>>>,
+}
+
+struct State {
+    schedule: Schedule,
+    /// By id; exactly those of the schedule.
+    waiting: BTreeMap<i64, Waiting>,
+    /// Those that came since the schedule was last asked.
+    fresh: Vec<i64>,
+    /// Whether there is a task that asks it.
+    is_driven: bool,
+    hosts: BTreeSet<Arc<str>>,
+    notices: usize,
+    /// Stored callbacks have positive ids, notices negative ones.
+    last_notice: i64,
+}
+
+/// A callback of the schedule.
+struct Waiting {
+    _counted: Counted,
+    /// None: it is in the store.
+    request: Option<Box<Request>>,
+}
+
+/// A request, whole.
+struct Request {
+    content: CallbackRequest,
+    token: Uuid,
 }
 
 impl Deliveries {
@@ -49,15 +85,24 @@ impl Deliveries {
     }
 
     pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience, clocks: Clocks) -> Self {
+        let state = State {
+            schedule: Schedule::new(patience),
+            waiting: BTreeMap::new(),
+            fresh: Vec::new(),
+            is_driven: false,
+            hosts: BTreeSet::new(),
+            notices: 0,
+            last_notice: 0,
+        };
         Self {
             courier,
             store,
             patience,
             clocks,
-            notices: Arc::new(Semaphore::new(patience.notices_max)),
-            lines: Arc::default(),
+            began: Instant::now(),
+            state: Arc::new(Mutex::new(state)),
+            changed: Arc::default(),
             under_way: Arc::new(watch::Sender::new(0)),
-            adopted: Arc::default(),
         }
     }
 
@@ -67,20 +112,34 @@ impl Deliveries {
         CallbackQueue::begin(self.clone(), call_sid)
     }
 
-    /// Delivers stored callbacks, each in the line of its call; an action request waits for nobody. Needs a tokio runtime.
-    pub fn adopt(&self, callbacks: impl IntoIterator<Item = StoredCallback>) {
-        for callback in callbacks {
-            // One that is being delivered is claimed again when a claim's answer was lost.
-            let Some(adopted) = Adopted::take(&self.adopted, callback.id) else { continue };
-            let is_action = callback.request.kind == CallbackKind::Action;
-            let mut item = self.stored(callback, self.counted());
-            item._adopted = Some(adopted);
-            if is_action {
-                self.alone(item);
-            } else {
-                self.line_up(item);
-            }
+    /// Delivers what was claimed, each in the order of its call; an action request waits for nobody. What is under way
+    /// already goes on as it is. Needs a tokio runtime.
+    pub fn adopt(&self, callbacks: impl IntoIterator<Item = PendingCallback>) {
+        let mut state = self.state();
+        for PendingCallback { id, call_sid, kind, url, tries, was_tried, since } in callbacks {
+            let (host, patience) = (state.host(&url), self.patience_since(since));
+            let new = New { id, call: &call_sid, kind, host, tries, was_tried, patience };
+            self.push(&mut state, new, None, self.counted());
         }
+        self.wake(&mut state);
+    }
+
+    /// The same for callbacks that were stored just now.
+    pub fn deliver(&self, callbacks: impl IntoIterator<Item = StoredCallback>) {
+        for callback in callbacks {
+            self.send_stored(callback, self.counted());
+        }
+    }
+
+    pub(super) fn send_stored(&self, callback: StoredCallback, counted: Counted) {
+        let StoredCallback { id, token, call_sid, held, tries, was_tried, since, request: content } = callback;
+        let mut state = self.state();
+        let (host, patience) = (state.host(&content.url), self.patience_since(since));
+        let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience };
+        // While its call made the request itself, somebody else may have taken it over: it is read anew.
+        let request = (!held).then_some(Request { content, token });
+        self.push(&mut state, new, request, counted);
+        self.wake(&mut state);
     }
 
     /// Tells `error_url` of a fault that no document names a target for, in no order with anything else. Needs a tokio
@@ -91,22 +150,20 @@ impl Deliveries {
         form.set("ErrorCode", error_code.to_string());
         form.set("ErrorMessage", error_message);
         let url = error_url.to_owned();
-        let callback = Callback {
-            request: CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form },
-            token: self.clocks.chance.uuid(),
-            call_sid: call_sid.to_owned(),
-            place: None,
-            patience: self.patience.notice_for,
-        };
-        let Ok(permit) = Arc::clone(&self.notices).try_acquire_owned() else {
-            callback.count_given_up("too many error notices are under way");
+        let content = CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form };
+        let mut state = self.state();
+        if state.notices >= self.patience.notices_max {
+            drop(state);
+            count_given_up(call_sid, &content, "too many error notices are under way");
             return;
-        };
-        let (deliveries, item) = (self.clone(), Item { callback, _counted: self.counted(), _adopted: None });
-        tokio::spawn(async move {
-            deliveries.deliver(item).await;
-            drop(permit);
-        });
+        }
+        state.notices = state.notices.saturating_add(1);
+        state.last_notice = state.last_notice.saturating_sub(1);
+        let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
+        let new = New { id, call: call_sid, kind: content.kind, host, tries: 0, was_tried: false, patience };
+        let request = Request { content, token: self.clocks.chance.uuid() };
+        self.push(&mut state, new, Some(request), self.counted());
+        self.wake(&mut state);
     }
 
     /// How many callbacks are waiting, being tried or waiting to be tried again.
@@ -131,100 +188,246 @@ impl Deliveries {
         Counted(Arc::clone(&self.under_way))
     }
 
-    pub(super) fn stored(&self, callback: StoredCallback, counted: Counted) -> Item {
-        let StoredCallback { id, token, call_sid, tries, since, request, .. } = callback;
+    /// Where a stored callback stands.
+    pub(super) fn place(&self, id: i64) -> Place {
+        Place { store: self.store.clone(), wall: self.clocks.wall, id }
+    }
+
+    /// How long one is still tried that was stored then.
+    fn patience_since(&self, since: Timestamp) -> Duration {
         let age = self.clocks.wall.now().duration_since(since).unsigned_abs();
-        let callback = Callback {
-            request,
-            token,
-            call_sid,
-            place: Some(Place { store: self.store.clone(), wall: self.clocks.wall, id, tries }),
-            patience: self.patience.give_up_after.saturating_sub(age),
+        self.patience.give_up_after.saturating_sub(age)
+    }
+
+    fn push(&self, state: &mut State, new: New<'_>, request: Option<Request>, counted: Counted) {
+        let New { id, call, kind, host, tries, was_tried, patience } = new;
+        let order = if kind == CallbackKind::Status { Order::InCall } else { Order::Alone };
+        let is_new =
+            state.schedule.push(Scheduled { id, call: Arc::from(call), host, order, tries, was_tried, patience });
+        if is_new {
+            state.fresh.push(id);
+            state.waiting.insert(id, Waiting { _counted: counted, request: request.map(Box::new) });
+        }
+    }
+
+    /// Has the schedule asked what is next.
+    fn wake(&self, state: &mut State) {
+        if state.is_driven {
+            self.changed.notify_one();
+        } else if !state.schedule.is_empty() {
+            state.is_driven = true;
+            tokio::spawn(self.clone().drive());
+        }
+    }
+
+    /// Asks what is next, for as long as there is anything.
+    async fn drive(self) {
+        loop {
+            let deadline = {
+                let mut state = self.state();
+                self.send_what_is_next(&mut state);
+                if state.schedule.is_empty() {
+                    state.is_driven = false;
+                    state.hosts.clear();
+                    return;
+                }
+                state.schedule.deadline()
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = until(deadline.map(|deadline| self.began + deadline)) => {}
+            }
+        }
+    }
+
+    fn send_what_is_next(&self, state: &mut State) {
+        let now = self.began.elapsed();
+        while let Some(next) = state.schedule.next(now) {
+            match next {
+                Next::Send(id) => {
+                    let request = state.waiting.get_mut(&id).and_then(|waiting| waiting.request.take());
+                    // A task of its own: it goes on when it steps aside.
+                    tokio::spawn(self.clone().send(id, request));
+                }
+                Next::SteppedAside(id) => {
+                    let Some((call_sid, host)) = state.schedule.target(id) else { continue };
+                    tracing::warn!(
+                        call_sid = &*call_sid,
+                        host = &*host,
+                        callback = id,
+                        "callback keeps failing: it is tried on its own, the next ones go on"
+                    );
+                }
+            }
+        }
+        // What has to wait is read when its turn comes. A notice is nowhere else.
+        for id in std::mem::take(&mut state.fresh).into_iter().filter(|id| *id > 0) {
+            if let Some(waiting) = state.waiting.get_mut(&id) {
+                waiting.request = None;
+            }
+        }
+    }
+
+    /// Makes one try.
+    async fn send(self, id: i64, request: Option<Box<Request>>) {
+        let request = match request {
+            Some(request) => request,
+            None => match self.read(id).await {
+                Some(request) => request,
+                None => return,
+            },
         };
-        Item { callback, _counted: counted, _adopted: None }
+        let Request { content, token } = &*request;
+        let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
+        let tried = trying.await.unwrap_or_else(|_| Tried::Again("the delivery broke down".to_owned()));
+        self.tried(id, request, tried).await;
     }
 
-    /// Puts a callback at the end of its call's line.
-    pub(super) fn line_up(&self, item: Item) {
-        let call_sid = item.callback.call_sid.clone();
-        let mut lines = self.lines();
-        match lines.get_mut(&call_sid) {
-            Some(line) => line.push_back(item),
-            None => {
-                lines.insert(call_sid.clone(), VecDeque::from([item]));
-                tokio::spawn(self.clone().work(call_sid));
+    /// The request, if it is to be sent from here.
+    async fn read(&self, id: i64) -> Option<Box<Request>> {
+        match self.store.open_callback(id).await {
+            Ok(Some(callback)) => Some(Box::new(Request { content: callback.request, token: callback.token })),
+            Ok(None) => {
+                tracing::info!(callback = id, "a callback was delivered, parked or taken over elsewhere");
+                self.change(|state, _| state.forget(id));
+                None
+            }
+            Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
+                tracing::warn!(callback = id, reason, "a callback cannot be read; trying again");
+                self.change(|state, now| state.schedule.put_back(id, now, READ_AGAIN));
+                None
+            }
+            // One that nobody can read must not keep the others waiting.
+            Err(error) => {
+                tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
+                self.change(|state, now| state.schedule.tried(id, now, Ended::Hopeless));
+                self.place(id).parked("it cannot be read").await;
+                self.change(|state, _| state.recorded(id));
+                None
             }
         }
     }
 
-    /// Delivers a callback in no line.
-    pub(super) fn alone(&self, item: Item) {
-        tokio::spawn(self.clone().deliver(item));
-    }
-
-    async fn deliver(self, mut item: Item) {
-        deliver(&*self.courier, &mut item.callback, self.patience).await;
-    }
-
-    /// Delivers what comes into a line until it is empty.
-    async fn work(self, call_sid: String) {
-        while let Some(item) = self.next(&call_sid) {
-            let url = shown(&item.callback.request.url);
-            // A task of its own: it goes on when it steps aside, and a panic in it takes nobody along.
-            let mut delivery = tokio::spawn(self.clone().deliver(item));
-            if timeout(self.patience.aside_after, &mut delivery).await.is_err() {
-                tracing::warn!(call_sid, url, "callback keeps failing: it is tried on its own, the next ones go on");
+    /// Goes by how a try ended, and writes that down.
+    async fn tried(&self, id: i64, request: Box<Request>, tried: Tried) {
+        let is_stored = id > 0;
+        let ended = match &tried {
+            Tried::Answered(_) => Ended::Answered,
+            Tried::Again(_) => Ended::Failed,
+            Tried::Hopeless(_) => Ended::Hopeless,
+        };
+        let target = self.state().schedule.target(id);
+        let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
+        let (after, number) =
+            self.change(|state, now| (state.schedule.tried(id, now, ended), state.schedule.tries(id)));
+        let content = &request.content;
+        match (tried, after) {
+            (_, None) => {}
+            (Tried::Answered(status), Some(_)) => {
+                if !(200..=299).contains(&status) {
+                    tracing::warn!(
+                        call_sid = &*call_sid,
+                        kind = content.kind.word(),
+                        url = shown(&content.url),
+                        status,
+                        "the application rejected a callback"
+                    );
+                }
+                if is_stored {
+                    self.place(id).delivered().await;
+                }
+            }
+            (Tried::Again(reason), Some(After::Again(wait))) => {
+                tracing::warn!(
+                    call_sid = &*call_sid,
+                    kind = content.kind.word(),
+                    url = shown(&content.url),
+                    reason,
+                    again_in_seconds = wait.as_secs_f64(),
+                    "callback not delivered"
+                );
+                if is_stored {
+                    self.place(id).failed(&reason, number).await;
+                } else if let Some(waiting) = self.state().waiting.get_mut(&id) {
+                    waiting.request = Some(request);
+                }
+            }
+            (Tried::Again(reason) | Tried::Hopeless(reason), Some(_)) => {
+                count_given_up(&call_sid, content, &reason);
+                if is_stored {
+                    self.place(id).parked(&reason).await;
+                }
             }
         }
+        self.change(|state, _| state.recorded(id));
     }
 
-    /// The next one of a line; a line without one is no more.
-    fn next(&self, call_sid: &str) -> Option<Item> {
-        let mut lines = self.lines();
-        let next = lines.get_mut(call_sid)?.pop_front();
-        if next.is_none() {
-            lines.remove(call_sid);
+    fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
+        let mut state = self.state();
+        let changed = change(&mut state, self.began.elapsed());
+        self.wake(&mut state);
+        changed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A callback that comes into the schedule.
+struct New<'a> {
+    id: i64,
+    call: &'a str,
+    kind: CallbackKind,
+    host: Arc<str>,
+    tries: u32,
+    was_tried: bool,
+    patience: Duration,
+}
+
+impl State {
+    /// Where a URL leads: scheme, host and port.
+    fn host(&mut self, url: &str) -> Arc<str> {
+        let host = Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization());
+        if let Some(host) = self.hosts.get(host.as_str()) {
+            return Arc::clone(host);
         }
-        next
+        let host: Arc<str> = Arc::from(host);
+        self.hosts.insert(Arc::clone(&host));
+        host
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Item>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recorded(&mut self, id: i64) {
+        self.schedule.recorded(id);
+        self.let_go(id);
+    }
+
+    fn forget(&mut self, id: i64) {
+        self.schedule.forget(id);
+        self.let_go(id);
+    }
+
+    fn let_go(&mut self, id: i64) {
+        if self.schedule.contains(id) {
+            return;
+        }
+        if self.waiting.remove(&id).is_some() && id < 0 {
+            self.notices = self.notices.saturating_sub(1);
+        }
+    }
+}
+
+/// Waits until a moment; for ever if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
 impl std::fmt::Debug for Deliveries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Deliveries").field("patience", &self.patience).field("under_way", &self.under_way()).finish()
-    }
-}
-
-/// A callback that counts as under way as long as it exists.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) callback: Callback,
-    _counted: Counted,
-    _adopted: Option<Adopted>,
-}
-
-/// A stored callback, by its id, that was adopted and is not done with.
-#[derive(Debug)]
-struct Adopted {
-    all: Arc<Mutex<BTreeSet<i64>>>,
-    id: i64,
-}
-
-impl Adopted {
-    /// None: it is adopted already.
-    fn take(all: &Arc<Mutex<BTreeSet<i64>>>, id: i64) -> Option<Self> {
-        let is_new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        is_new.then(|| Self { all: Arc::clone(all), id })
-    }
-}
-
-impl Drop for Adopted {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a call has written down, one thing after the other.
 //!
 //! Shape:   [`CallbackQueue`] is the call's end: it never waits. Its scribe, a task, writes each entry into the store, then
-//!          puts callbacks into the call's line. So what is told is on disk first, and in order.
+//!          hands callbacks over to be sent. So what is told is on disk first, and in order.
 //! Limits:  `Patience::queue_max` status callbacks; an intent or a submission that is not known to be written within
 //!          [`WRITE_LIMIT`] is not made. Outcomes are never dropped and are tried until they are written; a call tells its own
 //!          without the store after that time.
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use super::delivery::{Callback, Tried};
+use super::delivery::{Tried, count_given_up};
 use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
 use crate::flow::{Intended, Settled};
@@ -143,9 +143,8 @@ impl CallbackQueue {
         let token = self.deliveries.clocks.chance.uuid();
         if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.patience.queue_max {
             self.unwritten.fetch_sub(1, Ordering::AcqRel);
-            let call_sid = self.call_sid.clone();
-            let callback = Callback { request, token, call_sid, place: None, patience: Duration::ZERO };
-            callback.count_given_up("too many callbacks of this call are waiting to be written down");
+            let reason = "too many callbacks of this call are waiting to be written down";
+            count_given_up(&self.call_sid, &request, reason);
             return;
         }
         self.write(Entry::Notify(request, token, self.deliveries.counted()));
@@ -224,7 +223,7 @@ impl Scribe {
         }
         // The call has broken down before it made them.
         for Held { callback, counted, .. } in std::mem::take(&mut self.held) {
-            self.deliveries.alone(self.deliveries.stored(callback, counted));
+            self.deliveries.send_stored(callback, counted);
         }
     }
 
@@ -236,8 +235,11 @@ impl Scribe {
                 let stored = self.until_written("a callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
                 match stored {
-                    Some(callback) => self.deliveries.line_up(self.deliveries.stored(callback, counted)),
-                    None => self.unsealed(request, token),
+                    Some(Some(callback)) => self.deliveries.send_stored(callback, counted),
+                    // Whoever has to see to earlier ones of this call sees to this one after them.
+                    Some(None) => {}
+                    // A store that cannot seal will not seal later.
+                    None => count_given_up(&self.call_sid, &request, "it cannot be written down"),
                 }
             }
             Entry::Intend(intended, done) => {
@@ -258,7 +260,7 @@ impl Scribe {
                         let is_told_by_status = settled.status.is_some();
                         self.held.push(Held { callback, counted, is_told_by_status });
                     } else {
-                        self.deliveries.line_up(self.deliveries.stored(callback, counted));
+                        self.deliveries.send_stored(callback, counted);
                     }
                 }
                 drop(counted);
@@ -273,29 +275,27 @@ impl Scribe {
             .map(|occasion| crate::store::token(&payment_sid, occasion, CallbackKind::Action));
         let Some(place) = self.held.iter().position(|held| tokens.contains(&held.callback.token)) else { return };
         let Held { callback, counted, is_told_by_status } = self.held.swap_remove(place);
-        let mut item = self.deliveries.stored(callback, counted);
-        let Some(place) = item.callback.place.clone() else { return };
+        let place = self.deliveries.place(callback.id);
         match tried {
             // It was told that nobody knows, and by now somebody does.
             Tried::Answered(_) if occasion == Occasion::Unwritten && !as_it_is && !is_told_by_status => {
-                self.deliveries.alone(item);
+                self.deliveries.send_stored(callback, counted);
             }
             Tried::Answered(_) => place.delivered().await,
             // What was tried was another request than the one that is held.
-            Tried::Again(_) | Tried::Hopeless(_) if occasion == Occasion::Unwritten => self.deliveries.alone(item),
-            Tried::Again(reason) => {
-                item.callback.failed(&reason).await;
-                self.deliveries.alone(item);
+            Tried::Again(_) | Tried::Hopeless(_) if occasion == Occasion::Unwritten => {
+                self.deliveries.send_stored(callback, counted);
             }
-            Tried::Hopeless(reason) => item.callback.give_up(&reason).await,
+            Tried::Again(reason) => {
+                let tries = callback.tries.saturating_add(1);
+                place.failed(&reason, tries).await;
+                self.deliveries.send_stored(StoredCallback { tries, was_tried: true, ..callback }, counted);
+            }
+            Tried::Hopeless(reason) => {
+                count_given_up(&self.call_sid, &callback.request, &reason);
+                place.parked(&reason).await;
+            }
         }
-    }
-
-    /// A store that cannot seal will not seal later: the callback is given up, loudly.
-    fn unsealed(&self, request: CallbackRequest, token: Uuid) {
-        let call_sid = self.call_sid.clone();
-        Callback { request, token, call_sid, place: None, patience: Duration::ZERO }
-            .count_given_up("it cannot be written down");
     }
 
     /// Writes, however long it takes. None: it can never be written.

@@ -120,6 +120,20 @@ impl Recovery {
         }
     }
 
+    /// Whether [`Self::next`] is going to ask.
+    #[must_use]
+    pub fn asks(&self, now: CallTime) -> bool {
+        let is_untold_too_long = !self.remembered.told_unknown && self.is_patience_over(now);
+        let is_due = matches!(self.stage, Stage::Pausing { until } if now >= until);
+        is_due && self.way(now).is_some() && !is_untold_too_long && now < CallTime::ZERO + LOOKED_FOR
+    }
+
+    /// When it is to be told as unknown at the latest. None: it was.
+    #[must_use]
+    pub fn untold_until(&self) -> Option<CallTime> {
+        (!self.remembered.told_unknown).then(|| CallTime::ZERO + PATIENCE)
+    }
+
     /// What to do now. Called first, after [`Step::TellUnknown`], and when the deadline has come.
     pub fn next(&mut self, now: CallTime) -> Step {
         if self.remembered.sent.is_none() {

@@ -42,7 +42,8 @@ impl NodeId {
         Self(Uuid::new_v4())
     }
 
-    /// In whose name the same run holds what it has taken over from others.
+    /// In whose name the same run holds what it has taken over from others. Kept apart from what its own calls wrote: after
+    /// a claim whose answer was lost, it says what the claim took.
     #[must_use]
     pub fn keeper(self) -> Self {
         Self(Uuid::new_v5(&self.0, b"keeper"))
@@ -273,6 +274,34 @@ pub struct CallbackRow {
     pub updated: Timestamp,
 }
 
+/// A callback that is to be delivered, without its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCallback {
+    /// Its place in the order in which callbacks were stored.
+    pub id: i64,
+    /// The call.
+    pub call_sid: String,
+    /// What it is for.
+    pub kind: CallbackKind,
+    /// Where, without credentials and query.
+    pub url: String,
+    /// How often it was tried without success.
+    pub tries: u32,
+    /// Whether it was tried at all, or parked before.
+    pub was_tried: bool,
+    /// When it was stored, or wanted anew.
+    pub since: Timestamp,
+}
+
+/// A callback that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Its place in the order in which callbacks were stored.
+    pub id: i64,
+    /// Whether the node that stored it has to see to it.
+    pub is_own: bool,
+}
+
 /// A connector instance in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorRow {
@@ -345,6 +374,10 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 ///   everybody is heard again before anybody is taken over. So a node never claims what is its own.
 /// - A database that one server has to itself knows no silence: nothing is claimed but what is nobody's, whatever any clock
 ///   says, and what an earlier run left is nobody's as soon as the next one is registered.
+/// - The callbacks of a call belong together: they are claimed together, in one claim. While open ones of a call are another
+///   node's that it may not claim from, a node gets none of that call; and a status callback that is stored while earlier
+///   ones of its call are not its node's or that node's keeper's is nobody's, so that whoever has to see to those claims it
+///   too.
 /// - An idempotency token never carries two results. A payment's known outcome never changes, the requests that tell it are
 ///   written down together with it and at no other time, and a token that is stored is never stored again.
 pub trait Backend: Send + Sync {
@@ -363,7 +396,7 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> Done<'a, ()>;
 
-    /// Writes an outcome down and inserts callbacks as `node`'s: those for a `first` outcome, or those for a `late` one
+    /// Writes an outcome down and inserts callbacks as `node`'s, or as nobody's (see the contract): those for a `first` outcome, or those for a `late` one
     /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to.
     ///
     /// A payment that succeeded or failed stays as it is, and so does one that is not `payment.owner`'s, unless money was
@@ -381,15 +414,34 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> Done<'_, Settling>;
 
-    /// Stores a callback as `node`'s; gives its id, or that of the known one with its token.
-    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, i64>;
+    /// Stores a callback as `node`'s, or as nobody's (see the contract); gives the known one with its token if there is one.
+    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted>;
 
-    /// Takes free callbacks that are `waiting` or `held` over, in the order of their ids; all are `waiting` then.
-    fn claim_callbacks(&self, node: NodeId, limit: u32) -> Done<'_, Vec<CallbackRow>>;
+    /// Takes over, as `keeper`'s, all free callbacks that are `waiting` or `held` of the calls of the first `limit` of them,
+    /// except of calls of which another node has open ones that are not free; `node` is not another one. Gives them in the
+    /// order of their ids; all are `waiting` then.
+    fn claim_callbacks(&self, keeper: NodeId, node: NodeId, limit: u32) -> Done<'_, Vec<PendingCallback>>;
 
-    /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped, the
-    /// oldest first. `now` tells how long ago something was sent where one server has the database to itself.
+    /// What `keeper` has claimed and is `waiting`, after this id, in the order of the ids.
+    fn claimed_callbacks(&self, keeper: NodeId, after_id: i64, limit: u32) -> Done<'_, Vec<PendingCallback>>;
+
+    /// A callback, if it is `waiting` or `held` and `node`'s or its keeper's.
+    fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>>;
+
+    /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped: the
+    /// `unknown` ones last, the oldest first. `now` tells how long ago something was sent where one server has the database
+    /// to itself.
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>>;
+
+    /// What `keeper` has claimed and may still be found out, after the payment of this id, the oldest first. `now` as in
+    /// [`Self::claim_payments`].
+    fn claimed_payments(
+        &self,
+        keeper: NodeId,
+        after_sid: Option<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Done<'_, Vec<Unsettled>>;
 
     /// Nobody looks for a payment's outcome any more: its sealed intent and note are wiped, it stays `unknown`.
     /// [`BackendError::NotFound`] if it is in another state: it was not told yet.

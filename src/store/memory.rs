@@ -15,13 +15,15 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::backend::{
-    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, SettledPayment, Settling, Unsettled,
+    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
+    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
+    Settling, Unsettled,
 };
 use super::record::led_by;
 use super::settling::{self, Entry, Known};
 use super::{GONE_AFTER, HEARTBEAT_GAP_MAX};
 use crate::pay::outcome::Standing;
+use crate::store::CallbackKind;
 
 /// What a write takes, and whether it works.
 pub trait Disk: Send + Sync {
@@ -74,9 +76,28 @@ struct Payment {
     node: Option<NodeId>,
 }
 
+impl Payment {
+    /// The payment, if its outcome may still be found out, as it is at `now` by the clock that wrote it down.
+    fn unsettled(&self, now: Timestamp) -> Option<Unsettled> {
+        let (row, sealed, note) = (self.row.clone(), self.sealed.clone()?, self.note.clone());
+        Some(Unsettled { sent: SentAgo::at(now, &row), row, sealed, note })
+    }
+}
+
 struct Callback {
     row: CallbackRow,
     node: Option<NodeId>,
+}
+
+impl Callback {
+    const fn is_open(&self) -> bool {
+        matches!(self.row.state, CallbackState::Waiting | CallbackState::Held)
+    }
+
+    fn pending(&self) -> PendingCallback {
+        let CallbackRow { id, call_sid, kind, url, tries, reason, since, .. } = self.row.clone();
+        PendingCallback { id, call_sid, kind, url, tries, was_tried: tries > 0 || reason.is_some(), since }
+    }
 }
 
 impl std::fmt::Debug for Memory {
@@ -176,7 +197,7 @@ impl Books {
             payment.node = payment.node.filter(|node| !is_released(*node));
         }
         for callback in self.callbacks.values_mut() {
-            if matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held) {
+            if callback.is_open() {
                 callback.node = callback.node.filter(|node| !is_released(*node));
             }
         }
@@ -186,13 +207,30 @@ impl Books {
         self.callbacks.values().find(|known| known.row.token == token)
     }
 
-    fn insert(&mut self, callback: NewCallback, node: NodeId, now: Timestamp) -> i64 {
+    /// Whether another node has open callbacks of this call, and may not be taken over.
+    fn is_seen_to(&self, call_sid: &str, own: [NodeId; 2], silent: Silent) -> bool {
+        self.callbacks.values().any(|callback| {
+            let is_others = callback.node.is_some_and(|node| !own.contains(&node));
+            callback.row.call_sid == call_sid && callback.is_open() && is_others && !self.is_free(callback.node, silent)
+        })
+    }
+
+    /// Gives its id, or that of the known one with its token, and whether it is new.
+    fn insert(&mut self, callback: NewCallback, node: NodeId, now: Timestamp) -> (i64, bool) {
         if let Some(known) = self.by_token(callback.token) {
-            return known.row.id;
+            return (known.row.id, false);
         }
         self.last_id = self.last_id.saturating_add(1);
         let id = self.last_id;
         let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = callback;
+        let own = [Some(node), Some(node.keeper())];
+        let follows = kind == CallbackKind::Status
+            && self.callbacks.values().any(|known| {
+                known.row.call_sid == call_sid
+                    && known.row.kind == CallbackKind::Status
+                    && known.is_open()
+                    && !own.contains(&known.node)
+            });
         let row = CallbackRow {
             id,
             token,
@@ -208,8 +246,8 @@ impl Books {
             since: now,
             updated: now,
         };
-        self.callbacks.insert(id, Callback { row, node: Some(node) });
-        id
+        self.callbacks.insert(id, Callback { row, node: (!follows).then_some(node) });
+        (id, true)
     }
 
     fn write_outcome(&mut self, SettledPayment { sid, outcome, .. }: SettledPayment, now: Timestamp) {
@@ -354,13 +392,13 @@ impl Backend for Memory {
                     told = first.into_iter().chain(late).filter(|new| books.by_token(new.token).is_some()).collect();
                 }
             }
-            let ids: Vec<i64> = told.into_iter().map(|callback| books.insert(callback, node, now)).collect();
             let mut callbacks = Vec::new();
-            for callback in ids.iter().filter_map(|id| books.callbacks.get(id)) {
+            for callback in told {
+                let (id, is_new) = books.insert(callback, node, now);
+                let Some(callback) = books.callbacks.get(&id) else { continue };
                 if callback.node == Some(node) {
-                    let is_open = matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held);
-                    callbacks.extend(is_open.then(|| callback.row.clone()));
-                } else if entry == Entry::Unbooked {
+                    callbacks.extend(callback.is_open().then(|| callback.row.clone()));
+                } else if entry == Entry::Unbooked && !is_new {
                     booked = Booked::Otherwise;
                 }
             }
@@ -373,30 +411,72 @@ impl Backend for Memory {
         callback: NewCallback,
         node: NodeId,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<i64, BackendError>> {
-        self.write(move |books| Ok(books.insert(callback, node, now)))
+    ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
+        self.write(move |books| {
+            let (id, _) = books.insert(callback, node, now);
+            let known = books.callbacks.get(&id);
+            let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));
+            Ok(Inserted { id, is_own })
+        })
     }
 
-    fn claim_callbacks(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+    fn claim_callbacks(
+        &self,
+        keeper: NodeId,
+        node: NodeId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
         self.write(move |books| {
-            let silent = self.silent_for(books, node);
+            let (own, silent) = ([keeper, node], self.silent_for(books, node));
+            let is_free = |callback: &Callback| {
+                let is_own = callback.node.is_some_and(|node| own.contains(&node));
+                callback.is_open() && !is_own && books.is_free(callback.node, silent)
+            };
+            let calls: BTreeSet<String> = books
+                .callbacks
+                .values()
+                .filter(|callback| is_free(callback) && !books.is_seen_to(&callback.row.call_sid, own, silent))
+                .take(limit.try_into().unwrap_or(usize::MAX))
+                .map(|callback| callback.row.call_sid.clone())
+                .collect();
             let free: Vec<i64> = books
                 .callbacks
                 .values()
-                .filter(|callback| matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held))
-                .filter(|callback| books.is_free(callback.node, silent))
-                .take(limit.try_into().unwrap_or(usize::MAX))
+                .filter(|callback| calls.contains(&callback.row.call_sid) && is_free(callback))
                 .map(|callback| callback.row.id)
                 .collect();
             let mut claimed = Vec::new();
             for id in free {
                 if let Some(callback) = books.callbacks.get_mut(&id) {
-                    callback.node = Some(node);
+                    callback.node = Some(keeper);
                     callback.row.state = CallbackState::Waiting;
-                    claimed.push(callback.row.clone());
+                    claimed.push(callback.pending());
                 }
             }
             Ok(claimed)
+        })
+    }
+
+    fn claimed_callbacks(
+        &self,
+        keeper: NodeId,
+        after_id: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
+        self.read(move |books| {
+            let after = books.callbacks.values().filter(|callback| callback.row.id > after_id);
+            let claimed = after
+                .filter(|callback| callback.node == Some(keeper) && callback.row.state == CallbackState::Waiting)
+                .take(limit.try_into().unwrap_or(usize::MAX));
+            claimed.map(Callback::pending).collect()
+        })
+    }
+
+    fn open_callback(&self, id: i64, node: NodeId) -> BoxFuture<'_, Result<Option<CallbackRow>, BackendError>> {
+        self.read(move |books| {
+            let own = [Some(node), Some(node.keeper())];
+            let callback = books.callbacks.get(&id)?;
+            (callback.is_open() && own.contains(&callback.node)).then(|| callback.row.clone())
         })
     }
 
@@ -408,23 +488,42 @@ impl Backend for Memory {
     ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
         self.write(move |books| {
             let (silent, now) = (self.silent_for(books, node), self.moment(now));
-            let mut free: Vec<(u64, String)> = books
+            let mut free: Vec<(bool, u64, String)> = books
                 .payments
                 .values()
                 .filter(|payment| payment.sealed.is_some() && books.is_free(payment.node, silent))
-                .map(|payment| (payment.order, payment.row.sid.clone()))
+                .map(|payment| (payment.row.state == PaymentState::Unknown, payment.order, payment.row.sid.clone()))
                 .collect();
             free.sort_unstable();
             free.truncate(limit.try_into().unwrap_or(usize::MAX));
             let mut claimed = Vec::new();
-            for (_, sid) in free {
+            for (.., sid) in free {
                 let Some(payment) = books.payments.get_mut(&sid) else { continue };
                 payment.node = Some(node);
-                let Some(sealed) = payment.sealed.clone() else { continue };
-                let (row, note) = (payment.row.clone(), payment.note.clone());
-                claimed.push(Unsettled { sent: SentAgo::at(now, &row), row, sealed, note });
+                claimed.extend(payment.unsettled(now));
             }
             Ok(claimed)
+        })
+    }
+
+    fn claimed_payments(
+        &self,
+        keeper: NodeId,
+        after_sid: Option<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
+        self.read(move |books| {
+            let now = self.moment(now);
+            let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
+            let claimed = books.payments.values().filter(|payment| payment.node == Some(keeper));
+            let mut claimed: Vec<(u64, Unsettled)> = claimed
+                .filter(|payment| after.is_none_or(|after| payment.order > after))
+                .filter_map(|payment| Some((payment.order, payment.unsettled(now)?)))
+                .collect();
+            claimed.sort_unstable_by_key(|(order, _)| *order);
+            claimed.truncate(limit.try_into().unwrap_or(usize::MAX));
+            claimed.into_iter().map(|(_, unsettled)| unsettled).collect()
         })
     }
 

@@ -27,8 +27,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::backend::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, SettledPayment, Settling, Unsettled,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
@@ -345,16 +345,34 @@ impl Backend for Sql {
         self.write(payments::SettlePayment { payment, first, late, node, now })
     }
 
-    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, i64> {
+    fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted> {
         self.write(callbacks::InsertCallback { callback, node, now })
     }
 
-    fn claim_callbacks(&self, node: NodeId, limit: u32) -> Done<'_, Vec<CallbackRow>> {
-        self.write(callbacks::ClaimCallbacks { node, limit })
+    fn claim_callbacks(&self, keeper: NodeId, node: NodeId, limit: u32) -> Done<'_, Vec<PendingCallback>> {
+        self.write(callbacks::ClaimCallbacks { keeper, node, limit })
+    }
+
+    fn claimed_callbacks(&self, keeper: NodeId, after_id: i64, limit: u32) -> Done<'_, Vec<PendingCallback>> {
+        self.read(async move |on| callbacks::claimed(on, keeper, after_id, limit).await).boxed()
+    }
+
+    fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>> {
+        self.read(async move |on| callbacks::open(on, id, node).await).boxed()
     }
 
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>> {
         self.write(payments::ClaimPayments { node, limit, now })
+    }
+
+    fn claimed_payments(
+        &self,
+        keeper: NodeId,
+        after_sid: Option<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Done<'_, Vec<Unsettled>> {
+        self.read(async move |on| payments::claimed(on, keeper, after_sid, limit, now).await).boxed()
     }
 
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()> {

@@ -8,7 +8,7 @@ use touchtone::pay::outcome::Standing;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
     Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
-    SettledPayment, Settling,
+    PendingCallback, SettledPayment, Settling,
 };
 use uuid::Uuid;
 
@@ -22,7 +22,10 @@ enum Step {
     Settle(u32, Standing, Vec<u32>, Vec<u32>, u8, u8),
     InsertCallback(u32, bool, u8),
     ClaimCallbacks(u8, u32),
+    ClaimedCallbacks(u8, i64),
+    OpenCallback(i64, u8),
     ClaimPayments(u8, u32),
+    ClaimedPayments(u8, Option<u32>),
     GiveUp(u32),
     Delivered(i64),
     Failed(i64, u32),
@@ -52,7 +55,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(number, standing, first, late, owner, node)| Step::Settle(number, standing, first, late, owner, node)),
         3 => (0..12_u32, any::<bool>(), node.clone()).prop_map(|(number, held, node)| Step::InsertCallback(number, held, node)),
         2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimCallbacks(node, limit)),
+        1 => (node.clone(), -1..12_i64).prop_map(|(node, after)| Step::ClaimedCallbacks(node, after)),
+        1 => (id.clone(), node.clone()).prop_map(|(id, node)| Step::OpenCallback(id, node)),
         2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimPayments(node, limit)),
+        1 => (node.clone(), proptest::option::of(number.clone()))
+            .prop_map(|(node, after)| Step::ClaimedPayments(node, after)),
         1 => number.prop_map(Step::GiveUp),
         2 => id.clone().prop_map(Step::Delivered),
         2 => (id.clone(), 0..4_u32).prop_map(|(id, tries)| Step::Failed(id, tries)),
@@ -92,6 +99,11 @@ impl Side {
         format!("{rows:?}")
     }
 
+    fn shown_pending(&self, rows: Result<Vec<PendingCallback>, BackendError>) -> String {
+        let place = |row: PendingCallback| PendingCallback { id: self.place(row.id), ..row };
+        format!("{:?}", rows.map(|rows| rows.into_iter().map(place).collect::<Vec<_>>()))
+    }
+
     async fn look(&mut self) -> Result<Vec<CallbackRow>, BackendError> {
         let rows = self.backend.callbacks(CallbackFilter { limit: 100, ..CallbackFilter::default() }).await;
         let last = self.ids.last().copied().unwrap_or(i64::MIN);
@@ -125,10 +137,23 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             let state = if held { CallbackState::Held } else { CallbackState::Waiting };
             let id = backend.insert_callback(callback(number, state), node(by), now).await.unwrap();
             side.look().await.unwrap();
-            side.place(id).to_string()
+            format!("{} {}", side.place(id.id), id.is_own)
         }
-        Step::ClaimCallbacks(by, limit) => side.shown(backend.claim_callbacks(node(by), limit).await),
+        Step::ClaimCallbacks(by, limit) => {
+            side.shown_pending(backend.claim_callbacks(node(by).keeper(), node(by), limit).await)
+        }
+        Step::ClaimedCallbacks(by, after) => {
+            let after = if after < 0 { 0 } else { side.id(after) };
+            side.shown_pending(backend.claimed_callbacks(node(by).keeper(), after, 3).await)
+        }
+        Step::OpenCallback(id, by) => {
+            let row = backend.open_callback(side.id(id), node(by)).await;
+            side.shown(row.map(|row| row.into_iter().collect()))
+        }
         Step::ClaimPayments(by, limit) => format!("{:?}", backend.claim_payments(node(by), limit, now).await),
+        Step::ClaimedPayments(by, after) => {
+            format!("{:?}", backend.claimed_payments(node(by), after.map(sid), 2, now).await)
+        }
         Step::GiveUp(number) => format!("{:?}", backend.give_up_payment(&sid(number), now).await),
         Step::Delivered(id) => format!("{:?}", backend.mark_delivered(side.id(id), now).await),
         Step::Failed(id, tries) => format!("{:?}", backend.mark_failed(side.id(id), "refused", tries, now).await),
@@ -140,7 +165,10 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
         Step::Forget(ago) => format!("{:?}", backend.forget_delivered(at(seconds.saturating_sub(ago) * 1000)).await),
         Step::Heartbeat(by) => format!("{:?}", backend.heartbeat(node(by)).await),
         Step::Register(by, ended) => format!("{:?}", backend.register(node(by), ended.map(node)).await),
-        Step::Release(by) => format!("{:?}", backend.release(node(by)).await),
+        Step::Release(by) => {
+            backend.release(node(by).keeper()).await.unwrap();
+            format!("{:?}", backend.release(node(by)).await)
+        }
         Step::InsertConnector(name) => format!("{:?}", backend.insert_connector(&name.to_string(), vec![1], now).await),
         Step::UpdateConnector(name) => {
             format!("{:?}", backend.update_connector(&name.to_string(), &[1], vec![2], Authorized::Anew, now).await)

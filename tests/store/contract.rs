@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use touchtone::callback::CallbackKind;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, GONE_AFTER, HEARTBEAT_EVERY,
-    HEARTBEAT_GAP_MAX, NodeId, PaymentFilter, PaymentState, SettledPayment,
+    HEARTBEAT_GAP_MAX, NewCallback, NodeId, PaymentFilter, PaymentState, SettledPayment,
 };
 use uuid::Uuid;
 
@@ -65,13 +66,16 @@ pub const RULES: &[(&str, Rule)] = &[
     ("a session without a payment has its callbacks", |books| no_payment(books).boxed()),
     ("a callback is stored once", |books| one_token(books).boxed()),
     ("callbacks are claimed in order when they are free", |books| claimed_callbacks(books).boxed()),
+    ("the callbacks of a call stay together", |books| whole_calls(books).boxed()),
+    ("a call is inherited by one", |books| inherited_at_once(books).boxed()),
+    ("a callback is read by whoever has it", |books| open_callbacks(books).boxed()),
     ("payments are claimed in order while they have no outcome", |books| claimed_payments(books).boxed()),
     ("a node that is heard keeps what it has, whatever the servers' clocks say", |books| heard(books).boxed()),
     ("after an outage everybody is heard before anybody is taken over", |books| outage(books).boxed()),
     ("a run that is over leaves everything at once", |books| ended(books).boxed()),
     ("a payment that was taken over is not its first server's any more", |books| taken_over(books).boxed()),
     ("a token never carries two results", |books| one_result_a_token(books).boxed()),
-    ("two claims at once never overlap", |books| overlapping_claims(books).boxed()),
+    ("two claims of payments at once never overlap", |books| overlapping_claims(books).boxed()),
     ("a callback's fate is written down", |books| fates(books).boxed()),
     ("parked callbacks are wanted again", |books| retried(books).boxed()),
     ("delivered callbacks are forgotten", |books| forgotten(books).boxed()),
@@ -87,6 +91,17 @@ const B: NodeId = NodeId(Uuid::from_u128(0xb));
 
 fn numbers(rows: &[CallbackRow]) -> Vec<u128> {
     rows.iter().map(|row| row.token.as_u128()).collect()
+}
+
+/// The ids of what this server takes over; what it holds of calls of its own is `node`'s too.
+async fn claim(backend: &Arc<dyn Backend>, node: NodeId, limit: u32) -> Vec<i64> {
+    let claimed = backend.claim_callbacks(node, node, limit).await.unwrap();
+    claimed.into_iter().map(|callback| callback.id).collect()
+}
+
+/// A status callback of a call.
+fn status(number: u32, call: u32) -> NewCallback {
+    NewCallback { call_sid: format!("CA{call}"), kind: CallbackKind::Status, ..waiting(number) }
 }
 
 fn all_payments() -> PaymentFilter {
@@ -197,7 +212,7 @@ async fn late_outcome(Books { here, .. }: Books) {
     assert_eq!((row.error_code, row.error), (None, None), "what was said of the unknown outcome is over");
     here.release(A).await.unwrap();
     assert!(here.claim_payments(B, 9, at(7)).await.unwrap().is_empty(), "its intent is wiped");
-    here.claim_callbacks(A, 9).await.unwrap();
+    here.claim_callbacks(A, A, 9).await.unwrap();
     // Again: the late one is not lost with the answer.
     assert_eq!(settle(Standing::Succeeded, 8).await, (Booked::Late, vec![10, 11]));
     assert_eq!(here.callbacks(all_callbacks()).await.unwrap().len(), 2);
@@ -239,18 +254,18 @@ async fn heard(books: Books) {
     for ahead in [120_000, 86_400_000] {
         books.only_heard(&[A, B], 2 * GONE_AFTER).await;
         assert!(there.claim_payments(B.keeper(), 9, at(ahead)).await.unwrap().is_empty());
-        assert!(there.claim_callbacks(B.keeper(), 9).await.unwrap().is_empty());
+        assert!(there.claim_callbacks(B.keeper(), B, 9).await.unwrap().is_empty());
         assert!(here.claim_payments(A.keeper(), 9, at(ahead)).await.unwrap().is_empty(), "its own live work");
-        assert!(here.claim_callbacks(A.keeper(), 9).await.unwrap().is_empty());
+        assert!(here.claim_callbacks(A.keeper(), A, 9).await.unwrap().is_empty());
     }
     if books.pass.is_none() {
         return;
     }
     books.only_heard(&[B], GONE_AFTER - Duration::from_secs(1)).await;
-    assert!(there.claim_callbacks(B.keeper(), 9).await.unwrap().is_empty(), "not yet: it was heard just in time");
+    assert!(there.claim_callbacks(B.keeper(), B, 9).await.unwrap().is_empty(), "not yet: it was heard just in time");
     books.only_heard(&[B], Duration::from_secs(2)).await;
     assert_eq!(there.claim_payments(B.keeper(), 9, at(1)).await.unwrap().len(), 1);
-    assert_eq!(there.claim_callbacks(B.keeper(), 9).await.unwrap().len(), 1);
+    assert_eq!(there.claim_callbacks(B.keeper(), B, 9).await.unwrap().len(), 1);
     // Back, it does not take back by force what `B` is seeing to.
     books.only_heard(&[A, B], 2 * GONE_AFTER).await;
     assert!(here.claim_payments(A.keeper(), 9, at(1)).await.unwrap().is_empty());
@@ -261,52 +276,52 @@ async fn outage(books: Books) {
     let Books { here, there, .. } = &books;
     here.register(A, None).await.unwrap();
     there.register(B, None).await.unwrap();
-    here.insert_callback(waiting(1), A, at(1)).await.unwrap();
-    there.insert_callback(waiting(2), B, at(1)).await.unwrap();
+    let first = here.insert_callback(waiting(1), A, at(1)).await.unwrap();
+    let ids = [first.id, there.insert_callback(waiting(2), B, at(1)).await.unwrap().id];
     books.only_heard(&[A, B], 2 * GONE_AFTER).await;
     // Away for a minute; then each of them is the first to be back.
     for (first, second) in [(A, B), (B, A)] {
         pass(Duration::from_secs(66)).await;
         here.heartbeat(first).await.unwrap();
         assert!(
-            here.claim_callbacks(first.keeper(), 9).await.unwrap().is_empty(),
+            here.claim_callbacks(first.keeper(), first, 9).await.unwrap().is_empty(),
             "the other had no chance to be heard"
         );
         books.only_heard(&[first], GONE_AFTER - Duration::from_secs(1)).await;
-        assert!(here.claim_callbacks(first.keeper(), 9).await.unwrap().is_empty());
+        assert!(here.claim_callbacks(first.keeper(), first, 9).await.unwrap().is_empty());
         books.only_heard(&[first, second], GONE_AFTER).await;
-        assert!(here.claim_callbacks(first.keeper(), 9).await.unwrap().is_empty(), "it is there");
-        assert!(here.claim_callbacks(second.keeper(), 9).await.unwrap().is_empty());
+        assert!(here.claim_callbacks(first.keeper(), first, 9).await.unwrap().is_empty(), "it is there");
+        assert!(here.claim_callbacks(second.keeper(), second, 9).await.unwrap().is_empty());
     }
     // Away for as long as counts as no gap: whoever was heard before it is not silent when it is over.
     pass(HEARTBEAT_EVERY - Duration::from_millis(1)).await;
     here.heartbeat(A).await.unwrap();
     pass(HEARTBEAT_GAP_MAX).await;
     here.heartbeat(A).await.unwrap();
-    assert!(here.claim_callbacks(A.keeper(), 9).await.unwrap().is_empty());
+    assert!(here.claim_callbacks(A.keeper(), A, 9).await.unwrap().is_empty());
     // A node that has just begun waits too.
     let fresh = NodeId(Uuid::from_u128(0xf));
     pass(GONE_AFTER).await;
     here.register(fresh, None).await.unwrap();
-    assert!(here.claim_callbacks(fresh.keeper(), 9).await.unwrap().is_empty());
+    assert!(here.claim_callbacks(fresh.keeper(), fresh, 9).await.unwrap().is_empty());
     books.only_heard(&[fresh], GONE_AFTER + Duration::from_secs(1)).await;
-    assert_eq!(numbers(&here.claim_callbacks(fresh.keeper(), 9).await.unwrap()), [1, 2]);
+    assert_eq!(claim(here, fresh, 9).await, ids);
 }
 
 async fn ended(books: Books) {
     let Books { here, there, .. } = &books;
     here.register(A, None).await.unwrap();
-    here.insert_callback(waiting(1), A, at(1)).await.unwrap();
-    here.insert_callback(waiting(2), A.keeper(), at(1)).await.unwrap();
+    let first = here.insert_callback(waiting(1), A, at(1)).await.unwrap();
+    let ids = [first.id, here.insert_callback(waiting(2), A.keeper(), at(1)).await.unwrap().id];
     here.insert_payment(payment(3), A, at(1)).await.unwrap();
     there.register(B, Some(A)).await.unwrap();
-    assert_eq!(numbers(&there.claim_callbacks(B.keeper(), 9).await.unwrap()), [1, 2]);
+    assert_eq!(claim(there, B, 9).await, ids);
     assert_eq!(there.claim_payments(B.keeper(), 9, at(2)).await.unwrap().len(), 1);
     if books.pass.is_some() {
         // A run of which that is not certain keeps what it has.
         let other = NodeId(Uuid::from_u128(0xc));
         there.register(other, None).await.unwrap();
-        assert!(there.claim_callbacks(other.keeper(), 9).await.unwrap().is_empty());
+        assert!(there.claim_callbacks(other.keeper(), other, 9).await.unwrap().is_empty());
     }
 }
 
@@ -392,11 +407,12 @@ async fn one_result_a_token(Books { here, there, .. }: Books) {
 }
 
 async fn one_token(Books { here, there, .. }: Books) {
-    let first = here.insert_callback(waiting(1), A, at(1)).await.unwrap();
-    let second = here.insert_callback(waiting(2), A, at(1)).await.unwrap();
+    let first = here.insert_callback(waiting(1), A, at(1)).await.unwrap().id;
+    let second = here.insert_callback(waiting(2), A, at(1)).await.unwrap().id;
     assert!(first < second);
     here.mark_delivered(first, at(2)).await.unwrap();
-    assert_eq!(there.insert_callback(waiting(1), B, at(3)).await.unwrap(), first);
+    let known = there.insert_callback(waiting(1), B, at(3)).await.unwrap();
+    assert_eq!((known.id, known.is_own), (first, false));
     let rows = here.callbacks(all_callbacks()).await.unwrap();
     assert_eq!((rows.len(), rows[0].state, rows[0].updated), (2, CallbackState::Delivered, at(2)));
 }
@@ -409,26 +425,142 @@ async fn claimed_callbacks(books: Books) {
         here.insert_callback(callback(number, state), A, at(1)).await.unwrap();
     }
     let ids: Vec<i64> = here.callbacks(all_callbacks()).await.unwrap().iter().map(|row| row.id).collect();
+    let of = |numbers: &[usize]| numbers.iter().map(|number| ids[number - 1]).collect::<Vec<_>>();
     here.mark_delivered(ids[2], at(1)).await.unwrap();
     here.mark_parked(ids[3], "gone", at(1)).await.unwrap();
-    assert!(there.claim_callbacks(B, 9).await.unwrap().is_empty(), "A is there");
+    assert!(claim(there, B, 9).await.is_empty(), "A is there");
     books.a_is_gone().await;
-    let claimed = there.claim_callbacks(B, 3).await.unwrap();
-    assert_eq!(numbers(&claimed), [1, 2, 5], "the oldest first, and only open ones");
-    assert!(claimed.iter().all(|row| row.state == CallbackState::Waiting), "nobody makes the request itself any more");
-    assert_eq!(claimed[1].updated, at(1));
+    // The first two are of two calls; the fifth is of the second one's.
+    let claimed = there.claim_callbacks(B, B, 2).await.unwrap();
+    assert_eq!(claimed.iter().map(|row| row.id).collect::<Vec<_>>(), of(&[1, 2, 5]), "in order, and only open ones");
+    let second = &claimed[1];
+    assert_eq!((second.call_sid.as_str(), second.url.as_str()), ("CA2", "https://shop.example/paid/2"));
+    assert_eq!((second.kind, second.tries, second.was_tried), (CallbackKind::Document, 0, false));
+    assert_eq!(second.since, at(1));
+    let row = here.callbacks(all_callbacks()).await.unwrap().remove(1);
+    assert_eq!((row.state, row.updated), (CallbackState::Waiting, at(1)), "nobody makes the request itself any more");
     here.release(A).await.unwrap();
-    assert_eq!(numbers(&there.claim_callbacks(B, 9).await.unwrap()), [6]);
-    assert!(here.claim_callbacks(A, 9).await.unwrap().is_empty());
+    assert_eq!(claim(there, B, 9).await, of(&[6]));
+    assert!(claim(here, A, 9).await.is_empty());
     there.release(B).await.unwrap();
-    assert_eq!(numbers(&here.claim_callbacks(A, 9).await.unwrap()), [1, 2, 5, 6]);
+    assert_eq!(claim(here, A, 9).await, of(&[1, 2, 5, 6]));
+    assert!(claim(here, A, 9).await.is_empty(), "what it has it does not take again");
+}
+
+async fn whole_calls(Books { here, there, .. }: Books) {
+    for node in [A, B] {
+        here.heartbeat(node).await.unwrap();
+    }
+    let claim_as_a = async || {
+        let claimed = here.claim_callbacks(A.keeper(), A, 9).await.unwrap();
+        claimed.into_iter().map(|callback| callback.id).collect::<Vec<_>>()
+    };
+    let first = here.insert_callback(status(1, 1), A, at(1)).await.unwrap();
+    let second = here.insert_callback(status(2, 1), A, at(1)).await.unwrap();
+    assert!(first.is_own && second.is_own);
+    // One that a person wants again belongs to whoever has the others.
+    here.mark_parked(first.id, "gone", at(1)).await.unwrap();
+    here.retry_callbacks(None, at(2)).await.unwrap();
+    assert!(claim(&there, B, 9).await.is_empty());
+    assert_eq!(claim_as_a().await, [first.id]);
+    // One that another server tells, too.
+    let third = there.insert_callback(status(3, 1), B, at(2)).await.unwrap();
+    assert!(!third.is_own);
+    assert!(claim(&there, B, 9).await.is_empty());
+    assert_eq!(claim_as_a().await, [third.id]);
+    // So is the end of a session that is not in the books; written down it is all the same.
+    let end = SettledPayment { owner: B, ..settled(6, Standing::Failed) };
+    let told = there.settle_payment(end, vec![status(4, 1)], vec![], B, at(3)).await.unwrap();
+    assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0));
+    // Its own is not held up by what it took over itself, an action request by nothing.
+    assert!(here.insert_callback(status(5, 1), A, at(3)).await.unwrap().is_own == false, "the fourth is nobody's yet");
+    assert_eq!(claim_as_a().await.len(), 2);
+    assert!(here.insert_callback(status(6, 1), A, at(3)).await.unwrap().is_own);
+    let action = NewCallback { kind: CallbackKind::Action, ..status(7, 1) };
+    assert!(there.insert_callback(action, B, at(3)).await.unwrap().is_own);
+    // While anything of it is somebody's who is there, none of it is another's; then all of it is.
+    here.release(A).await.unwrap();
+    here.release(B).await.unwrap();
+    assert!(claim(&there, B, 9).await.is_empty(), "the keeper has some");
+    here.release(A.keeper()).await.unwrap();
+    assert_eq!(claim(&there, B, 1).await.len(), 7);
+    let other = here.insert_callback(status(8, 2), A, at(4)).await.unwrap();
+    assert!(other.is_own, "another call has nothing to do with it");
+}
+
+async fn inherited_at_once(books: Books) {
+    let nodes: Vec<NodeId> = (0..6).map(|number| NodeId(Uuid::from_u128(0x100 + number))).collect();
+    for number in 0..550 {
+        books.here.insert_callback(status(number, number % 110), A, at(1)).await.unwrap();
+    }
+    for node in &nodes {
+        books.here.heartbeat(*node).await.unwrap();
+    }
+    match &books.pass {
+        Some(_) => books.only_heard(&nodes, GONE_AFTER + HEARTBEAT_EVERY).await,
+        None => books.here.release(A).await.unwrap(),
+    }
+    let claiming = nodes.iter().enumerate().map(|(place, node)| {
+        let (books, node) = (books.clone(), *node);
+        let backend = if place % 2 == 0 { books.here } else { books.there };
+        tokio::spawn(async move {
+            let mut calls = Vec::new();
+            loop {
+                let claimed = backend.claim_callbacks(node, node, 7).await.unwrap();
+                if claimed.is_empty() {
+                    return calls;
+                }
+                assert!(claimed.is_sorted_by_key(|callback| callback.id));
+                calls.extend(claimed.into_iter().map(|callback| callback.call_sid));
+            }
+        })
+    });
+    let mut owners = BTreeSet::new();
+    let mut count = 0;
+    for (place, claimed) in join_all(claiming).await.into_iter().enumerate() {
+        let calls = claimed.unwrap();
+        count += calls.len();
+        owners.extend(calls.into_iter().map(|call| (call, place)));
+    }
+    assert_eq!((count, owners.len()), (550, 110), "each callback once, each call of one");
+}
+
+async fn open_callbacks(Books { here, there, .. }: Books) {
+    let id = here.insert_callback(status(1, 1), A, at(1)).await.unwrap().id;
+    let row = there.open_callback(id, A).await.unwrap().unwrap();
+    assert_eq!((row.id, row.sealed.as_deref(), row.state), (id, Some(&b"form 1"[..]), CallbackState::Waiting));
+    assert_eq!(there.open_callback(id, B).await.unwrap(), None);
+    assert!(here.claimed_callbacks(B, 0, 9).await.unwrap().is_empty());
+    here.release(A).await.unwrap();
+    there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
+    assert_eq!(here.open_callback(id, A).await.unwrap(), None);
+    assert!(here.open_callback(id, B).await.unwrap().is_some(), "what its keeper has it has");
+    let next = here.insert_callback(status(2, 2), A, at(1)).await.unwrap().id;
+    here.release(A).await.unwrap();
+    there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
+    here.mark_failed(next, "refused", 1, at(3)).await.unwrap();
+    let list = async |after| here.claimed_callbacks(B.keeper(), after, 9).await.unwrap();
+    assert_eq!(list(0).await.iter().map(|callback| callback.id).collect::<Vec<_>>(), [id, next]);
+    let [last] = &list(id).await[..] else { panic!("one comes after it") };
+    assert_eq!((last.id, last.tries, last.was_tried), (next, 1, true));
+    here.mark_delivered(id, at(3)).await.unwrap();
+    here.mark_parked(next, "gone", at(3)).await.unwrap();
+    assert!(list(0).await.is_empty());
+    assert_eq!(here.open_callback(id, B).await.unwrap(), None);
+    assert_eq!(here.open_callback(next, B).await.unwrap(), None);
+    // One that was parked at its first try has been tried.
+    let id = here.insert_callback(status(3, 3), A, at(1)).await.unwrap().id;
+    here.mark_parked(id, "HTTP status 404", at(4)).await.unwrap();
+    here.retry_callbacks(Some(vec![id]), at(5)).await.unwrap();
+    let claimed = there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
+    assert!(claimed.len() == 1 && claimed[0].was_tried && claimed[0].since == at(5), "{claimed:?}");
 }
 
 async fn claimed_payments(books: Books) {
     let Books { here, there, .. } = &books;
     here.register(A, None).await.unwrap();
     // The ids are in another order than they are written down in.
-    for number in [5, 4, 3, 2, 1] {
+    for number in [5, 4, 3, 2, 1, 6] {
         here.insert_payment(payment(number), A, at(10 - u64::from(number))).await.unwrap();
     }
     here.mark_sending(&sid(4), None, 1, A, at(11)).await.unwrap();
@@ -446,17 +578,24 @@ async fn claimed_payments(books: Books) {
         open.into_iter().map(|open| open.row.sid).collect::<Vec<_>>()
     };
     assert_eq!(claim(B, 2).await, [sid(5), sid(4)]);
+    assert_eq!(claim(B, 1).await, [sid(6)], "what nobody was told of comes first");
     assert_eq!(claim(B, 2).await, [sid(3)], "neither a known outcome nor one that is given up");
     assert!(claim(A, 2).await.is_empty());
+    let list = async |after: Option<String>, limit| {
+        let claimed = here.claimed_payments(B, after, limit, at(60_001)).await.unwrap();
+        claimed.into_iter().map(|open| open.row.sid).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 3).await, [sid(5), sid(4), sid(3)]);
+    assert_eq!(list(Some(sid(3)), 3).await, [sid(6)]);
+    assert!(here.claimed_payments(A, None, 9, at(60_001)).await.unwrap().is_empty());
     there.release(B).await.unwrap();
-    assert_eq!(claim(A, 9).await, [sid(5), sid(4), sid(3)]);
+    assert_eq!(claim(A, 9).await, [sid(5), sid(4), sid(6), sid(3)]);
 }
 
 async fn overlapping_claims(books: Books) {
     let nodes: Vec<NodeId> = (0..6).map(|number| NodeId(Uuid::from_u128(0x100 + number))).collect();
     for number in 1..=60 {
         books.here.insert_payment(payment(number), A, at(1)).await.unwrap();
-        books.here.insert_callback(waiting(number), A, at(1)).await.unwrap();
     }
     books.here.release(A).await.unwrap();
     for node in &nodes {
@@ -466,34 +605,28 @@ async fn overlapping_claims(books: Books) {
         let (books, node) = (books.clone(), *node);
         let backend = if place % 2 == 0 { books.here } else { books.there };
         tokio::spawn(async move {
-            let (mut payments, mut callbacks) = (Vec::new(), Vec::new());
+            let mut payments = Vec::new();
             loop {
                 let open = backend.claim_payments(node, 4, at(3)).await.unwrap();
-                let rows = backend.claim_callbacks(node, 4).await.unwrap();
-                if open.is_empty() && rows.is_empty() {
-                    return (payments, callbacks);
+                if open.is_empty() {
+                    return payments;
                 }
                 payments.extend(open.into_iter().map(|open| open.row.sid));
-                callbacks.extend(rows.into_iter().map(|row| row.id));
             }
         })
     });
-    let (mut payments, mut callbacks) = (Vec::new(), Vec::new());
+    let mut payments = Vec::new();
     for claimed in join_all(claiming).await {
-        let (more_payments, more_callbacks) = claimed.unwrap();
-        assert!(more_callbacks.is_sorted(), "each has them in order");
-        payments.extend(more_payments);
-        callbacks.extend(more_callbacks);
+        payments.extend(claimed.unwrap());
     }
-    assert_eq!((payments.len(), callbacks.len()), (60, 60), "each belongs to one");
+    assert_eq!(payments.len(), 60, "each belongs to one");
     assert_eq!(payments.iter().collect::<BTreeSet<_>>().len(), 60);
-    assert_eq!(callbacks.iter().collect::<BTreeSet<_>>().len(), 60);
 }
 
 async fn fates(Books { here, .. }: Books) {
     let mut ids = Vec::new();
     for number in 1..=3 {
-        ids.push(here.insert_callback(callback(number, CallbackState::Held), A, at(1)).await.unwrap());
+        ids.push(here.insert_callback(callback(number, CallbackState::Held), A, at(1)).await.unwrap().id);
     }
     here.mark_failed(ids[0], "refused", 1, at(2)).await.unwrap();
     for _ in 0..2 {
@@ -531,7 +664,7 @@ async fn retried(Books { here, there, .. }: Books) {
     here.heartbeat(A).await.unwrap();
     let mut ids = Vec::new();
     for number in 1..=4 {
-        ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap());
+        ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap().id);
     }
     for id in &ids[..3] {
         here.mark_parked(*id, "gone", at(2)).await.unwrap();
@@ -541,7 +674,7 @@ async fn retried(Books { here, there, .. }: Books) {
     assert_eq!((rows[1].state, rows[1].since, rows[1].updated), (CallbackState::Waiting, at(3), at(3)));
     assert_eq!(rows[1].reason.as_deref(), Some("gone"));
     assert_eq!(rows[0].since, at(1));
-    assert_eq!(numbers(&there.claim_callbacks(B, 9).await.unwrap()), [2], "it is anybody's");
+    assert_eq!(claim(&there, B, 9).await, [ids[1]], "it is anybody's");
     assert_eq!(there.retry_callbacks(None, at(4)).await, Ok(2));
     assert_eq!(there.retry_callbacks(None, at(5)).await, Ok(0));
     assert_eq!(there.retry_callbacks(Some(vec![]), at(5)).await, Ok(0));
@@ -549,7 +682,7 @@ async fn retried(Books { here, there, .. }: Books) {
 
 async fn forgotten(Books { here, .. }: Books) {
     for number in 1..=4 {
-        let id = here.insert_callback(waiting(number), A, at(1)).await.unwrap();
+        let id = here.insert_callback(waiting(number), A, at(1)).await.unwrap().id;
         if number != 3 {
             here.mark_delivered(id, at(number.into())).await.unwrap();
         }
@@ -559,7 +692,7 @@ async fn forgotten(Books { here, .. }: Books) {
     assert_eq!(numbers(&here.callbacks(all_callbacks()).await.unwrap()), [2, 3, 4]);
     assert_eq!(here.forget_delivered(at(9)).await, Ok(2));
     assert_eq!(numbers(&here.callbacks(all_callbacks()).await.unwrap()), [3]);
-    assert!(here.insert_callback(waiting(5), A, at(9)).await.unwrap() > last, "an id is never given again");
+    assert!(here.insert_callback(waiting(5), A, at(9)).await.unwrap().id > last, "an id is never given again");
 }
 
 async fn payment_lists(Books { here, .. }: Books) {
@@ -601,7 +734,7 @@ async fn payment_lists(Books { here, .. }: Books) {
 async fn callback_lists(Books { here, .. }: Books) {
     let mut ids = Vec::new();
     for number in 1..=6 {
-        ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap());
+        ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap().id);
     }
     here.mark_parked(ids[3], "gone", at(2)).await.unwrap();
     let list = async |filter: CallbackFilter| numbers(&here.callbacks(filter).await.unwrap());
@@ -695,7 +828,7 @@ async fn everything_at_once(books: Books) {
             backend.heartbeat(node).await.unwrap();
             backend.mark_sending(&sid(number), None, 1, node, at(2)).await.unwrap();
             let settle = || {
-                let first = vec![waiting(1000 + 2 * number), waiting(1001 + 2 * number)];
+                let first = vec![status(1000 + 2 * number, number), status(1001 + 2 * number, number)];
                 let settled = SettledPayment { owner: node, ..settled(number, Standing::Succeeded) };
                 backend.settle_payment(settled, first, vec![], node, at(3))
             };

@@ -54,7 +54,7 @@ async fn leave(store: &Store) {
 }
 
 async fn claimed(store: &Store) -> usize {
-    store.claim_callbacks(9, at(1)).await.unwrap().len()
+    store.claim_callbacks(9).await.unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

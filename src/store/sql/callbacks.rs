@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
@@ -13,14 +14,24 @@ use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
 use super::work::{On, Work};
 use crate::store::CallbackKind;
-use crate::store::backend::{CallbackFilter, CallbackRow, CallbackState, NewCallback, NodeId};
+use crate::store::backend::{
+    CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
+};
 use crate::twiml::Method;
 
 /// Every column of a [`CallbackRow`].
 const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
 
+/// Every column of a [`PendingCallback`].
+const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
+
 /// Callbacks that are to be delivered.
 const OPEN: Claimable = Claimable { table: "callbacks", place: "id", open: "state IN ('waiting', 'held')" };
+
+/// Whose a status callback is: nobody's if earlier ones of its call are others'.
+const FOLLOWING: &str = "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = $2 \
+     AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
+     AND (earlier.node IS NULL OR earlier.node NOT IN ($10, $11))) THEN NULL ELSE $10 END";
 
 /// The condition for a state, in the words by which SQLite finds the index: of those that are open, or of the others.
 const fn is(state: CallbackState) -> &'static str {
@@ -36,6 +47,8 @@ const fn is(state: CallbackState) -> &'static str {
 pub(super) struct Stored {
     row: CallbackRow,
     node: Option<String>,
+    /// Whether it was stored just now.
+    pub(super) is_new: bool,
 }
 
 impl Stored {
@@ -62,11 +75,12 @@ impl Insert<'_> {
     /// Gives it, or the known one.
     pub(super) async fn run(self, on: &mut On<'_>) -> Result<Stored, Trouble> {
         let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = self.callback;
-        // A conflict changes nothing; without `DO UPDATE` the known row would not be returned.
+        let follows = *kind == CallbackKind::Status;
+        let owner = if follows { FOLLOWING } else { "$10" };
         let sql = format!(
             "INSERT INTO callbacks (token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, \
-             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10) \
-             ON CONFLICT (token) DO UPDATE SET token = excluded.token RETURNING node, {ROW}"
+             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, {owner}) \
+             ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
         );
         let insert = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(token.to_string())
@@ -79,10 +93,13 @@ impl Insert<'_> {
             .bind(state.word())
             .bind(self.now.as_millisecond())
             .bind(nodes::text(self.node));
+        let insert = if follows { insert.bind(nodes::text(self.node.keeper())) } else { insert };
         // All of them, so that the statement is run to its end.
         let rows = on.rows(insert).await?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        stored(row)
+        match rows.first() {
+            Some(row) => stored(row, true),
+            None => Ok(by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?),
+        }
     }
 }
 
@@ -90,7 +107,7 @@ impl Insert<'_> {
 pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
     let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
-    row.map(|row| stored(&row)).transpose()
+    row.map(|row| stored(&row, false)).transpose()
 }
 
 /// See [`crate::store::Backend::insert_callback`].
@@ -101,13 +118,14 @@ pub(super) struct InsertCallback {
 }
 
 impl Work for InsertCallback {
-    type Done = i64;
+    type Done = Inserted;
+    // A known one is only read.
     const SINGLE: bool = true;
 
-    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<i64, Trouble>> {
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Inserted, Trouble>> {
         async move {
             let stored = Insert { callback: &self.callback, node: self.node, now: self.now }.run(on).await?;
-            Ok(stored.row.id)
+            Ok(Inserted { id: stored.row.id, is_own: stored.open_of(self.node).is_some() })
         }
         .boxed()
     }
@@ -115,24 +133,118 @@ impl Work for InsertCallback {
 
 /// See [`crate::store::Backend::claim_callbacks`].
 pub(super) struct ClaimCallbacks {
+    pub(super) keeper: NodeId,
     pub(super) node: NodeId,
     pub(super) limit: u32,
 }
 
 impl Work for ClaimCallbacks {
-    type Done = Vec<CallbackRow>;
+    type Done = Vec<PendingCallback>;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let places = OPEN.free(on, self.limit, self.node).await?;
-            let rows = OPEN.take(on, &places, self.node, (", state = 'waiting'", ROW)).await?;
-            let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            // What an update returns is in no order.
-            claimed.sort_unstable_by_key(|row| row.id);
-            Ok(claimed)
+            nodes::lock_claims(on).await?;
+            let own = [nodes::text(self.keeper), nodes::text(self.node)];
+            let mut silent = OPEN.silent_for(on, self.node).await?;
+            silent.retain(|node| !own.contains(node));
+            let mut first = self.free(on, None, &silent).await?;
+            for owner in &silent {
+                first.extend(self.free(on, Some(owner), &silent).await?);
+            }
+            first.sort_unstable();
+            first.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+            let mut calls: Vec<String> = first.into_iter().map(|(_, call_sid)| call_sid).collect();
+            calls.sort_unstable();
+            calls.dedup();
+            self.take(on, calls, silent).await
         }
         .boxed()
     }
+}
+
+impl ClaimCallbacks {
+    /// The first free callbacks of a node that is silent, or of nobody: their ids and calls. Those of calls that another node
+    /// sees to are passed over.
+    async fn free(
+        &self,
+        on: &mut On<'_>,
+        owner: Option<&String>,
+        silent: &[String],
+    ) -> Result<Vec<(i64, String)>, Trouble> {
+        let whose = if owner.is_some() { "free.node = $4" } else { "free.node IS NULL" };
+        let place = if owner.is_some() { 5 } else { 4 };
+        let not_others: String = (place..).take(silent.len()).map(|number| format!(", ${number}")).collect();
+        let select = format!(
+            "SELECT free.id AS id, free.call_sid AS call_sid FROM callbacks AS free \
+             WHERE free.state IN ('waiting', 'held') AND {whose} AND NOT EXISTS (SELECT 1 FROM callbacks AS other \
+             WHERE other.call_sid = free.call_sid AND other.state IN ('waiting', 'held') \
+             AND other.node NOT IN ($2, $3{not_others})) ORDER BY free.id LIMIT $1"
+        );
+        let mut select = sqlx::query(AssertSqlSafe(select))
+            .persistent(silent.is_empty())
+            .bind(i64::from(self.limit))
+            .bind(nodes::text(self.keeper))
+            .bind(nodes::text(self.node));
+        for node in owner.into_iter().chain(silent) {
+            select = select.bind(node.clone());
+        }
+        let rows = on.rows(select).await?;
+        rows.iter().map(|row| Ok((number(row, "id")?, string(row, "call_sid")?))).collect()
+    }
+
+    /// Takes what is free of these calls. Nobody else claims meanwhile; a row that somebody changes is waited for, since
+    /// without it the call would not be whole.
+    async fn take(
+        &self,
+        on: &mut On<'_>,
+        calls: Vec<String>,
+        silent: Vec<String>,
+    ) -> Result<Vec<PendingCallback>, Trouble> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let numbers = |from: usize, count: usize| {
+            (from..).take(count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+        };
+        let of_calls = numbers(2, calls.len());
+        let of_silent = numbers(calls.len().saturating_add(2), silent.len());
+        let is_silent = if silent.is_empty() { String::new() } else { format!(" OR node IN ({of_silent})") };
+        let update = format!(
+            "UPDATE callbacks SET node = $1, state = 'waiting' WHERE call_sid IN ({of_calls}) \
+             AND state IN ('waiting', 'held') AND (node IS NULL{is_silent}) RETURNING {PENDING}"
+        );
+        let mut update = sqlx::query(AssertSqlSafe(update)).persistent(false).bind(nodes::text(self.keeper));
+        for text in calls.into_iter().chain(silent) {
+            update = update.bind(text);
+        }
+        let mut claimed = on.rows(update).await?.iter().map(pending).collect::<Result<Vec<_>, _>>()?;
+        // What an update returns is in no order.
+        claimed.sort_unstable_by_key(|callback| callback.id);
+        Ok(claimed)
+    }
+}
+
+/// See [`crate::store::Backend::claimed_callbacks`].
+pub(super) async fn claimed(
+    on: &mut On<'_>,
+    keeper: NodeId,
+    after_id: i64,
+    limit: u32,
+) -> Result<Vec<PendingCallback>, Trouble> {
+    let select = format!(
+        "SELECT {PENDING} FROM callbacks WHERE state IN ('waiting', 'held') AND state = 'waiting' AND node = $1 AND id > $2 \
+         ORDER BY id LIMIT $3"
+    );
+    let select = sqlx::query(AssertSqlSafe(select)).bind(nodes::text(keeper)).bind(after_id).bind(i64::from(limit));
+    on.rows(select).await?.iter().map(pending).collect()
+}
+
+/// See [`crate::store::Backend::open_callback`].
+pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Option<CallbackRow>, Trouble> {
+    let select =
+        format!("SELECT {ROW} FROM callbacks WHERE id = $1 AND state IN ('waiting', 'held') AND node IN ($2, $3)");
+    let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(nodes::text(node)).bind(nodes::text(node.keeper()));
+    on.row(select).await?.map(|row| read(&row)).transpose()
 }
 
 /// What becomes of a callback.
@@ -245,8 +357,8 @@ pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, 
     number(&row, "count")
 }
 
-fn stored(row: &AnyRow) -> Result<Stored, Trouble> {
-    Ok(Stored { row: read(row)?, node: row.try_get("node")? })
+fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
+    Ok(Stored { row: read(row)?, node: row.try_get("node")?, is_new })
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {
@@ -264,6 +376,20 @@ fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {
         reason: row.try_get("reason")?,
         since: moment(row, "since")?,
         updated: moment(row, "updated")?,
+    })
+}
+
+fn pending(row: &AnyRow) -> Result<PendingCallback, Trouble> {
+    let tries = number(row, "tries")?;
+    let reason: Option<String> = row.try_get("reason")?;
+    Ok(PendingCallback {
+        id: number(row, "id")?,
+        call_sid: string(row, "call_sid")?,
+        kind: word(row, "kind", kind)?,
+        url: string(row, "url")?,
+        tries,
+        was_tried: tries > 0 || reason.is_some(),
+        since: moment(row, "since")?,
     })
 }
 

@@ -56,18 +56,19 @@ impl Claimable {
     pub(super) async fn free(&self, on: &mut On<'_>, limit: u32, node: NodeId) -> Result<Vec<i64>, Trouble> {
         lock_claims(on).await?;
         let mut places = self.places(on, None, limit).await?;
-        if may_take_over(on, node).await? {
-            for owner in self.silent(on).await? {
-                places.extend(self.places(on, Some(owner), limit).await?);
-            }
+        for owner in self.silent_for(on, node).await? {
+            places.extend(self.places(on, Some(owner), limit).await?);
         }
         places.sort_unstable();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(places)
     }
 
-    /// Whose rows there are that are silent, one step through the index each.
-    async fn silent(&self, on: &mut On<'_>) -> Result<Vec<String>, Trouble> {
+    /// Whose rows there are that are silent, one step through the index each. Nobody's, while `node` may not take over.
+    pub(super) async fn silent_for(&self, on: &mut On<'_>, node: NodeId) -> Result<Vec<String>, Trouble> {
+        if !may_take_over(on, node).await? {
+            return Ok(Vec::new());
+        }
         let (Self { table, open, .. }, clock) = (self, on.dialect.clock());
         let select = format!(
             "WITH RECURSIVE owners (node) AS (SELECT MIN(node) FROM {table} WHERE {open} UNION ALL \
@@ -132,7 +133,7 @@ async fn may_take_over(on: &mut On<'_>, node: NodeId) -> Result<bool, Trouble> {
 }
 
 /// Claims come one after the other: what a claim sees of the nodes is never older than what it sees of the rows.
-async fn lock_claims(on: &mut On<'_>) -> Result<(), Trouble> {
+pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<(), Trouble> {
     // SQLite has one writer anyway. The number is `tt_claim` in ASCII.
     if on.dialect == Dialect::Postgres {
         on.row(sqlx::query("SELECT pg_advisory_xact_lock(8391436886322801005)")).await?;

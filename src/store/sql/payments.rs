@@ -23,8 +23,13 @@ use crate::store::settling::{self, Entry, Known};
 const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
      state, result, error_code, error, confirmation_code, sends, first_sent, last_sent, created, updated";
 
-/// Payments whose outcome may still be found out.
-const OPEN: Claimable = Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL" };
+/// Payments that nothing was told of.
+const UNTOLD: Claimable =
+    Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL AND state <> 'unknown'" };
+
+/// Payments that were told as unknown and may still be found out.
+const UNKNOWN: Claimable =
+    Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL AND state = 'unknown'" };
 
 /// See [`crate::store::Backend::insert_payment`].
 pub(super) struct InsertPayment {
@@ -136,7 +141,7 @@ impl Work for SettlePayment {
                 Entry::Unbooked => {
                     let mut settling = Settling { booked: Booked::First, callbacks: Vec::new() };
                     for stored in self.insert(on, &self.first).await? {
-                        if !stored.is_of(self.node) {
+                        if !stored.is_new && !stored.is_of(self.node) {
                             settling.booked = Booked::Otherwise;
                         }
                         settling.callbacks.extend(stored.open_of(self.node));
@@ -239,25 +244,61 @@ impl Work for ClaimPayments {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let places = OPEN.free(on, self.limit, self.node).await?;
-            if places.is_empty() {
-                return Ok(Vec::new());
-            }
-            let now = nodes::now(on, self.now).await?;
-            let returning = format!("place, sealed, note, {ROW}");
             let mut claimed = Vec::new();
-            for row in OPEN.take(on, &places, self.node, ("", &returning)).await? {
-                let place: i64 = number(&row, "place")?;
-                let (sealed, note) = (row.try_get("sealed")?, row.try_get("note")?);
-                let row = read(&row)?;
-                claimed.push((place, Unsettled { sent: SentAgo::at(now, &row), row, sealed, note }));
+            let (mut room, mut now) = (self.limit, None);
+            for kind in [UNTOLD, UNKNOWN] {
+                let places = kind.free(on, room, self.node).await?;
+                if places.is_empty() {
+                    continue;
+                }
+                room = room.saturating_sub(u32::try_from(places.len()).unwrap_or(u32::MAX));
+                let now = match now {
+                    Some(now) => now,
+                    None => *now.insert(nodes::now(on, self.now).await?),
+                };
+                let rows = kind.take(on, &places, self.node, ("", &unsettled_columns())).await?;
+                let mut taken = rows.iter().map(|row| unsettled(row, now)).collect::<Result<Vec<_>, _>>()?;
+                // What an update returns is in no order.
+                taken.sort_unstable_by_key(|(place, _)| *place);
+                claimed.extend(taken.into_iter().map(|(_, unsettled)| unsettled));
             }
-            // What an update returns is in no order.
-            claimed.sort_unstable_by_key(|(place, _)| *place);
-            Ok(claimed.into_iter().map(|(_, unsettled)| unsettled).collect())
+            Ok(claimed)
         }
         .boxed()
     }
+}
+
+fn unsettled_columns() -> String {
+    format!("place, sealed, note, {ROW}")
+}
+
+/// A payment without an outcome as it is at `now`, and its place.
+fn unsettled(row: &AnyRow, now: Timestamp) -> Result<(i64, Unsettled), Trouble> {
+    let (place, sealed, note) = (number(row, "place")?, row.try_get("sealed")?, row.try_get("note")?);
+    let row = read(row)?;
+    Ok((place, Unsettled { sent: SentAgo::at(now, &row), row, sealed, note }))
+}
+
+/// See [`crate::store::Backend::claimed_payments`].
+pub(super) async fn claimed(
+    on: &mut On<'_>,
+    keeper: NodeId,
+    after_sid: Option<String>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<Unsettled>, Trouble> {
+    let now = nodes::now(on, now).await?;
+    let select = format!(
+        "SELECT {} FROM payments WHERE sealed IS NOT NULL AND node = $1 \
+         AND place > COALESCE((SELECT place FROM payments WHERE sid = $2), 0) ORDER BY place LIMIT $3",
+        unsettled_columns()
+    );
+    let select = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(nodes::text(keeper))
+        .bind(some_text(after_sid.as_deref()))
+        .bind(i64::from(limit));
+    let rows = on.rows(select).await?;
+    rows.iter().map(|row| unsettled(row, now).map(|(_, unsettled)| unsettled)).collect()
 }
 
 /// See [`crate::store::Backend::give_up_payment`].

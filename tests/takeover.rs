@@ -1,0 +1,160 @@
+//! What a server that is gone left behind, however much it is: the next one tells everything that can be told at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests live in the real world")]
+#![allow(unreachable_pub, reason = "a test's modules are its own")]
+
+mod support;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use support::{Somebody, TestServer};
+use tokio::runtime::Handle;
+use touchtone::callback::{CallbackKind, CallbackRequest};
+use touchtone::config::Config;
+use touchtone::connector::{CheckRefused, Connector, Description, Mode, Undoing};
+use touchtone::flow::{Intended, LedBy, PaymentId};
+use touchtone::form::Form;
+use touchtone::money::{Amount, Currency};
+use touchtone::pay::gateway::{
+    Answer, Approval, Attempt, Capabilities, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
+};
+use touchtone::pay::intent::{Intent, Means, Statement};
+use touchtone::pay::outcome::Receipt;
+use touchtone::pay::recovery::ending;
+use touchtone::pay::step::Step;
+use touchtone::pay::submission::Verdict;
+use touchtone::store::open::{self, Role};
+use touchtone::store::{Hold, Holder, Store};
+use touchtone::twiml::Method;
+use uuid::Uuid;
+
+const SILENT: &str = "[speech]\nengine = \"none\"";
+
+/// Writes down what a server that is gone left behind.
+fn fill(config: &Config, filling: impl AsyncFnOnce(Store)) {
+    tokio::task::block_in_place(|| {
+        Handle::current().block_on(async { filling(open::open(config, Role::Command).await.unwrap()).await });
+    });
+}
+
+fn status(url: String) -> CallbackRequest {
+    let mut form = Form::new();
+    form.set("Result", "success");
+    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callbacks_of_a_dead_application_do_not_keep_another_s_result_waiting() {
+    let dead = Somebody::start(|_| (500, String::new())).await;
+    let alive = Somebody::application("<Response/>").await;
+    let (dead_url, alive_url) = (dead.url("/status"), alive.url("/status"));
+    let set = |config: &mut Config, _: &std::path::Path| {
+        fill(config, async |store| {
+            for number in 0..720 {
+                let call = format!("CA{}", number % 120);
+                store.queue(&call, &status(dead_url.clone()), Uuid::new_v4(), Timestamp::now()).await.unwrap();
+            }
+            store.queue("CAalive", &status(alive_url), Uuid::new_v4(), Timestamp::now()).await.unwrap();
+        });
+    };
+    let _server = TestServer::start_set(&[], SILENT, set, |_| {}).await;
+    alive.wait_for(|arrived| arrived.field("Result") == "success").await;
+    dead.wait_for(|arrived| arrived.field("Result") == "success").await;
+}
+
+/// A payment that a server was about to ask a gateway for.
+fn intended(number: u32, status: Option<String>) -> Intended {
+    let sid = format!("PK{number:032x}");
+    let usd: Currency = "usd".parse().unwrap();
+    let attempt = Attempt {
+        transaction_id: sid.clone(),
+        call_sid: format!("CA{number}"),
+        connector: "Slow".to_owned(),
+        operation: Operation::Charge(Amount::parse("20.45", usd).unwrap(), usd),
+        currency: usd,
+        token_type: TokenType::Reusable,
+        description: None,
+        parameters: Vec::new(),
+        metadata: Vec::new(),
+    };
+    let (status_form, action) = (Form::new(), Form::new());
+    let statement = Statement { status: status_form, action, telnyx: false, step: Step::PaymentProcessing };
+    Intended {
+        payment: PaymentId { sid, led_by: LedBy::Document },
+        intent: Intent { attempt: Arc::new(attempt), means: Means::Card, receipt: Receipt::default(), statement },
+        status: status.map(|url| (url.parse().unwrap(), Method::Post)),
+        action: None,
+    }
+}
+
+/// A gateway that can look up one payment, and says nothing of any other.
+struct Slow {
+    known: String,
+}
+
+impl Connector for Slow {
+    fn describe(&self) -> Description {
+        Description { kind: "slow", mode: Mode::Test, settings: Vec::new() }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { looks_up: true, ..touchtone::pay::sandbox::capabilities() }
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+        unreachable!("nobody calls")
+    }
+
+    fn submit(&self, _: Arc<Attempt>, _: Option<Arc<Instrument>>, _: Option<RecoveryNote>) -> BoxFuture<'_, Answer> {
+        unreachable!("there is no note")
+    }
+
+    fn resolve(&self, attempt: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+        if attempt.transaction_id == self.known {
+            std::future::ready(Resolution::Answer(Answer::Approved(Approval::default()))).boxed()
+        } else {
+            std::future::pending().boxed()
+        }
+    }
+
+    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
+        std::future::ready(Undoing::Impossible).boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_that_are_looked_up_do_not_keep_one_untold_that_was_in_flight() {
+    let application = Somebody::application("<Response/>").await;
+    let url = application.url("/status");
+    let in_flight = intended(515, Some(url));
+    let known = in_flight.payment.sid.clone();
+    let set = |config: &mut Config, _: &std::path::Path| {
+        fill(config, async |store| {
+            for number in 1..=514 {
+                let unknown = intended(number, None);
+                store.intend(&unknown, Timestamp::now()).await.unwrap();
+                store.sending(&unknown.payment.sid, None, 1, Holder::Call, Timestamp::now()).await.unwrap();
+                let settled = unknown.settled(&ending(&unknown.intent, Verdict::Unknown, true));
+                store.settle(&settled, Hold::No, Holder::Call, "CA", Timestamp::now()).await.unwrap();
+            }
+            store.intend(&in_flight, Timestamp::now()).await.unwrap();
+            store.sending(&in_flight.payment.sid, None, 1, Holder::Call, Timestamp::now()).await.unwrap();
+        });
+    };
+    let add = |registry: &touchtone::connector::Registry| registry.insert("Slow", Arc::new(Slow { known })).unwrap();
+    let _server = TestServer::start_set(&[], SILENT, set, add).await;
+    application.wait_for(|arrived| arrived.field("Result") == "success").await;
+}
