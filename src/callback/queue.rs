@@ -246,6 +246,9 @@ impl Deliveries {
             match next {
                 Next::Send(id) => {
                     let request = state.waiting.get_mut(&id).and_then(|waiting| waiting.request.take());
+                    if request.is_some() {
+                        state.schedule.sent(id, now);
+                    }
                     // A task of its own: it goes on when it steps aside.
                     tokio::spawn(self.clone().send(id, request));
                 }
@@ -286,7 +289,10 @@ impl Deliveries {
     /// The request, if it is to be sent from here.
     async fn read(&self, id: i64) -> Option<Box<Request>> {
         match self.store.open_callback(id).await {
-            Ok(Some(callback)) => Some(Box::new(Request { content: callback.request, token: callback.token })),
+            Ok(Some(callback)) => {
+                self.change(|state, now| state.schedule.sent(id, now));
+                Some(Box::new(Request { content: callback.request, token: callback.token }))
+            }
             Ok(None) => {
                 tracing::info!(callback = id, "a callback was delivered, parked or taken over elsewhere");
                 self.change(|state, _| state.forget(id));

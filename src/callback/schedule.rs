@@ -1,8 +1,8 @@
 //! Which callback is sent next.
 //!
-//! Shape:   pure. [`Schedule::push`] takes a callback, [`Schedule::next`] names one to send now; [`Schedule::tried`] and
-//!          [`Schedule::recorded`] say how that went; [`Schedule::deadline`] says when to look again. Requests themselves are
-//!          not here: what waits costs little.
+//! Shape:   pure. [`Schedule::push`] takes a callback, [`Schedule::next`] names one whose turn it is; [`Schedule::sent`],
+//!          [`Schedule::tried`] and [`Schedule::recorded`] say how that went; [`Schedule::deadline`] says when to look again.
+//!          Requests themselves are not here: what waits costs little.
 //! Units:   time since the schedule began, given by whoever calls.
 //! Limits:  what is in flight is limited, in all and for each host ([`Patience`]); what waits is not. A callback that backs
 //!          off, or whose result is being written down, is not in flight. Repeats hold at most half of the places, so that
@@ -54,7 +54,7 @@ pub(super) struct Scheduled {
 /// What [`Schedule::next`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Send this one now.
+    /// It is this one's turn: it is read and sent, and [`Schedule::sent`] is called then.
     Send(i64),
     /// This one has failed for so long that the next ones of its call no longer wait for it.
     SteppedAside(i64),
@@ -103,7 +103,7 @@ enum Stage {
     Behind,
     /// It could be sent.
     Ready,
-    /// It is being sent; whether that is its first time.
+    /// It is being read or sent; whether that is its first time.
     InFlight { is_first: bool },
     /// How the try ended is being written down; it is tried again then, or not.
     Recording { again_at: Option<Duration> },
@@ -208,6 +208,8 @@ impl Schedule {
         if self.items.contains_key(&id) {
             return false;
         }
+        // One text for all of a call.
+        let call = self.sequences.get_key_value(&call).map_or(call, |(known, _)| Arc::clone(known));
         let item = Item {
             call: Arc::clone(&call),
             host,
@@ -256,7 +258,7 @@ impl Schedule {
         let kinds = if self.repeats_next { [false, true] } else { [true, false] };
         let (id, is_first) = kinds.into_iter().find_map(|is_first| Some((self.take(is_first)?, is_first)))?;
         self.repeats_next = is_first;
-        self.start(id, is_first, now);
+        self.start(id, is_first);
         Some(Next::Send(id))
     }
 
@@ -265,18 +267,27 @@ impl Schedule {
         self.timers.first().map(|(due, ..)| *due)
     }
 
-    /// One that was to be sent could not be read, and was not sent: it is again after `wait`.
-    pub(super) fn put_back(&mut self, id: i64, now: Duration, wait: Duration) {
-        let Some(is_first) = self.land(id) else { return };
+    /// One whose turn it is leaves now.
+    pub(super) fn sent(&mut self, id: i64, now: Duration) {
+        let aside_at = now.saturating_add(self.patience.aside_after);
         let Some(item) = self.items.get_mut(&id) else { return };
-        if is_first {
-            item.was_tried = false;
-            item.give_up_at = None;
-            if let Some(aside_at) = item.aside_at.take() {
-                self.timers.remove(&(aside_at, id, Timer::Aside));
+        item.was_tried = true;
+        let end = now.saturating_add(item.patience);
+        item.give_up_at.get_or_insert(end);
+        if item.order == Order::InCall && item.aside_at.is_none() {
+            item.aside_at = Some(aside_at);
+            self.timers.insert((aside_at, id, Timer::Aside));
+            if let Some(sequence) = self.sequences.get_mut(&item.call) {
+                sequence.reached = sequence.reached.max(Some(id));
             }
         }
-        self.back_off(id, now.saturating_add(wait));
+    }
+
+    /// One whose turn it is could not be read: it has its turn again after `wait`.
+    pub(super) fn put_back(&mut self, id: i64, now: Duration, wait: Duration) {
+        if self.land(id).is_some() {
+            self.back_off(id, now.saturating_add(wait));
+        }
     }
 
     /// A try has ended. None: it was not in flight.
@@ -314,7 +325,7 @@ impl Schedule {
         }
     }
 
-    /// A callback that was taken by [`Self::next`] or [`Self::tried`] is not to be sent from here any more.
+    /// One whose turn it is or was is not to be sent from here any more.
     pub(super) fn forget(&mut self, id: i64) {
         self.land(id);
         let Some(item) = self.items.remove(&id) else { return };
@@ -425,26 +436,15 @@ impl Schedule {
         turns.pop(|host| hosts.get(host).copied().unwrap_or_default().has_place(is_first, host_in_flight_max))
     }
 
-    fn start(&mut self, id: i64, is_first: bool, now: Duration) {
-        let aside_at = now.saturating_add(self.patience.aside_after);
+    fn start(&mut self, id: i64, is_first: bool) {
         let Some(item) = self.items.get_mut(&id) else { return };
         item.stage = Stage::InFlight { is_first };
-        item.was_tried = true;
-        let end = now.saturating_add(item.patience);
-        item.give_up_at.get_or_insert(end);
-        if item.order == Order::InCall && item.aside_at.is_none() {
-            item.aside_at = Some(aside_at);
-            self.timers.insert((aside_at, id, Timer::Aside));
-            if let Some(sequence) = self.sequences.get_mut(&item.call) {
-                sequence.reached = sequence.reached.max(Some(id));
-            }
-        }
         self.load.add(is_first);
         self.hosts.entry(Arc::clone(&item.host)).or_default().add(is_first);
     }
 
-    /// One that is in flight no longer is. Gives whether it was for the first time.
-    fn land(&mut self, id: i64) -> Option<bool> {
+    /// One that is in flight no longer is. None: it is not.
+    fn land(&mut self, id: i64) -> Option<()> {
         let item = self.items.get_mut(&id)?;
         let Stage::InFlight { is_first } = item.stage else { return None };
         item.stage = Stage::Recording { again_at: None };
@@ -455,7 +455,7 @@ impl Schedule {
                 self.hosts.remove(&item.host);
             }
         }
-        Some(is_first)
+        Some(())
     }
 }
 

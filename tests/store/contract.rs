@@ -473,7 +473,7 @@ async fn whole_calls(Books { here, there, .. }: Books) {
     let told = there.settle_payment(end, vec![status(4, 1)], vec![], B, at(3)).await.unwrap();
     assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0));
     // Its own is not held up by what it took over itself, an action request by nothing.
-    assert!(here.insert_callback(status(5, 1), A, at(3)).await.unwrap().is_own == false, "the fourth is nobody's yet");
+    assert!(!here.insert_callback(status(5, 1), A, at(3)).await.unwrap().is_own, "the fourth is nobody's yet");
     assert_eq!(claim_as_a().await.len(), 2);
     assert!(here.insert_callback(status(6, 1), A, at(3)).await.unwrap().is_own);
     let action = NewCallback { kind: CallbackKind::Action, ..status(7, 1) };

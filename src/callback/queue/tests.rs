@@ -443,3 +443,32 @@ async fn error_notices_are_retried_on_their_own_and_bounded() {
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.urls(), ["fault", "fault", "later"]);
 }
+
+/// The memory of this process, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn what_waits_takes_little_memory() {
+    const COUNT: usize = 200_000;
+    let application = Scripted::new(Duration::ZERO);
+    // Nothing is sent, so everything waits.
+    let deliveries = deliveries(&application, Patience { in_flight_max: 0, ..Patience::default() });
+    let before = resident();
+    deliveries.adopt((0..COUNT).map(|number| PendingCallback {
+        id: i64::try_from(number).unwrap() + 1,
+        call_sid: format!("CA{:032x}", number / 10),
+        kind: CallbackKind::Status,
+        url: "https://shop.example.com/payments/status".to_owned(),
+        tries: 0,
+        was_tried: false,
+        since: Wall::System.now(),
+    }));
+    sleep(Duration::from_secs(1)).await;
+    let each = resident().saturating_sub(before) / COUNT;
+    assert!(deliveries.under_way() == COUNT && each < 600, "{each} bytes each");
+}

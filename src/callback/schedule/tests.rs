@@ -28,10 +28,19 @@ fn tried_before(id: i64, call: &str, tries: u32) -> Scheduled {
     Scheduled { tries, was_tried: true, ..scheduled(id, call, "shop", Order::InCall) }
 }
 
-/// Everything that is sent now.
-fn sent(schedule: &mut Schedule, now: Duration) -> Vec<i64> {
+/// Everything whose turn it is now.
+fn turns(schedule: &mut Schedule, now: Duration) -> Vec<i64> {
     let next = std::iter::from_fn(|| schedule.next(now));
     next.filter_map(|next| if let Next::Send(id) = next { Some(id) } else { None }).collect()
+}
+
+/// The same; and all of it is sent.
+fn sent(schedule: &mut Schedule, now: Duration) -> Vec<i64> {
+    let ids = turns(schedule, now);
+    for id in &ids {
+        schedule.sent(*id, now);
+    }
+    ids
 }
 
 fn end(schedule: &mut Schedule, id: i64, now: Duration, ended: Ended) -> After {
@@ -111,7 +120,7 @@ fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
         schedule.push(scheduled(id, "CA1", "shop", Order::InCall));
     }
     for second in 0..120 {
-        assert_eq!(sent(&mut schedule, seconds(second)), [1], "it does not step aside unsent");
+        assert_eq!(turns(&mut schedule, seconds(second)), [1], "it does not step aside unsent");
         schedule.put_back(1, seconds(second), seconds(1));
     }
     assert_eq!(sent(&mut schedule, seconds(120)), [1]);
@@ -131,7 +140,9 @@ enum Event {
     Wait(u64),
     /// One of those in flight ends so.
     End(usize, Ended),
-    /// One of those in flight could not be read.
+    /// One of those whose turn it is was read and is sent.
+    Send(usize),
+    /// One of those whose turn it is could not be read.
     PutBack(usize),
     /// How one ended is written down.
     Record(usize),
@@ -149,6 +160,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..CALLS, prop::bool::weighted(0.1)).prop_map(|(call, is_action)| Event::Store(call, is_action)),
         4 => prop_oneof![0..2_000_u64, 0..90_000_u64].prop_map(Event::Wait),
         6 => (any::<usize>(), ended).prop_map(|(which, ended)| Event::End(which, ended)),
+        8 => any::<usize>().prop_map(Event::Send),
         1 => any::<usize>().prop_map(Event::PutBack),
         5 => any::<usize>().prop_map(Event::Record),
         1 => Just(Event::Restart),
@@ -170,8 +182,8 @@ struct Known {
 struct World {
     schedule: Schedule,
     known: BTreeMap<i64, Known>,
-    /// And whether for the first time.
-    in_flight: Vec<(i64, bool)>,
+    reading: Vec<i64>,
+    in_flight: Vec<i64>,
     ended: Vec<(i64, After)>,
     now: Duration,
 }
@@ -179,7 +191,14 @@ struct World {
 impl World {
     fn new() -> Self {
         let schedule = Schedule::new(patience(4, 3));
-        Self { schedule, known: BTreeMap::new(), in_flight: vec![], ended: vec![], now: Duration::ZERO }
+        Self {
+            schedule,
+            known: BTreeMap::new(),
+            reading: vec![],
+            in_flight: vec![],
+            ended: vec![],
+            now: Duration::ZERO,
+        }
     }
 
     fn push(&mut self, id: i64) {
@@ -198,17 +217,22 @@ impl World {
             }
             Event::Wait(milliseconds) => self.wait(Duration::from_millis(*milliseconds)),
             Event::End(which, ended) => {
-                if let Some((id, _)) = pick(&mut self.in_flight, *which) {
+                if let Some(id) = pick(&mut self.in_flight, *which) {
                     let after = self.schedule.tried(id, self.now, *ended).unwrap();
                     self.ended.push((id, after));
                 }
             }
             Event::PutBack(which) => {
-                if let Some((id, is_first)) = pick(&mut self.in_flight, *which) {
-                    if is_first {
-                        self.known.get_mut(&id).unwrap().first_sent = None;
-                    }
+                if let Some(id) = pick(&mut self.reading, *which) {
                     self.schedule.put_back(id, self.now, seconds(1));
+                }
+            }
+            Event::Send(which) => {
+                if let Some(id) = pick(&mut self.reading, *which) {
+                    self.check(id);
+                    self.schedule.sent(id, self.now);
+                    self.in_flight.push(id);
+                    self.known.get_mut(&id).unwrap().first_sent.get_or_insert(self.now);
                 }
             }
             Event::Record(which) => {
@@ -222,7 +246,7 @@ impl World {
                 }
             }
             Event::Restart => {
-                (self.in_flight, self.ended) = (vec![], vec![]);
+                (self.reading, self.in_flight, self.ended) = (vec![], vec![], vec![]);
                 self.schedule = Schedule::new(patience(4, 3));
                 let open: Vec<i64> = self.known.iter().filter(|(_, known)| !known.is_done).map(|(id, _)| *id).collect();
                 for id in open {
@@ -230,39 +254,37 @@ impl World {
                 }
             }
         }
-        self.send();
+        self.ask();
     }
 
-    /// Goes to the next deadline, not further.
+    /// Stops at every deadline on the way.
     fn wait(&mut self, length: Duration) {
         let until = self.now + length;
         while let Some(due) = self.schedule.deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            self.send();
+            self.ask();
         }
         self.now = until;
     }
 
-    fn send(&mut self) {
+    fn ask(&mut self) {
         while let Some(next) = self.schedule.next(self.now) {
-            let Next::Send(id) = next else { continue };
-            self.check(id);
-            let first_sent = &mut self.known.get_mut(&id).unwrap().first_sent;
-            self.in_flight.push((id, first_sent.is_none()));
-            first_sent.get_or_insert(self.now);
+            if let Next::Send(id) = next {
+                self.reading.push(id);
+            }
         }
-        let host = |(id, _): &(i64, bool)| self.known[id].call % HOSTS;
-        assert!(self.in_flight.len() <= 4);
-        for one in 0..HOSTS {
-            assert!(self.in_flight.iter().filter(|sent| host(sent) == one).count() <= 3);
+        let under_way: Vec<i64> = self.reading.iter().chain(&self.in_flight).copied().collect();
+        assert!(under_way.len() <= 4 && under_way.iter().collect::<BTreeSet<_>>().len() == under_way.len());
+        for host in 0..HOSTS {
+            let of_host = under_way.iter().filter(|id| self.known[id].call % HOSTS == host);
+            assert!(of_host.count() <= 3);
         }
     }
 
     /// Whether this one may be sent now.
     fn check(&self, id: i64) {
         let known = &self.known[&id];
-        let is_in_flight = self.in_flight.iter().any(|(sent, _)| *sent == id);
-        assert!(!known.is_done && !is_in_flight, "{id}: {known:?}");
+        assert!(!known.is_done && !self.in_flight.contains(&id), "{id}: {known:?}");
         if known.is_action || known.first_sent.is_some() {
             return;
         }
@@ -292,7 +314,8 @@ proptest! {
         let end = world.now + seconds(3600);
         while world.now < end && world.known.values().any(|known| !known.is_done) {
             world.take(&Event::Wait(1000));
-            while !world.in_flight.is_empty() || !world.ended.is_empty() {
+            while !(world.reading.is_empty() && world.in_flight.is_empty() && world.ended.is_empty()) {
+                world.take(&Event::Send(0));
                 world.take(&Event::End(0, Ended::Answered));
                 world.take(&Event::Record(0));
             }
