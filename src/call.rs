@@ -26,6 +26,7 @@ pub mod actor;
 pub mod beginning;
 mod clock;
 pub mod desk;
+mod directory;
 mod fetching;
 mod gateway;
 pub(crate) mod heartbeat;
@@ -37,7 +38,9 @@ pub mod recorder;
 pub mod recovery;
 mod registry;
 mod render;
+mod sessions;
 mod stream;
+pub(crate) mod writable;
 
 pub use registry::{COMMAND_LIMIT, COMMANDS_MAX, Calls, Command, CommandError, StreamPlace};
 

@@ -25,8 +25,8 @@ mod voice;
 pub use answer::{Received, read_answer};
 pub use call::Call;
 pub use event::{
-    Action, AgentCommand, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, Intended, LedBy,
-    NextDocument, PaymentId, Purpose, Redirection, Settled, Telling, Unwritten, Wait, Warning,
+    Action, AgentCommand, Begun, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, Intended,
+    LedBy, NextDocument, PaymentId, Purpose, Redirection, Settled, Telling, Unwritten, Wait, Warning,
 };
 pub use voice::TurnId;
 

@@ -22,7 +22,7 @@ use utoipa_axum::routes;
 
 use crate::account::Account;
 use crate::call::recorder::Recordings;
-use crate::call::{Calls, House, heartbeat, recovery};
+use crate::call::{Calls, House, heartbeat, recovery, writable};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
 use crate::config::Config;
@@ -54,6 +54,9 @@ const LAST_WAIT: Duration = Duration::from_secs(20);
 
 /// How long callbacks have to be delivered after the last call.
 const CALLBACKS_WAIT: Duration = Duration::from_secs(20);
+
+/// How long the last calls' ends have to be written down.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -237,6 +240,7 @@ impl Server {
         }
         let attending = tokio::spawn(recovery::look_after(Arc::clone(&house)));
         following.spawn(heartbeat::beat(Arc::clone(&house)));
+        following.spawn(writable::watch(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
         let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);
         match tls {
@@ -277,6 +281,10 @@ async fn drained(
     attending.abort();
     if let Err(Undelivered(count)) = house.deliveries.drained(CALLBACKS_WAIT).await {
         tracing::warn!(count, "callbacks are not delivered yet; they are kept, and delivered after the next start");
+    }
+    // How the last calls ended.
+    if let Ok(Err(error)) = timeout(LAST_WRITE, house.store.flush()).await {
+        tracing::warn!(%error, "how the last calls ended is not written down: they are told as failed");
     }
     // For whoever runs on, or comes next.
     if let Err(error) = house.store.release_own().await {

@@ -47,6 +47,11 @@ pub trait World {
     /// The connector of that name.
     fn connector(&mut self, name: &str) -> Option<Capabilities>;
 
+    /// Whether nothing can be written down when the connector is looked up that was asked for last.
+    fn is_store_away(&self) -> bool {
+        false
+    }
+
     /// How long looking a connector up takes.
     fn lookup_time(&self) -> Duration {
         Duration::ZERO
@@ -346,6 +351,7 @@ impl<W: World> Simulation<W> {
             Event::Key(_)
             | Event::SpeechReady(..)
             | Event::ConnectorFound(_)
+            | Event::StoreAway
             | Event::HungUp
             | Event::Agent(..)
             | Event::Redirected(_)
@@ -399,12 +405,18 @@ impl<W: World> Simulation<W> {
                 let shown = self.call.masked(&name);
                 self.record(Record::LookedUp(shown, found.as_ref().map(|can| can.idempotency)));
                 // The lookup before it is given up.
-                self.inbox.retain(|_, event| !matches!(event, Event::ConnectorFound(_)));
+                self.inbox.retain(|_, event| !matches!(event, Event::ConnectorFound(_) | Event::StoreAway));
+                let event = if self.world.is_store_away() {
+                    self.record(Record::StoreAway);
+                    Event::StoreAway
+                } else {
+                    Event::ConnectorFound(found)
+                };
                 let after = self.world.lookup_time();
                 if after.is_zero() {
-                    self.tell(Event::ConnectorFound(found));
+                    self.tell(event);
                 } else {
-                    self.schedule(after, Event::ConnectorFound(found));
+                    self.schedule(after, event);
                 }
             }
             Action::Ask(question, attempt, instrument) => {
@@ -440,6 +452,7 @@ impl<W: World> Simulation<W> {
             Action::Report(payment, progress, form) => self.record(Record::Reported(payment, progress, form)),
             Action::Answer(id, answer) => self.record(Record::Replied(id, answer)),
             // What is written down is the shell's.
+            Action::Begin(begun) => self.record(Record::Begun(begun.payment)),
             Action::Intend(_) => {}
             Action::Settle(settled) => {
                 if let Some(Telling { url, method, form }) = settled.status {

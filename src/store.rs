@@ -1,4 +1,4 @@
-//! What outlives the process: connectors, payments, callbacks to send.
+//! What outlives the process: connectors, payments, Pay sessions, calls, callbacks to send.
 //!
 //! Shape:   [`Store`] is the one type; behind it a [`Backend`]: SQLite or PostgreSQL (`sql`), or memory for the simulation.
 //!          A method is one transaction: it happened whole or not at all, and what it says has happened is on disk.
@@ -27,23 +27,31 @@ use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
 
 mod backend;
+mod batch;
+mod calls;
+mod directory;
 pub mod memory;
 pub mod moment;
 pub mod open;
 mod record;
 mod request;
 mod seal;
+mod sessions;
 mod settling;
 pub mod sql;
+mod writable;
 
 pub use backend::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
     NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
     Settling, Unsettled,
 };
+pub use calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
 pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
 pub use seal::{Seal, SealError};
+pub use sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
+pub use writable::ProbeBackend;
 
 /// The most rows of one page.
 pub const PAGE_MAX: u32 = 1000;
@@ -161,6 +169,10 @@ pub struct Store {
     node: NodeId,
     /// Whose the rows are that this process took over ([`NodeId::keeper`]).
     keeper: NodeId,
+    /// Calls and sessions that are to be written down.
+    batch: Arc<batch::Batch>,
+    /// What the last write found.
+    writable: Arc<writable::Writable>,
 }
 
 impl std::fmt::Debug for Store {
@@ -173,7 +185,9 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        Self { backend, seal: Arc::new(seal), node, keeper: node.keeper() }
+        let writable = Arc::<writable::Writable>::default();
+        let batch = Arc::new(batch::Batch::new(Arc::clone(&writable)));
+        Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable }
     }
 
     const fn holder(&self, holder: Holder) -> NodeId {
@@ -205,14 +219,14 @@ impl Store {
         &self.seal
     }
 
-    /// Writes down that a gateway is about to be asked.
+    /// Writes down that a gateway is about to be asked, for a session that began at `begun`.
     ///
     /// # Errors
     /// [`StoreError`]: then it must not be asked.
-    pub async fn intend(&self, intended: &Intended, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn intend(&self, intended: &Intended, begun: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         let sealed = self.seal.close(&record::intended(intended))?;
-        self.backend.insert_payment(record::new_payment(intended, sealed), self.node, now).await?;
-        Ok(())
+        let payment = record::new_payment(intended, begun, sealed);
+        self.seen(self.backend.insert_payment(payment, self.node, now).await)
     }
 
     /// Writes down that the `number`th submission is about to leave.
@@ -228,46 +242,37 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let note = note.map(|note| self.seal.close(&Secret::new(note.0.clone()))).transpose()?;
-        Ok(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await?)
+        self.seen(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await)
     }
 
     /// Writes an outcome down and queues what is to be told of it, at once. A second settlement of a payment queues nothing
     /// new, unless the first one was `unknown` and this one is not: then the application is told once more, by the status
     /// callback if there is one, else by the action. A call that makes the action request itself makes that one too.
+    /// `session`: what was noted when it began.
     ///
     /// # Errors
     /// [`StoreError`]: try again.
     pub async fn settle(
         &self,
         settled: &Settled,
+        session: Option<Arc<NewSession>>,
         hold_action: Hold,
         holder: Holder,
         call_sid: &str,
         now: Timestamp,
     ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
         let sid = &settled.payment.sid;
-        let new = |telling: &Telling, kind, occasion, state| {
-            let Telling { method, form, .. } = telling.clone();
-            let request = CallbackRequest { kind, method, url: telling.url.to_string(), form };
-            let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
-            Ok::<_, StoreError>(NewCallback { payment_sid: Some(sid.clone()), ..row })
-        };
         let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
-        let (status, action) = (settled.status.as_ref(), settled.action.as_ref());
-        let (mut first, mut late) = (Vec::new(), Vec::new());
-        if let Some(status) = status {
-            first.push(new(status, CallbackKind::Status, Occasion::First, CallbackState::Waiting)?);
-            late.push(new(status, CallbackKind::Status, Occasion::Late, CallbackState::Waiting)?);
-        }
-        if let Some(action) = action {
-            first.push(new(action, CallbackKind::Action, Occasion::First, held)?);
-            if late.is_empty() || hold_action == Hold::Yes {
-                late.push(new(action, CallbackKind::Action, Occasion::Late, held)?);
-            }
+        let first = self.tellings(settled, Occasion::First, held, call_sid)?;
+        let mut late = self.tellings(settled, Occasion::Late, held, call_sid)?;
+        if hold_action == Hold::No {
+            // By the status callback, and by the action where there is none.
+            late.truncate(1);
         }
         let outcome = settled.outcome.clone();
-        let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder) };
-        let Settling { booked, callbacks } = self.backend.settle_payment(payment, first, late, self.node, now).await?;
+        let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder), session };
+        let settling = self.seen(self.backend.settle_payment(payment, first, late, self.node, now).await)?;
+        let Settling { booked, callbacks } = settling;
         if booked == Booked::Otherwise {
             tracing::error!(
                 payment = sid,
@@ -278,6 +283,25 @@ impl Store {
         }
         let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row)).collect::<Result<_, _>>()?;
         Ok((booked, callbacks))
+    }
+
+    /// What tells an outcome: the status callback, then the action request, which starts as `action` says.
+    fn tellings(
+        &self,
+        settled: &Settled,
+        occasion: Occasion,
+        action: CallbackState,
+        call_sid: &str,
+    ) -> Result<Vec<NewCallback>, StoreError> {
+        let sid = &settled.payment.sid;
+        let new = |telling: &Telling, kind, state| {
+            let Telling { method, form, .. } = telling.clone();
+            let request = CallbackRequest { kind, method, url: telling.url.to_string(), form };
+            let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
+            Ok(NewCallback { payment_sid: Some(sid.clone()), ..row })
+        };
+        let status = settled.status.iter().map(|telling| new(telling, CallbackKind::Status, CallbackState::Waiting));
+        status.chain(settled.action.iter().map(|telling| new(telling, CallbackKind::Action, action))).collect()
     }
 
     /// Reads what became of an outcome of which nobody knows whether it was written down. None: the books do not say it.
@@ -314,7 +338,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<StoredCallback>, StoreError> {
         let row = self.new_callback(request, token, call_sid, CallbackState::Waiting)?;
-        let Inserted { id, is_own } = self.backend.insert_callback(row, self.node, now).await?;
+        let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
         let (call_sid, request) = (call_sid.to_owned(), request.clone());
         let (held, tries, was_tried, since) = (false, 0, false, now);
         Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, request }))

@@ -31,6 +31,9 @@ type Answered = Option<(u8, u64)>;
 #[derive(Debug, Default)]
 struct Scripted {
     capabilities: Option<Capabilities>,
+    /// Which look-ups come while nothing can be written down, over and over, and how many there were.
+    away: Vec<bool>,
+    lookups: usize,
     gateway: Vec<Answered>,
     application: Vec<(u8, u64)>,
     asked: usize,
@@ -41,7 +44,12 @@ struct Scripted {
 
 impl World for Scripted {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
+        self.lookups += 1;
         self.capabilities.clone()
+    }
+
+    fn is_store_away(&self) -> bool {
+        !self.away.is_empty() && self.away[self.lookups % self.away.len()]
     }
 
     fn gateway(
@@ -64,9 +72,11 @@ impl World for Scripted {
                 0..=3 | 6 => Reply::Prepared(Preparation::Nothing),
                 4 => Reply::Prepared(Preparation::Note(RecoveryNote("note".into()))),
                 5 => Reply::Prepared(Preparation::Answered(answer(what / 8))),
+                _ if what > 127 => Reply::NotWritten,
                 _ => Reply::Panicked,
             },
             Ask::Submit(_) if what % 16 == 15 => Reply::Panicked,
+            Ask::Submit(_) if what % 16 == 14 => Reply::NotWritten,
             Ask::Submit(_) => Reply::Submitted(answer(what)),
             Ask::Resolve(_) => match what % 4 {
                 0 => Reply::Resolved(Resolution::Answer(answer(what / 4))),
@@ -264,9 +274,11 @@ fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
 fn world() -> BoxedStrategy<Scripted> {
     let after = prop_oneof![Just(0), 0..3000_u64, select(vec![9999, 10_000, 10_001, 15_000]), 0..100_000_u64];
     let gateway = vec(option::weighted(0.85, (any::<u8>(), after.clone())), 0..8);
-    (capabilities(), gateway, vec((any::<u8>(), after), 0..3))
-        .prop_map(|(capabilities, gateway, application)| Scripted {
+    let away = vec(proptest::bool::weighted(0.2), 0..3);
+    (capabilities(), away, gateway, vec((any::<u8>(), after), 0..3))
+        .prop_map(|(capabilities, away, gateway, application)| Scripted {
             capabilities,
+            away,
             gateway,
             application,
             ..Scripted::default()

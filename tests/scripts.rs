@@ -78,9 +78,19 @@ const AGENT_PHASES: &[&str] = &[
 const STAGES: &[&str] = &["ready", "saying", "pausing", "gathering", "fetching", "ending", "over"];
 
 const KEYS_AND_HANG_UP: &[&str] = &["digit", "pound", "star", "letter", "hang-up"];
-const LOOK_UP: &[&str] = &["connector found", "no connector", "connector timeout"];
-const REPLIES: &[&str] =
-    &["prepared", "approved", "declined", "refused", "not sent", "unknown", "not found", "cannot tell", "panicked"];
+const LOOK_UP: &[&str] = &["connector found", "no connector", "store away", "connector timeout"];
+const REPLIES: &[&str] = &[
+    "prepared",
+    "approved",
+    "declined",
+    "refused",
+    "not sent",
+    "not written",
+    "unknown",
+    "not found",
+    "cannot tell",
+    "panicked",
+];
 const DOCUMENTS: &[&str] = &["document", "no document", "not asked", "fetch timeout"];
 const ENTRY_TIMEOUTS: &[&str] = &["first digit timeout", "next digit timeout", "another digit timeout"];
 const AGENT: &[&str] =

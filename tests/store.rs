@@ -24,6 +24,8 @@ mod full;
 mod opening;
 #[path = "store/samples.rs"]
 mod samples;
+#[path = "store/sessions.rs"]
+mod sessions;
 mod support;
 
 use std::path::Path;

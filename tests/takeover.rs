@@ -145,12 +145,12 @@ async fn payments_that_are_looked_up_do_not_keep_one_untold_that_was_in_flight()
         fill(config, async |store| {
             for number in 1..=514 {
                 let unknown = intended(number, None);
-                store.intend(&unknown, Timestamp::now()).await.unwrap();
+                store.intend(&unknown, Timestamp::now(), Timestamp::now()).await.unwrap();
                 store.sending(&unknown.payment.sid, None, 1, Holder::Call, Timestamp::now()).await.unwrap();
                 let settled = unknown.settled(&ending(&unknown.intent, Verdict::Unknown, true));
-                store.settle(&settled, Hold::No, Holder::Call, "CA", Timestamp::now()).await.unwrap();
+                store.settle(&settled, None, Hold::No, Holder::Call, "CA", Timestamp::now()).await.unwrap();
             }
-            store.intend(&in_flight, Timestamp::now()).await.unwrap();
+            store.intend(&in_flight, Timestamp::now(), Timestamp::now()).await.unwrap();
             store.sending(&in_flight.payment.sid, None, 1, Holder::Call, Timestamp::now()).await.unwrap();
         });
     };

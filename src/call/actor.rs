@@ -78,7 +78,7 @@ pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, hous
             return line.refuse(why.into()).await;
         }
     };
-    let Some((registered, summons)) = CallPlace::take(&house, &start) else {
+    let Some((registered, summons)) = CallPlace::take(&house, &start, dialect.name(), flow) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
         return line.refuse(Refusal::Duplicate).await;
     };
@@ -197,7 +197,7 @@ impl Actor {
                 }
             }
         }
-        self.retire();
+        self.retire(self.ended.unwrap_or(Ended::Caller).word());
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
             let writing = recorder.finish(self.house.library.clone(), self.house.chance.uuid().as_u64_pair().0);
@@ -286,7 +286,7 @@ impl Actor {
             Order::Command(Command::Complete, done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
-                self.registered.ended();
+                self.registered.ended(Refusal::Completed.word());
                 let _ = done.send(());
                 return Err(Refusal::Completed);
             }
@@ -294,9 +294,9 @@ impl Actor {
         Ok(())
     }
 
-    /// The caller is gone: nothing more is wanted of this call.
-    fn retire(&mut self) {
-        self.registered.ended();
+    /// The caller is gone, or is let go: nothing more is wanted of this call.
+    fn retire(&mut self, how: &str) {
+        self.registered.ended(how);
         self.orders.close();
         // Orders that are dropped say so to whoever gave them.
         while self.orders.try_recv().is_ok() {}
@@ -304,7 +304,7 @@ impl Actor {
 
     /// The stream is gone: for the machine the caller hung up.
     async fn lose(&mut self, why: Refusal) {
-        self.retire();
+        self.retire(why.word());
         match &why {
             Refusal::Closed => tracing::info!("the platform ended the stream"),
             Refusal::Completed => tracing::info!("the application ended the call"),
@@ -361,7 +361,9 @@ impl Actor {
             }
             Action::FindConnector(name) => {
                 let found = self.asking.find(&self.house, name);
-                self.tell_at(self.clock.moment(), Event::ConnectorFound(found));
+                let writable = self.house.store.is_writable();
+                let event = if writable { Event::ConnectorFound(found) } else { Event::StoreAway };
+                self.tell_at(self.clock.moment(), event);
             }
             Action::Ask(question, attempt, instrument) => {
                 let subject = (attempt, instrument);
@@ -372,6 +374,7 @@ impl Actor {
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
+            Action::Begin(begun) => self.callbacks.session_begun(&begun),
             Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);

@@ -37,6 +37,8 @@ pub(super) struct Asking {
     note: Option<RecoveryNote>,
     /// The submissions of this payment that have left.
     sent: Option<Sends>,
+    /// Until when something is waited for to be written down, and whether it is by now.
+    writing: Option<Written>,
 }
 
 impl Asking {
@@ -49,8 +51,7 @@ impl Asking {
     /// The payment that the next questions are about.
     pub(super) fn intend(&mut self, intended: Arc<Intended>) {
         self.intended = Some(intended);
-        self.note = None;
-        self.sent = None;
+        (self.note, self.sent, self.writing) = (None, None, None);
     }
 
     /// Asks the gateway; the answer arrives in `answers`.
@@ -74,7 +75,7 @@ impl Asking {
                 None => true,
             };
             let reply = if !is_written {
-                not_asked(&question.what, "it could not be written down")
+                Reply::NotWritten
             } else {
                 match connector {
                     Some(found) => connector::ask(&*found, question.what, attempt, instrument).await,
@@ -90,19 +91,25 @@ impl Asking {
     /// What is written down before a question is asked. None: nothing.
     fn written(&mut self, books: &CallbackQueue, what: &Ask) -> Option<Written> {
         let intended = self.intended.as_ref()?;
-        match what {
+        let written = match what {
             // Moves no money, but may bring a note that does.
-            Ask::Prepare => Some(books.intend(Arc::clone(intended))),
+            Ask::Prepare => books.intend(Arc::clone(intended)),
             Ask::Submit(note) => {
                 self.note.clone_from(note);
                 let now = Instant::now();
                 let before = self.sent.map_or(Sends { count: 0, first: now, last: now }, |sent| sent);
                 let sent = Sends { count: before.count.saturating_add(1), last: now, ..before };
                 self.sent = Some(sent);
-                Some(books.sending(&intended.payment.sid, note.clone(), sent.count))
+                books.sending(&intended.payment.sid, note.clone(), sent.count)
             }
-            Ask::Resolve(_) => None,
-        }
+            Ask::Resolve(_) => return None,
+        };
+        // A question that is asked again because the one before is still not written down waits no longer in all.
+        let written = match self.writing.take().filter(|before| !before.was_done()) {
+            Some(before) => written.no_later_than(&before),
+            None => written,
+        };
+        Some(self.writing.insert(written).clone())
     }
 
     /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.

@@ -179,17 +179,20 @@ impl History {
         self.entry(sid).map(|entry| Arc::clone(&entry.desk))
     }
 
-    /// A call ended. The second time nothing happens.
-    pub fn end(&mut self, now: Timestamp, sid: &str) {
+    /// A call ended. The second time nothing happens; then the answer is false.
+    pub fn end(&mut self, now: Timestamp, sid: &str) -> bool {
+        let mut ends = false;
         if let Some(Entry { record, .. }) = self.find_mut(sid)
             && record.ended.is_none()
         {
+            ends = true;
             record.updated = now;
             record.ended = Some(now);
             let number = record.number;
             self.ended.insert((now, number));
         }
         self.forget(now);
+        ends
     }
 
     /// Deletes the record of an ended call.

@@ -31,6 +31,11 @@ pub(super) fn stream_refused(why: &'static str) {
     metrics::counter!("touchtone_streams_refused_total", "why" => why).increment(1);
 }
 
+/// A session that a server left behind was told.
+pub(super) fn session_left() {
+    metrics::counter!("touchtone_sessions_left_total").increment(1);
+}
+
 /// A message had no meaning for us.
 pub(super) fn message_ignored(why: &'static str) {
     metrics::counter!("touchtone_media_messages_ignored_total", "why" => why).increment(1);

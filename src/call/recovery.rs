@@ -64,7 +64,7 @@ impl Searches {
         self.sids.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether the books could not be used when they were last looked at: then no gateway is asked for anything.
+    /// Whether the books could not be used when they were last looked at.
     #[must_use]
     pub fn is_shut(&self) -> bool {
         self.is_shut.load(Ordering::Acquire) || self.is_unheard.load(Ordering::Acquire)
@@ -98,7 +98,11 @@ impl Drop for Search {
 
 /// Says that this server is there and takes over what is nobody's, for as long as the server runs.
 pub async fn attend(house: Arc<House>) {
-    tokio::join!(super::heartbeat::beat(Arc::clone(&house)), look_after(house));
+    tokio::join!(
+        super::heartbeat::beat(Arc::clone(&house)),
+        super::writable::watch(Arc::clone(&house)),
+        look_after(house)
+    );
 }
 
 /// Takes over what is nobody's, for as long as the server runs.
@@ -157,6 +161,7 @@ async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> 
             break;
         }
     }
+    super::sessions::take_over(house, now).await?;
     due.reclaim = false;
     Ok(())
 }
@@ -334,7 +339,7 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Hol
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
-        match house.store.settle(&settled, Hold::No, holder, call_sid, house.wall.now()).await {
+        match house.store.settle(&settled, None, Hold::No, holder, call_sid, house.wall.now()).await {
             Ok((_, callbacks)) => return house.deliveries.deliver(callbacks),
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");

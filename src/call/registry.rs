@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::directory::{Origin, row};
 use super::history::{History, NotDeleted, Record};
 use super::{House, metrics};
 use crate::flow::{AgentCommand, PaymentId, Redirection};
@@ -98,6 +99,7 @@ pub struct StreamPlace {
 pub(super) struct CallPlace {
     house: Arc<House>,
     call_sid: String,
+    origin: Origin,
 }
 
 impl Default for Calls {
@@ -224,7 +226,12 @@ impl Drop for StreamPlace {
 
 impl CallPlace {
     /// Registers a call and gives what reaches it. None if a call of that id is live.
-    pub(super) fn take(house: &Arc<House>, start: &Start) -> Option<(Self, Summons)> {
+    pub(super) fn take(
+        house: &Arc<House>,
+        start: &Start,
+        dialect: &'static str,
+        flow: &str,
+    ) -> Option<(Self, Summons)> {
         let ender = watch::Sender::new(false);
         let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
         let summons = Summons { ender: ender.subscribe(), orders: inbox };
@@ -237,7 +244,18 @@ impl CallPlace {
         }
         calls.history().begin(house.wall.now(), start);
         metrics::call_began(calls.live());
-        Some((Self { house: Arc::clone(house), call_sid: start.call_sid.clone() }, summons))
+        let account = start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone());
+        let origin = Origin { account, dialect, flow: flow.to_owned() };
+        let place = Self { house: Arc::clone(house), call_sid: start.call_sid.clone(), origin };
+        place.note(None);
+        Some((place, summons))
+    }
+
+    /// Has the call written down as it stands.
+    fn note(&self, how: Option<&str>) {
+        if let Some(record) = self.house.calls.history().find(&self.call_sid).cloned() {
+            self.house.store.note_call(row(record, &self.origin, how));
+        }
     }
 
     /// A payment went on.
@@ -245,16 +263,20 @@ impl CallPlace {
         self.house.calls.history().report(self.house.wall.now(), &self.call_sid, payment, told);
     }
 
-    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to.
-    pub(super) fn ended(&self) {
-        self.house.calls.history().end(self.house.wall.now(), &self.call_sid);
+    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to. `how` in a word; the first
+    /// one counts.
+    pub(super) fn ended(&self, how: &str) {
+        let ends = self.house.calls.history().end(self.house.wall.now(), &self.call_sid);
+        if ends {
+            self.note(Some(how));
+        }
     }
 }
 
 impl Drop for CallPlace {
     fn drop(&mut self) {
         let calls = &self.house.calls;
-        self.ended();
+        self.ended("broken");
         calls.live.remove(&self.call_sid);
         metrics::calls_live(calls.live());
     }

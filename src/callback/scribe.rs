@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::delivery::{Tried, count_given_up};
 use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
-use crate::flow::{Intended, Settled};
+use crate::flow::{Begun, Intended, Settled};
 use crate::pay::gateway::RecoveryNote;
-use crate::store::{BackendError, Booked, Hold, Holder, Occasion, StoreError, StoredCallback};
+use crate::pay::step::PayResult;
+use crate::store::{BackendError, Booked, Hold, Holder, NewSession, Occasion, StoreError, StoredCallback};
 
 /// How long somebody waits for something to be written down: a caller is on the line.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
@@ -49,6 +50,16 @@ pub struct Written {
 }
 
 impl Written {
+    /// Whether it is known by now that it was written down.
+    pub(crate) fn was_done(&self) -> bool {
+        *self.told.borrow() == Some(true)
+    }
+
+    /// The same, waited for no longer than another.
+    pub(crate) fn no_later_than(self, other: &Self) -> Self {
+        Self { until: self.until.min(other.until), ..self }
+    }
+
     /// Waits for it, for 5 s from when it was asked for. False: it was not, or nobody knows.
     pub async fn is_done(mut self) -> bool {
         let told = timeout_at(self.until, self.told.wait_for(Option::is_some)).await;
@@ -111,6 +122,7 @@ impl Done {
 #[derive(Debug)]
 enum Entry {
     Notify(CallbackRequest, Uuid, Counted),
+    Begun(Arc<NewSession>),
     Intend(Arc<Intended>, Done),
     Sending {
         payment_sid: String,
@@ -131,6 +143,7 @@ impl CallbackQueue {
             deliveries: deliveries.clone(),
             call_sid: call_sid.to_owned(),
             held: Vec::new(),
+            session: None,
             unwritten: Arc::clone(&unwritten),
             is_stuck: Arc::clone(&is_stuck),
         };
@@ -148,6 +161,14 @@ impl CallbackQueue {
             return;
         }
         self.write(Entry::Notify(request, token, self.deliveries.counted()));
+    }
+
+    /// Has it noted that a Pay session has begun, or where it is told has changed. It is written down soon; nobody waits.
+    pub fn session_begun(&self, begun: &Begun) {
+        match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall.now()) {
+            Ok(session) => self.write(Entry::Begun(session)),
+            Err(error) => tracing::error!(payment = begun.payment.sid, %error, "a session cannot be written down"),
+        }
     }
 
     /// Has it written down that a gateway is about to be asked. It must not be before that is done.
@@ -171,8 +192,11 @@ impl CallbackQueue {
     #[must_use]
     pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Booking {
         let (told, booking) = watch::channel(None);
+        // Of a payment that could not begin because nothing can be written, nobody has anything to wait for.
+        let is_refused = settled.outcome.result == PayResult::InternalError && !self.deliveries.store.is_writable();
+        let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
+        let patience = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
         self.write(Entry::Settle(settled, hold, told, self.deliveries.counted()));
-        let patience = if self.is_stuck.load(Ordering::Acquire) { Duration::ZERO } else { WRITE_LIMIT };
         Booking { told: booking, until: Instant::now() + patience }
     }
 
@@ -204,6 +228,8 @@ struct Scribe {
     call_sid: String,
     /// Action requests that the call makes itself.
     held: Vec<Held>,
+    /// The session that began last.
+    session: Option<Arc<NewSession>>,
     unwritten: Arc<AtomicUsize>,
     is_stuck: Arc<AtomicBool>,
 }
@@ -242,8 +268,15 @@ impl Scribe {
                     None => count_given_up(&self.call_sid, &request, "it cannot be written down"),
                 }
             }
+            Entry::Begun(session) => {
+                // The first one of a session says when it began.
+                if self.session_of(&session.sid).is_none() {
+                    self.session = Some(session);
+                }
+            }
             Entry::Intend(intended, done) => {
-                let write = || store.intend(&intended, wall.now());
+                let begun = self.session_of(&intended.payment.sid).map_or_else(|| wall.now(), |session| session.begun);
+                let write = || store.intend(&intended, begun, wall.now());
                 self.in_time("a payment", &done, write).await;
             }
             Entry::Sending { payment_sid, note, number, done } => {
@@ -251,7 +284,8 @@ impl Scribe {
                 self.in_time("a submission", &done, write).await;
             }
             Entry::Settle(settled, hold, told, counted) => {
-                let write = || store.settle(&settled, hold, Holder::Call, &self.call_sid, wall.now());
+                let session = self.session_of(&settled.payment.sid);
+                let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
                 let Some((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
                 told.send_replace(Some(booked));
                 for callback in callbacks {
@@ -267,6 +301,10 @@ impl Scribe {
             }
             Entry::ActionTold(told) => self.action_told(told).await,
         }
+    }
+
+    fn session_of(&self, payment_sid: &str) -> Option<Arc<NewSession>> {
+        self.session.as_ref().filter(|session| session.sid == payment_sid).map(Arc::clone)
     }
 
     async fn action_told(&mut self, told: ActionTold) {

@@ -83,9 +83,16 @@ impl Call {
         let before = std::mem::replace(&mut assisting.status_callback, status_callback);
         let done = assisting.session.handle_command(now, command);
         self.drain_assisted(now);
-        // What is not done changes nothing; a callback about it went to whoever asked.
-        if let (Err(_), Some(assisting)) = (&done, &mut self.assisting) {
-            assisting.status_callback = before;
+        match (&done, &mut self.assisting) {
+            // What is not done changes nothing; a callback about it went to whoever asked.
+            (Err(_), Some(assisting)) => assisting.status_callback = before,
+            // Once the gateway is asked, what was written down then is what counts.
+            (Ok(()), Some(assisting)) if assisting.status_callback != before && !assisting.session.is_processing() => {
+                let (payment, start) = (assisting.payment(), assisting.session.start_now());
+                let status = Some(assisting.status_callback.clone());
+                self.begin(payment, start, status, None);
+            }
+            (Ok(()), _) | (Err(_), None) => {}
         }
         done
     }
@@ -182,6 +189,9 @@ impl Call {
                 }
                 Output::Report(progress, form) => {
                     self.report(assisting.payment(), progress, form, Some(&assisting.status_callback));
+                }
+                Output::Begin(start) => {
+                    self.begin(assisting.payment(), *start, Some(assisting.status_callback.clone()), None);
                 }
                 Output::Intend(intent) => {
                     self.intend(assisting.payment(), *intent, Some(assisting.status_callback.clone()), None);

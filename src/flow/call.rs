@@ -129,6 +129,8 @@ impl Call {
                 self.assisted_input(now, assisted::Input::ConnectorFound(found));
             }
             Event::ConnectorFound(found) => self.pay_input(now, Input::ConnectorFound(found)),
+            Event::StoreAway if self.is_assisted() => self.assisted_input(now, assisted::Input::StoreAway),
+            Event::StoreAway => self.pay_input(now, Input::StoreAway),
             Event::Replied(number, reply) if self.is_assisted() => {
                 self.assisted_input(now, assisted::Input::Replied(number, reply));
             }

@@ -14,7 +14,7 @@ use super::voice::TurnId;
 use crate::form::{Form, Value};
 use crate::pay::assisted::AgentError;
 use crate::pay::gateway::{Attempt, Capabilities, Instrument};
-use crate::pay::intent::Intent;
+use crate::pay::intent::{Intent, SessionStart, Statement};
 use crate::pay::outcome::{Ending, Outcome};
 use crate::pay::session::{Progress, Timer};
 use crate::pay::submission::{Question, Reply};
@@ -32,6 +32,8 @@ pub enum Event {
     Played(TurnId),
     /// The connector that was looked up; none: there is none of that name.
     ConnectorFound(Option<Capabilities>),
+    /// Instead of [`Self::ConnectorFound`]: nothing can be written down now, so that no payment can be made.
+    StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),
     /// The answer to a fetch.
@@ -119,15 +121,30 @@ impl Intended {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        let told = self.intent.statement.told(ending);
-        let telling =
-            |to: &Option<(Url, Method)>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
-        Settled {
-            payment: self.payment.clone(),
-            outcome: ending.outcome(),
-            status: telling(&self.status, told.status),
-            action: telling(&self.action, told.action),
-        }
+        Settled::of(&self.payment, &self.intent.statement, ending, (&self.status, &self.action))
+    }
+}
+
+/// A Pay session that has begun, and whom to tell should the server stop before its gateway is asked.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The payment's id.
+    pub payment: PaymentId,
+    /// The call.
+    pub call_sid: String,
+    /// What it is; the forms of its statement are those of whole requests.
+    pub start: SessionStart,
+    /// Where the last status callback goes.
+    pub status: Option<(Url, Method)>,
+    /// Where the action request goes.
+    pub action: Option<(Url, Method)>,
+}
+
+impl Begun {
+    /// What is to be told of an outcome.
+    #[must_use]
+    pub fn settled(&self, ending: &Ending) -> Settled {
+        Settled::of(&self.payment, &self.start.statement, ending, (&self.status, &self.action))
     }
 }
 
@@ -142,6 +159,22 @@ pub struct Settled {
     pub status: Option<Telling>,
     /// The action request, as it is made when the call is over.
     pub action: Option<Telling>,
+}
+
+/// Where a request goes, if there is one.
+type To<'a> = &'a Option<(Url, Method)>;
+
+impl Settled {
+    fn of(payment: &PaymentId, statement: &Statement, ending: &Ending, (status, action): (To<'_>, To<'_>)) -> Self {
+        let told = statement.told(ending);
+        let telling = |to: To<'_>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
+        Self {
+            payment: payment.clone(),
+            outcome: ending.outcome(),
+            status: telling(status, told.status),
+            action: telling(action, told.action),
+        }
+    }
 }
 
 /// Something to be done.
@@ -159,6 +192,9 @@ pub enum Action {
     Report(PaymentId, Progress, Form),
     /// Send a status callback, in order.
     Notify(Url, Method, Form),
+    /// A Pay session has begun, or where its progress is told has changed: write down, soon and without making the call wait,
+    /// what is told should the server stop before the gateway is asked.
+    Begin(Box<Begun>),
     /// A gateway is about to be asked: write down what its answer will be told with. What [`Action::Ask`] wants next waits
     /// until that is done, and is not asked if it cannot be.
     Intend(Box<Intended>),

@@ -3,11 +3,11 @@
 use url::Url;
 
 use super::call::Call;
-use super::event::{Action, Intended, LedBy, PaymentId, Settled, Telling};
+use super::event::{Action, Begun, Intended, LedBy, PaymentId, Settled, Telling};
 use super::link::{Origin, Target};
 use crate::form::Form;
 use crate::mask::{self, refused};
-use crate::pay::intent::{Intent, Statement, Told};
+use crate::pay::intent::{Intent, SessionStart, Statement, Told};
 use crate::pay::outcome::Outcome;
 use crate::pay::session::{Output, PaySession, Progress};
 use crate::pay::settings::{AttemptRule, Reading, Refusal, Settings};
@@ -25,6 +25,17 @@ pub(super) struct Paying {
     /// What its action is told with for as long as the outcome is not written down, where that differs.
     pub(super) unwritten: Option<Form>,
     status_callback: Option<(Url, Method)>,
+}
+
+impl Paying {
+    /// Where the outcome is told by a request.
+    fn told_to(&self) -> Option<(Url, Method)> {
+        self.action.as_ref().and_then(|(target, method)| match target {
+            Target::Url(url) => Some((url.clone(), *method)),
+            // A flow is told by being run.
+            Target::Flow(_) => None,
+        })
+    }
 }
 
 /// A payment's id from its number.
@@ -109,13 +120,12 @@ impl Call {
                 Output::Report(progress, form) => {
                     self.report(paying.payment.clone(), progress, form, paying.status_callback.as_ref());
                 }
+                Output::Begin(start) => {
+                    let (status, action) = (paying.status_callback.clone(), paying.told_to());
+                    self.begin(paying.payment.clone(), *start, status, action);
+                }
                 Output::Intend(intent) => {
-                    let action = paying.action.as_ref().and_then(|(target, method)| match target {
-                        Target::Url(url) => Some((url.clone(), *method)),
-                        // A flow is told by being run.
-                        Target::Flow(_) => None,
-                    });
-                    let status = paying.status_callback.clone();
+                    let (status, action) = (paying.status_callback.clone(), paying.told_to());
                     self.intend(paying.payment.clone(), *intent, status, action);
                 }
                 Output::Settle(progress, outcome, told) => {
@@ -157,6 +167,21 @@ impl Call {
             self.actions.push_back(Action::Notify(url.clone(), *method, fields));
         }
         self.actions.push_back(Action::Report(payment, progress, form));
+    }
+
+    /// Has it written down that a session has begun.
+    pub(super) fn begin(
+        &mut self,
+        payment: PaymentId,
+        mut start: SessionStart,
+        status: Option<(Url, Method)>,
+        action: Option<(Url, Method)>,
+    ) {
+        let statement = &mut start.statement;
+        statement.status = self.last_status(&statement.status);
+        statement.action = self.last_action(&statement.action);
+        let call_sid = self.context.call_sid.clone();
+        self.actions.push_back(Action::Begin(Box::new(Begun { payment, call_sid, start, status, action })));
     }
 
     /// Has what the outcome will be told with written down.

@@ -19,7 +19,7 @@ use super::admission::admit;
 use super::card::Completeness;
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument};
-use super::intent::{Intent, Means, Told};
+use super::intent::{Intent, Means, SessionStart, Told};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
 use super::outcome::{Ending, Outcome, Receipt};
 use super::prompts::{Complaint, Scene};
@@ -58,6 +58,8 @@ pub enum Input {
     Heard,
     /// The connector that was looked up; none: there is none of that name.
     ConnectorFound(Option<Capabilities>),
+    /// Nothing can be written down now, so that no payment can be made.
+    StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),
     /// The caller is gone.
@@ -77,6 +79,8 @@ pub enum Output {
     Clear,
     /// Tell how it goes: the progress, and the fields of the status callback.
     Report(Progress, Form),
+    /// It begins: write down what is told should it be cut off. Once; later changes are [`AssistedSession::start_now`].
+    Begin(Box<SessionStart>),
     /// The gateway is about to be asked: write down what its answer will be told with. Once, before the first question.
     Intend(Box<Intent>),
     /// The outcome is known: tell it, and write down that it is. Once.
@@ -188,6 +192,12 @@ impl AssistedSession {
         &self.around.transaction_id
     }
 
+    /// What is told from now on should the session be cut off before the gateway is asked.
+    #[must_use]
+    pub fn start_now(&self) -> SessionStart {
+        SessionStart::new(&self.settings, self.statement())
+    }
+
     /// Does what the agent wants, or says why it cannot be done; then nothing has changed.
     ///
     /// # Errors
@@ -220,6 +230,13 @@ impl AssistedSession {
                 }
             }
             Input::ConnectorFound(found) => self.handle_connector(found),
+            Input::StoreAway => {
+                if matches!(self.phase, Phase::Finding { .. }) {
+                    self.refuse(AgentError::unavailable(
+                        "nothing can be written down now, so that no payment can be made",
+                    ));
+                }
+            }
             Input::Replied(number, reply) => {
                 if let Phase::Processing(settlement) = &mut self.phase {
                     let next = settlement.handle_reply(now, number, reply);
@@ -332,6 +349,7 @@ impl AssistedSession {
         }
         self.limits = Some(limits);
         self.phase = Phase::Idle;
+        self.outputs.push_back(Output::Begin(Box::new(self.start_now())));
         self.report(What::Begun, None);
         self.outputs.push_back(Output::Opened(Ok(())));
     }

@@ -1,16 +1,19 @@
 //! What a payment leaves behind before the gateway is asked, so that its outcome can be told without its call.
 //!
-//! Shape:   plain values. A session makes an [`Intent`] once, before its first question; whoever learns of the outcome,
-//!          the session itself or `pay::recovery`, makes the requests' fields of it: [`Statement::told`].
+//! Shape:   plain values. A session makes a [`SessionStart`] when it begins, for the case that it is cut off before the gateway
+//!          is asked, and an [`Intent`] once, before its first question; whoever learns of the outcome, the session itself or
+//!          `pay::recovery`, makes the requests' fields of it: [`Statement::told`].
 //! Secrets: none of the card or account: what the caller keyed is there as its mask only. It may be stored.
 //! Sources: design.md, "A payment's path through disk"; spec/pay.md, sections 6 and 7.
 
 use std::sync::Arc;
 
-use super::gateway::{Attempt, Instrument};
+use super::gateway::{Attempt, Instrument, Operation, PaymentMethod};
 use super::outcome::{Ending, Receipt, Standing};
+use super::settings::Settings;
 use super::step::{SessionError, Step, words};
 use crate::form::Form;
+use crate::money::Currency;
 
 words! {
     /// What kind of thing pays.
@@ -31,6 +34,36 @@ impl From<&Instrument> for Means {
             Instrument::BankAccount(_) => Self::BankAccount,
             Instrument::Token(_) => Self::Token,
         }
+    }
+}
+
+/// A session that has begun: nothing was keyed yet, and its connector can do what is wanted.
+#[derive(Clone, Debug)]
+pub struct SessionStart {
+    /// The connector instance.
+    pub connector: String,
+    /// What the gateway will be asked to do.
+    pub operation: Operation,
+    /// In which currency.
+    pub currency: Currency,
+    /// What will pay.
+    pub means: Means,
+    /// What the application is told beside the outcome, should the session be cut off. Whoever tells it counts what was told
+    /// before.
+    pub statement: Statement,
+}
+
+impl SessionStart {
+    /// Of a session with these settings, whose last requests would say this now.
+    #[must_use]
+    pub fn new(settings: &Settings, statement: Statement) -> Self {
+        let means = match (&settings.payment_token, settings.payment_method) {
+            (Some(_), _) => Means::Token,
+            (None, PaymentMethod::CreditCard) => Means::Card,
+            (None, PaymentMethod::AchDebit) => Means::BankAccount,
+        };
+        let (connector, operation, currency) = (settings.connector.clone(), settings.operation, settings.currency);
+        Self { connector, operation, currency, means, statement }
     }
 }
 

@@ -184,6 +184,18 @@ impl Ending {
         }
     }
 
+    /// A payment that could not be written down, so that no gateway was asked for it.
+    #[must_use]
+    pub fn not_written() -> Self {
+        Self::broken_down("the payment could not be written down; nothing was sent")
+    }
+
+    /// A session that a server left behind before a gateway was to be asked.
+    #[must_use]
+    pub fn cut_off() -> Self {
+        Self::broken_down("the server stopped before anything was sent")
+    }
+
     /// What the gateway's verdict means for the session; `interrupted` is what the caller did meanwhile. Nobody is told
     /// that nothing was taken when money was taken or may have been.
     #[must_use]
@@ -213,6 +225,7 @@ impl Ending {
                 | Verdict::Refused(..)
                 | Verdict::Unavailable
                 | Verdict::BrokenDown
+                | Verdict::NotWritten
                 | Verdict::Stopped,
                 Some(result),
             ) => Self::plain(result),
@@ -223,6 +236,7 @@ impl Ending {
                 PayErrorCode::ServiceUnavailable,
                 "the payment gateway could not be reached; nothing was taken",
             ),
+            (Verdict::NotWritten, None) => Self::not_written(),
             (Verdict::BrokenDown | Verdict::Stopped, None) => {
                 Self::broken_down("the connector broke down before anything was sent")
             }

@@ -191,7 +191,7 @@ impl Recovery {
                     self.later(now)
                 }
             },
-            Reply::Prepared(_) | Reply::Panicked => self.later(now),
+            Reply::Prepared(_) | Reply::NotWritten | Reply::Panicked => self.later(now),
         }
     }
 
@@ -252,7 +252,7 @@ impl Recovery {
 #[must_use]
 pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
     match verdict {
-        Verdict::Unavailable if !sent => Ending::broken_down("the server stopped before anything was sent"),
+        Verdict::Unavailable if !sent => Ending::cut_off(),
         verdict => {
             Ending::of_verdict(verdict, None, intent.attempt.operation, &Keyed::Gone(intent.means, &intent.receipt))
         }

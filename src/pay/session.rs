@@ -19,7 +19,7 @@ use super::admission::admit;
 use super::card::{Brand, Completeness};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
-use super::intent::{Intent, Means, Statement, Told};
+use super::intent::{Intent, Means, SessionStart, Statement, Told};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
 use super::outcome::{Ending, Mask, Outcome, Receipt};
 use super::prompts::{Complaint, Scene};
@@ -51,6 +51,8 @@ pub enum Input {
     Heard,
     /// The connector of that name; none: there is none.
     ConnectorFound(Option<Capabilities>),
+    /// Nothing can be written down now, so that no payment can be made.
+    StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),
     /// The caller is gone.
@@ -70,6 +72,8 @@ pub enum Output {
     Clear,
     /// Tell how it goes: the progress, and the fields of the status callback.
     Report(Progress, Form),
+    /// It begins, before anything is asked for: write down what is told should it be cut off. Once.
+    Begin(Box<SessionStart>),
     /// The gateway is about to be asked: write down what its answer will be told with. Once, before the first question.
     Intend(Box<Intent>),
     /// The outcome is known: tell it, and write down that it is. Once.
@@ -228,6 +232,11 @@ impl PaySession {
             Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
             Input::Heard => self.handle_heard(now),
             Input::ConnectorFound(found) => self.handle_connector(now, found),
+            Input::StoreAway => {
+                if matches!(self.phase, Phase::Finding { .. }) {
+                    self.finish(Ending::not_written());
+                }
+            }
             Input::Replied(number, reply) => self.handle_reply(now, number, reply),
             Input::CallerHungUp => {
                 self.caller_gone = true;
@@ -489,6 +498,8 @@ impl PaySession {
             return self.finish(Ending::fault(PayResult::PaymentConnectorError, code, error));
         }
         self.limits = Some(limits);
+        let start = SessionStart::new(&self.settings, self.statement());
+        self.outputs.push_back(Output::Begin(Box::new(start)));
         self.next_field(now);
     }
 

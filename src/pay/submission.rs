@@ -48,6 +48,8 @@ pub enum Reply {
     Submitted(Answer),
     /// To [`Ask::Resolve`].
     Resolved(Resolution),
+    /// What the question could set off was not written down: the connector was not asked, and is not to be asked again.
+    NotWritten,
     /// The connector broke down.
     Panicked,
 }
@@ -67,6 +69,8 @@ pub enum Verdict {
     Unknown,
     /// The connector broke down before anything was sent.
     BrokenDown,
+    /// It could not be written down, and nothing was sent.
+    NotWritten,
     /// Stopped before anything was sent.
     Stopped,
 }
@@ -168,6 +172,8 @@ impl Submission {
         match (&self.stage, reply) {
             (Stage::Preparing { .. }, Reply::Prepared(preparation)) => self.prepared(now, preparation),
             (Stage::Preparing { .. }, Reply::Panicked) => self.over(Verdict::BrokenDown),
+            (Stage::Preparing { .. }, Reply::NotWritten) => self.not_written(now),
+            (Stage::Submitting { .. }, Reply::NotWritten) => self.not_written(now),
             (Stage::Submitting { .. }, Reply::Submitted(answer)) => self.submitted(now, answer),
             (Stage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now),
             (Stage::Resolving { .. }, Reply::Resolved(resolution)) => self.resolved(now, resolution),
@@ -179,7 +185,7 @@ impl Submission {
                 | Stage::Resolving { .. }
                 | Stage::Pausing { .. }
                 | Stage::Over,
-                Reply::Prepared(_) | Reply::Submitted(_) | Reply::Resolved(_) | Reply::Panicked,
+                Reply::Prepared(_) | Reply::Submitted(_) | Reply::Resolved(_) | Reply::NotWritten | Reply::Panicked,
             ) => Step::Wait,
         }
     }
@@ -227,6 +233,11 @@ impl Submission {
             Answer::NotSent { retry_after, .. } => self.not_sent(now, Next::Submit, retry_after),
             Answer::Unknown { .. } => self.in_doubt(now),
         }
+    }
+
+    /// Nothing more may leave; an earlier request may have done something.
+    fn not_written(&mut self, now: CallTime) -> Step {
+        if self.doubt_since.is_none() { self.over(Verdict::NotWritten) } else { self.give_up(now) }
     }
 
     /// This one request did nothing; an earlier one may have.
@@ -626,6 +637,21 @@ mod tests {
         let (submission, number) = submitting(limits());
         let (verdict, ..) = run(submission, number, || Some(Reply::Panicked));
         assert!(matches!(verdict, Verdict::Unknown));
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_asked_for_again() {
+        let (mut submission, question) = Submission::start(CallTime::ZERO, limits());
+        let step = submission.handle_reply(CallTime::ZERO, question.number, Reply::NotWritten);
+        assert!(matches!(step, Step::Over(Verdict::NotWritten)), "before the preparation");
+        let (mut submission, number) = submitting(limits());
+        let step = submission.handle_reply(CallTime::ZERO, number, Reply::NotWritten);
+        assert!(matches!(step, Step::Over(Verdict::NotWritten)), "before the submission");
+        let (mut submission, number) = submitting(limits());
+        submission.handle_reply(CallTime::ZERO, number, unknown());
+        let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+        let step = submission.handle_reply(CallTime::from_millis(500), number, Reply::NotWritten);
+        assert!(matches!(step, Step::Over(Verdict::Unknown)), "the doubt of before is not forgotten");
     }
 
     #[test]

@@ -75,6 +75,8 @@ fn play(script: &Script, library: &Library, taped: bool) -> Replayed {
         given: BTreeMap::new(),
         source: None,
         lookup: Duration::ZERO,
+        lookups: 0,
+        store_away: &script.store_away,
         speech: script.speech.iter().map(|length| length.0).collect(),
         answers: script.gateway.iter().cloned().collect(),
     };
@@ -230,6 +232,9 @@ struct ScriptWorld<'a> {
     speech: VecDeque<Duration>,
     /// How long the connector takes to be looked up that was asked for last.
     lookup: Duration,
+    /// How many connectors were looked up, and which look-ups come while nothing can be written down.
+    lookups: u32,
+    store_away: &'a [u32],
     /// What the document was made of that was given last, if it came from the application.
     source: Option<Source>,
     answers: VecDeque<GatewayAnswer>,
@@ -239,11 +244,16 @@ impl World for ScriptWorld<'_> {
     fn connector(&mut self, name: &str) -> Option<Capabilities> {
         let connector = self.connectors.get(name).unwrap_or(self.connector);
         self.lookup = connector.after.0;
+        self.lookups += 1;
         (!connector.missing).then(|| connector.capabilities())
     }
 
     fn speech(&mut self) -> Option<Duration> {
         self.speech.pop_front()
+    }
+
+    fn is_store_away(&self) -> bool {
+        self.store_away.contains(&self.lookups)
     }
 
     fn lookup_time(&self) -> Duration {
@@ -274,6 +284,7 @@ impl World for ScriptWorld<'_> {
         let reply = match answer.outcome {
             Some(Oddity::Silent) => return None,
             Some(Oddity::BrokenDown) => Some(Reply::Panicked),
+            Some(Oddity::NotWritten) => Some(Reply::NotWritten),
             Some(Oddity::NotFound) => resolves.then_some(Reply::Resolved(Resolution::NotFound)),
             Some(Oddity::CannotTell) => resolves.then_some(Reply::Resolved(Resolution::CannotTell)),
             Some(Oddity::Ready) => prepares.then_some(Reply::Prepared(Preparation::Nothing)),
@@ -398,6 +409,7 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
         Some(
             Oddity::Silent
             | Oddity::BrokenDown
+            | Oddity::NotWritten
             | Oddity::NotFound
             | Oddity::CannotTell
             | Oddity::Ready

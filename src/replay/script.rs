@@ -51,6 +51,10 @@ pub struct Script {
     /// What single connectors are like, by name, where they are not like `connector`.
     #[serde(default)]
     pub(super) connectors: BTreeMap<String, ConnectorScript>,
+    /// Which look-ups of a connector, counted from 1 (each payment looks one up when it begins), come while nothing can be
+    /// written down.
+    #[serde(default)]
+    pub(super) store_away: Vec<u32>,
     /// The gateway's answers to submissions, in order; after them the sandbox answers.
     #[serde(default)]
     pub(super) gateway: Vec<GatewayAnswer>,
@@ -84,7 +88,7 @@ impl Script {
     /// Whether the other one is the same but for what it expects.
     pub(super) fn does_as(&self, other: &Self) -> bool {
         let Self { flow, document, url, dialect, parameters, clock, plain_http, documents, .. } = self;
-        let Self { connector, connectors, gateway, speech, call, expect: _, .. } = self;
+        let Self { connector, connectors, store_away, gateway, speech, call, expect: _, .. } = self;
         *flow == other.flow
             && *document == other.document
             && *url == other.url
@@ -95,6 +99,7 @@ impl Script {
             && *documents == other.documents
             && *connector == other.connector
             && *connectors == other.connectors
+            && *store_away == other.store_away
             && *gateway == other.gateway
             && *speech == other.speech
             && *call == other.call
@@ -367,6 +372,8 @@ pub(super) enum Oddity {
     Silent,
     /// The connector breaks down: as the first answer, before anything is sent.
     BrokenDown,
+    /// What the request could set off cannot be written down: it is not sent.
+    NotWritten,
     /// Asked what became of the payment, the gateway has never seen it.
     NotFound,
     /// Asked the same, it cannot tell.

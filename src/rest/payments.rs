@@ -121,7 +121,7 @@ pub(super) async fn list(
         (status = 415, description = "The body is no form", body = ApiError),
         (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
         (status = 500, description = "The connector could not be looked up", body = ApiError),
-        (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
+        (status = 503, description = "The call does not answer, and may still do it; or nothing can be written down now, and it is not done", body = ApiError),
     ),
     security(("account" = [])),
 )]
@@ -245,7 +245,9 @@ async fn done_once(
                 Ok(Ok(sid)) => (reply_of(&house, &call, &sid, done), true),
                 Ok(Err(refused)) => {
                     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-                    (refusal(&ApiError::new(status, refused.code, refused.message)), true)
+                    // What was no fault of the request may go better the next time.
+                    let is_final = !status.is_server_error();
+                    (refusal(&ApiError::new(status, refused.code, refused.message)), is_final)
                 }
                 Err(CommandError::NotLive) => (refusal(&over(begins)), false),
                 Err(failure) => (refusal(&super::not_done(failure, UNDONE)), false),

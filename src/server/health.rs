@@ -55,13 +55,13 @@ pub(super) async fn healthz() -> &'static str {
     tag = "operation",
     responses(
         (status = 200, description = "It takes calls", body = String, content_type = "text/plain"),
-        (status = 503, description = "It is being stopped and takes no new calls, or the database cannot be used, without which no payment is made", body = String, content_type = "text/plain"),
+        (status = 503, description = "It is being stopped and takes no new calls, or the database cannot be read or written, without which no payment is made", body = String, content_type = "text/plain"),
     ),
 )]
 pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static str) {
     if desk.draining.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if desk.house.searches.is_shut() {
+    } else if desk.house.searches.is_shut() || !desk.house.store.is_writable() {
         (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used\n")
     } else {
         (StatusCode::OK, "ready\n")

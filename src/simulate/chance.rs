@@ -131,6 +131,8 @@ pub struct Plan {
     pub clock: DateTime,
     /// What connectors are like; none: there is no connector at all.
     pub connectors: Option<Connectors>,
+    /// Which look-ups of a connector, counted from 1, come while nothing can be written down.
+    pub store_away: Vec<u32>,
     /// What the caller does.
     pub moves: Vec<Move>,
     /// What the gateway says, in order.
@@ -156,16 +158,23 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         telnyx: chance.one_in(4),
         clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
         connectors: if chance.one_in(60) { None } else { Some(Connectors::drawn(&mut chance)) },
+        store_away: away(seed),
         moves: Vec::new(),
         answers: Vec::new(),
         documents: BTreeMap::new(),
         hidden: Vec::new(),
         twin: true,
     };
-    let world = ChanceWorld::drawing(flows, plan.connectors, Chance::new(chance.number()));
+    let world = ChanceWorld::drawing(flows, plan.connectors, plan.store_away.clone(), Chance::new(chance.number()));
     let simulation = plan.start(flows, world, false);
     let caller = caller::Caller::new(chance, simulation);
     caller.play(plan)
+}
+
+/// When nothing can be written down in the call of `seed`: in one of twenty for a payment, drawn apart from all else.
+fn away(seed: u64) -> Vec<u32> {
+    let mut chance = Chance::new(!seed);
+    if chance.one_in(20) { vec![chance.one_of(&[1, 1, 2], 1)] } else { Vec::new() }
 }
 
 /// The rule that a played call breaks, if it breaks one.
@@ -236,7 +245,8 @@ impl Plan {
     }
 
     fn play_again<'a, F: Flows>(&self, flows: &'a F, taped: bool) -> Played<'a, F> {
-        let world = ChanceWorld::repeating(flows, self.connectors, self.answers.clone(), self.documents.clone());
+        let (answers, documents) = (self.answers.clone(), self.documents.clone());
+        let world = ChanceWorld::repeating(flows, self.connectors, self.store_away.clone(), answers, documents);
         let mut simulation = self.start(flows, world, taped);
         let mut next_key = CallTime::ZERO;
         for step in &self.moves {

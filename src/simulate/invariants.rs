@@ -91,6 +91,10 @@ struct Session {
     idempotency: Option<Idempotency>,
     /// How often the gateway did what it was asked.
     acts: u32,
+    /// The payment's id as it was written down when the session began.
+    begun_as: Option<String>,
+    /// Whether nothing could be written down when it was to begin.
+    refused: bool,
     /// What an agent was last told to be missing.
     required: String,
     begun: Vec<Step>,
@@ -168,10 +172,25 @@ impl Watch {
                 }
                 Ok(())
             }
+            Record::StoreAway => {
+                self.session()?.refused = true;
+                Ok(())
+            }
+            Record::Begun(payment) => {
+                let session = self.session()?;
+                rule(session.is_led_by(payment.led_by), "a payment was written down that is not going on")?;
+                rule(!session.refused, "a Pay session began while nothing could be written down")?;
+                let known = session.begun_as.replace(payment.sid.clone());
+                // An agent may say anew where progress is told.
+                let again = known.is_some_and(|known| payment.led_by == LedBy::Document || known != payment.sid);
+                rule(!again, "a Pay session was written down as begun twice")
+            }
             Record::Reported(payment, progress, form) => {
                 self.told_in_order(payment, *progress, form)?;
                 let session = self.session()?;
                 rule(session.is_led_by(payment.led_by), "something was reported of a payment that is not going on")?;
+                let written = session.begun_as.as_ref() == Some(&payment.sid);
+                rule(written, "something was reported of a Pay session that was not written down")?;
                 match payment.led_by {
                     LedBy::Document => session.reported(*progress),
                     LedBy::Agent => {

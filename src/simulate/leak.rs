@@ -164,6 +164,8 @@ fn shown_in(record: &Record, keyed: &mut Keyed) -> Option<&'static str> {
         | Record::Completed
         | Record::Heard(_)
         | Record::Cleared
+        | Record::StoreAway
+        | Record::Begun(_)
         | Record::Asked(..)
         | Record::Acted(_)
         | Record::Answered(..)

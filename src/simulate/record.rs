@@ -34,6 +34,10 @@ pub enum Record {
     Cleared,
     /// A connector was looked up, and what its gateway makes of repeats; none: there is no connector of that name.
     LookedUp(String, Option<Idempotency>),
+    /// Nothing could be written down then.
+    StoreAway,
+    /// A Pay session began, or where its progress is told changed: it is written down.
+    Begun(PaymentId),
     /// The gateway was asked.
     Asked(Question, Arc<Attempt>),
     /// It did what it was asked, whatever it answers; only worlds that keep the gateway's ledger know.
@@ -138,6 +142,7 @@ pub(super) fn event_word(event: &Event) -> Option<&'static str> {
         Event::Played(_) => "heard",
         Event::ConnectorFound(Some(_)) => "connector found",
         Event::ConnectorFound(None) => "no connector",
+        Event::StoreAway => "store away",
         Event::Replied(_, reply) => reply_word(reply),
         Event::Fetched(_, Fetched::Document(_)) => "document",
         Event::Fetched(_, Fetched::Failed(_)) => "no document",
@@ -182,6 +187,7 @@ pub fn reply_word(reply: &Reply) -> &'static str {
         | Reply::Resolved(Resolution::Answer(answer)) => answer,
         Reply::Resolved(Resolution::NotFound) => return "not found",
         Reply::Resolved(Resolution::CannotTell) => return "cannot tell",
+        Reply::NotWritten => return "not written",
         Reply::Panicked => return "panicked",
     };
     match answer {
@@ -204,6 +210,8 @@ impl fmt::Display for Record {
             Self::LookedUp(name, found) => {
                 write!(f, "connector {name}{}", if found.is_some() { "" } else { " (there is none)" })
             }
+            Self::StoreAway => write!(f, "store     nothing can be written down"),
+            Self::Begun(payment) => write!(f, "session   {}", payment.sid),
             Self::Asked(question, attempt) => {
                 let what = match question.what {
                     Ask::Prepare => "prepare",

@@ -94,6 +94,7 @@ enum Note {
     TimedOut(Wait),
     LookedUp(String),
     Found(Option<Box<Capabilities>>),
+    StoreAway,
     Asked(u16, Question),
     Replied(u16, NotedReply),
     Requested(Box<Request>),
@@ -141,6 +142,7 @@ enum NotedReply {
     Answer(NotedAnswer),
     NotFound,
     CannotTell,
+    NotWritten,
     Panicked,
 }
 
@@ -207,6 +209,7 @@ impl Tape {
             Event::SpeechReady(turn, length) => Note::Rendered(*turn, *length),
             Event::Played(turn) => Note::Played(*turn),
             Event::ConnectorFound(found) => Note::Found(found.clone().map(Box::new)),
+            Event::StoreAway => Note::StoreAway,
             Event::Replied(number, reply) => Note::Replied(*number, NotedReply::of(reply)),
             Event::Fetched(id, Fetched::Document(_)) => Note::Fetched(*id, Ok(())),
             Event::Fetched(id, Fetched::Failed(failure)) => Note::Fetched(*id, Err(failure.clone())),
@@ -278,7 +281,8 @@ impl Tape {
                 let code = form.value("PayErrorCode").map(|value| value.shown()).unwrap_or_default();
                 Note::Told(format!("{} {} {code}", super::step_line(progress), card.unwrap_or_default()))
             }
-            Action::Intend(_) => return,
+            // What is written down is no part of a script.
+            Action::Begin(_) | Action::Intend(_) => return,
             Action::Settle(settled) => match &settled.status {
                 Some(telling) => Note::Told(format!("status {} {}", telling.method, names(&telling.form))),
                 None => return,
@@ -324,6 +328,7 @@ impl Tape {
                 | Note::Played(_)
                 | Note::LookedUp(_)
                 | Note::Found(_)
+                | Note::StoreAway
                 | Note::Replied(..)
                 | Note::Requested(_)
                 | Note::Source(..)
@@ -357,6 +362,7 @@ impl NotedReply {
             | Reply::Resolved(Resolution::Answer(answer)) => Self::Answer(NotedAnswer::of(answer)),
             Reply::Resolved(Resolution::NotFound) => Self::NotFound,
             Reply::Resolved(Resolution::CannotTell) => Self::CannotTell,
+            Reply::NotWritten => Self::NotWritten,
             Reply::Panicked => Self::Panicked,
         }
     }

@@ -4,12 +4,16 @@
 //! Errors:  [`BackendError`], for the log: no value of a row is in it.
 //! Secrets: what is called `sealed` or `note` is opaque here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::calls::CallBackend;
+use super::sessions::{NewSession, SessionBackend};
+use super::writable::ProbeBackend;
 use crate::flow::LedBy;
 use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
@@ -105,6 +109,8 @@ pub struct NewPayment {
     pub masked: Option<String>,
     /// The card's brand.
     pub brand: Option<String>,
+    /// When its session began.
+    pub begun: Timestamp,
     /// What the outcome is told with.
     pub sealed: Vec<u8>,
 }
@@ -200,6 +206,8 @@ pub struct SettledPayment {
     /// Whose the payment has to be. What somebody else has taken over is theirs to find out; but that money was taken is
     /// true whoever says so.
     pub owner: NodeId,
+    /// The session as it was noted when it began, for the case that it is not written down yet.
+    pub session: Option<Arc<NewSession>>,
 }
 
 /// What became of an outcome that was to be written down.
@@ -380,8 +388,9 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 ///   too.
 /// - An idempotency token never carries two results. A payment's known outcome never changes, the requests that tell it are
 ///   written down together with it and at no other time, and a token that is stored is never stored again.
-pub trait Backend: Send + Sync {
-    /// Writes a payment down as `preparing`, `node`'s. A known id is left as it is.
+pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
+    /// Writes a payment down as `preparing`, `node`'s, and its session as `asked`. A known id is left as it is.
+    /// [`BackendError::NotFound`] if the session has ended: it was told.
     fn insert_payment(&self, payment: NewPayment, node: NodeId, now: Timestamp) -> Done<'_, ()>;
 
     /// The `number`th submission is about to leave: `submitting`, the note if there is one, so many sends. Its moment is the
@@ -396,7 +405,7 @@ pub trait Backend: Send + Sync {
         now: Timestamp,
     ) -> Done<'a, ()>;
 
-    /// Writes an outcome down and inserts callbacks as `node`'s, or as nobody's (see the contract): those for a `first` outcome, or those for a `late` one
+    /// Writes an outcome down, also in its session's row, and inserts callbacks as `node`'s, or as nobody's (see the contract): those for a `first` outcome, or those for a `late` one
     /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to.
     ///
     /// A payment that succeeded or failed stays as it is, and so does one that is not `payment.owner`'s, unless money was
@@ -404,7 +413,7 @@ pub trait Backend: Send + Sync {
     /// given that are `node`'s and not delivered. A known outcome's sealed intent and note are wiped; an unknown one's are
     /// kept for whoever finds it out.
     ///
-    /// A session that is not in the books has its first callbacks stored, unless somebody else has stored one of them.
+    /// A session that has no payment has its first callbacks stored, unless another node has ended it or stored one of them.
     fn settle_payment(
         &self,
         payment: SettledPayment,

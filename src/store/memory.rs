@@ -19,11 +19,17 @@ use super::backend::{
     NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
     Settling, Unsettled,
 };
+use super::calls::CallRow;
 use super::record::led_by;
 use super::settling::{self, Entry, Known};
 use super::{GONE_AFTER, HEARTBEAT_GAP_MAX};
 use crate::pay::outcome::Standing;
 use crate::store::CallbackKind;
+
+mod calls;
+mod sessions;
+
+use sessions::Session;
 
 /// What a write takes, and whether it works.
 pub trait Disk: Send + Sync {
@@ -58,6 +64,8 @@ struct Heard {
 struct Books {
     payments: BTreeMap<String, Payment>,
     callbacks: BTreeMap<i64, Callback>,
+    sessions: BTreeMap<String, Session>,
+    calls: BTreeMap<String, Call>,
     connectors: BTreeMap<String, ConnectorRow>,
     revision: i64,
     nodes: BTreeMap<NodeId, Heard>,
@@ -65,6 +73,8 @@ struct Books {
     order: u64,
     /// The last callback's id: one that was forgotten is not given again.
     last_id: i64,
+    /// The last call's place.
+    last_call: u64,
 }
 
 struct Payment {
@@ -82,6 +92,12 @@ impl Payment {
         let (row, sealed, note) = (self.row.clone(), self.sealed.clone()?, self.note.clone());
         Some(Unsettled { sent: SentAgo::at(now, &row), row, sealed, note })
     }
+}
+
+/// A call and whose it is.
+struct Call {
+    row: CallRow,
+    node: Option<NodeId>,
 }
 
 struct Callback {
@@ -201,6 +217,8 @@ impl Books {
                 callback.node = callback.node.filter(|node| !is_released(*node));
             }
         }
+        self.release_sessions(&is_released);
+        self.release_calls(&is_released);
     }
 
     fn by_token(&self, token: uuid::Uuid) -> Option<&Callback> {
@@ -297,6 +315,7 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<(), BackendError>> {
         self.write(move |books| {
+            books.ask_session(&payment, node)?;
             books.order = books.order.saturating_add(1);
             let order = books.order;
             books.payments.entry(payment.sid.clone()).or_insert_with(|| {
@@ -372,7 +391,11 @@ impl Backend for Memory {
                 error_code: known.row.error_code,
                 confirmation_code: known.row.confirmation_code.clone(),
             });
-            let entry = Entry::of(known.as_ref(), &payment);
+            let mut entry = Entry::of(known.as_ref(), &payment);
+            let writes = matches!(entry, Entry::Unbooked | Entry::First | Entry::Late);
+            if writes && books.end_session(&payment, known.is_some(), node, now).is_err() {
+                entry = Entry::Otherwise;
+            }
             let (mut told, mut booked) = (Vec::new(), Booked::First);
             match entry {
                 Entry::Otherwise => booked = Booked::Otherwise,

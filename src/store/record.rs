@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::backend::NewPayment;
-use crate::flow::{Intended, LedBy, PaymentId};
+use super::sessions::NewSession;
+use crate::flow::{Begun, Intended, LedBy, PaymentId};
 use crate::form::{Form, Value};
 use crate::money::{Amount, Currency};
 use crate::pay::card::Brand;
 use crate::pay::gateway::{Attempt, Operation, TokenType};
-use crate::pay::intent::{Intent, Means, Statement};
+use crate::pay::intent::{Intent, Means, SessionStart, Statement};
 use crate::pay::outcome::Receipt;
 use crate::pay::step::Step;
 use crate::secret::Secret;
@@ -78,6 +80,24 @@ struct IntendedRecord {
     action: Option<Place>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct BegunRecord {
+    sid: String,
+    led_by: String,
+    call_sid: String,
+    connector: String,
+    charge: Option<String>,
+    currency: String,
+    token_type: Option<String>,
+    means: String,
+    status_form: Vec<Field>,
+    action_form: Vec<Field>,
+    telnyx: bool,
+    step: String,
+    status: Option<Place>,
+    action: Option<Place>,
+}
+
 /// Where a request goes, credentials and query included, and its fields, as text.
 pub(super) fn request(url: &str, form: &Form) -> Secret {
     text(&RequestRecord { url: url.to_owned(), fields: fields(form) })
@@ -93,15 +113,12 @@ pub(super) fn read_request(text: &Secret) -> Result<(String, Form), RecordError>
 pub(super) fn intended(intended: &Intended) -> Secret {
     let Intended { payment, intent, status, action } = intended;
     let Intent { attempt, means, receipt, statement } = intent;
-    let place = |to: &Option<(Url, Method)>| {
-        to.as_ref().map(|(url, method)| Place { url: url.to_string(), method: method.to_string() })
-    };
     text(&IntendedRecord {
         sid: payment.sid.clone(),
         led_by: led_by(payment.led_by).to_owned(),
         call_sid: attempt.call_sid.clone(),
         connector: attempt.connector.clone(),
-        charge: charged(attempt),
+        charge: charged(attempt.operation),
         currency: attempt.currency.code().to_ascii_lowercase(),
         token_type: match attempt.operation {
             Operation::Charge(..) => attempt.token_type.word().to_owned(),
@@ -141,11 +158,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
         Some((number, brand)) => Some((number, Brand::parse(&brand).ok_or(RecordError::Word("the brand"))?)),
         None => None,
     };
-    let led_by = match record.led_by.as_str() {
-        "document" => LedBy::Document,
-        "agent" => LedBy::Agent,
-        _ => return Err(RecordError::Word("who leads it")),
-    };
+    let led_by = read_led_by(&record.led_by)?;
     let attempt = Attempt {
         transaction_id: record.sid.clone(),
         call_sid: record.call_sid,
@@ -180,27 +193,89 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
     })
 }
 
-/// What the books show of an intended payment.
-pub(super) fn new_payment(intended: &Intended, sealed: Vec<u8>) -> NewPayment {
+/// A session that has begun, as text.
+pub(super) fn begun(begun: &Begun) -> Secret {
+    let Begun { payment, call_sid, start, status, action } = begun;
+    let SessionStart { connector, operation, currency, means, statement } = start;
+    text(&BegunRecord {
+        sid: payment.sid.clone(),
+        led_by: led_by(payment.led_by).to_owned(),
+        call_sid: call_sid.clone(),
+        connector: connector.clone(),
+        charge: charged(*operation),
+        currency: currency.code().to_ascii_lowercase(),
+        token_type: tokenized(*operation).map(str::to_owned),
+        means: means.word().to_owned(),
+        status_form: fields(&statement.status),
+        action_form: fields(&statement.action),
+        telnyx: statement.telnyx,
+        step: statement.step.word().to_owned(),
+        status: place(status),
+        action: place(action),
+    })
+}
+
+/// The session of a text.
+pub(super) fn read_begun(text: &Secret) -> Result<Begun, RecordError> {
+    let record: BegunRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
+    let currency = record.currency.parse::<Currency>().map_err(|_| RecordError::Word("the currency"))?;
+    let operation = match (&record.charge, &record.token_type) {
+        (Some(amount), _) => {
+            Operation::Charge(Amount::parse(amount, currency).map_err(|_| RecordError::Word("the amount"))?, currency)
+        }
+        (None, Some(word)) => Operation::Tokenize(TokenType::parse(word).ok_or(RecordError::Word("the token type"))?),
+        (None, None) => return Err(RecordError::Shape),
+    };
+    let statement = Statement {
+        status: read_fields(record.status_form),
+        action: read_fields(record.action_form),
+        telnyx: record.telnyx,
+        step: Step::parse(&record.step).ok_or(RecordError::Word("the step"))?,
+    };
+    let means = Means::parse(&record.means).ok_or(RecordError::Word("what pays"))?;
+    Ok(Begun {
+        payment: PaymentId { sid: record.sid, led_by: read_led_by(&record.led_by)? },
+        call_sid: record.call_sid,
+        start: SessionStart { connector: record.connector, operation, currency, means, statement },
+        status: record.status.map(read_place).transpose()?,
+        action: record.action.map(read_place).transpose()?,
+    })
+}
+
+/// What the store shows of a session that began at `at`.
+pub(super) fn new_session(begun: &Begun, sealed: Vec<u8>, at: Timestamp) -> NewSession {
+    let SessionStart { connector, operation, currency, means, .. } = &begun.start;
+    NewSession {
+        sid: begun.payment.sid.clone(),
+        call_sid: begun.call_sid.clone(),
+        connector: connector.clone(),
+        led_by: begun.payment.led_by,
+        operation: operated(*operation),
+        amount: charged(*operation),
+        currency: currency.code().to_ascii_lowercase(),
+        token_type: tokenized(*operation),
+        means: means.word(),
+        begun: at,
+        sealed,
+    }
+}
+
+/// What the books show of an intended payment, whose session began at `begun`.
+pub(super) fn new_payment(intended: &Intended, begun: Timestamp, sealed: Vec<u8>) -> NewPayment {
     let Intent { attempt, means, receipt, .. } = &intended.intent;
     NewPayment {
         sid: intended.payment.sid.clone(),
         call_sid: attempt.call_sid.clone(),
         connector: attempt.connector.clone(),
         led_by: intended.payment.led_by,
-        operation: match attempt.operation {
-            Operation::Charge(..) => "charge",
-            Operation::Tokenize(_) => "tokenize",
-        },
-        amount: charged(attempt),
+        operation: operated(attempt.operation),
+        amount: charged(attempt.operation),
         currency: attempt.currency.code().to_ascii_lowercase(),
-        token_type: match attempt.operation {
-            Operation::Charge(..) => None,
-            Operation::Tokenize(token_type) => Some(token_type.word()),
-        },
+        token_type: tokenized(attempt.operation),
         means: means.word(),
         masked: receipt.card.as_ref().map(|(number, _)| number.clone()).or_else(|| receipt.account_number.clone()),
         brand: receipt.card.as_ref().map(|(_, brand)| brand.word().to_owned()),
+        begun,
         sealed,
     }
 }
@@ -213,11 +288,36 @@ pub(super) const fn led_by(led_by: LedBy) -> &'static str {
     }
 }
 
-fn charged(attempt: &Attempt) -> Option<String> {
-    match attempt.operation {
+fn read_led_by(word: &str) -> Result<LedBy, RecordError> {
+    [LedBy::Document, LedBy::Agent]
+        .into_iter()
+        .find(|known| led_by(*known) == word)
+        .ok_or(RecordError::Word("who leads it"))
+}
+
+const fn operated(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Charge(..) => "charge",
+        Operation::Tokenize(_) => "tokenize",
+    }
+}
+
+fn charged(operation: Operation) -> Option<String> {
+    match operation {
         Operation::Charge(amount, currency) => Some(amount.text(currency)),
         Operation::Tokenize(_) => None,
     }
+}
+
+fn tokenized(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::Charge(..) => None,
+        Operation::Tokenize(token_type) => Some(token_type.word()),
+    }
+}
+
+fn place(to: &Option<(Url, Method)>) -> Option<Place> {
+    to.as_ref().map(|(url, method)| Place { url: url.to_string(), method: method.to_string() })
 }
 
 fn fields(form: &Form) -> Vec<Field> {
@@ -251,4 +351,45 @@ fn read_place(place: Place) -> Result<(Url, Method), RecordError> {
 /// Texts, numbers and lists are always JSON.
 fn text(value: &impl Serialize) -> Secret {
     Secret::new(serde_json::to_string(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pay::outcome::Ending;
+
+    #[test]
+    fn a_session_that_is_read_again_is_told_as_it_was_written() {
+        let usd = "usd".parse::<Currency>().unwrap();
+        let charge = Operation::Charge(Amount::parse("20.45", usd).unwrap(), usd);
+        for operation in [charge, Operation::Tokenize(TokenType::OneTime)] {
+            let (mut status, mut action) = (Form::new(), Form::new());
+            status.set("For", "bank-routing-number");
+            action.set("From", Value::Secret(Secret::new("+1555".to_owned())));
+            let url = Url::parse("https://me:hunter2@shop.example/paid?order=7").unwrap();
+            let session = Begun {
+                payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Agent },
+                call_sid: "CA1".to_owned(),
+                start: SessionStart {
+                    connector: "Bank".to_owned(),
+                    operation,
+                    currency: usd,
+                    means: Means::BankAccount,
+                    statement: Statement { status, action, telnyx: true, step: Step::BankRoutingNumber },
+                },
+                status: None,
+                action: Some((url, Method::Get)),
+            };
+            let again = read_begun(&begun(&session)).unwrap();
+            assert_eq!((again.payment.clone(), again.call_sid.as_str()), (session.payment.clone(), "CA1"));
+            assert_eq!(format!("{:?}", again.start), format!("{:?}", session.start));
+            let (told, first) = (again.settled(&Ending::cut_off()), session.settled(&Ending::cut_off()));
+            assert_eq!(format!("{told:?}"), format!("{first:?}"));
+            let action = told.action.unwrap();
+            assert_eq!(action.form.value("From").map(Value::expose), Some("+1555"));
+            assert!(told.status.is_none() && action.url.as_str().contains("hunter2@shop.example/paid?order=7"));
+        }
+        let text = Secret::new("{\"sid\":\"PK1\"}".to_owned());
+        assert_eq!(read_begun(&text).unwrap_err(), RecordError::Shape);
+    }
 }

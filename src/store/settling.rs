@@ -101,7 +101,7 @@ mod tests {
             Standing::Unknown => (PayResult::PaymentConnectorError, Some(PayErrorCode::ServiceUnavailable)),
         };
         let outcome = Outcome { standing, result, code, error: None, confirmation_code: None };
-        SettledPayment { sid: "PK1".to_owned(), outcome, owner: OURS }
+        SettledPayment { sid: "PK1".to_owned(), outcome, owner: OURS, session: None }
     }
 
     fn entry(state: PaymentState, node: Option<NodeId>, standing: Standing) -> Entry {

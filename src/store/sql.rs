@@ -33,11 +33,13 @@ use super::backend::{
 
 mod address;
 mod callbacks;
+mod calls;
 mod connectors;
 mod failure;
 mod nodes;
 mod payments;
 mod schema;
+mod sessions;
 mod value;
 mod work;
 

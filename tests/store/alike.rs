@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use proptest::collection::vec;
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState,
-    PendingCallback, SettledPayment, Settling,
+    Authorized, Backend, BackendError, CallFilter, CallRow, CallStatus, CallbackFilter, CallbackRow, CallbackState,
+    Changes, NodeId, PaymentFilter, PaymentState, PendingCallback, SessionFilter, SettledPayment, Settling,
 };
 use uuid::Uuid;
 
-use crate::samples::{at, callback, payment, settled, sid, waiting};
+use crate::samples::{at, call, callback, payment, session, settled, sid, waiting};
 
 /// One method, with small numbers for everything, so that they meet.
 #[derive(Clone, Debug)]
@@ -20,6 +20,13 @@ enum Step {
     InsertPayment(u32, u8),
     MarkSending(u32, bool, u32, u8),
     Settle(u32, Standing, Vec<u32>, Vec<u32>, u8, u8),
+    /// As one whose beginning is known.
+    SettleSession(u32, u8),
+    Changes(Vec<(u32, bool)>, Vec<u32>, u8),
+    ClaimSessions(u8, u32),
+    EndLeft(u32, u8),
+    FailCalls(u8, u32),
+    DeleteCall(u32),
     InsertCallback(u32, bool, u8),
     ClaimCallbacks(u8, u32),
     ClaimedCallbacks(u8, i64),
@@ -54,6 +61,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (number.clone(), standing, vec(0..12_u32, 0..3), vec(0..12_u32, 0..3), node.clone(), node.clone())
             .prop_map(|(number, standing, first, late, owner, node)| Step::Settle(number, standing, first, late, owner, node)),
         3 => (0..12_u32, any::<bool>(), node.clone()).prop_map(|(number, held, node)| Step::InsertCallback(number, held, node)),
+        2 => (number.clone(), node.clone()).prop_map(|(number, node)| Step::SettleSession(number, node)),
+        5 => (btree_map(0..6_u32, any::<bool>(), 0..4), btree_set(0..6_u32, 0..4), node.clone()).prop_map(|(calls, sessions, node)| {
+            Step::Changes(calls.into_iter().collect(), sessions.into_iter().collect(), node)
+        }),
+        2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimSessions(node, limit)),
+        3 => (number.clone(), node.clone()).prop_map(|(number, node)| Step::EndLeft(number, node)),
+        2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::FailCalls(node, limit)),
+        1 => (0..6_u32).prop_map(Step::DeleteCall),
         2 => (node.clone(), 0..5_u32).prop_map(|(node, limit)| Step::ClaimCallbacks(node, limit)),
         1 => (node.clone(), -1..12_i64).prop_map(|(node, after)| Step::ClaimedCallbacks(node, after)),
         1 => (id.clone(), node.clone()).prop_map(|(id, node)| Step::OpenCallback(id, node)),
@@ -133,6 +148,30 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             side.look().await.unwrap();
             format!("{booked:?} {}", side.shown(Ok(callbacks)))
         }
+        Step::SettleSession(number, by) => {
+            let known = Some(Arc::new(session(number, at(1))));
+            let payment = SettledPayment { session: known, ..settled(number, Standing::Failed) };
+            let told = vec![waiting(2 * number)];
+            let Settling { booked, callbacks } =
+                backend.settle_payment(payment, told, vec![], node(by), now).await.unwrap();
+            side.look().await.unwrap();
+            format!("{booked:?} {}", side.shown(Ok(callbacks)))
+        }
+        Step::Changes(calls, sessions, by) => {
+            let status = |over| if over { CallStatus::Completed } else { CallStatus::InProgress };
+            let calls = calls.into_iter().map(|(number, over)| Arc::new(call(number, now, status(over)))).collect();
+            let sessions = sessions.into_iter().map(|number| Arc::new(session(number, now))).collect();
+            format!("{:?}", backend.write_changes(Changes { calls, sessions }, node(by)).await)
+        }
+        Step::ClaimSessions(by, limit) => format!("{:?}", backend.claim_sessions(node(by), limit).await),
+        Step::EndLeft(number, by) => {
+            let told = vec![waiting(2 * number)];
+            let rows = backend.end_left_session(settled(number, Standing::Failed), told, node(by), now).await;
+            side.look().await.unwrap();
+            side.shown(rows)
+        }
+        Step::FailCalls(by, limit) => format!("{:?}", backend.fail_left_calls(node(by), limit, now).await),
+        Step::DeleteCall(number) => format!("{:?}", backend.delete_call(&format!("CA{number}")).await),
         Step::InsertCallback(number, held, by) => {
             let state = if held { CallbackState::Held } else { CallbackState::Waiting };
             let id = backend.insert_callback(callback(number, state), node(by), now).await.unwrap();
@@ -191,7 +230,17 @@ async fn books(side: &mut Side) -> String {
     let failed = PaymentFilter { state: Some(PaymentState::Failed), limit: 2, ..PaymentFilter::default() };
     let (failed, revision) = (backend.payments(failed).await, backend.connectors_revision().await);
     let connectors = backend.connectors().await;
-    format!("{payments:#?}\n{callbacks}\n{failed:?}\n{connectors:?} {revision:?}")
+    let sessions = backend.sessions(SessionFilter { limit: 100, ..SessionFilter::default() }).await;
+    let mut asked = Vec::new();
+    for number in 0..6 {
+        asked.push(backend.session(&sid(number)).await);
+    }
+    // Places have gaps.
+    let calls = backend.calls(CallFilter { limit: 100, ..CallFilter::default() }).await.unwrap();
+    let calls: Vec<CallRow> = calls.into_iter().map(|row| CallRow { place: 0, ..row }).collect();
+    format!(
+        "{payments:#?}\n{callbacks}\n{failed:?}\n{connectors:?} {revision:?}\n{sessions:#?}\n{asked:#?}\n{calls:#?}"
+    )
 }
 
 #[test]

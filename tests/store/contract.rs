@@ -15,6 +15,7 @@ use touchtone::store::{
 use uuid::Uuid;
 
 use crate::samples::{A, at, callback, payment, settled, sid, waiting};
+use crate::sessions;
 
 /// One database as two servers see it.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub type Pass = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Books {
     /// So much time passes, in which only these nodes are heard.
-    async fn only_heard(&self, nodes: &[NodeId], time: Duration) {
+    pub async fn only_heard(&self, nodes: &[NodeId], time: Duration) {
         let Some(pass) = &self.pass else { return };
         let mut left = time;
         while !left.is_zero() {
@@ -43,7 +44,7 @@ impl Books {
     }
 
     /// Makes what `A` has free for `B`: nobody hears of `A` any more, or the next run begins.
-    async fn a_is_gone(&self) {
+    pub async fn a_is_gone(&self) {
         match &self.pass {
             Some(_) => {
                 self.there.register(B, None).await.unwrap();
@@ -84,6 +85,17 @@ pub const RULES: &[(&str, Rule)] = &[
     ("connectors change with a revision", |books| connectors(books).boxed()),
     ("a note is kept once", |books| notes(books).boxed()),
     ("any text can be stored", |books| texts(books).boxed()),
+    ("a session is written down once", |books| sessions::begins(books).boxed()),
+    ("a session's end and its callbacks are one", |books| sessions::ends(books).boxed()),
+    ("a payment takes its session over", |books| sessions::is_asked(books).boxed()),
+    ("a session that was left is told once", |books| sessions::is_left(books).boxed()),
+    ("what was told of a session is counted", |books| sessions::counts_what_was_told(books).boxed()),
+    ("no session is both asked for and told", |books| sessions::is_asked_and_left_at_once(books).boxed()),
+    ("sessions are listed by what is asked for", |books| sessions::lists_of_sessions(books).boxed()),
+    ("a call is written when it begins and when it ends", |books| sessions::calls_begin_and_end(books).boxed()),
+    ("calls that were left have failed", |books| sessions::calls_are_left(books).boxed()),
+    ("calls are listed by what is asked for", |books| sessions::lists_of_calls(books).boxed()),
+    ("a probe is nobody's note", |books| sessions::can_be_written(books).boxed()),
     ("everything at once", |books| everything_at_once(books).boxed()),
 ];
 

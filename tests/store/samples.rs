@@ -1,4 +1,5 @@
-//! Payments and callbacks to write down.
+//! Payments, sessions, calls and callbacks to write down.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use touchtone::callback::CallbackKind;
 use touchtone::flow::LedBy;
 use touchtone::pay::outcome::{Outcome, Standing};
 use touchtone::pay::step::{PayErrorCode, PayResult};
-use touchtone::store::{CallbackState, NewCallback, NewPayment, NodeId, SettledPayment};
+use touchtone::store::{
+    CallRow, CallStatus, CallbackState, NewCallback, NewPayment, NewSession, NodeId, SettledPayment,
+};
 use touchtone::twiml::Method;
 use uuid::Uuid;
 
@@ -33,7 +36,38 @@ pub fn payment(number: u32) -> NewPayment {
         means: "card",
         masked: Some("xxxxxxxxxxxx4242".to_owned()),
         brand: Some("visa".to_owned()),
+        begun: at(0),
         sealed: format!("sealed {number}").into_bytes(),
+    }
+}
+
+/// A session that began at `begun`, of the payment of that number.
+pub fn session(number: u32, begun: Timestamp) -> NewSession {
+    let NewPayment { sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, .. } =
+        payment(number);
+    let sealed = format!("begun {number}").into_bytes();
+    NewSession { sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, begun, sealed }
+}
+
+/// A call that is live, or ended after a second.
+pub fn call(number: u32, started: Timestamp, status: CallStatus) -> CallRow {
+    let ended = (status == CallStatus::Completed).then(|| started + Duration::from_secs(1));
+    CallRow {
+        place: 0,
+        sid: format!("CA{number}"),
+        account: "AC1".to_owned(),
+        dialect: "twilio".to_owned(),
+        flow: "donate".to_owned(),
+        from: Some(["+15550000", "+15551111"][number as usize % 2].to_owned()),
+        to: number.is_multiple_of(3).then(|| "+15552222".to_owned()),
+        direction: "inbound".to_owned(),
+        caller_name: None,
+        forwarded_from: None,
+        status,
+        how: ended.map(|_| "caller".to_owned()),
+        started,
+        updated: ended.unwrap_or(started),
+        ended,
     }
 }
 
@@ -68,5 +102,5 @@ pub fn settled(number: u32, standing: Standing) -> SettledPayment {
         }
     };
     let outcome = Outcome { standing, result, code, error, confirmation_code };
-    SettledPayment { sid: sid(number), outcome, owner: A }
+    SettledPayment { sid: sid(number), outcome, owner: A, session: None }
 }

@@ -92,6 +92,7 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
                 Action::End(ended) => panic!("{ended:?} without a result:\n{}", paid.shown),
                 Action::Report(..)
                 | Action::Notify(..)
+                | Action::Begin(_)
                 | Action::Intend(_)
                 | Action::Settle(_)
                 | Action::Answer(..)

@@ -208,7 +208,7 @@ impl Phone<'_> {
             // Nobody leads a payment from a terminal.
             Action::Answer(..) => {}
             // Nothing of a call in the terminal is kept.
-            Action::Intend(_) => {}
+            Action::Begin(_) | Action::Intend(_) => {}
             Action::Settle(settled) => {
                 if let Some(Telling { url, method, form }) = settled.status {
                     self.notify(url, method, form);

@@ -97,7 +97,7 @@ impl Teller {
                 return;
             }
             // Nothing that a person would hear or wants to know.
-            Record::Heard(_) | Record::LookedUp(_, Some(_)) => return,
+            Record::Heard(_) | Record::LookedUp(_, Some(_)) | Record::StoreAway | Record::Begun(_) => return,
             _ => {}
         }
         self.tell_keys();
@@ -168,7 +168,12 @@ impl Teller {
                 };
                 self.paper.entry(at, "ended", Ink::Plain, text);
             }
-            Record::Pressed(_) | Record::Cleared | Record::Heard(_) | Record::LookedUp(_, Some(_)) => {}
+            Record::Pressed(_)
+            | Record::Cleared
+            | Record::Heard(_)
+            | Record::LookedUp(_, Some(_))
+            | Record::StoreAway
+            | Record::Begun(_) => {}
         }
     }
 

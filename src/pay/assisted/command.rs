@@ -116,6 +116,12 @@ impl AgentError {
         Self { code: 20404, status: 404, message: format!("there is no payment {sid} on this call") }
     }
 
+    /// Not possible now; the same request may be done later.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: 20503, status: 503, message: message.into() }
+    }
+
     /// A fault of ours.
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {

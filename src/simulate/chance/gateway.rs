@@ -113,6 +113,8 @@ pub(super) enum Kind {
     Unknown,
     NotSent,
     Silent,
+    /// The submission could not be written down.
+    NotWritten,
     /// The connector, before anything is sent.
     BrokenDown,
     /// Asked what became of the payment.
@@ -126,6 +128,9 @@ pub(super) enum Kind {
 pub struct ChanceWorld<'a, F> {
     flows: &'a F,
     connectors: Option<Connectors>,
+    /// How many were looked up, and which look-ups come while nothing can be written down.
+    lookups: u32,
+    store_away: Vec<u32>,
     /// Where new answers come from; none: there are only those of before.
     chance: Option<Chance>,
     answers: Vec<Said>,
@@ -139,18 +144,33 @@ pub struct ChanceWorld<'a, F> {
 }
 
 impl<'a, F: Flows> ChanceWorld<'a, F> {
-    pub(super) fn drawing(flows: &'a F, connectors: Option<Connectors>, chance: Chance) -> Self {
-        Self { chance: Some(chance), ..Self::repeating(flows, connectors, Vec::new(), BTreeMap::new()) }
+    pub(super) fn drawing(flows: &'a F, connectors: Option<Connectors>, store_away: Vec<u32>, chance: Chance) -> Self {
+        let world = Self::repeating(flows, connectors, store_away, Vec::new(), BTreeMap::new());
+        Self { chance: Some(chance), ..world }
     }
 
     pub(super) fn repeating(
         flows: &'a F,
         connectors: Option<Connectors>,
+        store_away: Vec<u32>,
         answers: Vec<Said>,
         documents: BTreeMap<Url, &'static str>,
     ) -> Self {
         let (ledger, asked, given_documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { flows, connectors, chance: None, answers, given: 0, ledger, documents, asked, given_documents }
+        let (chance, given, lookups) = (None, 0, 0);
+        Self {
+            flows,
+            connectors,
+            lookups,
+            store_away,
+            chance,
+            answers,
+            given,
+            ledger,
+            documents,
+            asked,
+            given_documents,
+        }
     }
 
     /// What was answered.
@@ -201,7 +221,12 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
 
 impl<F: Flows> World for ChanceWorld<'_, F> {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
+        self.lookups += 1;
         self.connectors.map(Connectors::capabilities)
+    }
+
+    fn is_store_away(&self) -> bool {
+        self.store_away.contains(&self.lookups)
     }
 
     fn lookup_time(&self) -> Duration {
@@ -260,6 +285,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
             Kind::Unknown => Answer::Unknown { reason },
             Kind::NotSent => Answer::NotSent { reason, retry_after: None },
             Kind::Silent => return None,
+            Kind::NotWritten => return Some((after, Reply::NotWritten)),
             Kind::BrokenDown => return Some((after, Reply::Panicked)),
             Kind::NotFound => return Some((after, Reply::Resolved(Resolution::NotFound))),
             Kind::CannotTell => return Some((after, Reply::Resolved(Resolution::CannotTell))),
@@ -338,7 +364,8 @@ fn draw(
         (12, false) => Kind::Quotes,
         (13, false) => refuses(chance),
         (14 | 15, _) => Kind::Unknown,
-        (16 | 17, _) => Kind::NotSent,
+        (16, _) => Kind::NotSent,
+        (17, _) => Kind::NotWritten,
         _ => Kind::Silent,
     };
     // The money may be taken before the answer is lost.

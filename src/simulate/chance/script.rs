@@ -62,6 +62,10 @@ impl Plan {
         if !connector.is_empty() {
             writeln!(script, "connector: {{ {connector} }}")?;
         }
+        if let [first, others @ ..] = &*self.store_away {
+            let others: String = others.iter().map(|other| format!(", {other}")).collect();
+            writeln!(script, "store_away: [{first}{others}]")?;
+        }
         if !self.answers.is_empty() {
             writeln!(script, "gateway:")?;
             for said in &self.answers {
@@ -160,6 +164,7 @@ fn answer(said: &Said) -> String {
         Kind::Unknown => "outcome: unknown".to_owned(),
         Kind::NotSent => "outcome: not-sent".to_owned(),
         Kind::Silent => "outcome: silent".to_owned(),
+        Kind::NotWritten => "outcome: not-written".to_owned(),
         Kind::BrokenDown => "outcome: broken-down".to_owned(),
         Kind::NotFound => "outcome: not-found".to_owned(),
         Kind::CannotTell => "outcome: cannot-tell".to_owned(),

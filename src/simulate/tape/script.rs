@@ -33,6 +33,17 @@ const CUT: Duration = Duration::from_secs(1);
 /// Keys further apart than this are two steps of a script. Chosen for readers.
 const APART: Duration = Duration::from_millis(2500);
 
+/// What came of looking a connector up.
+#[derive(Clone, Copy)]
+enum Looked<'a> {
+    /// There is none of that name.
+    Missing,
+    /// Nothing could be written down: nobody asked further.
+    Unasked,
+    /// What it can do.
+    Can(&'a Capabilities),
+}
+
 /// What was said in a replay, and when: for the comments of a script.
 pub type Said = (CallTime, String);
 
@@ -88,9 +99,9 @@ impl Tape {
     /// The call as a script with other numbers, made up from `seed`.
     #[must_use]
     pub fn draft(&self, seed: u64) -> Draft {
-        let connectors = self.connectors();
-        let mut known = connectors.values().filter_map(|(can, _)| *can);
-        let test_mode = known.any(|can| can.accepted_numbers != AcceptedNumbers::Any);
+        let takes_all = |can: &Capabilities| can.accepted_numbers == AcceptedNumbers::Any;
+        let test_mode =
+            self.connectors().values().any(|(looked, _)| matches!(looked, Looked::Can(can) if !takes_all(can)));
         let last = self.notes.last().map_or(CallTime::ZERO, |(at, _)| *at);
         let month = |at: CallTime| {
             let passed = jiff::SignedDuration::from_millis(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
@@ -132,6 +143,10 @@ impl Tape {
                 writeln!(head, "  {}: {}", quoted(&made_up.runs(name)), quoted(&made_up.runs(value)))?;
             }
         }
+        let away = self.store_away();
+        if !away.is_empty() {
+            writeln!(head, "store_away: [{}]", away.join(", "))?;
+        }
         let connectors = self.connectors();
         let written: BTreeMap<&str, String> =
             connectors.iter().map(|(name, (can, after))| (*name, connector(*can, *after))).collect();
@@ -169,19 +184,41 @@ impl Tape {
         Ok(())
     }
 
-    /// What each connector that was looked up can do (none: there was none of that name), and how long it took to find out.
-    fn connectors(&self) -> BTreeMap<&str, (Option<&Capabilities>, Duration)> {
+    /// Which look-ups, counted from 1, found that nothing could be written down.
+    fn store_away(&self) -> Vec<String> {
+        let (mut lookups, mut away) = (0_u32, Vec::new());
+        for (_, note) in &self.notes {
+            match note {
+                Note::LookedUp(_) => lookups = lookups.saturating_add(1),
+                Note::StoreAway => away.push(lookups.to_string()),
+                _ => {}
+            }
+        }
+        away
+    }
+
+    /// What each connector that was looked up can do, and how long it took to find out.
+    fn connectors(&self) -> BTreeMap<&str, (Looked<'_>, Duration)> {
         let mut connectors = BTreeMap::new();
         let mut wanted = None;
         for (at, note) in &self.notes {
             match note {
                 Note::LookedUp(name) => {
                     wanted = Some((name.as_str(), *at));
-                    connectors.entry(name.as_str()).or_insert((None, UNKNOWN));
+                    connectors.entry(name.as_str()).or_insert((Looked::Missing, UNKNOWN));
                 }
                 Note::Found(found) => {
                     if let Some((name, asked_at)) = wanted.take() {
-                        connectors.insert(name, (found.as_deref(), *at - asked_at));
+                        let looked = found.as_deref().map_or(Looked::Missing, Looked::Can);
+                        connectors.insert(name, (looked, *at - asked_at));
+                    }
+                }
+                // What it can do stays unknown, unless an earlier or a later payment found out.
+                Note::StoreAway => {
+                    if let Some((name, asked_at)) = wanted.take()
+                        && !connectors.get(name).is_some_and(|(looked, _)| matches!(looked, Looked::Can(_)))
+                    {
+                        connectors.insert(name, (Looked::Unasked, *at - asked_at));
                     }
                 }
                 _ => {}
@@ -465,14 +502,18 @@ fn millis(length: Duration) -> String {
 }
 
 /// What a connector can do, where it is not what the sandbox can.
-fn connector(can: Option<&Capabilities>, after: Duration) -> String {
+fn connector(looked: Looked<'_>, after: Duration) -> String {
     let mut fields = Vec::new();
     if !after.is_zero() {
         fields.push(format!("after: {}", millis(after)));
     }
-    let Some(can) = can else {
-        fields.push("missing: true".to_owned());
-        return fields.join(", ");
+    let can = match looked {
+        Looked::Missing => {
+            fields.push("missing: true".to_owned());
+            return fields.join(", ");
+        }
+        Looked::Unasked => return fields.join(", "),
+        Looked::Can(can) => can,
     };
     let like = sandbox::capabilities();
     if can.withdrawn {
@@ -536,6 +577,7 @@ fn answer(reply: &NotedReply, made_up: &MadeUp, keyed: usize, fields: &mut Vec<S
         NotedReply::Ready => fields.push("outcome: ready".to_owned()),
         NotedReply::NotFound => fields.push("outcome: not-found".to_owned()),
         NotedReply::CannotTell => fields.push("outcome: cannot-tell".to_owned()),
+        NotedReply::NotWritten => fields.push("outcome: not-written".to_owned()),
         NotedReply::Panicked => fields.push("outcome: broken-down".to_owned()),
         NotedReply::Answer(NotedAnswer::Unknown) => fields.push("outcome: unknown".to_owned()),
         NotedReply::Answer(NotedAnswer::NotSent(retry_after)) => {

@@ -161,6 +161,10 @@ impl Work for Register {
                     let callbacks =
                         "UPDATE callbacks SET node = NULL WHERE node IS NOT NULL AND state IN ('waiting', 'held')";
                     on.execute(sqlx::query(callbacks)).await?;
+                    let sessions = "UPDATE sessions SET node = NULL WHERE node IS NOT NULL AND state = 'open'";
+                    on.execute(sqlx::query(sessions)).await?;
+                    let calls = "UPDATE calls SET node = NULL WHERE node IS NOT NULL AND status = 'in-progress'";
+                    on.execute(sqlx::query(calls)).await?;
                     on.execute(sqlx::query("DELETE FROM nodes")).await?;
                 }
                 Dialect::Postgres => {
@@ -212,7 +216,9 @@ impl Work for Release {
             let payments = "UPDATE payments SET node = NULL WHERE node = $1 AND sealed IS NOT NULL";
             on.execute(sqlx::query(payments).bind(node.clone())).await?;
             let callbacks = "UPDATE callbacks SET node = NULL WHERE node = $1 AND state IN ('waiting', 'held')";
-            on.execute(sqlx::query(callbacks).bind(node)).await?;
+            on.execute(sqlx::query(callbacks).bind(node.clone())).await?;
+            on.execute(sqlx::query(super::sessions::RELEASE).bind(node.clone())).await?;
+            on.execute(sqlx::query(super::calls::RELEASE).bind(node)).await?;
             Ok(())
         }
         .boxed()

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::Dialect;
 use super::callbacks::{self, Insert, Stored};
 use super::failure::Trouble;
 use super::nodes::{self, Claimable};
+use super::sessions;
 use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
 use super::work::{On, Work};
 use crate::pay::outcome::Standing;
@@ -55,16 +57,37 @@ impl Work for InsertPayment {
             means,
             masked,
             brand,
+            begun: _,
             sealed,
         } = &self.payment;
         let now = self.now.as_millisecond();
         async move {
-            let insert = sqlx::query(
-                "INSERT INTO payments (sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, \
-                 masked, brand, state, sends, created, updated, sealed, node) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $13, $14, $15) \
-                 ON CONFLICT (sid) DO NOTHING",
-            )
+            let insert = match on.dialect {
+                // Its writer runs both in one transaction.
+                Dialect::Sqlite => {
+                    sessions::ask(on, &self.payment, self.node).await?;
+                    sqlx::query(
+                        "INSERT INTO payments (sid, call_sid, connector, led_by, operation, amount, currency, \
+                         token_type, means, masked, brand, state, sends, created, updated, sealed, node) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $13, $14, $15) \
+                         ON CONFLICT (sid) DO NOTHING",
+                    )
+                }
+                // One statement, which is a transaction of its own: no round trips for its beginning and end. Whoever ends
+                // the session at the same time waits for it, or is waited for.
+                Dialect::Postgres => sqlx::query(
+                    "WITH asked AS (INSERT INTO sessions (sid, call_sid, connector, led_by, operation, amount, currency, \
+                     token_type, means, state, begun, node) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'asked', $16, $15) \
+                     ON CONFLICT (sid) DO UPDATE SET state = 'asked', sealed = NULL WHERE sessions.state <> 'ended' \
+                     RETURNING sid) \
+                     INSERT INTO payments (sid, call_sid, connector, led_by, operation, amount, currency, token_type, \
+                     means, masked, brand, state, sends, created, updated, sealed, node) \
+                     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13, $13, $14, $15 FROM asked \
+                     ON CONFLICT (sid) DO NOTHING",
+                ),
+            };
+            let insert = insert
             .bind(text(sid))
             .bind(text(call_sid))
             .bind(text(connector))
@@ -80,8 +103,15 @@ impl Work for InsertPayment {
             .bind(now)
             .bind(sealed.clone())
             .bind(nodes::text(self.node));
-            on.execute(insert).await?;
-            Ok(())
+            if on.dialect == Dialect::Sqlite {
+                on.execute(insert).await?;
+                return Ok(());
+            }
+            // Nothing was inserted: this repeats what was written before, or the session has ended.
+            match on.execute(insert.bind(self.payment.begun.as_millisecond())).await? {
+                0 => one(on, sid).await?.map(|_| ()).ok_or_else(|| BackendError::NotFound.into()),
+                _ => Ok(()),
+            }
         }
         .boxed()
     }
@@ -138,6 +168,9 @@ impl Work for SettlePayment {
             let known = self.known(on).await?;
             match Entry::of(known.as_ref(), &self.payment) {
                 Entry::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
+                Entry::Unbooked if !self.end_session(on, false).await? => {
+                    Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
+                }
                 Entry::Unbooked => {
                     let mut settling = Settling { booked: Booked::First, callbacks: Vec::new() };
                     for stored in self.insert(on, &self.first).await? {
@@ -150,11 +183,13 @@ impl Work for SettlePayment {
                 }
                 Entry::First => {
                     self.write(on).await?;
+                    self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.first).await?;
                     Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
                 }
                 Entry::Late => {
                     self.write(on).await?;
+                    self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.late).await?;
                     Ok(Settling { booked: Booked::Late, callbacks: self.mine(stored) })
                 }
@@ -204,6 +239,15 @@ impl SettlePayment {
     /// Those that the writer has to see to.
     fn mine(&self, stored: impl IntoIterator<Item = Stored>) -> Vec<CallbackRow> {
         stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect()
+    }
+
+    /// Writes the outcome into the session's row. False: another node has ended it.
+    async fn end_session(&self, on: &mut On<'_>, has_payment: bool) -> Result<bool, Trouble> {
+        match sessions::end(on, &self.payment, has_payment, self.node, self.now).await {
+            Ok(()) => Ok(true),
+            Err(Trouble::Refused(BackendError::NotFound)) => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     async fn write(&self, on: &mut On<'_>) -> Result<(), Trouble> {

@@ -18,6 +18,10 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0002_leases.sql"),
         postgres: include_str!("../migrations/postgres/0002_leases.sql"),
     },
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0003_calls_and_sessions.sql"),
+        postgres: include_str!("../migrations/postgres/0003_calls_and_sessions.sql"),
+    },
 ];
 
 /// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.

@@ -55,6 +55,16 @@ pub(super) fn uuid(text: &str) -> Option<Uuid> {
     Uuid::try_parse(text).ok()
 }
 
+/// The places of the values of `rows` rows: `($1, $2), ($3, $4)`.
+pub(super) fn places(rows: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let first = row.saturating_mul(columns).saturating_add(1);
+        let numbers: Vec<String> = (first..first.saturating_add(columns)).map(|number| format!("${number}")).collect();
+        format!("({})", numbers.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// A condition that narrows a list, with its numbered values.
 #[derive(Default)]
 pub(super) struct Conditions {
@@ -86,10 +96,16 @@ impl Conditions {
 
     /// The whole query: `SELECT`, the conditions, the order, the limit.
     pub(super) fn query(self, select: &str, order: &str, limit: u32) -> super::work::Statement<'static> {
+        self.page(select, order, limit, 0)
+    }
+
+    /// The same, with so many rows passed over first.
+    pub(super) fn page(self, select: &str, order: &str, limit: u32, offset: u32) -> super::work::Statement<'static> {
         let Self { sql, values } = self;
         let last = values.len().saturating_add(1);
-        // Made of this crate's own texts alone; every value is bound.
-        let sql = sqlx::AssertSqlSafe(format!("{select}{sql} ORDER BY {order} LIMIT ${last}"));
+        let passed = if offset == 0 { String::new() } else { format!(" OFFSET {offset}") };
+        // Made of this crate's own texts and a number alone; every value is bound.
+        let sql = sqlx::AssertSqlSafe(format!("{select}{sql} ORDER BY {order} LIMIT ${last}{passed}"));
         let mut query = sqlx::query(sql);
         for value in values {
             query = match value {

@@ -1,0 +1,32 @@
+//! Whether the store takes writes, found out before a caller is asked for anything.
+//!
+//! Units:   tokio's clock.
+//! Errors:  none: the store takes note of them, and says so once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::House;
+
+/// How often it is tried while there are calls or the last write failed: a store that is back is used within a second.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often without calls. Our choice: each is a flush to the disk.
+const EVERY_IDLE: Duration = Duration::from_secs(5);
+
+/// Finds out, again and again.
+pub(crate) async fn watch(house: Arc<House>) {
+    let mut look = interval(EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last: Option<Instant> = None;
+    loop {
+        look.tick().await;
+        let pressing = house.calls.live() > 0 || !house.store.is_writable();
+        if pressing || last.is_none_or(|last| last.elapsed() >= EVERY_IDLE) {
+            let _ = house.store.probe().await;
+            last = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The store's calls and sessions: noted, told of when their server is gone, and whether anything can be written at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::backend::{BackendError, CallbackState, SettledPayment};
+use super::batch::Change;
+use super::calls::CallRow;
+use super::sessions::NewSession;
+use super::{LeftSession, Occasion, PAGE_MAX, Store, StoreError, StoredCallback, record};
+use crate::flow::{Begun, Settled};
+
+/// How long a write may take that shows that the database can be written. Our choice: a caller who is about to pay should
+/// not wait longer to hear that it is not possible now.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
+
+impl Store {
+    /// Notes a call as it stands: it is written down soon, without anybody waiting. Needs a tokio runtime.
+    pub fn note_call(&self, call: CallRow) {
+        self.batch.note(&self.backend, self.node, Change::Call(Arc::new(call)));
+    }
+
+    /// Notes that a session has begun, or is told elsewhere than before: it is written down soon, without anybody waiting.
+    /// Gives what is written. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When it cannot be sealed.
+    pub fn note_session(&self, begun: &Begun, at: Timestamp) -> Result<Arc<NewSession>, StoreError> {
+        let sealed = self.seal.close(&record::begun(begun))?;
+        let session = Arc::new(record::new_session(begun, sealed, at));
+        self.batch.note(&self.backend, self.node, Change::Session(Arc::clone(&session)));
+        Ok(session)
+    }
+
+    /// Writes down what was noted: for whoever reads it next.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it stays noted, and is written later.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        Ok(self.batch.flush(&*self.backend, self.node).await?)
+    }
+
+    /// Takes over sessions that are nobody's or whose node is gone, at most `limit`, which ended before their gateway was
+    /// to be asked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_sessions(&self, limit: u32) -> Result<Vec<Begun>, StoreError> {
+        let rows = self.backend.claim_sessions(self.keeper, limit.min(PAGE_MAX)).await?;
+        let mut sessions = Vec::new();
+        for LeftSession { sid, sealed, .. } in rows {
+            match self.seal.open(&sealed).map_err(StoreError::from).and_then(|text| Ok(record::read_begun(&text)?)) {
+                Ok(begun) => sessions.push(begun),
+                // It stays as it is, for a person: nobody can say whom to tell.
+                Err(error) => tracing::error!(payment = sid, %error, "a session that was left behind cannot be read"),
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Ends a session that was taken over and queues what is to be told of it, at once; nothing if it was told meanwhile. Its
+    /// `SequenceNumber` goes on where those that were stored end.
+    ///
+    /// # Errors
+    /// [`StoreError`]: try again.
+    pub async fn end_left_session(
+        &self,
+        mut settled: Settled,
+        call_sid: &str,
+        now: Timestamp,
+    ) -> Result<Vec<StoredCallback>, StoreError> {
+        let sid = settled.payment.sid.clone();
+        if let Some(status) = &mut settled.status {
+            let told = self.backend.count_told(call_sid, &sid).await?;
+            status.form.set("SequenceNumber", told.to_string());
+        }
+        let callbacks = self.tellings(&settled, Occasion::First, CallbackState::Waiting, call_sid)?;
+        let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
+        let rows = self.backend.end_left_session(session, callbacks, self.node, now).await?;
+        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+    }
+
+    /// Marks calls as failed that are nobody's or whose node is gone, at most `limit`. Gives how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn fail_left_calls(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
+        Ok(self.backend.fail_left_calls(self.keeper, limit, now).await?)
+    }
+
+    /// Whether the last thing that was to be written was written. While it is not, no payment begins.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable.is_so()
+    }
+
+    /// Writes something, to find out whether anything can be written.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing can, or it takes too long.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let late = |_| Err(BackendError::Unavailable(format!("no write within {} s", PROBE_LIMIT.as_secs())));
+        let written = timeout(PROBE_LIMIT, self.backend.probe()).await.unwrap_or_else(late);
+        self.seen(written)
+    }
+
+    /// Takes note of how a write went.
+    pub(super) fn seen<T>(&self, written: Result<T, BackendError>) -> Result<T, StoreError> {
+        Ok(self.writable.seen(written)?)
+    }
+}
