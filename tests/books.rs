@@ -17,6 +17,8 @@
 
 #[path = "store/samples.rs"]
 mod samples;
+#[path = "books/sessions.rs"]
+mod sessions;
 mod support;
 
 use std::net::SocketAddr;

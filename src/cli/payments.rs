@@ -6,9 +6,14 @@ use jiff::Timestamp;
 use super::Failure;
 use super::books::{Books, loud, or_dash, plain, say, say_json, second, table, unusable};
 use crate::http::shown;
+use crate::rest::books::session::SessionStory;
 use crate::rest::books::view::{BookedPayment, PaymentStory};
 use crate::store::moment::moment;
-use crate::store::{Backend, CallbackFilter, CallbackRow, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState};
+use crate::store::{
+    Backend, CallbackFilter, CallbackRow, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState, SessionFilter,
+};
+
+mod sessions;
 
 /// What an empty list means, where nothing narrows it.
 const NONE_YET: &str = "no payments yet; one is written down here before its gateway is asked\n";
@@ -53,7 +58,10 @@ struct List {
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// A JSON array, as `GET /v1/payments` has it
+    /// Only the sessions that ended before a gateway was to be asked, and those that are open
+    #[arg(long, conflicts_with = "state")]
+    sessions: bool,
+    /// A JSON array, as `GET /v1/payments` has it under `payments` (with --sessions under `sessions`)
     #[arg(long)]
     json: bool,
 }
@@ -92,6 +100,16 @@ impl Payments {
 impl List {
     async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
         let json = self.json;
+        let of_sessions = SessionFilter {
+            call_sid: self.call.clone(),
+            connector: self.connector.clone(),
+            from: self.from,
+            before: self.before,
+            ..SessionFilter::default()
+        };
+        if self.sessions {
+            return sessions::list(backend, of_sessions, self.limit, json).await;
+        }
         let filter = PaymentFilter {
             call_sid: self.call,
             state: self.state,
@@ -106,13 +124,22 @@ impl List {
             || filter.connector.is_some()
             || filter.from.is_some()
             || filter.before.is_some();
+        let wants_sessions = filter.state.is_none();
         let (rows, more) = first(backend, filter, self.limit).await?;
         if json {
             say_json(&rows.into_iter().map(BookedPayment::of).collect::<Vec<_>>())?;
             return Ok(true);
         }
-        if rows.is_empty() {
+        let told_sessions = match wants_sessions {
+            true => sessions::told(backend, of_sessions, self.limit).await?,
+            false => None,
+        };
+        if rows.is_empty() && told_sessions.is_none() {
             say(if is_narrow { NONE_FOUND } else { NONE_YET });
+            return Ok(true);
+        }
+        if rows.is_empty() {
+            say(&told_sessions.unwrap_or_default());
             return Ok(true);
         }
         let head = ["BEGAN", "PAYMENT", "CALL", "CONNECTOR", "AMOUNT", "PAYS WITH", "STATE", "OUTCOME"];
@@ -125,6 +152,10 @@ impl List {
         if unknown > 0 {
             let whether = "nobody knows whether money moved; look for the payment's id at the gateway";
             told.push_str(&format!("{}\n", loud(&format!("{unknown} of unknown outcome: {whether}"))));
+        }
+        if let Some(sessions) = told_sessions {
+            told.push('\n');
+            told.push_str(&sessions);
         }
         say(&told);
         Ok(true)
@@ -201,12 +232,22 @@ fn outcome(row: &PaymentRow) -> String {
 
 impl Show {
     async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
-        let Some(row) = backend.payment(&self.sid).await.map_err(unusable)? else {
-            let sid = plain(&self.sid);
-            return Err(Failure(format!("there is no payment {sid}; `touchtone payments list` lists them")));
-        };
         let filter =
-            CallbackFilter { payment_sid: Some(row.sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
+            CallbackFilter { payment_sid: Some(self.sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
+        let Some(row) = backend.payment(&self.sid).await.map_err(unusable)? else {
+            let Some(session) = backend.session(&self.sid).await.map_err(unusable)? else {
+                let sid = plain(&self.sid);
+                return Err(Failure(format!("there is no payment {sid}; `touchtone payments list` lists them")));
+            };
+            let callbacks = backend.callbacks(filter).await.map_err(unusable)?;
+            if self.json {
+                say_json(&SessionStory::of(session, callbacks))?;
+            } else {
+                let (lines, told) = (sessions::lines(&session), told_by(&callbacks));
+                say(&format!("{lines}\n{told}"));
+            }
+            return Ok(true);
+        };
         let callbacks = backend.callbacks(filter).await.map_err(unusable)?;
         if self.json {
             say_json(&PaymentStory::of(row, callbacks))?;
@@ -252,9 +293,14 @@ fn told(row: &PaymentRow, callbacks: &[CallbackRow]) -> String {
         told.push_str(&format!("\n{}\n", loud(whether)));
     }
     told.push('\n');
+    told.push_str(&told_by(callbacks));
+    told
+}
+
+/// The callbacks that tell an outcome.
+fn told_by(callbacks: &[CallbackRow]) -> String {
     if callbacks.is_empty() {
-        told.push_str("no callbacks are kept that tell its outcome\n");
-        return told;
+        return "no callbacks are kept that tell its outcome\n".to_owned();
     }
     let rows: Vec<_> = callbacks
         .iter()
@@ -270,6 +316,5 @@ fn told(row: &PaymentRow, callbacks: &[CallbackRow]) -> String {
             ]
         })
         .collect();
-    told.push_str(&table(["CALLBACK", "KIND", "STATE", "FAILED TRIES", "CHANGED", "URL", "REASON"], &rows));
-    told
+    table(["CALLBACK", "KIND", "STATE", "FAILED TRIES", "CHANGED", "URL", "REASON"], &rows)
 }

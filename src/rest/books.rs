@@ -22,10 +22,12 @@ use super::error::{self, ApiError};
 use super::fields::{Fields, Query};
 use crate::call::House;
 use crate::store::moment::moment;
-use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState};
+use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter};
 
+pub(crate) mod session;
 pub(crate) mod view;
 
+use session::{SessionStory, SessionView, Story};
 use view::{BookedPage, BookedPayment, PaymentStory, Standing};
 
 /// How many payments a page has if nobody asks for another number, and at most.
@@ -59,6 +61,9 @@ struct Filters {
     /// Payments after this one in the list: `next` of the page before says it.
     #[param(pattern = "^PK[0-9a-f]{32}$")]
     after: Option<String>,
+    /// Sessions after this one in their list: `next_sessions` of the page before says it.
+    #[param(pattern = "^PK[0-9a-f]{32}$")]
+    after_session: Option<String>,
 }
 
 /// A date (YYYY-MM-DD) or a moment (YYYY-MM-DDThh:mm:ssZ).
@@ -70,7 +75,8 @@ struct Moment(String);
 /// Payments in the books
 ///
 /// Every payment that a gateway was about to be asked for, on any call, the newest first. Those whose `state` is `unknown`
-/// wait for a person: nobody knows whether money moved.
+/// wait for a person: nobody knows whether money moved. In a list of their own, `sessions`, those that ended before a gateway
+/// was to be asked, and those that are open now; where `state` narrows the list there are none.
 #[utoipa::path(
     get,
     path = "/v1/payments",
@@ -81,36 +87,68 @@ struct Moment(String);
         (status = 200, description = "A page of the list", body = BookedPage),
         (status = 400, description = "A parameter is unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "`after` is no payment here", body = ApiError),
+        (status = 404, description = "`after` is no payment here, or `after_session` no session", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
         (status = 503, description = "The database cannot be used now", body = ApiError),
     ),
     security(("account" = [])),
 )]
 pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -> Result<Json<BookedPage>, ApiError> {
-    let Listing { mut filter, given, page_size } = Listing::read(query)?;
+    let Listing { mut filter, after_session, given, page_size } = Listing::read(query)?;
     let books = house.store.backend();
+    let unknown = |message| ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, message);
     if let Some(after) = &filter.after_sid
         && books.payment(after).await.map_err(unusable)?.is_none()
     {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "after is no payment here"));
+        return Err(unknown("after is no payment here"));
     }
+    if let Some(after) = &after_session
+        && books.session(after).await.map_err(unusable)?.is_none()
+    {
+        return Err(unknown("after_session is no session here"));
+    }
+    let of_sessions = SessionFilter {
+        call_sid: filter.call_sid.clone(),
+        connector: filter.connector.clone(),
+        from: filter.from,
+        before: filter.before,
+        // A page further on in one list is the first one of the other no more.
+        after_sid: after_session.clone(),
+        limit: page_size.saturating_add(1),
+    };
+    let wants_payments = after_session.is_none();
+    let wants_sessions = filter.state.is_none() && filter.after_sid.is_none();
     // One more than the page holds tells whether there is another page.
     filter.limit = page_size.saturating_add(1);
-    let mut rows = books.payments(filter).await.map_err(unusable)?;
+    let rows = if wants_payments { books.payments(filter).await.map_err(unusable)? } else { Vec::new() };
+    let sessions = if wants_sessions { books.sessions(of_sessions).await.map_err(unusable)? } else { Vec::new() };
+    let (rows, more) = cut(rows, page_size);
+    let (sessions, more_sessions) = cut(sessions, page_size);
+    let place = |after: &str, sid: &str| {
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(given.iter().map(|(name, value)| (*name, value.as_str())));
+        query.append_pair("page_size", &page_size.to_string()).append_pair(after, sid);
+        format!("{OWN_ROOT}/payments?{}", query.finish())
+    };
+    Ok(Json(BookedPage {
+        next: rows.last().filter(|_| more).map(|last| place("after", &last.sid)),
+        next_sessions: sessions.last().filter(|_| more_sessions).map(|last| place("after_session", &last.sid)),
+        payments: rows.into_iter().map(BookedPayment::of).collect(),
+        sessions: sessions.into_iter().map(SessionView::of).collect(),
+    }))
+}
+
+/// At most a page of rows, and whether there are more.
+fn cut<T>(mut rows: Vec<T>, page_size: u32) -> (Vec<T>, bool) {
     let size = usize::try_from(page_size).unwrap_or(usize::MAX);
     let more = rows.len() > size;
     rows.truncate(size);
-    let next = rows.last().filter(|_| more).map(|last| {
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(given.iter().map(|(name, value)| (*name, value.as_str())));
-        query.append_pair("page_size", &page_size.to_string()).append_pair("after", &last.sid);
-        format!("{OWN_ROOT}/payments?{}", query.finish())
-    });
-    Ok(Json(BookedPage { payments: rows.into_iter().map(BookedPayment::of).collect(), next }))
+    (rows, more)
 }
 
 /// A payment in the books, and the callbacks that tell its outcome
+///
+/// Or a session whose gateway was not asked.
 #[utoipa::path(
     get,
     path = "/v1/payments/{sid}",
@@ -118,7 +156,7 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
     tag = "books",
     params(("sid" = String, Path, description = "The payment's id", pattern = "^PK[0-9a-f]{32}$")),
     responses(
-        (status = 200, description = "The payment", body = PaymentStory),
+        (status = 200, description = "The payment, or the session", body = Story),
         (status = 400, description = "A parameter is unknown", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such payment", body = ApiError),
@@ -132,22 +170,27 @@ pub(super) async fn fetch(
     OriginalUri(uri): OriginalUri,
     sid: Result<Path<String>, PathRejection>,
     Query(query): Query,
-) -> Result<Json<PaymentStory>, ApiError> {
+) -> Result<Json<Story>, ApiError> {
     let not_found = || ApiError::not_found(uri.path());
     let Path(sid) = sid.map_err(|_| not_found())?;
     query.finish(&[])?;
     let books = house.store.backend();
     let row = books.payment(&sid).await.map_err(unusable)?;
-    let row = row.ok_or_else(not_found)?;
+    let session = if row.is_none() { books.session(&sid).await.map_err(unusable)? } else { None };
     let filter = CallbackFilter { payment_sid: Some(sid), limit: CALLBACKS_MAX, ..CallbackFilter::default() };
     let callbacks = books.callbacks(filter).await.map_err(unusable)?;
-    Ok(Json(PaymentStory::of(row, callbacks)))
+    match (row, session) {
+        (Some(row), _) => Ok(Json(Story::Payment(PaymentStory::of(row, callbacks)))),
+        (None, Some(session)) => Ok(Json(Story::Session(SessionStory::of(session, callbacks)))),
+        (None, None) => Err(not_found()),
+    }
 }
 
 /// What list is wanted.
 #[derive(Debug)]
 struct Listing {
     filter: PaymentFilter,
+    after_session: Option<String>,
     /// The filters as they were given, for the address of the next page.
     given: Vec<(&'static str, String)>,
     page_size: u32,
@@ -167,12 +210,13 @@ impl Listing {
             connector: take("connector")?,
             from: take("from")?.map(|text| read_moment("from", &text)).transpose()?,
             before: take("before")?.map(|text| read_moment("before", &text)).transpose()?,
-            after_sid: query.take("after")?.map(after).transpose()?,
+            after_sid: query.take("after")?.map(|sid| after("after", sid)).transpose()?,
             limit: 0,
         };
+        let after_session = query.take("after_session")?.map(|sid| after("after_session", sid)).transpose()?;
         let page_size = query.take("page_size")?.map_or(Ok(PAGE_SIZE), |text| read_size(&text))?;
         query.finish(&[])?;
-        Ok(Self { filter, given, page_size: page_size.min(PAGE_SIZE_MAX) })
+        Ok(Self { filter, after_session, given, page_size: page_size.min(PAGE_SIZE_MAX) })
     }
 }
 
@@ -186,10 +230,10 @@ fn read_moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
     moment(text).ok_or_else(|| ApiError::parameter(expected()))
 }
 
-fn after(sid: String) -> Result<String, ApiError> {
+fn after(name: &str, sid: String) -> Result<String, ApiError> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let is_sid = sid.strip_prefix("PK").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(is_digit));
-    if is_sid { Ok(sid) } else { Err(ApiError::parameter("after must be a payment's id")) }
+    if is_sid { Ok(sid) } else { Err(ApiError::parameter(format!("{name} must be a payment's id"))) }
 }
 
 fn read_size(text: &str) -> Result<u32, ApiError> {
@@ -223,6 +267,7 @@ mod tests {
             "before=2026-13-01",
             "after=PK1",
             "after=",
+            "after_session=PK1",
             "page_size=0",
             "page_size=x",
             "page_size=4294967296",

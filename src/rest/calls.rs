@@ -13,6 +13,7 @@ use super::path::CallPath;
 use crate::call::history::NotDeleted;
 use crate::call::{Command, House};
 use crate::flow::link::PlainHttp;
+use crate::store::BackendError;
 
 mod change;
 mod list;
@@ -38,7 +39,8 @@ struct CallIds {
 
 /// Calls
 ///
-/// Those that are live, and those that ended within 24 hours (the last 10,000 of them), newest first.
+/// Those that are live and those that ended, newest first: of every server on the same database, over their restarts, until
+/// they are deleted. One whose server stopped in the middle of it is `failed`; nobody knows when it ended.
 #[utoipa::path(
     get,
     path = "/2010-04-01/Accounts/{AccountSid}/Calls.json",
@@ -54,12 +56,17 @@ struct CallIds {
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "Not this account", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
     ),
     security(("account" = [])),
 )]
 pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -> Result<Json<CallPage>, ApiError> {
     let listing = Listing::read(query)?;
-    Ok(Json(house.calls.read(|history| listing.page(&house.account.sid, history))))
+    // What began or ended just now.
+    house.store.flush().await.map_err(unusable)?;
+    // Of a live call of its own this process knows most.
+    let live = |sid: &str| house.calls.record(sid).filter(|record| record.ended.is_none());
+    listing.page(&house.account.sid, house.store.backend(), live).await.map(Json).map_err(unusable)
 }
 
 /// A call
@@ -74,11 +81,12 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 404, description = "There is no such call", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
     security(("account" = [])),
 )]
 pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Result<Json<CallView>, ApiError> {
-    view(&house, &call).map(Json)
+    view(&house, &call).await.map(Json)
 }
 
 /// Redirect or end a live call
@@ -99,7 +107,7 @@ pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Re
         (status = 413, description = "The form is too long", body = ApiError),
         (status = 415, description = "The body is no form", body = ApiError),
         (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
+        (status = 503, description = "The call does not answer; it may still do it. Or the database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
     security(("account" = [])),
 )]
@@ -109,7 +117,7 @@ pub(super) async fn update(
     FormBody(form): FormBody,
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
-    view(&house, &call)?;
+    view(&house, &call).await?;
     let Some(command) = read(form, house.plain_http)? else {
         let message = "Call is neither queued nor ringing. Cannot cancel it.";
         return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
@@ -119,7 +127,7 @@ pub(super) async fn update(
         Command::Complete => "Cannot end it.",
     };
     house.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
-    view(&house, &call).map(Json)
+    view(&house, &call).await.map(Json)
 }
 
 /// Delete the record of a call that ended
@@ -135,17 +143,31 @@ pub(super) async fn update(
         (status = 404, description = "There is no such call", body = ApiError),
         (status = 409, description = "The call is live", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        (status = 503, description = "The database cannot be used now", body = ApiError),
     ),
     security(("account" = [])),
 )]
 pub(super) async fn delete(State(house): State<Arc<House>>, call: CallPath) -> Result<StatusCode, ApiError> {
-    match house.calls.delete(&call.sid) {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(NotDeleted::Unknown) => Err(call.not_found()),
-        Err(NotDeleted::Live) => {
-            let message = "Cannot delete this resource before it is complete";
-            Err(ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message))
-        }
+    let live = || {
+        let message = "Cannot delete this resource before it is complete";
+        ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message)
+    };
+    if house.calls.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
+        return Err(live());
+    }
+    // Its end is written first: else it would come back with it.
+    house.store.flush().await.map_err(unusable)?;
+    let books = house.store.backend();
+    let row = match books.delete_call(&call.sid).await {
+        Ok(()) => Ok(()),
+        Err(BackendError::NotFound) => Err(books.call(&call.sid).await.map_err(unusable)?),
+        Err(error) => return Err(unusable(error)),
+    };
+    match (row, house.calls.delete(&call.sid)) {
+        // Of this process's calls one that is live again, of the others one that another server has.
+        (_, Err(NotDeleted::Live)) | (Err(Some(_)), _) => Err(live()),
+        (Err(None), Err(NotDeleted::Unknown)) => Err(call.not_found()),
+        (Ok(()), _) | (Err(None), Ok(())) => Ok(StatusCode::NO_CONTENT),
     }
 }
 
@@ -158,7 +180,17 @@ pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command
     })
 }
 
-fn view(house: &House, call: &CallPath) -> Result<CallView, ApiError> {
-    let record = house.calls.record(&call.sid).ok_or_else(|| call.not_found())?;
-    Ok(CallView::of(&house.account.sid, &record))
+async fn view(house: &House, call: &CallPath) -> Result<CallView, ApiError> {
+    let account_sid = &house.account.sid;
+    // Of a call of its own this process knows most.
+    if let Some(record) = house.calls.record(&call.sid) {
+        return Ok(CallView::of(account_sid, &record));
+    }
+    let row = house.store.backend().call(&call.sid).await.map_err(unusable)?;
+    row.map(|row| CallView::stored(account_sid, row)).ok_or_else(|| call.not_found())
+}
+
+fn unusable(error: impl std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the calls cannot be read");
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, "The database cannot be used now")
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::session::SessionView;
 use crate::http::shown;
 use crate::store::{CallbackRow, CallbackState, PaymentRow, PaymentState};
 
@@ -14,6 +15,12 @@ pub(crate) struct BookedPage {
     /// Where the next page is; null: there is none.
     #[schema(required)]
     pub(super) next: Option<String>,
+    /// Sessions whose gateway was not asked, the newest first: open ones, and those that ended before. On a further page of
+    /// payments, and where `state` is given, there are none.
+    pub(super) sessions: Vec<SessionView>,
+    /// Where the next page of sessions is; null: there is none.
+    #[schema(required)]
+    pub(super) next_sessions: Option<String>,
 }
 
 /// A payment in the books.

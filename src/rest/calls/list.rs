@@ -1,6 +1,6 @@
 //! The list of calls: which are wanted, and page by page.
 //!
-//! Shape:   [`Listing::read`] reads the query, [`Listing::page`] turns it and the history into a page.
+//! Shape:   [`Listing::read`] reads the query, [`Listing::page`] turns it and the store's calls into a page.
 //! Limits:  [`PAGE_SIZE_MAX`].
 //! Errors:  [`ApiError`]: a filter that cannot be read is refused; one that is ignored would show too much.
 //! Sources: Twilio, "Read multiple Call resources" and "Twilio's Response: paging"; twilio-python `base/version.py`
@@ -18,7 +18,8 @@ use super::super::ROOT;
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::view::{CallView, Status};
-use crate::call::history::{History, Record};
+use crate::call::history::Record;
+use crate::store::{Backend, BackendError, CallFilter, CallPlaces, CallRow};
 
 /// How many calls a page has if nobody asks for another number.
 const PAGE_SIZE: u32 = 50;
@@ -123,7 +124,7 @@ enum Place {
     After(u64),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Filter {
     to: Option<String>,
     from: Option<String>,
@@ -134,12 +135,11 @@ struct Filter {
     ended: Span,
 }
 
-/// From when to when; both ends belong to it.
-#[derive(Debug, Default)]
+/// From when on, and before when.
+#[derive(Clone, Copy, Debug, Default)]
 struct Span {
-    on: Option<(Timestamp, Timestamp)>,
+    from: Option<Timestamp>,
     before: Option<Timestamp>,
-    after: Option<Timestamp>,
 }
 
 impl Listing {
@@ -167,37 +167,49 @@ impl Listing {
         Ok(Self { filter, given, page_size: page_size.min(PAGE_SIZE_MAX), page, place })
     }
 
-    /// The page that is wanted.
-    pub(super) fn page(&self, account_sid: &str, history: &History) -> CallPage {
+    /// The page that is wanted; `live` knows calls better than the store does.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub(super) async fn page(
+        &self,
+        account_sid: &str,
+        calls: &dyn Backend,
+        live: impl Fn(&str) -> Option<Record>,
+    ) -> Result<CallPage, BackendError> {
         let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
         // One more than the page holds tells whether there is another page.
-        let wanted = |record: &&Record| self.filter.matches(record);
-        let (found, more): (Vec<&Record>, bool) = match self.place {
+        let one_more = self.page_size.saturating_add(1);
+        let (found, more) = match self.place {
             Some(Place::After(number)) => {
-                let newer = history.range(number.saturating_add(1)..).filter(wanted).take(size);
-                let mut found: Vec<&Record> = newer.collect();
+                let mut found = self.calls(calls, CallPlaces::After(number), 0, self.page_size).await?;
                 found.reverse();
-                let older = history.range(..=number).any(|record| self.filter.matches(record));
-                (found, older)
+                let older = self.calls(calls, CallPlaces::Before(number.saturating_add(1)), 0, 1).await?;
+                (found, !older.is_empty())
             }
-            Some(Place::Before(number)) => first(history.range(..number).rev().filter(wanted), size),
+            Some(Place::Before(number)) => {
+                first(self.calls(calls, CallPlaces::Before(number), 0, one_more).await?, size)
+            }
             None => {
-                let skipped = usize::try_from(u64::from(self.page).saturating_mul(u64::from(self.page_size)));
-                let skipped = skipped.unwrap_or(usize::MAX);
-                first(history.range(..).rev().filter(wanted).skip(skipped), size)
+                let skipped = self.page.saturating_mul(self.page_size);
+                first(self.calls(calls, CallPlaces::All, skipped, one_more).await?, size)
             }
         };
         let start = u64::from(self.page).saturating_mul(u64::from(self.page_size));
         let length = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        let next = found.last().filter(|_| more).map(|last| Place::Before(last.number));
+        let next = found.last().filter(|_| more).map(|last| Place::Before(last.place));
         let previous = match (found.first(), self.place) {
-            (Some(first), _) => Some(Place::After(first.number)),
+            (Some(first), _) => Some(Place::After(first.place)),
             (None, Some(Place::Before(number))) => Some(Place::After(number.saturating_sub(1))),
             (None, place) => place,
         };
+        let view = |row: CallRow| match live(&row.sid) {
+            Some(record) => CallView::of(account_sid, &record),
+            None => CallView::stored(account_sid, row),
+        };
         let at = |page: u32, place: Option<Place>| self.uri(account_sid, page, place);
-        CallPage {
-            calls: found.iter().map(|record| CallView::of(account_sid, record)).collect(),
+        Ok(CallPage {
+            calls: found.into_iter().map(view).collect(),
             end: start.saturating_add(length.saturating_sub(1)),
             first_page_uri: at(0, None),
             next_page_uri: next.map(|place| at(self.page.saturating_add(1), Some(place))),
@@ -206,7 +218,37 @@ impl Listing {
             previous_page_uri: self.page.checked_sub(1).map(|page| at(page, previous)),
             start,
             uri: at(self.page, self.place),
-        }
+        })
+    }
+
+    /// Calls that the filter lets through, in these places.
+    async fn calls(
+        &self,
+        calls: &dyn Backend,
+        place: CallPlaces,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<CallRow>, BackendError> {
+        let Filter { to, from, parent, status, started, ended } = self.filter.clone();
+        let status = match status.map(Status::stored) {
+            // Nothing here is ever a call's child, queued, or busy.
+            Some(None) => return Ok(Vec::new()),
+            _ if parent => return Ok(Vec::new()),
+            status => status.flatten(),
+        };
+        let filter = CallFilter {
+            from,
+            to,
+            status,
+            started_from: started.from,
+            started_before: started.before,
+            ended_from: ended.from,
+            ended_before: ended.before,
+            place,
+            offset,
+            limit,
+        };
+        calls.calls(filter).await
     }
 
     fn uri(&self, account_sid: &str, page: u32, place: Option<Place>) -> String {
@@ -221,9 +263,10 @@ impl Listing {
 }
 
 /// At most `size` of them, and whether there are more.
-fn first<'h>(mut records: impl Iterator<Item = &'h Record>, size: usize) -> (Vec<&'h Record>, bool) {
-    let found = records.by_ref().take(size).collect();
-    (found, records.next().is_some())
+fn first(mut rows: Vec<CallRow>, size: usize) -> (Vec<CallRow>, bool) {
+    let more = rows.len() > size;
+    rows.truncate(size);
+    (rows, more)
 }
 
 impl Place {
@@ -246,30 +289,14 @@ impl Place {
     }
 }
 
-impl Filter {
-    fn matches(&self, record: &Record) -> bool {
-        let same = |wanted: &Option<String>, told: &Option<String>| wanted.is_none() || wanted == told;
-        !self.parent
-            && same(&self.to, &record.to)
-            && same(&self.from, &record.from)
-            && self.status.is_none_or(|status| status == Status::of(record))
-            && self.started.holds(Some(record.started))
-            && self.ended.holds(record.ended)
-    }
-}
-
 impl Span {
-    fn holds(&self, moment: Option<Timestamp>) -> bool {
-        if self.on.is_none() && self.before.is_none() && self.after.is_none() {
-            return true;
-        }
-        // What is told is told in whole seconds.
-        let Some(moment) = moment.and_then(|moment| Timestamp::from_second(moment.as_second()).ok()) else {
-            return false;
-        };
-        self.on.is_none_or(|(from, to)| from <= moment && moment <= to)
-            && self.before.is_none_or(|before| moment <= before)
-            && self.after.is_none_or(|after| after <= moment)
+    /// Both ends belong to it. What is told of a call is told in whole seconds, so whole seconds are compared.
+    fn of(from: &[Option<Timestamp>], until: &[Option<Timestamp>]) -> Self {
+        let second = |moment: Timestamp| Timestamp::from_second(moment.as_second()).unwrap_or(moment);
+        let next = |moment: Timestamp| second(moment).checked_add(1.second()).unwrap_or(moment);
+        let begun = |moment: Timestamp| if second(moment) < moment { next(moment) } else { moment };
+        let from = from.iter().flatten().copied().map(begun).max();
+        Self { from, before: until.iter().flatten().copied().map(next).min() }
     }
 }
 
@@ -283,8 +310,8 @@ fn span(
         (at, true) => (at, at.checked_add(86_399.seconds()).unwrap_or(at)),
         (at, false) => (at, at),
     });
-    let (before, after) = (read(before)?, read(after)?);
-    Ok(Span { on, before: before.map(|(at, _)| at), after: after.map(|(at, _)| at) })
+    let (before, after) = (read(before)?.map(|(at, _)| at), read(after)?.map(|(at, _)| at));
+    Ok(Span::of(&[on.map(|(from, _)| from), after], &[on.map(|(_, until)| until), before]))
 }
 
 /// A date or a moment, and whether it is a day's midnight.
@@ -312,43 +339,52 @@ fn count(name: &str, least: u32, text: &str) -> Result<u32, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::media::Start;
+    use crate::store::memory::Memory;
+    use crate::store::{CallBackend, CallStatus, Changes, NodeId};
 
     /// Calls that began a minute after each other from 10:00 on; every second one has ended a second later.
-    fn history(calls: usize) -> History {
-        let mut history = History::default();
+    async fn history(calls: usize) -> Memory {
+        let history = Memory::default();
         for number in 0..calls {
-            begin(&mut history, number);
+            begin(&history, number).await;
         }
         history
     }
 
-    fn begin(history: &mut History, number: usize) {
+    async fn begin(history: &Memory, number: usize) {
         let at: Timestamp = "2026-11-22T10:00:00.5Z".parse().unwrap();
         let at = at + (60 * i64::try_from(number).unwrap()).seconds();
-        let sid = format!("CA{number}");
-        let from = if number.is_multiple_of(3) { "+15550000" } else { "+15551111" };
-        history.begin(
-            at,
-            &Start {
-                stream_sid: "MZ1".into(),
-                call_sid: sid.clone(),
-                account_sid: None,
-                custom_parameters: [("From".to_owned(), from.to_owned())].into(),
-            },
-        );
-        if number.is_multiple_of(2) {
-            history.end(at + 1.second(), &sid);
-        }
+        let ended = number.is_multiple_of(2).then(|| at + 1.second());
+        let row = CallRow {
+            place: 0,
+            sid: format!("CA{number}"),
+            account: "AC1".to_owned(),
+            dialect: "twilio".to_owned(),
+            flow: "donate".to_owned(),
+            from: Some(if number.is_multiple_of(3) { "+15550000" } else { "+15551111" }.to_owned()),
+            to: None,
+            direction: "inbound".to_owned(),
+            caller_name: None,
+            forwarded_from: None,
+            status: if ended.is_some() { CallStatus::Completed } else { CallStatus::InProgress },
+            how: None,
+            started: at,
+            updated: ended.unwrap_or(at),
+            ended,
+        };
+        let changes = Changes { calls: vec![Arc::new(row)], sessions: Vec::new() };
+        history.write_changes(changes, NodeId::random()).await.unwrap();
     }
 
     fn listing(query: &str) -> Result<Listing, ApiError> {
         Listing::read(Fields::of(query))
     }
 
-    fn page(history: &History, query: &str) -> CallPage {
-        listing(query).unwrap().page("AC1", history)
+    async fn page(history: &Memory, query: &str) -> CallPage {
+        listing(query).unwrap().page("AC1", history, |_| None).await.unwrap()
     }
 
     fn sids(page: &CallPage) -> Vec<String> {
@@ -361,71 +397,71 @@ mod tests {
         uri.strip_prefix("/2010-04-01/Accounts/AC1/Calls.json?").unwrap()
     }
 
-    #[test]
-    fn pages_lead_to_each_other_there_and_back() {
-        let history = history(7);
-        let first = page(&history, "PageSize=3");
+    #[tokio::test]
+    async fn pages_lead_to_each_other_there_and_back() {
+        let history = history(7).await;
+        let first = page(&history, "PageSize=3").await;
         assert_eq!(sids(&first), ["6", "5", "4"]);
         assert_eq!((first.start, first.end, first.page), (0, 2, 0));
         assert!(first.previous_page_uri.is_none());
-        let second = page(&history, query(first.next_page_uri.as_deref().unwrap()));
+        let second = page(&history, query(first.next_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&second), ["3", "2", "1"]);
         assert_eq!((second.start, second.end, second.page), (3, 5, 1));
-        let last = page(&history, query(second.next_page_uri.as_deref().unwrap()));
+        let last = page(&history, query(second.next_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&last), ["0"]);
         assert_eq!((last.start, last.end, last.next_page_uri.is_none()), (6, 6, true));
-        let back = page(&history, query(last.previous_page_uri.as_deref().unwrap()));
+        let back = page(&history, query(last.previous_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&back), ["3", "2", "1"]);
-        let back = page(&history, query(back.previous_page_uri.as_deref().unwrap()));
+        let back = page(&history, query(back.previous_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&back), ["6", "5", "4"]);
         assert_eq!(back.page, 0);
-        assert_eq!(sids(&page(&history, query(&second.uri))), sids(&second), "a page's address is its own");
-        assert_eq!(sids(&page(&history, "PageSize=3&Page=1")), sids(&second), "a page may be counted too");
-        assert_eq!(sids(&page(&history, query(&last.first_page_uri))), sids(&first));
+        assert_eq!(sids(&page(&history, query(&second.uri)).await), sids(&second), "a page's address is its own");
+        assert_eq!(sids(&page(&history, "PageSize=3&Page=1").await), sids(&second), "a page may be counted too");
+        assert_eq!(sids(&page(&history, query(&last.first_page_uri)).await), sids(&first));
     }
 
-    #[test]
-    fn new_calls_and_deleted_ones_move_no_page() {
-        let mut history = history(6);
-        let first = page(&history, "PageSize=2");
-        begin(&mut history, 6);
-        begin(&mut history, 7);
-        history.delete("CA4").unwrap();
-        let second = page(&history, query(first.next_page_uri.as_deref().unwrap()));
+    #[tokio::test]
+    async fn new_calls_and_deleted_ones_move_no_page() {
+        let history = history(6).await;
+        let first = page(&history, "PageSize=2").await;
+        begin(&history, 6).await;
+        begin(&history, 7).await;
+        history.delete_call("CA4").await.unwrap();
+        let second = page(&history, query(first.next_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&second), ["3", "2"]);
-        let before = page(&history, query(second.previous_page_uri.as_deref().unwrap()));
+        let before = page(&history, query(second.previous_page_uri.as_deref().unwrap())).await;
         assert_eq!(sids(&before), ["6", "5"]);
     }
 
-    #[test]
-    fn a_full_last_page_has_no_next_one() {
-        let page = page(&history(4), "PageSize=4");
+    #[tokio::test]
+    async fn a_full_last_page_has_no_next_one() {
+        let page = page(&history(4).await, "PageSize=4").await;
         assert_eq!((page.calls.len(), page.next_page_uri), (4, None));
     }
 
-    #[test]
-    fn an_empty_list_is_a_page_without_calls() {
-        let page = page(&History::default(), "");
+    #[tokio::test]
+    async fn an_empty_list_is_a_page_without_calls() {
+        let page = page(&Memory::default(), "").await;
         assert_eq!((page.start, page.end, page.page_size, page.calls.len()), (0, 0, 50, 0));
         assert_eq!(page.uri, "/2010-04-01/Accounts/AC1/Calls.json?PageSize=50&Page=0");
     }
 
-    #[test]
-    fn filters_hold_together_and_go_along_to_the_next_page() {
-        let history = history(9);
-        let found = page(&history, "From=%2B15550000&Status=completed&PageSize=1");
+    #[tokio::test]
+    async fn filters_hold_together_and_go_along_to_the_next_page() {
+        let history = history(9).await;
+        let found = page(&history, "From=%2B15550000&Status=completed&PageSize=1").await;
         assert_eq!(sids(&found), ["6"]);
         let next = found.next_page_uri.unwrap();
         assert!(next.contains("From=%2B15550000&Status=completed&"), "{next}");
-        assert_eq!(sids(&page(&history, query(&next))), ["0"]);
+        assert_eq!(sids(&page(&history, query(&next)).await), ["0"]);
         for none in ["Status=ringing", "ParentCallSid=CA1", "To=%2B1", "From="] {
-            assert!(page(&history, none).calls.is_empty(), "{none}");
+            assert!(page(&history, none).await.calls.is_empty(), "{none}");
         }
     }
 
-    #[test]
-    fn times_are_days_or_moments_and_both_ends_count() {
-        let history = history(3);
+    #[tokio::test]
+    async fn times_are_days_or_moments_and_both_ends_count() {
+        let history = history(3).await;
         for (query, expected) in [
             ("StartTime%3E=2026-11-22T10:01:00Z", &["2", "1"][..]),
             ("StartTime%3C=2026-11-22T10:01:00Z", &["1", "0"]),
@@ -439,7 +475,7 @@ mod tests {
             ("EndTime=2026-11-22", &["2", "0"]),
             ("EndTime%3E=2026-11-22T10:00:02Z", &["2"]),
         ] {
-            assert_eq!(sids(&page(&history, query)), expected, "{query}");
+            assert_eq!(sids(&page(&history, query).await), expected, "{query}");
         }
     }
 

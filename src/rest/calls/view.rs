@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::super::ROOT;
 use crate::call::history::Record;
 use crate::pay::surroundings::rfc2822;
+use crate::store::{CallRow, CallStatus};
 
 /// A call.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,10 +38,10 @@ pub(in crate::rest) struct CallView {
     date_updated: String,
     /// `inbound`, unless the platform told otherwise.
     direction: String,
-    /// In seconds; null while the call is live.
+    /// In seconds; null while the call is live, and where nobody knows when it ended.
     #[schema(required)]
     duration: Option<String>,
-    /// RFC 2822, UTC; null while the call is live.
+    /// RFC 2822, UTC; null while the call is live, and where nobody knows when it ended.
     #[schema(required)]
     end_time: Option<String>,
     /// Who passed the call on, if the platform told.
@@ -93,7 +94,7 @@ struct SubresourceUris {
     payments: String,
 }
 
-/// Where a call is, in Twilio's words. Here it is `in-progress` or `completed`.
+/// Where a call is, in Twilio's words. Here it is `in-progress`, `completed`, or `failed`: its server stopped in the middle of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = CallStatus)]
 #[serde(rename_all = "kebab-case")]
@@ -125,15 +126,42 @@ impl Status {
         Self::ALL.into_iter().find(|(name, _)| *name == word).map(|(_, status)| status)
     }
 
-    /// The status of a call.
-    pub(super) const fn of(record: &Record) -> Self {
-        if record.ended.is_some() { Self::Completed } else { Self::InProgress }
+    /// As the store keeps it; none: no call here is ever in it.
+    pub(super) const fn stored(self) -> Option<CallStatus> {
+        match self {
+            Self::InProgress => Some(CallStatus::InProgress),
+            Self::Completed => Some(CallStatus::Completed),
+            Self::Failed => Some(CallStatus::Failed),
+            Self::Queued | Self::Ringing | Self::Busy | Self::NoAnswer | Self::Canceled => None,
+        }
+    }
+
+    const fn of(status: CallStatus) -> Self {
+        match status {
+            CallStatus::InProgress => Self::InProgress,
+            CallStatus::Completed => Self::Completed,
+            CallStatus::Failed => Self::Failed,
+        }
     }
 }
 
 impl CallView {
-    /// What is told of a call.
+    /// What is told of a call of this process.
     pub(super) fn of(account_sid: &str, record: &Record) -> Self {
+        let status = if record.ended.is_some() { Status::Completed } else { Status::InProgress };
+        Self::with(account_sid, record, status)
+    }
+
+    /// What is told of a call in the store.
+    pub(super) fn stored(account_sid: &str, row: CallRow) -> Self {
+        let status = Status::of(row.status);
+        let CallRow { place, sid, from, to, direction, caller_name, forwarded_from, started, updated, ended, .. } = row;
+        let number = place;
+        let record = Record { number, sid, from, to, direction, caller_name, forwarded_from, started, updated, ended };
+        Self::with(account_sid, &record, status)
+    }
+
+    fn with(account_sid: &str, record: &Record, status: Status) -> Self {
         let place = format!("{ROOT}/Accounts/{account_sid}/Calls/{}", record.sid);
         let (from, to) = (record.from.clone().unwrap_or_default(), record.to.clone().unwrap_or_default());
         let seconds = |ended: Timestamp| ended.duration_since(record.started).as_secs().max(0).to_string();
@@ -159,7 +187,7 @@ impl CallView {
             price_unit: None,
             queue_time: "0",
             start_time: rfc_2822(record.started),
-            status: Status::of(record),
+            status,
             stir_verstat: None,
             subresource_uris: SubresourceUris { payments: format!("{place}/Payments.json") },
             to_formatted: formatted(&to),
