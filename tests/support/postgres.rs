@@ -19,6 +19,8 @@ const ROOT: &str = "/usr/lib/postgresql";
 pub struct Postgres {
     child: Child,
     folder: tempfile::TempDir,
+    /// Its own settings.
+    settings: Vec<String>,
     databases: AtomicU32,
 }
 
@@ -60,25 +62,36 @@ impl Postgres {
         initdb.args(["--no-sync", "--auth=trust", "--username=touchtone", "--encoding=UTF8", "--locale=C", "-D"]);
         let made = initdb.arg(&data).current_dir(folder.path()).output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = as_user(user, &programs.join("postgres"));
-        server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses="]);
-        for setting in settings {
-            server.args(["-c", setting]);
-        }
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        server.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let postgres = Self { child: server.spawn().unwrap(), folder, databases: AtomicU32::new(0) };
-        let (began, ready) = (Instant::now(), programs.join("pg_isready"));
-        let port = settings.iter().find_map(|setting| setting.strip_prefix("port=")).unwrap_or("5432");
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let child = spawn(folder.path(), &settings);
+        let postgres = Self { child, folder, settings, databases: AtomicU32::new(0) };
+        postgres.wait_until_ready();
+        postgres
+    }
+
+    fn wait_until_ready(&self) {
+        let (began, ready) = (Instant::now(), programs().join("pg_isready"));
+        let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port=")).unwrap_or("5432");
         let is_ready = || {
             let mut asking = Command::new(&ready);
-            asking.args(["-q", "-p", port, "-h"]).arg(postgres.folder.path()).status().unwrap().success()
+            asking.args(["-q", "-p", port, "-h"]).arg(self.folder.path()).status().unwrap().success()
         };
         while !is_ready() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the server does not start: {}", postgres.log());
+            assert!(began.elapsed() < Duration::from_secs(30), "the server does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        postgres
+    }
+
+    /// Stops it at once, as a crash would.
+    pub fn stop(&mut self) {
+        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again after [`Self::stop`], with what it had.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.folder.path(), &self.settings);
+        self.wait_until_ready();
     }
 
     /// The URL of a new, empty database.
@@ -103,9 +116,19 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // At once, but so that its own children and shared memory go too.
-        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+fn spawn(folder: &Path, settings: &[String]) -> Child {
+    let mut server = as_user(user(), &programs().join("postgres"));
+    server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-c", "listen_addresses="]);
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    server.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    server.spawn().unwrap()
 }
 
 /// One that nobody has now.
