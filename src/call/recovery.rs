@@ -77,14 +77,14 @@ impl Searches {
 }
 
 /// A place among the searches; gives it up when dropped.
-struct Search {
+pub(super) struct Search {
     house: Arc<House>,
     sid: String,
 }
 
 impl Search {
     /// None: this payment is looked for already.
-    fn begin(house: &Arc<House>, sid: &str) -> Option<Self> {
+    pub(super) fn begin(house: &Arc<House>, sid: &str) -> Option<Self> {
         let mut searches = house.searches.sids.lock().unwrap_or_else(PoisonError::into_inner);
         searches.insert(sid.to_owned()).then(|| Self { house: Arc::clone(house), sid: sid.to_owned() })
     }

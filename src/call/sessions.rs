@@ -2,12 +2,15 @@
 //! told.
 //!
 //! Limits:  [`TAKEN_MAX`] of each at a time.
-//! Errors:  to [`super::recovery`], which looks again; what was told is told once.
+//! Errors:  to [`super::recovery`], which looks again; what could not be written is tried again, for it may have been.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::sleep;
 
+use super::recovery::Search;
 use super::{House, metrics};
 use crate::flow::Begun;
 use crate::pay::outcome::Ending;
@@ -16,34 +19,48 @@ use crate::store::{BackendError, StoreError};
 /// How many are taken over at a time. Our choice: a full server's are told within some minutes.
 const TAKEN_MAX: u32 = 100;
 
+/// How long it is waited before an end that could not be written is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
 /// Takes over what is nobody's, or whose server is gone.
 pub(super) async fn take_over(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError> {
     let failed = house.store.fail_left_calls(TAKEN_MAX, now).await?;
     if failed > 0 {
         tracing::warn!(failed, "calls were left without an end; they are marked as failed");
     }
-    for begun in house.store.claim_sessions(TAKEN_MAX).await? {
-        tell(house, &begun).await?;
+    for begun in house.store.claim_sessions(TAKEN_MAX, now).await? {
+        // One that is being told is claimed again: its claim's answer might have been lost.
+        if let Some(search) = Search::begin(house, &begun.payment.sid) {
+            tokio::spawn(tell(search, Arc::clone(house), begun));
+        }
     }
     Ok(())
 }
 
-/// Tells a session that nobody leads any more.
-async fn tell(house: &Arc<House>, begun: &Begun) -> Result<(), StoreError> {
+/// Tells a session that nobody leads any more. If the answer to the write is lost, what it queued is known only by writing it
+/// again: so it is repeated here, and not left to another look, which would find the session ended.
+async fn tell(_search: Search, house: Arc<House>, begun: Begun) {
     let sid = &begun.payment.sid;
     let settled = begun.settled(&Ending::cut_off());
-    match house.store.end_left_session(settled, &begun.call_sid, house.wall.now()).await {
-        Ok(callbacks) => {
-            metrics::session_left();
-            tracing::warn!(payment = sid, call_sid = begun.call_sid, "a session was left without an end; telling it");
-            house.deliveries.deliver(callbacks);
-            Ok(())
-        }
-        Err(error @ StoreError::Backend(BackendError::Unavailable(_))) => Err(error),
-        // The others must not wait for it.
-        Err(error) => {
-            tracing::error!(payment = sid, %error, "a session that was left without an end cannot be told");
-            Ok(())
+    loop {
+        match house.store.end_left_session(settled.clone(), &begun.call_sid, house.wall.now()).await {
+            Ok(callbacks) => {
+                metrics::session_left();
+                tracing::warn!(
+                    payment = sid,
+                    call_sid = begun.call_sid,
+                    "a session was left without an end; telling it"
+                );
+                return house.deliveries.deliver(callbacks);
+            }
+            Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
+                tracing::error!(payment = sid, reason, "the end of a session is not written down; trying again");
+                sleep(WRITE_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!(payment = sid, %error, "a session that was left without an end cannot be told");
+                return;
+            }
         }
     }
 }

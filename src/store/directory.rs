@@ -12,6 +12,7 @@ use super::calls::CallRow;
 use super::sessions::NewSession;
 use super::{LeftSession, Occasion, PAGE_MAX, Store, StoreError, StoredCallback, record};
 use crate::flow::{Begun, Settled};
+use crate::pay::outcome::Ending;
 
 /// How long a write may take that shows that the database can be written. Our choice: a caller who is about to pay should
 /// not wait longer to hear that it is not possible now.
@@ -48,14 +49,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn claim_sessions(&self, limit: u32) -> Result<Vec<Begun>, StoreError> {
+    pub async fn claim_sessions(&self, limit: u32, now: Timestamp) -> Result<Vec<Begun>, StoreError> {
         let rows = self.backend.claim_sessions(self.keeper, limit.min(PAGE_MAX)).await?;
         let mut sessions = Vec::new();
         for LeftSession { sid, sealed, .. } in rows {
             match self.seal.open(&sealed).map_err(StoreError::from).and_then(|text| Ok(record::read_begun(&text)?)) {
                 Ok(begun) => sessions.push(begun),
-                // It stays as it is, for a person: nobody can say whom to tell.
-                Err(error) => tracing::error!(payment = sid, %error, "a session that was left behind cannot be read"),
+                // Nobody can say whom to tell.
+                Err(error) => {
+                    tracing::error!(payment = sid, %error, "a session that was left behind cannot be read; nobody is told");
+                    let outcome = Ending::cut_off().outcome();
+                    let session = SettledPayment { sid, outcome, owner: self.keeper, session: None };
+                    self.backend.end_left_session(session, Vec::new(), self.node, now).await?;
+                }
             }
         }
         Ok(sessions)

@@ -117,7 +117,8 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 
 /// What a database does for sessions. The contract of [`super::Backend`] holds here too.
 pub trait SessionBackend: Send + Sync {
-    /// Takes free sessions over that are `open`, the oldest first.
+    /// Takes free sessions over that are `open`, the oldest first, and then those that `node` has: a claim whose answer was lost
+    /// is repeated by the next one.
     fn claim_sessions(&self, node: NodeId, limit: u32) -> Done<'_, Vec<LeftSession>>;
 
     /// Ends an `open` session that was claimed, and inserts the callbacks that tell it as `node`'s. Gives those that `node` has

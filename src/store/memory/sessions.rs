@@ -136,10 +136,11 @@ impl SessionBackend for Memory {
     fn claim_sessions(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<LeftSession>, BackendError>> {
         self.write(move |books| {
             let silent = self.silent_for(books, node);
+            let is_takeable = |owner| owner == Some(node) || books.is_free(owner, silent);
             let mut free: Vec<(u64, String)> = books
                 .sessions
                 .values()
-                .filter(|session| session.row.state == SessionState::Open && books.is_free(session.node, silent))
+                .filter(|session| session.row.state == SessionState::Open && is_takeable(session.node))
                 .map(|session| (session.order, session.row.sid.clone()))
                 .collect();
             free.sort_unstable();

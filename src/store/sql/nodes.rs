@@ -80,7 +80,8 @@ impl Claimable {
         rows.iter().map(|row| string(row, "node")).collect()
     }
 
-    async fn places(&self, on: &mut On<'_>, owner: Option<String>, limit: u32) -> Result<Vec<i64>, Trouble> {
+    /// The places of the first rows that are nobody's or this owner's, in order and locked.
+    pub(super) async fn places(&self, on: &mut On<'_>, owner: Option<String>, limit: u32) -> Result<Vec<i64>, Trouble> {
         let Self { table, place, open } = self;
         let whose = if owner.is_some() { "node = $2" } else { "node IS NULL" };
         let lock = on.dialect.skip_locked();

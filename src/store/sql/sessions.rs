@@ -158,7 +158,8 @@ impl Work for ClaimSessions {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let free = OPEN.free(on, self.limit, self.node).await?;
+            let mut free = OPEN.free(on, self.limit, self.node).await?;
+            free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &free, self.node, ("", "place, sid, call_sid, sealed")).await? {
                 let place: i64 = number(&row, "place")?;
