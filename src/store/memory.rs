@@ -1,13 +1,13 @@
 //! A database in memory: for the simulation, which needs every await to be its own.
 //!
-//! Shape:   one lock, held for no longer than a method; a [`Disk`] makes it as slow and as unreliable as a real one. One
-//!          server has it to itself, as it has SQLite, unless it is given a clock ([`Memory::shared`]): then it is what
-//!          PostgreSQL is to several.
+//! Shape:   one lock, held for no longer than a method; a [`Disk`] makes it as slow and as unreliable as a real one, and
+//!          each server may have a [`Connection`] of its own to it. One server has it to itself, as it has SQLite, unless it
+//!          is given a clock ([`Memory::shared`]): then it is what PostgreSQL is to several.
 //! Units:   its clock counts from its own beginning.
 //! Limits:  none: a simulated run is short.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -40,14 +40,21 @@ pub trait Disk: Send + Sync {
     fn after(&self) -> BoxFuture<'_, Result<(), BackendError>>;
 }
 
+/// The way from one server to the database.
+pub trait Connection: Send + Sync {
+    /// Before anything is read or written. An error: it was not.
+    fn request(&self) -> BoxFuture<'_, Result<(), BackendError>>;
+}
+
 /// How long the database has been there, by its own clock.
 pub type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// The database.
 #[derive(Default)]
 pub struct Memory {
-    books: Mutex<Books>,
+    books: Arc<Mutex<Books>>,
     disk: Option<Box<dyn Disk>>,
+    connection: Option<Box<dyn Connection>>,
     /// What several servers share has a clock. None: one server has it to itself.
     clock: Option<Clock>,
 }
@@ -129,6 +136,12 @@ impl Memory {
         Self { disk: Some(disk), ..Self::default() }
     }
 
+    /// The same database as another server sees it: over its own `connection`, and with `disk` for what it writes.
+    #[must_use]
+    pub fn reached_over(&self, connection: Box<dyn Connection>, disk: Box<dyn Disk>) -> Self {
+        Self { books: Arc::clone(&self.books), disk: Some(disk), connection: Some(connection), clock: None }
+    }
+
     /// The same for several servers, whose leases run by this clock.
     #[must_use]
     pub fn shared(self, clock: Clock) -> Self {
@@ -155,7 +168,11 @@ impl Memory {
         &'a self,
         read: impl FnOnce(&Books) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, BackendError>> {
-        async move { Ok(read(&self.lock())) }.boxed()
+        async move {
+            self.request().await?;
+            Ok(read(&self.lock()))
+        }
+        .boxed()
     }
 
     fn write<'a, T: Send + 'a>(
@@ -163,6 +180,7 @@ impl Memory {
         write: impl FnOnce(&mut Books) -> Result<T, BackendError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, BackendError>> {
         async move {
+            self.request().await?;
             if let Some(disk) = &self.disk {
                 disk.before().await?;
             }
@@ -173,6 +191,13 @@ impl Memory {
             done
         }
         .boxed()
+    }
+
+    async fn request(&self) -> Result<(), BackendError> {
+        match &self.connection {
+            Some(connection) => connection.request().await,
+            None => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
