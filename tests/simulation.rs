@@ -1,4 +1,5 @@
-//! Whole servers in a simulated world: calls, a gateway, an application, a disk, and everything that goes wrong with them.
+//! Whole servers in a simulated world: calls, a gateway, applications, clocks, a database, and everything that goes wrong
+//! with them.
 //!
 //! A seed decides what happens; the same seed makes the same happen. `TESTS_SEEDS` says how many seeds are tried (200),
 //! `TESTS_SEED` names a single one and has it told what happened.
@@ -15,8 +16,14 @@
 
 #[path = "simulation/application.rs"]
 mod application;
+#[path = "simulation/attempts.rs"]
+mod attempts;
 #[path = "simulation/caller.rs"]
 mod caller;
+#[path = "simulation/clock.rs"]
+mod clock;
+#[path = "simulation/database.rs"]
+mod database;
 #[path = "simulation/dice.rs"]
 mod dice;
 #[path = "simulation/house.rs"]
@@ -29,16 +36,21 @@ mod network;
 mod plan;
 #[path = "simulation/processor.rs"]
 mod processor;
+#[path = "simulation/requests.rs"]
+mod requests;
 #[path = "simulation/run.rs"]
 mod run;
+#[path = "simulation/trouble.rs"]
+mod trouble;
 #[path = "simulation/world.rs"]
 mod world;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use judge::Count;
-use plan::Trick;
+use judge::{Count, Rule};
+use plan::{Plan, Trick};
 use run::{Run, run, run_with};
 
 /// How many seeds are tried unless it is said.
@@ -87,8 +99,24 @@ fn whatever_goes_wrong_nobody_is_charged_twice_and_everybody_is_told_once() {
     let bad: Vec<&Run> = runs.iter().filter(|run| !run.faults.is_empty()).collect();
     if let Some(first) = bad.first() {
         println!("{first}");
-        let seeds: Vec<u64> = bad.iter().map(|run| run.seed).collect();
-        panic!("{} of {} seeds failed: {seeds:?}; the first: {:#?}", bad.len(), runs.len(), first.faults);
+        let mut rules: BTreeMap<Rule, Vec<&Run>> = BTreeMap::new();
+        for run in &bad {
+            for rule in run.faults.iter().map(|finding| finding.rule).collect::<BTreeSet<_>>() {
+                rules.entry(rule).or_default().push(run);
+            }
+        }
+        for run in &bad {
+            println!("seed {}: {}", run.seed, Plan::of(run.seed, Trick::Fair).kinds());
+            for finding in &run.faults {
+                println!("    {finding}");
+            }
+        }
+        for (rule, of) in &rules {
+            let found = of[0].faults.iter().find(|finding| finding.rule == *rule).expect("it was found");
+            let seeds: Vec<u64> = of.iter().map(|run| run.seed).collect();
+            println!("{} seeds: {found}\n    {seeds:?}", of.len());
+        }
+        panic!("{} of {} seeds failed; the first, {}: {:#?}", bad.len(), runs.len(), first.seed, first.faults);
     }
     // A world in which nothing happens would prove nothing.
     if seeds >= SEEDS {
@@ -96,20 +124,34 @@ fn whatever_goes_wrong_nobody_is_charged_twice_and_everybody_is_told_once() {
             all.succeeded > 0 && all.unknown > 0 && all.failed > 0 && all.crashes > 0 && all.repeated > 0,
             "{all:?}"
         );
+        assert!(all.refused > 0 && all.of_several_servers > 0, "{all:?}");
     }
 }
 
 /// A judge who never finds anything would prove nothing.
 #[test]
 fn what_must_not_be_is_found_out() {
-    for (trick, finding) in [
-        (Trick::ServerForgets, "charged, but not in the books"),
-        (Trick::ServerForgets, "charged, and nobody was told"),
-        (Trick::GatewayRepeats, "charged 2 times"),
-        (Trick::TokensChange, "the same result with the tokens"),
+    for (trick, rule, finding) in [
+        (Trick::ServerForgets, Rule::Books, "charged, but not in the books"),
+        (Trick::ServerForgets, Rule::Told, "charged, and nobody was told"),
+        (Trick::ServerForgets, Rule::Told, "its result was told by no action"),
+        (Trick::DatabaseKeepsNothing, Rule::WrittenFirst, "before it was written down"),
+        (Trick::GatewayRepeats, Rule::ChargedOnce, "charged 2 times"),
+        (Trick::GatewayLies, Rule::Truth, "told as a failure, but charged"),
+        (Trick::TokensChange, Rule::Requests, "the same result with the tokens"),
+        (Trick::TokensChange, Rule::OneResult, "with the token"),
+        (Trick::ResultsChange, Rule::OneResult, "carries two results"),
+        (Trick::CallbacksWait, Rule::Order, "before"),
+        (Trick::CallbacksFork, Rule::NotAtOnce, "is under way"),
+        (Trick::CopiesAreBelieved, Rule::NotAtOnce, "is under way"),
+        (Trick::ApplicationNeverRecovers, Rule::Rest, "does not come to rest"),
+        (Trick::RefusedIsDelivered, Rule::Kept, "refused it for good"),
     ] {
-        let found = (0..SEEDS).any(|seed| run_with(seed, trick).faults.iter().any(|fault| fault.contains(finding)));
-        assert!(found, "{trick:?}: nobody noticed: {finding}");
+        let found = (0..SEEDS).any(|seed| {
+            let run = run_with(seed, trick);
+            run.faults.iter().any(|found| found.rule == rule && found.what.contains(finding))
+        });
+        assert!(found, "{trick:?}: nobody noticed: {rule:?}: {finding}");
     }
 }
 

@@ -11,14 +11,29 @@ use axum::response::{IntoResponse, Response};
 use touchtone::form::Form;
 use touchtone::secret::Secret;
 use touchtone::signature;
+use touchtone::store::PaymentState;
 
 use super::house::TOKEN;
-use super::network::serve;
+use super::network::{self, serve};
+use super::plan::{APPLICATIONS, Trick};
 use super::processor::cut_off;
 use super::world::{Arrival, Session, World};
 
-pub async fn start(world: Arc<World>) -> turmoil::Result {
-    serve(Router::new().fallback(take).with_state(world)).await
+/// Statuses after which a callback is to be tried again.
+const FOR_NOW: [u16; 5] = [408, 425, 429, 502, 503];
+
+/// Statuses after which it is not.
+const FOR_GOOD: [u16; 4] = [400, 403, 404, 422];
+
+/// One of the applications.
+#[derive(Clone)]
+struct Shop {
+    world: Arc<World>,
+    application: usize,
+}
+
+pub async fn start(world: Arc<World>, application: usize) -> turmoil::Result {
+    serve(Router::new().fallback(take).with_state(Shop { world, application })).await
 }
 
 /// What a session charges: no other session charges the same.
@@ -33,28 +48,42 @@ pub fn session(path: &str) -> Option<(&str, Session)> {
     Some((word, (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?)))
 }
 
-async fn take(State(world): State<Arc<World>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(State(shop): State<Shop>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let Shop { world, application } = shop;
     let path = uri.path().to_owned();
-    let plan = world.plan.application;
+    let plan = world.plan.applications[application];
     let mut dice = world.application_dice.lock().unwrap().others();
     tokio::time::sleep(dice.millis(0, 150)).await;
     let mut happens = |often| dice.happens(world.unless_calm(often));
+    let never = world.plan.trick == Trick::ApplicationNeverRecovers;
     let (fails, hangs, fails_after, cuts) =
-        (happens(plan.fails_before), happens(plan.hangs), happens(plan.fails_after), happens(plan.cuts));
-    if happens(plan.slow) {
+        (never || happens(plan.fails_before), happens(plan.hangs), happens(plan.fails_after), happens(plan.cuts));
+    let (refuses_for_now, refuses) = (happens(plan.refuses_for_now), happens(plan.refuses));
+    let is_telling = session(&path).is_some_and(|(word, _)| word != "doc");
+    let refused = match (is_telling, refuses_for_now, refuses) {
+        (true, true, _) => Some(dice.pick(&FOR_NOW)),
+        (true, false, true) => Some(dice.pick(&FOR_GOOD)),
+        _ => None,
+    };
+    if dice.happens(world.unless_calm(plan.slow)) {
         tokio::time::sleep(dice.millis(500, 12_000)).await;
     }
-    let noted = !(fails || hangs || fails_after || cuts);
-    let arrival = arrival(&path, &headers, &body, noted);
+    let noted = !(fails || hangs || fails_after || cuts || refused.is_some());
+    let mut arrival = arrival(&world, application, &path, &headers, &body, noted);
+    if refused.is_some_and(|status| FOR_GOOD.contains(&status)) && !(fails || hangs || fails_after || cuts) {
+        arrival.refused = refused;
+    }
     let told = ["For", "Attempt", "ErrorType", "Result", "PayErrorCode", "PaymentError", "PaymentConfirmationCode"]
         .iter()
         .filter_map(|name| Some(format!("{name}={}", arrival.fields.get(*name)?)))
         .collect::<Vec<_>>()
         .join(" ");
     world.note(format_args!(
-        "application: {path} {} {told}{}",
+        "{}: {path} {} {told}{}{}",
+        APPLICATIONS[application],
         arrival.token,
-        if noted { "" } else { " (not taken note of)" }
+        if noted { "" } else { " (not taken note of)" },
+        refused.map(|status| format!(" ({status})")).unwrap_or_default(),
     ));
     let answer = document(&world, &path, &arrival);
     world.arrivals.lock().unwrap().push(arrival);
@@ -67,33 +96,56 @@ async fn take(State(world): State<Arc<World>>, uri: Uri, headers: HeaderMap, bod
     if cuts {
         return cut_off(b"<Resp".to_vec());
     }
+    if let Some(status) = refused {
+        if world.plan.trick == Trick::RefusedIsDelivered && FOR_GOOD.contains(&status) {
+            return StatusCode::OK.into_response();
+        }
+        return (StatusCode::from_u16(status).unwrap(), [(header::RETRY_AFTER, "1")]).into_response();
+    }
     ([(header::CONTENT_TYPE, "text/xml")], answer).into_response()
 }
 
-fn arrival(path: &str, headers: &HeaderMap, body: &[u8], noted: bool) -> Arrival {
+fn arrival(world: &World, application: usize, path: &str, headers: &HeaderMap, body: &[u8], noted: bool) -> Arrival {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let fields: std::collections::BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+    let mut fields: std::collections::BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
     let mut form = Form::new();
     for (name, value) in &fields {
         form.set(name.clone(), value.clone());
     }
-    let url = format!("http://application.localhost{path}");
+    let url = format!("http://{}.localhost{path}", APPLICATIONS[application]);
     let expected = signature::sign(&Secret::new(TOKEN.to_owned()), &url, Some(&form));
+    let token = text(network::TOKEN);
+    if world.plan.trick == Trick::ResultsChange && fields.contains_key("Result") {
+        let times = world.arrivals.lock().unwrap().iter().filter(|before| before.token == token).count();
+        if times > 0 {
+            fields.insert("PayErrorCode".to_owned(), times.to_string());
+        }
+    }
+    let tells_success = fields.get("Result").is_some_and(|result| result == "success");
+    let too_early = tells_success && session(path).is_some_and(|(_, session)| !is_written_down(world, session));
     Arrival {
-        at: turmoil::sim_elapsed().unwrap(),
         path: path.to_owned(),
-        token: text("i-twilio-idempotency-token"),
+        token,
         body: String::from_utf8_lossy(body).into_owned(),
         fields,
         signed: text(signature::HEADER) == expected,
         noted,
+        refused: None,
+        too_early,
     }
+}
+
+/// Whether the database says of a session that it succeeded.
+fn is_written_down(world: &World, session: Session) -> bool {
+    let amount = amount(session);
+    let payments = world.database.payments();
+    payments.iter().any(|row| row.amount.as_deref() == Some(&amount) && row.state == PaymentState::Succeeded)
 }
 
 /// What a call goes on with: a payment first, another one while the gateway says no.
 fn document(world: &World, path: &str, arrival: &Arrival) -> String {
     let Some((word, (call, number))) = session(path) else { return String::new() };
-    let plan = &world.plan.calls[call as usize];
+    let Some(plan) = world.plan.calls.get(call as usize) else { return String::new() };
     let again = word == "paid" && number < plan.payments && arrival.fields.contains_key("ConnectorError");
     let number = match word {
         "doc" => number,

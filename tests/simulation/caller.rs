@@ -14,7 +14,7 @@ use turmoil::net::TcpStream;
 
 use super::dice::Dice;
 use super::house::ACCOUNT;
-use super::plan::{CallPlan, Ends, SERVER};
+use super::plan::{APPLICATIONS, CallPlan, Ends};
 use super::world::World;
 
 /// Nobody stays on the line for longer.
@@ -40,8 +40,11 @@ pub async fn start(world: Arc<World>) -> turmoil::Result {
 
 async fn call(world: Arc<World>, number: u32, plan: CallPlan, dice: Dice) {
     sleep(plan.dials_at).await;
-    for _ in 0..8 {
-        if let Ok(Ok(socket)) = timeout(Duration::from_secs(3), dial()).await {
+    // A load balancer sends it elsewhere when a server does not answer.
+    let servers = world.servers();
+    for server in (0..servers.len()).cycle().skip(plan.server).take(8) {
+        if let Ok(Ok(socket)) = timeout(Duration::from_secs(3), dial(servers[server])).await {
+            world.served.lock().unwrap().insert(number, (server, turmoil::sim_elapsed().unwrap()));
             let phone = Phone::new(world, number, plan, dice, socket);
             // A platform that is told nothing hangs up by itself.
             let _ = timeout(PATIENCE, phone.run()).await;
@@ -49,11 +52,11 @@ async fn call(world: Arc<World>, number: u32, plan: CallPlan, dice: Dice) {
         }
         sleep(Duration::from_millis(1_500)).await;
     }
-    world.note(format_args!("call {number}: the server is not reached"));
+    world.note(format_args!("call {number}: no server is reached"));
 }
 
-async fn dial() -> Result<Socket, Box<dyn std::error::Error>> {
-    let stream = TcpStream::connect((SERVER, 80)).await?;
+async fn dial(server: &str) -> Result<Socket, Box<dyn std::error::Error>> {
+    let stream = TcpStream::connect((server, 80)).await?;
     let (socket, _) = tokio_tungstenite::client_async("ws://server.localhost/media/twilio", stream).await?;
     Ok(socket)
 }
@@ -127,7 +130,7 @@ impl Phone {
         let (call, stream) = (self.call_sid(), self.stream_sid());
         self.world.note(format_args!("call {}: begins", self.number));
         self.send(json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})).await;
-        let url = format!("http://application.localhost/doc/{}/1", self.number);
+        let url = format!("http://{}.localhost/doc/{}/1", APPLICATIONS[self.plan.application], self.number);
         let parameters = BTreeMap::from([("url", url.as_str()), ("From", "+15551234567")]);
         self.sequence = 1;
         self.send(json!({
@@ -228,6 +231,8 @@ impl Phone {
                 if message["event"] != "mark" {
                     return Noticed::Nothing;
                 }
+                let now = turmoil::sim_elapsed().unwrap();
+                self.world.prompted.lock().unwrap().entry(self.number).or_insert(now);
                 let echo = json!({
                     "event": "mark", "streamSid": self.stream_sid(), "sequenceNumber": self.next().to_string(),
                     "mark": message["mark"],

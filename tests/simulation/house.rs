@@ -1,7 +1,6 @@
 //! The server: everything of it is real but its clock, its sockets, its chance and its disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use touchtone::account::Account;
@@ -16,45 +15,37 @@ use touchtone::library::Library;
 use touchtone::secret::Secret;
 use touchtone::server;
 use touchtone::speech::{Silence, Speech};
-use touchtone::store::{NodeId, Seal, Store};
-use touchtone::wall::Wall;
 
 use super::network::{Network, serve};
-use super::plan::Trick;
+use super::plan::{APPLICATIONS, SERVERS, Trick};
 use super::world::World;
 
 pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// When every run begins.
-pub const BEGIN: &str = "2026-06-01T12:00:00Z";
-
-/// Starts the server, on its first start or on any later one.
-pub async fn start(world: Arc<World>) -> turmoil::Result {
+/// Starts a server, on its first start or on any later one.
+pub async fn start(world: Arc<World>, server: usize) -> turmoil::Result {
     let seed = world.starts.lock().unwrap().throw();
     if world.plan.trick == Trick::ServerForgets {
-        world.lose_everything();
+        world.database.lose_everything();
     }
-    let node = NodeId(uuid::Uuid::from_u128(if world.plan.new_node { seed } else { 1 }.into()));
-    let house = open(&world, seed, node);
-    world.note("server: started");
-    *world.house.lock().unwrap() = Arc::downgrade(&house);
-    // As opening the store does. A server that cannot do it does not start; somebody starts it again.
-    while house.store.register(Some(node)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let house = open(&world, server, seed);
+    world.note(format_args!("{}: started", SERVERS[server]));
+    world.houses.lock().unwrap()[server] = Arc::downgrade(&house);
+    world.database.open(server, seed, &house.store).await;
     tokio::spawn(recovery::attend(Arc::clone(&house)));
     let router = server::app(&house, "http://server.localhost/".parse()?, false);
     drop(house);
     serve(router).await
 }
 
-fn open(world: &Arc<World>, seed: u64, node: NodeId) -> Arc<House> {
+fn open(world: &Arc<World>, server: usize, seed: u64) -> Arc<House> {
+    let flow_urls: Vec<String> = APPLICATIONS.iter().map(|name| format!("http://{name}.localhost/")).collect();
     let config: Config = serde_json::from_value(json!({
         "account_sid": ACCOUNT,
         "auth_token": TOKEN,
         "allow_http_callbacks": true,
-        "flow_urls": ["http://application.localhost/"],
+        "flow_urls": flow_urls,
         "media": {"idle_timeout": 12},
         "connector": [{
             "name": "Default", "kind": "generic", "mode": "test", "endpoint": "http://gateway.localhost/charge",
@@ -62,15 +53,14 @@ fn open(world: &Arc<World>, seed: u64, node: NodeId) -> Arc<House> {
         }],
     }))
     .unwrap();
-    let begin: jiff::Timestamp = BEGIN.parse().unwrap();
-    let wall = Wall::simulated(begin + turmoil::sim_elapsed().unwrap());
+    let wall = world.clocks[server].wall();
     let chance = Chance::seeded(seed);
     let account = Account { sid: ACCOUNT.to_owned(), auth_token: Secret::new(TOKEN.to_owned()), is_new: false };
-    let network: Arc<dyn Transport> = Arc::new(Network(Arc::clone(world)));
+    let network: Arc<dyn Transport> = Arc::new(Network { world: Arc::clone(world), server });
     let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall));
     let outbound = Arc::new(Outbound::over(TargetPolicy::Open, network));
     let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-    let store = Store::new(world.backend(), Seal::of_bytes(&[7; 32]).unwrap(), node);
+    let store = world.database.store(server, seed);
     let clocks = Clocks { wall, chance: chance.clone() };
     let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks);
     Arc::new(House {

@@ -1,25 +1,73 @@
 //! What must hold at the end of every run, whatever happened in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use touchtone::store::{
-    Backend, CallbackFilter, CallbackRow, CallbackState, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState,
-    SessionBackend, SessionFilter, SessionRow, SessionState,
-};
+use touchtone::store::{CallbackKind, Occasion, PaymentRow, PaymentState, token};
 
 use super::application::{amount, session};
+use super::database::Rows;
+use super::requests;
 use super::world::{Arrival, Session, World};
-
-/// How long a status callback keeps those after it waiting (spec/pay.md, section 7).
-const ASIDE_AFTER: Duration = Duration::from_secs(60);
-
-/// After how long a session is written down, whatever the disk does: a second, and the tries of a bad disk.
-const WRITTEN_AFTER: Duration = Duration::from_secs(5);
 
 /// Digits in a row that no text may have in common with a card number. Shorter ones turn up by chance in tokens.
 const DIGITS: usize = 9;
+
+/// How old a session is at most that a crash may leave without a trace.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a simulated moment is later than a server's own at most: a step of the simulation, and what a message takes.
+const TOLERANCE: Duration = Duration::from_millis(100);
+
+/// How many findings of a kind are shown that there may be hundreds of.
+const SHOWN: usize = 3;
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Nobody is charged twice.
+    ChargedOnce,
+    /// What is told of a charge is true.
+    Truth,
+    /// The books say what the processor did.
+    Books,
+    /// Every session is told.
+    Told,
+    /// And once, but for an outcome that was unknown.
+    ToldOnce,
+    /// A token never carries two results.
+    OneResult,
+    /// A success is written down before it is told.
+    WrittenFirst,
+    /// Status callbacks come in their order.
+    Order,
+    /// A request is not under way twice at the same time.
+    NotAtOnce,
+    /// What was refused for good is kept, and only what was taken note of counts as delivered.
+    Kept,
+    /// Soon after the last fault nothing is left to do.
+    Rest,
+    /// Requests are signed, have a token, and are the same when they come again.
+    Requests,
+    /// Nothing holds digits of a card.
+    Secrets,
+    /// Nothing breaks down.
+    Broken,
+}
+
+/// Something that does not hold.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub rule: Rule,
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.what)
+    }
+}
 
 /// What a run was like: that a simulation in which nothing happens proves nothing, is seen here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +80,8 @@ pub struct Count {
     pub crashes: usize,
     pub repeated: usize,
     pub not_in_the_books: usize,
+    pub refused: usize,
+    pub of_several_servers: usize,
 }
 
 impl Count {
@@ -44,57 +94,23 @@ impl Count {
         self.crashes += more.crashes;
         self.repeated += more.repeated;
         self.not_in_the_books += more.not_in_the_books;
-    }
-}
-
-/// The rows of the store.
-pub struct Books {
-    pub payments: Vec<PaymentRow>,
-    /// Those whose gateway was not asked.
-    pub sessions: Vec<SessionRow>,
-    pub callbacks: Vec<CallbackRow>,
-}
-
-impl Books {
-    /// What is in the store now: reading from memory waits for nothing.
-    pub fn of(world: &World) -> Self {
-        let backend = world.backend();
-        let payments = backend.payments(PaymentFilter { limit: PAGE_MAX, ..PaymentFilter::default() });
-        let callbacks = backend.callbacks(CallbackFilter { limit: PAGE_MAX, ..CallbackFilter::default() });
-        let sessions = backend.sessions(SessionFilter { limit: PAGE_MAX, ..SessionFilter::default() });
-        Self {
-            sessions: sessions.now_or_never().unwrap().unwrap(),
-            payments: payments.now_or_never().unwrap().unwrap(),
-            callbacks: callbacks.now_or_never().unwrap().unwrap(),
-        }
-    }
-
-    /// Whether nothing is to be found out or told any more.
-    pub fn are_closed(&self) -> bool {
-        let open = |row: &PaymentRow| matches!(row.state, PaymentState::Preparing | PaymentState::Submitting);
-        let waiting = |row: &CallbackRow| matches!(row.state, CallbackState::Waiting | CallbackState::Held);
-        let going_on = |row: &SessionRow| row.state == SessionState::Open;
-        !self.payments.iter().any(open) && !self.callbacks.iter().any(waiting) && !self.sessions.iter().any(going_on)
+        self.refused += more.refused;
+        self.of_several_servers += more.of_several_servers;
     }
 }
 
 /// Everything that is wrong.
-pub fn judge(world: &World, trace: &[String]) -> (Vec<String>, Count) {
-    let books = Books::of(world);
+pub fn judge(world: &World, trace: &[String]) -> (Vec<Finding>, Count) {
+    let rows = world.database.rows();
     let arrivals = world.arrivals.lock().unwrap();
     let ledger = world.ledger.lock().unwrap();
-    let crashes = world.crashes.lock().unwrap();
-    let mut judge = Judge { world, books: &books, arrivals: &arrivals, faults: Vec::new(), count: Count::default() };
-    judge.count.crashes = crashes.len();
+    let mut judge = Judge { world, rows: &rows, arrivals: &arrivals, findings: Vec::new(), count: Count::default() };
+    judge.count.crashes = world.crashes.lock().unwrap().len();
     judge.count.charges = ledger.charges.len();
-    let sessions: BTreeSet<Session> = arrivals
-        .iter()
-        .map(|arrival| arrival.path.as_str())
-        .chain(books.callbacks.iter().map(|row| path(&row.url)))
-        .filter_map(session)
-        .filter(|(word, _)| *word != "doc")
-        .map(|(_, session)| session)
-        .collect();
+    judge.count.of_several_servers = usize::from(world.plan.servers > 1);
+    let in_the_books = rows.callbacks.iter().filter_map(|row| session(path(&row.url)));
+    let in_the_books = in_the_books.filter(|(word, _)| *word != "left").map(|(_, session)| session);
+    let sessions: BTreeSet<Session> = in_the_books.chain(world.sessions()).collect();
     for session in sessions {
         judge.count.sessions += 1;
         let charged: Vec<&str> = ledger
@@ -103,34 +119,41 @@ pub fn judge(world: &World, trace: &[String]) -> (Vec<String>, Count) {
             .filter(|(charged, _)| *charged == amount(session))
             .map(|(_, id)| id.as_str())
             .collect();
-        judge.session(session, &charged, &crashes);
+        judge.session(session, &charged);
     }
     for (charged, id) in &ledger.charges {
         if !(0..8).any(|call| (1..8).any(|number| amount((call, number)) == *charged)) {
-            judge.fault(format!("the charge {id} of {charged} is nobody's"));
+            judge.find(Rule::Books, format!("the charge {id} of {charged} is nobody's"));
         }
     }
-    judge.every_request();
-    judge.order();
+    judge.count.repeated = requests::repeated(&arrivals);
+    judge.count.refused = arrivals.iter().filter(|arrival| arrival.refused.is_some()).count();
+    judge.findings.extend(requests::findings(&arrivals));
+    judge.findings.extend(requests::kept(&arrivals, &rows, |url| world.plan.leads_to_the_dead(url)));
+    let late: BTreeSet<String> =
+        rows.payments.iter().map(|row| told_with(row, Occasion::Late, CallbackKind::Status)).collect();
+    let attempts = world.attempts.lock().unwrap();
+    judge.find_all(Rule::NotAtOnce, attempts.at_once());
+    judge.find_all(Rule::Order, attempts.disorder(|token| late.contains(token)));
     judge.secrets(trace);
-    for row in &books.callbacks {
-        if row.state != CallbackState::Delivered {
-            judge.fault(format!("callback {} to {} is {}: {:?}", row.id, row.url, row.state.word(), row.reason));
-        }
-    }
     for line in trace {
         if line.contains("broke down") || line.contains("panicked") {
-            judge.fault(format!("something broke down: {line}"));
+            judge.find(Rule::Broken, format!("something broke down: {line}"));
         }
     }
-    (judge.faults, judge.count)
+    (judge.findings, judge.count)
+}
+
+/// The token that a payment's outcome is told with.
+fn told_with(row: &PaymentRow, occasion: Occasion, kind: CallbackKind) -> String {
+    token(&row.sid, occasion, kind).to_string()
 }
 
 struct Judge<'a> {
     world: &'a World,
-    books: &'a Books,
+    rows: &'a Rows,
     arrivals: &'a [Arrival],
-    faults: Vec<String>,
+    findings: Vec<Finding>,
     count: Count,
 }
 
@@ -142,194 +165,184 @@ enum Told {
     Failure,
 }
 
-impl Judge<'_> {
-    fn fault(&mut self, what: String) {
-        self.faults.push(what);
+/// A request that tells a session's result, as the application first took note of it.
+#[derive(Clone, Copy, Debug)]
+struct Telling<'a> {
+    arrival: &'a Arrival,
+    told: Told,
+}
+
+impl<'a> Judge<'a> {
+    fn find(&mut self, rule: Rule, what: String) {
+        self.findings.push(Finding { rule, what });
     }
 
-    fn session(&mut self, session: Session, charged: &[&str], crashes: &[Duration]) {
+    fn find_all(&mut self, rule: Rule, all: Vec<String>) {
+        let more = all.len().saturating_sub(SHOWN);
+        self.findings.extend(all.into_iter().take(SHOWN).map(|what| Finding { rule, what }));
+        if more > 0 {
+            self.find(rule, format!("and {more} more"));
+        }
+    }
+
+    fn session(&mut self, session: Session, charged: &[&str]) {
         let what = format!("session {}/{} ({})", session.0, session.1, amount(session));
         if charged.len() > 1 {
-            self.fault(format!("{what}: charged {} times: {charged:?}", charged.len()));
+            self.find(Rule::ChargedOnce, format!("{what}: charged {} times: {charged:?}", charged.len()));
         }
-        let row = self.books.payments.iter().find(|row| row.amount.as_deref() == Some(&amount(session)));
-        let rows = self.books.payments.iter().filter(|row| row.amount.as_deref() == Some(&amount(session))).count();
-        if rows > 1 {
-            self.fault(format!("{what}: {rows} entries in the books"));
+        let rows: Vec<&PaymentRow> =
+            self.rows.payments.iter().filter(|row| row.amount.as_deref() == Some(&amount(session))).collect();
+        if rows.len() > 1 {
+            self.find(Rule::Books, format!("{what}: {} entries in the books", rows.len()));
         }
-        let actions = self.tellings("paid", session);
-        let finals = self.tellings("status", session);
+        let row = rows.first().copied();
+        let (actions, finals) = (self.tellings("paid", session), self.tellings("status", session));
         for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
-            let late = usize::from(tellings.first().is_some_and(|(_, told)| *told == Told::Unknown));
-            if tellings.len() > 1 + late {
-                self.fault(format!("{what}: told by {} {kind}s: {tellings:?}", tellings.len()));
-            }
-            for (arrival, told) in tellings {
-                match (told, charged.first()) {
-                    (Told::Success, Some(id)) if arrival.field("PaymentConfirmationCode") == *id => {}
-                    (Told::Success, _) => self.fault(format!("{what}: told as a success, charged {charged:?}")),
-                    (Told::Failure, Some(_)) => self.fault(format!("{what}: told as a failure, but charged")),
-                    (Told::Failure, None) | (Told::Unknown, _) => {}
-                }
-            }
+            self.true_and_once(&what, kind, tellings, charged);
         }
-        match (row.map(|row| row.state), charged.is_empty()) {
-            (Some(PaymentState::Failed), false) => self.fault(format!("{what}: failed in the books, but charged")),
-            (Some(PaymentState::Succeeded), true) => self.fault(format!("{what}: succeeded in the books, not charged")),
-            (None, false) => self.fault(format!("{what}: charged, but not in the books")),
-            (Some(PaymentState::Preparing | PaymentState::Submitting), _) => {
-                self.fault(format!("{what}: still open in the books"));
-            }
-            _ => {}
-        }
-        if !charged.is_empty() && actions.is_empty() {
-            self.fault(format!("{what}: charged, and nobody was told"));
-        }
+        self.in_the_books(&what, row, charged);
         if row.is_none() {
             self.count.not_in_the_books += 1;
         }
-        // Who has nothing in the books when the server dies is told nothing; and that is so for a moment only.
-        let begun = self.begun(session);
-        let written =
-            row.is_some() || self.books.sessions.iter().any(|row| row.amount.as_deref() == Some(&amount(session)));
-        let may_be_lost = !written && crashes.iter().any(|crash| (begun..begun + WRITTEN_AFTER).contains(crash));
-        for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
-            if tellings.is_empty() && !may_be_lost {
-                self.fault(format!("{what}: its result was told by no {kind}"));
+        let is_dead = self.world.plan.is_dead(self.world.plan.calls[session.0 as usize].application);
+        let refused = (self.is_refused("paid", session), self.is_refused("status", session));
+        if !charged.is_empty() && actions.is_empty() && finals.is_empty() && !is_dead && refused == (false, false) {
+            self.find(Rule::Told, format!("{what}: charged, and nobody was told"));
+        }
+        let may_be_lost = is_dead || (row.is_none() && self.may_be_lost(session));
+        for (kind, refused, tellings) in [("action", refused.0, &actions), ("status callback", refused.1, &finals)] {
+            if tellings.is_empty() && !may_be_lost && !refused {
+                let cut = self.cut_at(session).zip(self.begun(session)).filter(|_| row.is_none());
+                let cut = cut.map(|((_, at), begun)| at.saturating_sub(begun).as_secs_f64());
+                let cut = cut.map(|after| format!(" (a crash cut it after {after:.1} s)"));
+                self.find(Rule::Told, format!("{what}: its result was told by no {kind}{}", cut.unwrap_or_default()));
             }
         }
-        if actions.is_empty() != finals.is_empty() {
-            self.fault(format!("{what}: told by {} actions and {} status callbacks", actions.len(), finals.len()));
-        }
-        if let (Some((_, action)), Some((_, last))) = (actions.first(), finals.first())
-            && action != last
+        if let (Some(action), Some(last)) = (actions.first(), finals.first())
+            && action.told != last.told
+            && refused == (false, false)
         {
-            self.fault(format!("{what}: the action said {action:?}, the status callback {last:?}"));
+            let what = format!("{what}: the action said {:?}, the status callback {:?}", action.told, last.told);
+            self.find(Rule::ToldOnce, what);
         }
-        match actions.last() {
-            Some((_, Told::Success)) => self.count.succeeded += 1,
-            Some((_, Told::Unknown)) => self.count.unknown += 1,
-            Some((_, Told::Failure)) => self.count.failed += 1,
+        if let Some(row) = row {
+            self.by_its_token(&what, row, CallbackKind::Action, &actions);
+            self.by_its_token(&what, row, CallbackKind::Status, &finals);
+        }
+        match actions.last().map(|last| last.told) {
+            Some(Told::Success) => self.count.succeeded += 1,
+            Some(Told::Unknown) => self.count.unknown += 1,
+            Some(Told::Failure) => self.count.failed += 1,
             None => {}
         }
     }
 
-    /// When the first trace of a session was seen.
-    fn begun(&self, about: Session) -> Duration {
-        let first = self
-            .arrivals
-            .iter()
-            .find(|arrival| session(&arrival.path).is_some_and(|(word, of)| of == about && word != "doc"));
-        let stored = self
-            .books
-            .callbacks
-            .iter()
-            .filter(|row| session(path(&row.url)).is_some_and(|(_, of)| of == about))
-            .map(|row| since(row.since))
-            .min();
-        let begun = first.map(|arrival| arrival.at);
-        begun.into_iter().chain(stored).min().unwrap_or_default()
+    fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], charged: &[&str]) {
+        let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
+        if tellings.len() > 1 + late {
+            let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
+            self.find(Rule::ToldOnce, format!("{what}: told by {} {kind}s: {all:?}", tellings.len()));
+        }
+        for Telling { arrival, told } in tellings {
+            match (told, charged.first()) {
+                (Told::Success, Some(id)) if arrival.field("PaymentConfirmationCode") == *id => {}
+                (Told::Success, _) => {
+                    self.find(Rule::Truth, format!("{what}: told as a success, charged {charged:?}"));
+                }
+                (Told::Failure, Some(_)) => {
+                    self.find(Rule::Truth, format!("{what}: told as a failure, but charged"));
+                }
+                (Told::Failure, None) | (Told::Unknown, _) => {}
+            }
+            if arrival.too_early {
+                self.find(Rule::WrittenFirst, format!("{what}: its success was told before it was written down"));
+            }
+        }
+    }
+
+    /// What is told first has the first token, and what is told after `unknown` has the late one.
+    fn by_its_token(&mut self, what: &str, row: &PaymentRow, kind: CallbackKind, tellings: &[Telling<'_>]) {
+        let (first, late) = (told_with(row, Occasion::First, kind), told_with(row, Occasion::Late, kind));
+        let was_unknown =
+            tellings.iter().any(|telling| telling.told == Told::Unknown && telling.arrival.token == first);
+        for Telling { arrival, told } in tellings {
+            let is_wrong = match (arrival.token == first, arrival.token == late) {
+                (true, _) => was_unknown && *told != Told::Unknown,
+                (false, true) => *told == Told::Unknown,
+                (false, false) => true,
+            };
+            if is_wrong {
+                let what = format!("{what}: {told:?} was told by {} with the token {}", arrival.path, arrival.token);
+                self.find(Rule::OneResult, what);
+            }
+        }
+    }
+
+    fn in_the_books(&mut self, what: &str, row: Option<&PaymentRow>, charged: &[&str]) {
+        match (row.map(|row| row.state), charged.is_empty()) {
+            (Some(PaymentState::Failed), false) => {
+                self.find(Rule::Books, format!("{what}: failed in the books, but charged"));
+            }
+            (Some(PaymentState::Succeeded), true) => {
+                self.find(Rule::Books, format!("{what}: succeeded in the books, not charged"));
+            }
+            (None, false) => self.find(Rule::Books, format!("{what}: charged, but not in the books")),
+            (Some(PaymentState::Preparing | PaymentState::Submitting), _) => {
+                self.find(Rule::Rest, format!("{what}: still open in the books"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a session died with its server before anything of it could be written down.
+    fn may_be_lost(&self, session: Session) -> bool {
+        let Some((server, cut_at)) = self.cut_at(session) else { return false };
+        let Some(begun) = self.begun(session) else { return true };
+        let plan = &self.world.plan;
+        // A slow disk may need some time for it, and one that fails some more.
+        let disk = plan.disk;
+        let slow = Duration::from_millis(disk.slowest) * 4;
+        let fails = if disk.fails_before + disk.fails_after > 0 { Duration::from_secs(20) } else { Duration::ZERO };
+        if cut_at < begun + WRITTEN_WITHIN + TOLERANCE + slow + fails {
+            return true;
+        }
+        plan.outages.iter().filter(|outage| outage.is_of(server)).any(|outage| {
+            // What could not be written while the database was away may take some seconds more.
+            let over = outage.until + Duration::from_secs(6);
+            outage.from <= cut_at && begun <= over && cut_at <= over
+        })
+    }
+
+    /// When its server crashed under a session's call, and which one it was.
+    fn cut_at(&self, session: Session) -> Option<(usize, Duration)> {
+        let (server, since) = self.world.served.lock().unwrap().get(&session.0).copied()?;
+        let crashes = self.world.crashes.lock().unwrap();
+        crashes.iter().find(|crash| crash.server == server && crash.at >= since).map(|crash| (server, crash.at))
+    }
+
+    /// A moment at which a session had certainly begun, the first that is known.
+    fn begun(&self, session: Session) -> Option<Duration> {
+        let told = self.world.attempts.lock().unwrap().first(session);
+        let prompted = self.world.prompted.lock().unwrap().get(&session.0).copied().filter(|_| session.1 == 1);
+        told.into_iter().chain(prompted).min()
     }
 
     /// The results a session's application took note of, each telling once, in their order.
-    fn tellings(&self, word: &str, about: Session) -> Vec<(Arrival, Told)> {
+    fn tellings(&self, word: &str, about: Session) -> Vec<Telling<'a>> {
         let mut tokens = BTreeSet::new();
         self.arrivals
             .iter()
             .filter(|arrival| arrival.noted && session(&arrival.path) == Some((word, about)))
-            .filter_map(|arrival| Some((arrival.clone(), told(arrival)?)))
-            .filter(|(arrival, _)| tokens.insert(arrival.token.clone()))
+            .filter_map(|arrival| Some(Telling { arrival, told: told(arrival)? }))
+            .filter(|telling| tokens.insert(&telling.arrival.token))
             .collect()
     }
 
-    /// Signed, and the same whenever it comes again.
-    fn every_request(&mut self) {
-        let mut first: BTreeMap<&str, &Arrival> = BTreeMap::new();
-        for arrival in self.arrivals {
-            let Arrival { path, token, .. } = arrival;
-            if !arrival.signed {
-                self.faults.push(format!("{path} {token}: not signed"));
-            }
-            if token.is_empty() {
-                self.faults.push(format!("{path}: no idempotency token"));
-            }
-            match first.get(token.as_str()) {
-                None => {
-                    first.insert(token, arrival);
-                }
-                Some(before) => {
-                    self.count.repeated += 1;
-                    // An action that is made again after its call says that the call is over.
-                    let differ =
-                        |name: &&String| before.fields.get(*name) != arrival.fields.get(*name) && *name != "CallStatus";
-                    let is_other = before.fields.keys().chain(arrival.fields.keys()).any(|name| differ(&name));
-                    if is_other || before.path != arrival.path {
-                        let names: BTreeSet<&String> =
-                            before.fields.keys().chain(arrival.fields.keys()).filter(differ).collect();
-                        let fault = format!("{path} {token}: came again as something else: {names:?}");
-                        if !self.faults.contains(&fault) {
-                            self.faults.push(fault);
-                        }
-                    }
-                }
-            }
-        }
-        // What is told again, is told with the same token.
-        let mut tokens: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-        for arrival in self.arrivals.iter().filter(|arrival| told(arrival).is_some()) {
-            let of = tokens.entry((&arrival.path, arrival.field("Result"))).or_insert(&arrival.token);
-            if *of != arrival.token {
-                self.faults
-                    .push(format!("{}: the same result with the tokens {of} and {}", arrival.path, arrival.token));
-            }
-        }
-    }
-
-    /// The status callbacks of a call arrive in the order they were made in; one may pass another that has failed for a
-    /// minute.
-    fn order(&mut self) {
-        let mut calls: BTreeMap<&str, Vec<&CallbackRow>> = BTreeMap::new();
-        for row in &self.books.callbacks {
-            if session(path(&row.url)).is_some_and(|(word, _)| word == "status") {
-                calls.entry(&row.call_sid).or_default().push(row);
-            }
-        }
-        for (call, rows) in calls {
-            for (place, later) in rows.iter().enumerate() {
-                let Some(came) = self.first(later, false) else { continue };
-                for earlier in &rows[..place] {
-                    let passed = self.first(earlier, true).is_none_or(|noted| noted > came);
-                    if passed && came < since(earlier.since) + ASIDE_AFTER {
-                        self.faults.push(format!(
-                            "{call}: callback {} to {} came before {} to {}",
-                            later.id, later.url, earlier.id, earlier.url
-                        ));
-                    }
-                }
-            }
-            // What each session reports goes forward, and ends with its result.
-            let mut ended = BTreeSet::new();
-            for row in rows {
-                let token = row.token.to_string();
-                let Some(arrival) = self.arrivals.iter().find(|arrival| arrival.token == token) else { continue };
-                let about = session(&arrival.path).map(|(_, about)| about);
-                match told(arrival) {
-                    Some(_) => {
-                        ended.insert(about);
-                    }
-                    None if ended.contains(&about) => {
-                        self.faults.push(format!("{call}: {} reports on after its result", arrival.path));
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    fn first(&self, row: &CallbackRow, noted: bool) -> Option<Duration> {
-        let token = row.token.to_string();
-        let mut those = self.arrivals.iter().filter(|arrival| arrival.token == token);
-        those.find(|arrival| arrival.noted || !noted).map(|arrival| arrival.at)
+    /// Whether the application refused to be told a session's result by one kind of request.
+    fn is_refused(&self, word: &str, about: Session) -> bool {
+        self.arrivals.iter().any(|arrival| {
+            arrival.refused.is_some() && session(&arrival.path) == Some((word, about)) && told(arrival).is_some()
+        })
     }
 
     /// No digits of a card in anything that was sent, stored or logged.
@@ -342,27 +355,22 @@ impl Judge<'_> {
         }
         // A short number with many equal digits could be anything.
         let search = aho_corasick::AhoCorasick::new(&needles).unwrap();
-        let rows = self.books.payments.iter().map(|row| format!("{row:?}"));
-        let others = self.books.callbacks.iter().map(|row| format!("{} {:?}", row.url, row.reason));
+        let rows = self.rows.payments.iter().map(|row| format!("{row:?}"));
+        let others = self.rows.callbacks.iter().map(|row| format!("{} {:?}", row.url, row.reason));
         let heard = self.world.heard.lock().unwrap();
         let told = self.arrivals.iter().map(|arrival| arrival.body.clone());
         for text in rows.chain(others).chain(told).chain(heard.iter().cloned()).chain(trace.iter().cloned()) {
             if search.is_match(&text) {
-                self.faults.push(format!("digits of a card: {text}"));
+                self.findings.push(Finding { rule: Rule::Secrets, what: format!("digits of a card: {text}") });
             }
         }
         for arrival in self.arrivals {
             let mut groups = self.world.plan.calls.iter().flat_map(|plan| &plan.groups);
             if arrival.fields.get("SecurityCode").is_some_and(|code| groups.any(|group| group == code)) {
-                self.faults.push(format!("a security code: {}", arrival.body));
+                let what = format!("a security code: {}", arrival.body);
+                self.findings.push(Finding { rule: Rule::Secrets, what });
             }
         }
-    }
-}
-
-impl Arrival {
-    fn field(&self, name: &str) -> &str {
-        self.fields.get(name).map_or("", String::as_str)
     }
 }
 
@@ -375,12 +383,7 @@ fn told(arrival: &Arrival) -> Option<Told> {
     }
 }
 
-fn path(url: &str) -> &str {
+/// The path of an address.
+pub fn path(url: &str) -> &str {
     url.split_once("localhost").map_or(url, |(_, path)| path)
-}
-
-/// A moment of the wall clock as time since the run began.
-fn since(moment: jiff::Timestamp) -> Duration {
-    let begin: jiff::Timestamp = super::house::BEGIN.parse().unwrap();
-    moment.duration_since(begin).unsigned_abs()
 }

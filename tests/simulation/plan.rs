@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::dice::Dice;
+use super::trouble::{Fault, Trouble};
 
-pub const SERVER: &str = "server";
+pub use super::trouble::{Away, Dead, Outage};
+
+pub const SERVERS: [&str; 3] = ["server", "server-2", "server-3"];
+pub const APPLICATIONS: [&str; 3] = ["application", "application-2", "application-3"];
 pub const GATEWAY: &str = "gateway";
-pub const APPLICATION: &str = "application";
 pub const PHONES: &str = "phones";
 
 /// Everything that is decided before a run begins.
@@ -17,14 +20,29 @@ pub struct Plan {
     pub tick: Duration,
     pub latency_min: Duration,
     pub latency_max: Duration,
-    /// Whether each start of the server is another node, which nobody expects back.
+    /// How many servers share the database.
+    pub servers: usize,
+    /// Whether each start of a server is another node, which nobody expects back.
     pub new_node: bool,
+    /// Whether a single server's database is one that others could share.
+    pub shared: bool,
+    /// By how many milliseconds each server's clock is wrong from the beginning.
+    pub clocks: Vec<i64>,
     pub calls: Vec<CallPlan>,
     pub faults: Vec<(Duration, Fault)>,
+    /// When the database is away, and for whom.
+    pub outages: Vec<Outage>,
+    /// A server that crashes and is never started again.
+    pub lost_server: Option<usize>,
+    /// An application that is not there for long.
+    pub dead: Option<Dead>,
+    /// How many callbacks for an application there are from the beginning, for the dead one if there is one.
+    pub left_behind: u32,
     /// From here on nothing goes wrong any more.
     pub calm_at: Duration,
     pub gateway: GatewayPlan,
-    pub application: ApplicationPlan,
+    /// One for each application.
+    pub applications: Vec<ApplicationPlan>,
     pub disk: DiskPlan,
     /// Of a thousand requests so many arrive twice.
     pub twice: u64,
@@ -40,30 +58,36 @@ pub enum Trick {
     Fair,
     /// Each start of the server finds an empty store.
     ServerForgets,
+    /// The database says that it has written, and has not.
+    DatabaseKeepsNothing,
     /// The processor charges a transaction as often as it is asked to.
     GatewayRepeats,
+    /// The processor says that it has declined what it has charged.
+    GatewayLies,
     /// A telling gets another idempotency token each time.
     TokensChange,
-}
-
-/// Something happens to hosts or to the lines between them.
-#[derive(Clone, Copy, Debug)]
-pub enum Fault {
-    Crash(&'static str),
-    Start(&'static str),
-    Cut(&'static str, &'static str),
-    CutOneWay(&'static str, &'static str),
-    Mend(&'static str, &'static str),
-    Hold(&'static str, &'static str),
-    Release(&'static str, &'static str),
-    /// Of a thousand messages so many break their line for a while.
-    Lossy(&'static str, &'static str, u64),
+    /// What is told again, is told as another result.
+    ResultsChange,
+    /// Now and then a status callback is said to be delivered, and is delivered later.
+    CallbacksWait,
+    /// A server takes the one before it, whichever that was, for an earlier run of its own.
+    CopiesAreBelieved,
+    /// Now and then a status callback is made by another server too.
+    CallbacksFork,
+    /// The application never takes note of anything.
+    ApplicationNeverRecovers,
+    /// What the application refuses for good, is taken for delivered.
+    RefusedIsDelivered,
 }
 
 /// How one caller behaves.
 #[derive(Clone, Debug)]
 pub struct CallPlan {
     pub dials_at: Duration,
+    /// Which server is dialled first.
+    pub server: usize,
+    /// Whose call it is.
+    pub application: usize,
     /// What is keyed for one payment, a group a prompt.
     pub groups: Vec<String>,
     pub attributes: String,
@@ -102,6 +126,27 @@ pub struct GatewayPlan {
     pub cuts: u64,
     pub busy: u64,
     pub slow: u64,
+    /// Charges, and says that it is busy.
+    pub busy_after: u64,
+    /// How a transaction that is known is answered if not as it was the first time, and how often.
+    pub repeated: Repeated,
+    pub repeated_wrong: u64,
+}
+
+/// What a processor says to a transaction that it has charged already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeated {
+    /// What it said then.
+    #[default]
+    Same,
+    /// A decline, `duplicate`.
+    Duplicate,
+    /// 409 and `duplicate`.
+    Conflict,
+    /// 422 and an error code.
+    Refused,
+    /// 401.
+    Unauthorized,
 }
 
 /// How often, of a thousand requests, the application does what.
@@ -112,6 +157,10 @@ pub struct ApplicationPlan {
     pub cuts: u64,
     pub hangs: u64,
     pub slow: u64,
+    /// Answers a callback with a status after which it is to be tried again.
+    pub refuses_for_now: u64,
+    /// Answers a callback with a status after which it is not.
+    pub refuses: u64,
 }
 
 /// How often, of a thousand writes, the disk does what, and how long one takes.
@@ -135,30 +184,85 @@ impl Plan {
     pub fn of(seed: u64, trick: Trick) -> Self {
         let mut dice = Dice::new(seed ^ 0x746f_7563_6874_6f6e);
         let latency_min = dice.millis(1, 20);
-        let calls = (0..=dice.below(3)).map(|_| call(&mut dice)).collect();
-        let calm_at = dice.millis(15_000, 35_000);
-        let faults = faults(&mut dice, calm_at);
+        let servers = dice.pick(&[1, 1, 1, 2, 2, 3]);
+        let applications = dice.pick(&[1, 1, 2, 3]);
+        let trouble = Trouble::of(&mut dice, servers, applications);
+        let left_behind = if trouble.dead.is_some_and(|dead| dead.from.is_zero()) {
+            dice.pick(&[0, 0, 720])
+        } else if servers > 1 && dice.happens(60) {
+            720
+        } else {
+            0
+        };
+        // Whoever is dead from the beginning has no calls.
+        let living: Vec<usize> = (0..applications)
+            .filter(|of| !trouble.dead.is_some_and(|dead| dead.from.is_zero() && dead.application == *of))
+            .collect();
+        let calls = (0..=dice.below(3)).map(|_| call(&mut dice, servers, &living)).collect();
         Self {
             seed,
             trick,
             tick: Duration::from_millis(dice.pick(&[10, 20, 20, 50])),
             latency_min,
             latency_max: latency_min + dice.millis(1, 400),
+            servers,
             new_node: dice.happens(150),
+            shared: dice.happens(500),
+            clocks: trouble.clocks,
             calls,
-            faults,
-            calm_at,
+            faults: trouble.faults,
+            outages: trouble.outages,
+            lost_server: trouble.lost_server,
+            dead: trouble.dead,
+            left_behind,
+            calm_at: trouble.calm_at,
             gateway: gateway(&mut dice),
-            application: application(&mut dice),
+            applications: (0..applications).map(|_| application(&mut dice)).collect(),
             disk: disk(&mut dice),
             twice: dice.pick(&[0, 0, 50, 300]),
             timeout: dice.pick(&[2, 5, 10]),
             retries: dice.pick(&[0, 2, 5]),
         }
     }
+
+    /// The kinds of trouble that there are, in a few words.
+    pub fn kinds(&self) -> String {
+        let mut kinds = vec![format!("{} servers", self.servers)];
+        let mut add = |is: bool, kind: &str| kinds.extend(is.then(|| kind.to_owned()));
+        let happens = |what: fn(&Fault) -> bool| self.faults.iter().any(|(_, fault)| what(fault));
+        add(self.new_node, "new nodes");
+        add(self.servers == 1 && self.shared, "shared all the same");
+        add(self.lost_server.is_some(), "a server is lost");
+        add(happens(|fault| matches!(fault, Fault::Crash(host) if SERVERS.contains(host))), "servers crash");
+        add(happens(|fault| matches!(fault, Fault::Step(..))), "clocks are set");
+        add(self.clocks.iter().any(|wrong| *wrong != self.clocks[0]), "clocks differ");
+        add(self.disk.fails_before > 0, "writes fail");
+        add(self.disk.fails_after > 0, "commits are lost");
+        for (what, kind) in [(Away::Fails, "is away"), (Away::Hangs, "hangs"), (Away::Full, "is full")] {
+            add(self.outages.iter().any(|outage| outage.what == what), &format!("the database {kind}"));
+        }
+        add(self.dead.is_some(), "an application is dead");
+        add(self.left_behind > 0, "much was left behind");
+        add(self.gateway.busy_after > 0, "busy but charged");
+        add(self.gateway.repeated != Repeated::Same, "repeats get errors");
+        add(self.applications.iter().any(|plan| plan.refuses > 0), "refusals for good");
+        add(self.applications.iter().any(|plan| plan.refuses_for_now > 0), "refusals for now");
+        kinds.join(", ")
+    }
+
+    /// Whether an application will not be there at the end.
+    pub fn is_dead(&self, application: usize) -> bool {
+        self.dead.is_some_and(|dead| dead.application == application && dead.until.is_none())
+    }
+
+    /// Whether an address is an application's that will not be there at the end.
+    pub fn leads_to_the_dead(&self, url: &str) -> bool {
+        let host = url.strip_prefix("http://").and_then(|rest| rest.split_once(".localhost/")).map(|(host, _)| host);
+        APPLICATIONS.iter().position(|name| Some(*name) == host).is_some_and(|application| self.is_dead(application))
+    }
 }
 
-fn call(dice: &mut Dice) -> CallPlan {
+fn call(dice: &mut Dice, servers: usize, applications: &[usize]) -> CallPlan {
     let (card, code) = dice.pick(&CARDS);
     let mut attributes = format!(
         "validCardTypes=\"visa mastercard amex discover jcb\" timeout=\"{}\" maxAttempts=\"{}\"",
@@ -192,6 +296,8 @@ fn call(dice: &mut Dice) -> CallPlan {
     };
     CallPlan {
         dials_at: dice.millis(0, 9_000),
+        server: usize::try_from(dice.below(servers as u64)).unwrap(),
+        application: dice.pick(applications),
         groups,
         attributes,
         barges_in: dice.happens(500),
@@ -201,47 +307,18 @@ fn call(dice: &mut Dice) -> CallPlan {
     }
 }
 
-fn faults(dice: &mut Dice, calm_at: Duration) -> Vec<(Duration, Fault)> {
-    let mut faults = Vec::new();
-    let crashes = dice.happens(600);
-    let cuts = dice.happens(500);
-    let losses = dice.happens(300);
-    let moment = |dice: &mut Dice| dice.millis(200, calm_at.as_millis() as u64 - 1);
-    if crashes {
-        for _ in 0..=dice.below(3) {
-            let host = dice.pick(&[SERVER, SERVER, SERVER, GATEWAY, APPLICATION]);
-            let at = moment(dice);
-            faults.push((at, Fault::Crash(host)));
-            faults.push((at + dice.millis(50, 8_000), Fault::Start(host)));
-        }
-    }
-    let line = |dice: &mut Dice| (SERVER, dice.pick(&[GATEWAY, APPLICATION, APPLICATION, PHONES]));
-    if cuts {
-        for _ in 0..=dice.below(3) {
-            let ((a, b), at) = (line(dice), moment(dice));
-            let until = at + dice.millis(100, 15_000);
-            match dice.below(4) {
-                0 => faults.extend([(at, Fault::Cut(a, b)), (until, Fault::Mend(a, b))]),
-                1 => faults.extend([(at, Fault::CutOneWay(a, b)), (until, Fault::Mend(a, b))]),
-                2 => faults.extend([(at, Fault::CutOneWay(b, a)), (until, Fault::Mend(a, b))]),
-                _ => faults.extend([(at, Fault::Hold(a, b)), (until, Fault::Release(a, b))]),
-            }
-        }
-    }
-    if losses {
-        let ((a, b), at) = (line(dice), moment(dice));
-        faults.push((at, Fault::Lossy(a, b, 10 + dice.below(60))));
-        faults.push((at + dice.millis(500, 15_000), Fault::Lossy(a, b, 0)));
-    }
-    faults.retain(|(at, _)| *at < calm_at);
-    faults.sort_by_key(|(at, _)| *at);
-    faults
-}
-
 fn gateway(dice: &mut Dice) -> GatewayPlan {
     let declines = dice.pick(&[0, 100, 400]);
+    let repeated = match dice.below(10) {
+        0..=5 => Repeated::Same,
+        6 => Repeated::Duplicate,
+        7 => Repeated::Conflict,
+        8 => Repeated::Refused,
+        _ => Repeated::Unauthorized,
+    };
+    let repeated_wrong = dice.pick(&[300, 1000, 1000]);
     if dice.happens(300) {
-        return GatewayPlan { declines, ..GatewayPlan::default() };
+        return GatewayPlan { declines, repeated, repeated_wrong, ..GatewayPlan::default() };
     }
     let mut often = || dice.pick(&[0, 0, 60, 250]);
     GatewayPlan {
@@ -254,6 +331,9 @@ fn gateway(dice: &mut Dice) -> GatewayPlan {
         cuts: often(),
         busy: often(),
         slow: often(),
+        busy_after: if dice.happens(200) { 150 } else { 0 },
+        repeated,
+        repeated_wrong,
     }
 }
 
@@ -262,13 +342,21 @@ fn application(dice: &mut Dice) -> ApplicationPlan {
         return ApplicationPlan::default();
     }
     let mut often = || dice.pick(&[0, 0, 50, 200]);
-    ApplicationPlan { fails_before: often(), fails_after: often(), cuts: often(), hangs: often(), slow: often() }
+    ApplicationPlan {
+        fails_before: often(),
+        fails_after: often(),
+        cuts: often(),
+        hangs: often(),
+        slow: often(),
+        refuses_for_now: if dice.happens(250) { 200 } else { 0 },
+        refuses: if dice.happens(150) { 100 } else { 0 },
+    }
 }
 
 fn disk(dice: &mut Dice) -> DiskPlan {
     if dice.happens(500) {
         return DiskPlan::default();
     }
-    let mut often = || dice.pick(&[0, 20, 150]);
+    let mut often = || dice.pick(&[0, 0, 20, 150, 500]);
     DiskPlan { fails_before: often(), fails_after: often(), slowest: dice.pick(&[0, 5, 100, 900]) }
 }

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::dice::Dice;
 use super::network::{EXCHANGE, serve};
-use super::plan::Trick;
-use super::world::World;
+use super::plan::{Repeated, Trick};
+use super::world::{Known, World};
 
 /// Longer than anybody waits.
 const FOR_EVER: Duration = Duration::from_secs(3_600);
@@ -51,10 +51,21 @@ async fn charge(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         tokio::time::sleep(dice.millis(1_000, 14_000)).await;
     }
     let declines = dice.happens(plan.declines);
+    let wrong = dice.happens(plan.repeated_wrong);
     let outcome = {
         let mut ledger = world.ledger.lock().unwrap();
         match ledger.known.get(id) {
-            Some(known) if world.plan.trick != Trick::GatewayRepeats => known.clone(),
+            Some(known) if world.plan.trick != Trick::GatewayRepeats => {
+                // One request that arrives twice is one request.
+                if wrong
+                    && known.exchange != exchange
+                    && let Some(answer) = repeated(plan.repeated)
+                {
+                    world.note(format_args!("gateway: {amount}: knows it already: {:?}", plan.repeated));
+                    return answer;
+                }
+                known.outcome.clone()
+            }
             _ => {
                 let outcome = if declines {
                     Err("card_declined".to_owned())
@@ -63,7 +74,7 @@ async fn charge(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
                     ledger.charges.push((amount.to_owned(), charge.clone()));
                     Ok(charge)
                 };
-                ledger.known.insert(id.to_owned(), outcome.clone());
+                ledger.known.insert(id.to_owned(), Known { outcome: outcome.clone(), exchange });
                 outcome
             }
         }
@@ -82,16 +93,42 @@ async fn charge(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         world.note(format_args!("gateway: {amount}: mumbles"));
         return "<html>all is well".into_response();
     }
+    let outcome = match outcome {
+        Ok(_) if world.plan.trick == Trick::GatewayLies => Err("card_declined".to_owned()),
+        outcome => outcome,
+    };
+    let is_busy = happens(plan.busy_after);
+    let cuts = happens(plan.cuts);
     let answer = match outcome {
         Ok(charge) => json!({"charge_id": charge, "error_code": null, "error_message": null}),
         Err(code) => json!({"charge_id": null, "error_code": code, "error_message": "no"}),
     };
-    if happens(plan.cuts) {
+    if is_busy {
+        world.note(format_args!("gateway: {amount}: is busy, but has done it"));
+        let status =
+            if exchange.is_multiple_of(2) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::TOO_MANY_REQUESTS };
+        return (status, [("retry-after", "1")], Json(answer)).into_response();
+    }
+    if cuts {
         world.note(format_args!("gateway: {amount}: breaks off"));
         let half = answer.to_string().into_bytes()[..10].to_vec();
         return cut_off(half);
     }
     Json(answer).into_response()
+}
+
+/// What is said to a transaction that is known, if not what was said the first time.
+fn repeated(how: Repeated) -> Option<Response> {
+    let no = |code: &str| Json(json!({"charge_id": null, "error_code": code, "error_message": "known already"}));
+    match how {
+        Repeated::Same => None,
+        Repeated::Duplicate => Some(no("duplicate").into_response()),
+        Repeated::Conflict => Some((StatusCode::CONFLICT, no("duplicate")).into_response()),
+        Repeated::Refused => Some((StatusCode::UNPROCESSABLE_ENTITY, no("transaction_exists")).into_response()),
+        Repeated::Unauthorized => {
+            Some((StatusCode::UNAUTHORIZED, Json(json!({"message": "this request was signed before"}))).into_response())
+        }
+    }
 }
 
 /// An answer that ends before its end.

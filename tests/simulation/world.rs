@@ -1,18 +1,17 @@
 //! What outlives every host: what was written down, who was told what, who was charged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use touchtone::call::House;
-use touchtone::store::BackendError;
-use touchtone::store::memory::{Disk, Memory};
 
+use super::attempts::Attempts;
+use super::clock::Clock;
+use super::database::Database;
 use super::dice::Dice;
-use super::plan::{DiskPlan, Plan};
+use super::plan::{APPLICATIONS, Plan, SERVERS, Trick};
 
 /// A payment that a document asked for: which call, which of its documents.
 pub type Session = (u32, u32);
@@ -20,7 +19,6 @@ pub type Session = (u32, u32);
 /// A request that came to the application.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    pub at: Duration,
     pub path: String,
     pub token: String,
     pub body: String,
@@ -28,27 +26,58 @@ pub struct Arrival {
     pub signed: bool,
     /// Whether the application has taken note of it, as far as it knows.
     pub noted: bool,
+    /// The status with which it says that it is not to be asked again.
+    pub refused: Option<u16>,
+    /// Whether it tells a success that is not written down.
+    pub too_early: bool,
+}
+
+impl Arrival {
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
 }
 
 /// What the processor did.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// What it answers to a transaction it knows: a charge's id, or a refusal.
-    pub known: BTreeMap<String, Result<String, String>>,
+    pub known: BTreeMap<String, Known>,
     /// Each charge: its amount, as it was asked for, and its id.
     pub charges: Vec<(String, String)>,
 }
 
+/// A transaction of the processor's.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub outcome: Result<String, String>,
+    /// By which request it became known.
+    pub exchange: u64,
+}
+
+/// A server's crash.
+#[derive(Clone, Copy, Debug)]
+pub struct Crash {
+    pub server: usize,
+    pub at: Duration,
+}
+
 pub struct World {
     pub plan: Plan,
-    backend: Mutex<Arc<Memory>>,
+    pub database: Database,
+    pub clocks: Vec<Clock>,
     pub calm: Arc<AtomicBool>,
     pub arrivals: Mutex<Vec<Arrival>>,
+    pub attempts: Mutex<Attempts>,
     pub ledger: Mutex<Ledger>,
     /// Everything callers were sent.
     pub heard: Mutex<Vec<String>>,
-    pub crashes: Mutex<Vec<Duration>>,
-    pub house: Mutex<Weak<House>>,
+    /// When each call heard its first prompt to the end.
+    pub prompted: Mutex<BTreeMap<u32, Duration>>,
+    /// Which server has each call, and since when.
+    pub served: Mutex<BTreeMap<u32, (usize, Duration)>>,
+    pub crashes: Mutex<Vec<Crash>>,
+    pub houses: Mutex<Vec<Weak<House>>>,
     pub application_dice: Mutex<Dice>,
     pub network_dice: Mutex<Dice>,
     pub starts: Mutex<Dice>,
@@ -59,16 +88,26 @@ impl World {
     pub fn new(plan: Plan, trace: Arc<Mutex<Vec<String>>>) -> Arc<Self> {
         let mut dice = Dice::new(plan.seed);
         let calm = Arc::new(AtomicBool::new(false));
-        let disk = SimulatedDisk { plan: plan.disk, dice: Mutex::new(dice.others()), calm: Arc::clone(&calm) };
+        let database = Database::new(&plan, dice.others(), &calm);
+        // Its own even where it is not used, so that other dice do not move.
+        let mut left = dice.others();
+        let heir = plan.dead.map_or(0, |dead| dead.application);
+        database.leave_behind(plan.left_behind, APPLICATIONS[heir], &mut left);
+        let clocks = plan.clocks.iter().map(|wrong| Clock::wrong_by(*wrong)).collect();
+        let houses = (0..plan.servers).map(|_| Weak::new()).collect();
         Arc::new(Self {
             plan,
-            backend: Mutex::new(Arc::new(Memory::on(Box::new(disk)).shared(clock()))),
+            database,
+            clocks,
             calm,
             arrivals: Mutex::default(),
+            attempts: Mutex::default(),
             ledger: Mutex::default(),
             heard: Mutex::default(),
+            prompted: Mutex::default(),
+            served: Mutex::default(),
             crashes: Mutex::default(),
-            house: Mutex::default(),
+            houses: Mutex::new(houses),
             application_dice: Mutex::new(dice.others()),
             network_dice: Mutex::new(dice.others()),
             starts: Mutex::new(dice.others()),
@@ -76,14 +115,9 @@ impl World {
         })
     }
 
-    /// The database.
-    pub fn backend(&self) -> Arc<Memory> {
-        Arc::clone(&self.backend.lock().unwrap())
-    }
-
-    /// Puts an empty database in its place.
-    pub fn lose_everything(&self) {
-        *self.backend.lock().unwrap() = Arc::new(Memory::default().shared(clock()));
+    /// The servers there are.
+    pub fn servers(&self) -> &'static [&'static str] {
+        &SERVERS[..self.plan.servers]
     }
 
     pub fn is_calm(&self) -> bool {
@@ -97,49 +131,16 @@ impl World {
 
     /// How often of a thousand, unless all is calm.
     pub fn unless_calm(&self, in_a_thousand: u64) -> u64 {
-        if self.is_calm() { 0 } else { in_a_thousand }
+        if self.is_calm() && self.plan.trick != Trick::ApplicationNeverRecovers { 0 } else { in_a_thousand }
     }
-}
 
-/// The database's own clock: nobody's who uses it.
-fn clock() -> touchtone::store::memory::Clock {
-    Box::new(|| turmoil::sim_elapsed().unwrap_or_default())
+    /// The payments that were asked for, as far as anybody has heard of them.
+    pub fn sessions(&self) -> BTreeSet<Session> {
+        self.attempts.lock().unwrap().sessions().collect()
+    }
 }
 
 pub fn note(trace: &Mutex<Vec<String>>, line: impl std::fmt::Display) {
     let at = turmoil::sim_elapsed().unwrap_or_default();
     trace.lock().unwrap().push(format!("{:>9.3} {line}", at.as_secs_f64()));
-}
-
-/// A disk that is slow, and at times says no: before it has written, or after.
-struct SimulatedDisk {
-    plan: DiskPlan,
-    dice: Mutex<Dice>,
-    calm: Arc<AtomicBool>,
-}
-
-impl SimulatedDisk {
-    async fn work(&self, fails: u64, when: &str) -> Result<(), BackendError> {
-        if self.calm.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let (wait, failed) = {
-            let mut dice = self.dice.lock().unwrap();
-            (dice.millis(0, self.plan.slowest), dice.happens(fails))
-        };
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        if failed { Err(BackendError::Unavailable(format!("the disk failed {when} writing"))) } else { Ok(()) }
-    }
-}
-
-impl Disk for SimulatedDisk {
-    fn before(&self) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.work(self.plan.fails_before, "before").boxed()
-    }
-
-    fn after(&self) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.work(self.plan.fails_after, "after").boxed()
-    }
 }
