@@ -32,8 +32,14 @@ mod check;
 #[allow(dead_code, reason = "shared with another test")]
 #[path = "memory/numbers.rs"]
 mod numbers;
+#[path = "kill/outages.rs"]
+mod outages;
 #[path = "kill/processor.rs"]
 mod processor;
+#[path = "kill/room.rs"]
+mod room;
+#[path = "kill/scene.rs"]
+mod scene;
 #[path = "kill/server.rs"]
 mod server;
 #[path = "kill/stripe.rs"]
@@ -44,22 +50,14 @@ mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aho_corasick::AhoCorasick;
-use application::Application;
-use books::{Books, Signal, Telling};
-use callers::World;
+use books::{Books, Telling};
 use numbers::Chance;
-use processor::Processor;
-use server::{Place, Running};
-use stripe::Stripe;
+use scene::{Scene, occasion, until};
 use support::postgres::Postgres;
-use support::process::files;
-use support::{ACCOUNT, TOKEN, write_flows};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
 /// How many calls there are at a time.
 const CALLERS: usize = 8;
@@ -75,12 +73,6 @@ const FIRST_STARTS: usize = 3;
 
 /// About how long a start takes, in milliseconds.
 const STARTING: u64 = 150;
-
-/// How long the server lives at most when it is killed at any moment, in milliseconds.
-const LIFE: u64 = 1500;
-
-/// How long one waits at most for something to happen at which the server is to be killed.
-const OCCASION: Duration = Duration::from_secs(3);
 
 /// How long the server has to tell what it owes when everybody behaves again: what is told as unknown may take a minute.
 const SETTLING: Duration = Duration::from_secs(100);
@@ -110,11 +102,11 @@ async fn what_was_told_as_unknown_before_the_kill_is_told_once_more_when_it_is_f
     let books = Arc::clone(&scene.books);
     books.calm_down();
     books.darken(true);
-    let server = scene.start().await;
+    let server = scene.start(0).await;
     let mut callers = JoinSet::new();
     for number in 0..4 {
         let chance = Chance(scene.seeds.below(u64::MAX));
-        let (world, address) = (scene.world.clone(), scene.place.address());
+        let (world, address) = (scene.world.clone(), scene.places[0].address());
         callers.spawn(callers::pay_by_stripe(world, number.to_string(), number % 2 == 0, chance, address));
     }
     while let Some(ended) = callers.join_next().await {
@@ -128,11 +120,11 @@ async fn what_was_told_as_unknown_before_the_kill_is_told_once_more_when_it_is_f
             .all(|session| session.tellings().any(|told| told.is_final() && told.is_taken && what(told)))
     };
     until(SETTLING, || is_told(Telling::is_unknown)).await;
-    scene.kill(server);
+    scene.kill(0, server);
     books.darken(false);
-    let server = scene.start().await;
+    let server = scene.start(0).await;
     until(SETTLING, || is_told(|told| !told.is_unknown())).await;
-    scene.conclude(server).await;
+    scene.conclude(vec![server]).await;
     assert!(is_told(Telling::is_unknown), "it was told as unknown");
     assert!(is_told(|told| !told.is_unknown()), "it was told late");
 }
@@ -141,57 +133,28 @@ fn kills() -> usize {
     std::env::var("TESTS_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number of kills"))
 }
 
-fn seed() -> u64 {
-    std::env::var("TESTS_KILL_SEED").map_or_else(
-        |_| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap(),
-        |seed| seed.parse().expect("a seed"),
-    )
-}
-
-/// What a test has around the server.
-struct Scene {
-    since: Instant,
-    seed: u64,
-    seeds: Chance,
-    books: Arc<Books>,
-    world: World,
-    place: Place,
-    folder: tempfile::TempDir,
-}
-
 async fn run(database: &str, kills: usize) {
     let mut scene = Scene::set(database).await;
-    let (books, address) = (Arc::clone(&scene.books), scene.place.address());
-    let (up, line) = watch::channel(None);
-    let mut callers = JoinSet::new();
-    for number in 0..CALLERS {
-        let chance = Chance(scene.seeds.below(u64::MAX));
-        callers.spawn(callers::keep_calling(scene.world.clone(), number, chance, line.clone()));
-    }
+    let (books, address) = (Arc::clone(&scene.books), scene.places[0].address());
+    let (up, line) = watch::channel(Vec::new());
+    let callers = call(&mut scene, &line);
     let mut chance = Chance(scene.seeds.below(u64::MAX));
     for kill in 0..kills {
         // A folder that was never served from, and one that was left in disorder, while it is being put in order.
         if kill < FIRST_STARTS || chance.below(6) == 0 {
-            scene.kill_early(Duration::from_millis(chance.below(STARTING))).await;
+            scene.kill_early(0, Duration::from_millis(chance.below(STARTING))).await;
             continue;
         }
-        let server = scene.start().await;
-        up.send_replace(Some(address));
+        let server = scene.start(0).await;
+        up.send_replace(vec![address]);
         occasion(&books, &mut chance).await;
-        scene.kill(server);
-        up.send_replace(None);
+        scene.kill(0, server);
+        up.send_replace(Vec::new());
     }
-    let server = scene.start().await;
-    up.send_replace(Some(address));
-    let enough = books.calls_over.load(Ordering::Acquire) + CALLS_IN_PEACE;
-    until(SETTLING, || books.calls_over.load(Ordering::Acquire) >= enough).await;
-    books.calm_down();
-    while let Some(ended) = callers.join_next().await {
-        ended.expect("a caller");
-    }
-    let peaceful = books.life();
-    until(SETTLING, || check::untold(&books.state(), peaceful) == 0).await;
-    scene.conclude(server).await;
+    let server = scene.start(0).await;
+    up.send_replace(vec![address]);
+    in_peace(&books, callers).await;
+    scene.conclude(vec![server]).await;
 
     let state = books.state();
     let cut = state.cut();
@@ -200,127 +163,23 @@ async fn run(database: &str, kills: usize) {
     assert!(charges >= CALLS_IN_PEACE / 4, "{charges} charges: this has shown nothing");
 }
 
-impl Scene {
-    async fn set(database: &str) -> Self {
-        let seed = seed();
-        let mut seeds = Chance(seed);
-        let mut next = || seeds.below(u64::MAX);
-        let books = Arc::new(Books::new());
-        let application = Arc::new(Application::new(Arc::clone(&books), next()));
-        let application_url = wire::serve(Arc::clone(&application)).await;
-        let processor = wire::serve(Arc::new(Processor::new(Arc::clone(&books), next()))).await;
-        let stripe = wire::serve(Arc::new(Stripe::new(Arc::clone(&books), next()))).await;
-        touchtone::http::install_crypto_provider();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let world = World { books: Arc::clone(&books), application, application_url, http };
-        let folder = tempfile::tempdir().unwrap();
-        write_flows(&folder.path().join("flows"), &[("pay", &world.flow()), ("hold", agents::HOLD)]);
-        std::fs::write(folder.path().join("touchtone.toml"), settings(database, &processor, &stripe)).unwrap();
-        let place = Place::new(folder.path());
-        Self { since: Instant::now(), seed, seeds, books, world, place, folder }
+/// Lines that are never idle while a server is there.
+fn call(scene: &mut Scene, line: &callers::Line) -> JoinSet<()> {
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS {
+        let chance = Chance(scene.seeds.below(u64::MAX));
+        callers.spawn(callers::keep_calling(scene.world.clone(), number, chance, line.clone()));
     }
-
-    async fn start(&self) -> Running {
-        let server = self.place.start(self.books.life() + 1).await;
-        self.books.listens();
-        server
-    }
-
-    /// Starts it and kills it before it listens, or just then.
-    async fn kill_early(&self, after: Duration) {
-        let server = self.place.spawn(self.books.life() + 1);
-        sleep(after).await;
-        self.books.listens();
-        self.kill(server);
-    }
-
-    fn kill(&self, server: Running) {
-        server.kill();
-        self.books.killed();
-    }
-
-    /// Stops the server in peace and checks everything that happened.
-    async fn conclude(&self, server: Running) {
-        let status = server.stop().await;
-        let Self { seed, books, place, .. } = self;
-        let state = books.state();
-        let faults = check::faults(&state, state.life());
-        let summary = check::summary(&state, &faults);
-        eprintln!("seed {seed}, {:.0} s\n{summary}", self.since.elapsed().as_secs_f64());
-        if let Some(first) = faults.first() {
-            let call_sid = state.sessions[&first.session].call_sid.as_str();
-            let all: Vec<String> = faults.iter().take(30).map(ToString::to_string).collect();
-            panic!(
-                "{} faults (TESTS_KILL_SEED={seed}):\n{}\nthe first one's history:\n{}what the server logged:\n{}",
-                faults.len(),
-                all.join("\n"),
-                state.history(&first.session),
-                place.log_lines(state.lives.len(), &[call_sid, "panicked"]),
-            );
-        }
-        let log = place.log_lines(state.lives.len(), &["WARN", "ERROR"]);
-        assert_eq!(status.code(), Some(0), "it did not end in peace: {log}");
-        drop(state);
-        assert_no_card_is_left(books, self.folder.path());
-    }
+    callers
 }
 
-/// Waits for the moment of the next kill: any, or just after something that matters.
-async fn occasion(books: &Books, chance: &mut Chance) {
-    let after = match chance.below(5) {
-        0 | 1 => return sleep(Duration::from_millis(chance.below(LIFE))).await,
-        2 => Signal::Asked,
-        3 => Signal::Replied,
-        _ => Signal::Told,
-    };
-    sleep(Duration::from_millis(chance.below(LIFE / 2))).await;
-    let mut signals = books.signals();
-    let _ = timeout(OCCASION, async { while !matches!(signals.recv().await, Ok(signal) if signal == after) {} }).await;
-    sleep(Duration::from_micros(chance.below(5000))).await;
-}
-
-async fn until(within: Duration, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    // If it never is so, the checks say what is missing.
-    let _ = timeout(within, waiting).await;
-}
-
-fn settings(database: &str, processor: &str, stripe: &str) -> String {
-    format!(
-        r#"account_sid = "{ACCOUNT}"
-auth_token = "{TOKEN}"
-{database}
-[speech]
-engine = "none"
-[[connector]]
-name = "Processor"
-kind = "generic"
-mode = "live"
-endpoint = "{processor}/pay"
-timeout = "1"
-retries = "2"
-[[connector]]
-name = "Stripe"
-kind = "stripe"
-mode = "live"
-secret_key = "sk_live_s3cret"
-base_url = "{stripe}"
-timeout = "2"
-retries = "2"
-"#
-    )
-}
-
-/// Nothing that a caller keyed is in a file that a killed server leaves behind.
-fn assert_no_card_is_left(books: &Books, folder: &std::path::Path) {
-    let cards = books.cards();
-    let search = AhoCorasick::new(&cards).unwrap();
-    for file in files(folder) {
-        let bytes = std::fs::read(&file).unwrap();
-        assert!(!search.is_match(&bytes), "a card number is in {}", file.display());
+/// Some more calls, and then everybody behaves, nobody calls, and everything is told that is to be told.
+async fn in_peace(books: &Books, mut callers: JoinSet<()>) {
+    let enough = books.calls_over.load(Ordering::Acquire) + CALLS_IN_PEACE;
+    until(SETTLING, || books.calls_over.load(Ordering::Acquire) >= enough).await;
+    books.calm_down();
+    while let Some(ended) = callers.join_next().await {
+        ended.expect("a caller");
     }
+    until(SETTLING, || check::untold(&books.state()) == 0).await;
 }

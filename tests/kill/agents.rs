@@ -47,7 +47,7 @@ async fn lead(
     address: SocketAddr,
     caller: &mut Caller,
 ) -> Option<()> {
-    let payment = world.payment_of_agent(call_sid, session.to_owned(), chance);
+    let payment = world.payment_of_agent(call_sid, session.to_owned(), address, chance);
     let http = &world.http;
     let url = format!("http://{address}/2010-04-01/Accounts/{ACCOUNT}/Calls/{call_sid}/Payments");
     let status_callback = format!("{}/status/{session}", world.application_url);
@@ -77,6 +77,8 @@ async fn lead(
             (201, created) => break created,
             // The stream has been opened, and its first message is on its way.
             (404, _) => sleep(Duration::from_millis(5)).await,
+            // Its database is away.
+            (500.., _) => return None,
             (status, text) => panic!("an agent was answered {status}: {text}"),
         }
     };

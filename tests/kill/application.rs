@@ -81,7 +81,13 @@ impl Service for Application {
             is_taken,
             answer: format!("{mood:?}"),
         };
+        let token = telling.token.clone();
         self.books.write(session, Event::Told(telling));
+        if !self.books.answering(&token) {
+            self.books.write(session, Event::ToldAtOnce(token.clone()));
+        }
+        // However it is answered, and whether or not anybody waits for it.
+        let _answering = Answering(&self.books, token);
         let document = match kind {
             Kind::Status => String::new(),
             Kind::Action => {
@@ -99,6 +105,15 @@ impl Service for Application {
             Mood::Well => {}
         }
         Reply::Answer { status: 200, headers: "content-type: text/xml\r\n", body: document }
+    }
+}
+
+/// A request that is being answered until this is dropped.
+struct Answering<'a>(&'a Books, String);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.answered(&self.1);
     }
 }
 

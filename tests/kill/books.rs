@@ -1,7 +1,8 @@
 //! What happened, written down by everybody outside the server: the books that the server's word is held against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ pub enum Event {
     Replied(String),
     /// A request about it reached the application.
     Told(Telling),
+    /// The same request reached it twice at the same time, and no server had died meanwhile.
+    ToldAtOnce(String),
 }
 
 /// Which of the two requests it is.
@@ -69,6 +72,22 @@ impl Telling {
     }
 }
 
+/// What a payment wants of the gateway, and the field that tells what it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    Charge,
+    Token,
+}
+
+impl Wants {
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Charge => "PaymentConfirmationCode",
+            Self::Token => "PaymentToken",
+        }
+    }
+}
+
 /// A payment from outside.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -78,8 +97,10 @@ pub struct Session {
     pub has_status: bool,
     /// Whether it is a `<Pay>`, which has an `action`.
     pub has_action: bool,
-    /// Which start of the server its call began on.
+    /// Which start of a server its call began on.
     pub life: usize,
+    /// What it wants of the gateway.
+    pub wants: Wants,
     pub events: Vec<(Duration, Event)>,
 }
 
@@ -96,13 +117,24 @@ impl Session {
         self.events.iter().any(|(_, event)| matches!(event, Event::Asked { .. }))
     }
 
-    /// The confirmation codes of what was taken.
+    /// The confirmation codes of what was taken, or the tokens.
     pub fn charges(&self) -> Vec<&str> {
         let codes = self.events.iter().filter_map(|(_, event)| match event {
             Event::Charged { code, .. } => Some(code.as_str()),
             _ => None,
         });
         codes.collect()
+    }
+
+    /// When it had certainly begun: it was told of, or the caller had heard it ask.
+    pub fn begun(&self) -> Option<Duration> {
+        let mut events = self.events.iter();
+        let begun = events.find(|(_, event)| match event {
+            Event::Told(_) | Event::Asked { .. } => true,
+            Event::Did(what) => what.starts_with("keys"),
+            _ => false,
+        });
+        begun.map(|(at, _)| *at)
     }
 
     /// Whether the server knows of it: its call began, or somebody heard of it from the server.
@@ -124,9 +156,27 @@ pub struct State {
     pub sessions: BTreeMap<String, Session>,
     /// Whose card a number is.
     cards: BTreeMap<String, String>,
-    /// When the server began to listen, and when it was killed.
-    pub lives: Vec<(Duration, &'static str)>,
+    /// When servers began to listen, when they were killed, and when the database was away.
+    pub lives: Vec<(Duration, String)>,
     life: usize,
+    /// Which start of a server is at an address now.
+    running: BTreeMap<SocketAddr, usize>,
+    /// When each start of a server was killed.
+    deaths: BTreeMap<usize, Duration>,
+    /// From when to when the database was away.
+    away: Vec<(Duration, Option<Duration>)>,
+    /// The requests that are being answered, by their tokens, and how many servers had died when they came.
+    answering: BTreeMap<String, usize>,
+}
+
+/// How a payment begins.
+pub struct Opened<'a> {
+    pub call_sid: &'a str,
+    pub connector: &'static str,
+    pub has_status: bool,
+    pub wants: Wants,
+    /// Who has its call.
+    pub server: SocketAddr,
 }
 
 pub struct Books {
@@ -180,11 +230,13 @@ impl Books {
         self.dark.load(Ordering::Acquire)
     }
 
-    pub fn open(&self, session: &str, card: &str, call_sid: &str, connector: &'static str, has_status: bool) {
+    pub fn open(&self, session: &str, card: &str, opened: Opened<'_>) {
+        let Opened { call_sid, connector, has_status, wants, server } = opened;
         let mut state = self.state();
-        let life = state.life;
+        // One that is killed just now is not running any more.
+        let life = state.running.get(&server).copied().unwrap_or_default();
         let call_sid = call_sid.to_owned();
-        let opened = Session { call_sid, connector, has_status, has_action: true, life, events: Vec::new() };
+        let opened = Session { call_sid, connector, has_status, has_action: true, life, wants, events: Vec::new() };
         assert!(state.sessions.insert(session.to_owned(), opened).is_none(), "two payments are called {session}");
         assert!(state.cards.insert(card.to_owned(), session.to_owned()).is_none(), "two payments have one card");
     }
@@ -220,16 +272,44 @@ impl Books {
         }
     }
 
-    pub fn listens(&self) {
+    pub fn listens(&self, server: SocketAddr) {
         let at = self.begun.elapsed();
         let mut state = self.state();
         state.life += 1;
-        state.lives.push((at, "the server listens"));
+        let life = state.life;
+        state.running.insert(server, life);
+        state.lives.push((at, format!("the server {server} listens, start {life}")));
     }
 
-    pub fn killed(&self) {
+    pub fn killed(&self, server: SocketAddr) {
         let at = self.begun.elapsed();
-        self.state().lives.push((at, "the server is killed"));
+        let mut state = self.state();
+        if let Some(life) = state.running.remove(&server) {
+            state.deaths.insert(life, at);
+        }
+        state.lives.push((at, format!("the server {server} is killed")));
+    }
+
+    /// The database cannot be used from now on, or can be again.
+    pub fn database(&self, is_away: bool) {
+        let at = self.begun.elapsed();
+        let mut state = self.state();
+        match state.away.last_mut() {
+            Some((_, until)) if !is_away => *until = Some(at),
+            _ => state.away.push((at, None)),
+        }
+        state.lives.push((at, format!("the database is {}", if is_away { "away" } else { "back" })));
+    }
+
+    /// A request came, and is being answered until [`Self::answered`]. False: so it is already, and nobody has died since.
+    pub fn answering(&self, token: &str) -> bool {
+        let mut state = self.state();
+        let deaths = state.deaths.len();
+        state.answering.insert(token.to_owned(), deaths) != Some(deaths)
+    }
+
+    pub fn answered(&self, token: &str) {
+        self.state().answering.remove(token);
     }
 
     /// The start that is the last one so far; the first is 1.
@@ -239,6 +319,21 @@ impl Books {
 }
 
 impl State {
+    /// The starts of servers that were not killed.
+    pub fn peaceful(&self) -> BTreeSet<usize> {
+        self.running.values().copied().collect()
+    }
+
+    /// When the start of a server was killed.
+    pub fn death(&self, life: usize) -> Option<Duration> {
+        self.deaths.get(&life).copied()
+    }
+
+    /// Whether the database was away at some moment between these.
+    pub fn was_away(&self, from: Duration, until: Duration) -> bool {
+        self.away.iter().any(|(away, back)| *away <= until && back.is_none_or(|back| back >= from))
+    }
+
     /// As [`Books::life`].
     pub const fn life(&self) -> usize {
         self.life
@@ -298,6 +393,7 @@ impl fmt::Display for Event {
             Self::Charged { id, code } => write!(f, "CHARGED as {id}: {code}"),
             Self::Declined { id } => write!(f, "declined as {id}"),
             Self::Replied(how) => write!(f, "the gateway replies: {how}"),
+            Self::ToldAtOnce(token) => write!(f, "TOLD {token} WHILE IT IS BEING ANSWERED"),
             Self::Told(telling) => {
                 let names =
                     ["SequenceNumber", "For", "Result", "PaymentConfirmationCode", "PayErrorCode", "PaymentError"];

@@ -9,22 +9,25 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::agents;
 use super::application::Application;
-use super::books::{Books, Event};
+use super::books::{Books, Event, Opened, Wants};
 use super::numbers::Chance;
 use super::support::Caller;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Where the server is, while it is there.
-pub type Line = watch::Receiver<Option<SocketAddr>>;
+/// Where the servers are that are there.
+pub type Line = watch::Receiver<Vec<SocketAddr>>;
 
 /// The longest that a caller thinks between two things, in milliseconds.
 const THOUGHT: u64 = 40;
+
+/// How long a caller waits for a word.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// What they have to know.
 #[derive(Clone)]
@@ -39,9 +42,48 @@ pub struct World {
 /// A payment as a caller makes it.
 pub struct Payment {
     session: String,
+    /// The number of a card, or of an account.
     pub card: String,
+    means: Means,
+    wants: Wants,
     pub connector: &'static str,
     has_status: bool,
+}
+
+/// What pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Card,
+    Account,
+}
+
+/// A bank's routing number of the documented test numbers.
+const ROUTING: &str = "110000000";
+
+/// What a payment is drawn with.
+struct Kind {
+    connector: &'static str,
+    has_status: bool,
+    means: Means,
+    wants: Wants,
+}
+
+impl Kind {
+    fn draw(chance: &mut Chance) -> Self {
+        let connector = ["Processor", "Strict", "Stripe", "Stripe"][usize::try_from(chance.below(4)).unwrap()];
+        let has_status = chance.below(4) != 0;
+        // The stand-in for Stripe knows payments by card only.
+        let (means, wants) = match (connector, chance.below(5)) {
+            ("Stripe", _) | (_, 0..=2) => (Means::Card, Wants::Charge),
+            (_, 3) => (Means::Account, Wants::Charge),
+            _ => (if chance.below(2) == 0 { Means::Card } else { Means::Account }, Wants::Token),
+        };
+        Self { connector, has_status, means, wants }
+    }
+
+    const fn by_stripe(has_status: bool) -> Self {
+        Self { connector: "Stripe", has_status, means: Means::Card, wants: Wants::Charge }
+    }
 }
 
 /// What a caller does other than pay.
@@ -58,11 +100,13 @@ enum Whim {
 /// Calls until everybody calms down.
 pub async fn keep_calling(world: World, number: usize, mut chance: Chance, mut line: Line) {
     for call in 0.. {
-        let Ok(address) = line.wait_for(Option::is_some).await.map(|address| *address) else { return };
+        let Ok(servers) = line.wait_for(|servers| !servers.is_empty()).await.map(|servers| servers.clone()) else {
+            return;
+        };
         if world.books.is_calm() {
             return;
         }
-        let Some(address) = address else { continue };
+        let address = servers[usize::try_from(chance.below(servers.len() as u64)).unwrap()];
         let name = format!("{number}-{call}");
         if chance.below(6) == 0 {
             agents::one_call(&world, &name, &mut chance, address).await;
@@ -79,16 +123,9 @@ async fn one_call(world: &World, name: &str, chance: &mut Chance, address: Socke
         return sleep(Duration::from_millis(5)).await;
     };
     let call_sid = format!("CA{name}");
-    let draw = |chance: &mut Chance| {
-        let connector = if chance.below(2) == 0 { "Processor" } else { "Stripe" };
-        (connector, chance.below(4) != 0)
-    };
-    let (connector, has_status) = draw(chance);
-    let first = world.payment(&call_sid, format!("{name}-a"), connector, has_status, chance);
-    let second = (chance.below(5) == 0).then(|| {
-        let (connector, has_status) = draw(chance);
-        world.payment(&call_sid, format!("{name}-b"), connector, has_status, chance)
-    });
+    let first = world.payment(&call_sid, format!("{name}-a"), Kind::draw(chance), address, chance);
+    let second = (chance.below(5) == 0)
+        .then(|| world.payment(&call_sid, format!("{name}-b"), Kind::draw(chance), address, chance));
     if let Some(second) = &second {
         world.application.follow_with(&first.session, format!("<Response>{}</Response>", world.verb(second)));
     }
@@ -105,7 +142,7 @@ async fn one_call(world: &World, name: &str, chance: &mut Chance, address: Socke
 pub async fn pay_by_stripe(world: World, name: String, has_status: bool, mut chance: Chance, address: SocketAddr) {
     let socket = dial(address, "pay").await.unwrap();
     let call_sid = format!("CA{name}");
-    let payment = world.payment(&call_sid, name, "Stripe", has_status, &mut chance);
+    let payment = world.payment(&call_sid, name, Kind::by_stripe(has_status), address, &mut chance);
     make(&world, socket, &call_sid, payment, None, Whim::None, &mut chance).await;
 }
 
@@ -130,12 +167,21 @@ async fn make(
         ("session", first.session.as_str()),
         ("connector", first.connector),
         ("status", if first.has_status { "yes" } else { "no" }),
+        ("what", first.what()),
     ];
     let mut caller = Caller::begin(socket, call_sid, &parameters).await;
     let mut keys = first.keys(whim == Whim::Slips, chance);
     let mut payment = &first;
     let mut turns = 0;
-    while caller.hear().await {
+    loop {
+        match timeout(SILENCE, caller.hear()).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => {
+                books.write(&payment.session, Event::Did("hangs up, for nothing is said any more"));
+                return caller.hang_up().await;
+            }
+        }
         sleep(Duration::from_millis(chance.below(THOUGHT))).await;
         if let Some(second) = &second
             && payment.session == first.session
@@ -167,6 +213,11 @@ async fn make(
 impl Payment {
     /// What is keyed, turn by turn.
     fn keys(&self, slips: bool, chance: &mut Chance) -> VecDeque<(&'static str, String)> {
+        if self.means == Means::Account {
+            let slip = slips.then(|| ("slips", ROUTING[..7].to_owned() + "#"));
+            let keys = [("keys the bank", ROUTING.to_owned()), ("keys the account", format!("{}#", self.card))];
+            return slip.into_iter().chain(keys).collect();
+        }
         let slip = slips.then(|| ("slips", format!("{}#", &self.card[..9])));
         let keys = [
             ("keys the number", self.card.clone()),
@@ -175,6 +226,26 @@ impl Payment {
         ];
         slip.into_iter().chain(keys).collect()
     }
+
+    /// A word for the flow.
+    const fn what(&self) -> &'static str {
+        match (self.means, self.wants) {
+            (Means::Card, Wants::Charge) => "card",
+            (Means::Account, Wants::Charge) => "bank",
+            (Means::Card, Wants::Token) => "token",
+            (Means::Account, Wants::Token) => "bank-token",
+        }
+    }
+
+    /// The attributes of `<Pay>` that say the same.
+    const fn attributes(&self, amount: &'static str) -> (&'static str, &'static str, &'static str) {
+        match (self.means, self.wants) {
+            (Means::Card, Wants::Charge) => ("chargeAmount", amount, "credit-card"),
+            (Means::Account, Wants::Charge) => ("chargeAmount", amount, "ach-debit"),
+            (Means::Card, Wants::Token) => ("tokenType", "reusable", "credit-card"),
+            (Means::Account, Wants::Token) => ("tokenType", "reusable", "ach-debit"),
+        }
+    }
 }
 
 impl World {
@@ -182,7 +253,9 @@ impl World {
     pub fn flow(&self) -> String {
         let url = &self.application_url;
         format!(
-            "<Response><Pay paymentConnector=\"{{{{ connector }}}}\" chargeAmount=\"12.34\" postalCode=\"false\" timeout=\"3\" \
+            "<Response><Pay paymentConnector=\"{{{{ connector }}}}\" postalCode=\"false\" timeout=\"3\" \
+             {{% if what == \"card\" or what == \"bank\" %}}chargeAmount=\"12.34\"{{% else %}}tokenType=\"reusable\"{{% endif %}} \
+             {{% if what == \"bank\" or what == \"bank-token\" %}}paymentMethod=\"ach-debit\"{{% endif %}} \
              action=\"{url}/paid/{{{{ session }}}}\"\
              {{% if status == \"yes\" %}} statusCallback=\"{url}/status/{{{{ session }}}}\"{{% endif %}}>\
              <Parameter name=\"session\" value=\"{{{{ session }}}}\"/></Pay></Response>"
@@ -193,37 +266,42 @@ impl World {
     fn verb(&self, payment: &Payment) -> String {
         let Payment { session, connector, has_status, .. } = payment;
         let url = &self.application_url;
+        let (name, value, method) = payment.attributes("5");
         let status = if *has_status { format!(" statusCallback=\"{url}/status/{session}\"") } else { String::new() };
         format!(
-            "<Pay paymentConnector=\"{connector}\" chargeAmount=\"5\" postalCode=\"false\" timeout=\"3\" action=\"{url}/paid/{session}\"{status}>\
+            "<Pay paymentConnector=\"{connector}\" {name}=\"{value}\" paymentMethod=\"{method}\" postalCode=\"false\" timeout=\"3\" action=\"{url}/paid/{session}\"{status}>\
              <Parameter name=\"session\" value=\"{session}\"/></Pay>"
         )
     }
 
     /// A payment that an agent leads: it has no action.
-    pub fn payment_of_agent(&self, call_sid: &str, session: String, chance: &mut Chance) -> Payment {
-        let connector = if chance.below(2) == 0 { "Processor" } else { "Stripe" };
-        let payment = self.payment(call_sid, session, connector, true, chance);
+    pub fn payment_of_agent(
+        &self,
+        call_sid: &str,
+        session: String,
+        server: SocketAddr,
+        chance: &mut Chance,
+    ) -> Payment {
+        let connector = ["Processor", "Strict", "Stripe"][usize::try_from(chance.below(3)).unwrap()];
+        let kind = Kind { connector, has_status: true, means: Means::Card, wants: Wants::Charge };
+        let payment = self.payment(call_sid, session, kind, server, chance);
         self.books.has_no_action(&payment.session);
         payment
     }
 
-    fn payment(
-        &self,
-        call_sid: &str,
-        session: String,
-        connector: &'static str,
-        has_status: bool,
-        chance: &mut Chance,
-    ) -> Payment {
-        // Numbers of 16 digits are complete by themselves, and their codes have three.
-        let card = loop {
-            let (card, code) = chance.card();
-            if code == 3 {
-                break card;
-            }
+    fn payment(&self, call_sid: &str, session: String, kind: Kind, server: SocketAddr, chance: &mut Chance) -> Payment {
+        let Kind { connector, has_status, means, wants } = kind;
+        let card = match means {
+            Means::Account => chance.account(),
+            // Numbers of 16 digits are complete by themselves, and their codes have three.
+            Means::Card => loop {
+                let (card, code) = chance.card();
+                if code == 3 {
+                    break card;
+                }
+            },
         };
-        self.books.open(&session, &card, call_sid, connector, has_status);
-        Payment { session, card, connector, has_status }
+        self.books.open(&session, &card, Opened { call_sid, connector, has_status, wants, server });
+        Payment { session, card, means, wants, connector, has_status }
     }
 }

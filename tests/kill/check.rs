@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::books::{Event, Kind, Session, State, Telling};
 
@@ -27,7 +28,12 @@ pub enum Wrong {
     Disorder,
     /// A request is not signed, or has no token.
     Unsigned,
+    /// A request was under way twice at the same time.
+    AtOnce,
 }
+
+/// How old a payment is at most that a kill may leave without a trace, and what may pass until anybody outside notices.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Something wrong with one payment.
 #[derive(Clone, Debug)]
@@ -43,32 +49,48 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong. `peaceful` is the start after which nobody was killed.
-pub fn faults(state: &State, peaceful: usize) -> Vec<Fault> {
+/// Everything that is wrong.
+pub fn faults(state: &State) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (name, session) in &state.sessions {
-        let wrongs = Check { session, peaceful }.all();
+        let wrongs = Check { session, must_be_told: must_be_told(state, session) }.all();
         faults.extend(wrongs.into_iter().map(|(wrong, why)| Fault { session: name.clone(), wrong, why }));
     }
     faults
 }
 
 /// The payments of which something has yet to be told.
-pub fn untold(state: &State, peaceful: usize) -> usize {
-    state.sessions.values().filter(|session| !Check { session, peaceful }.untold().is_empty()).count()
+pub fn untold(state: &State) -> usize {
+    let untold = |session: &&Session| {
+        let must_be_told = must_be_told(state, session);
+        !Check { session, must_be_told }.untold().is_empty()
+    };
+    state.sessions.values().filter(untold).count()
+}
+
+/// Whether a payment is told whatever happened to it: the gateway was asked, nobody killed its server, or that came so
+/// late that it was written down before.
+fn must_be_told(state: &State, session: &Session) -> bool {
+    if session.was_asked() || (state.peaceful().contains(&session.life) && session.began()) {
+        return true;
+    }
+    match (session.begun(), state.death(session.life)) {
+        (Some(begun), Some(death)) => death > begun + WRITTEN_WITHIN && !state.was_away(begun, death),
+        _ => false,
+    }
 }
 
 struct Check<'a> {
     session: &'a Session,
-    peaceful: usize,
+    must_be_told: bool,
 }
 
 type Wrongs = Vec<(Wrong, String)>;
 
 impl Check<'_> {
     fn all(&self) -> Wrongs {
-        [self.charges(), self.truth(), self.untold(), self.once(), self.repeats(), self.order(), self.signatures()]
-            .concat()
+        let told = [self.untold(), self.once(), self.repeats(), self.order(), self.at_once(), self.signatures()];
+        [self.charges(), self.truth(), told.concat()].concat()
     }
 
     /// One transaction, one wish under each of its ids, and one charge.
@@ -98,7 +120,7 @@ impl Check<'_> {
         let mut wrongs = Wrongs::new();
         let charges = self.session.charges();
         for told in self.session.tellings().filter(|told| told.is_final()) {
-            let code = told.field("PaymentConfirmationCode");
+            let code = told.field(self.session.wants.field());
             if told.is_success() && !charges.contains(&code) {
                 wrongs.push((
                     Wrong::ToldCharged,
@@ -118,8 +140,7 @@ impl Check<'_> {
 
     /// What must be told and was not, or not so that the application took it.
     fn untold(&self) -> Wrongs {
-        let in_peace = self.session.life == self.peaceful && self.session.began();
-        if !self.session.was_asked() && !in_peace {
+        if !self.must_be_told {
             return Wrongs::new();
         }
         let mut wrongs = Wrongs::new();
@@ -198,6 +219,14 @@ impl Check<'_> {
         Wrongs::new()
     }
 
+    fn at_once(&self) -> Wrongs {
+        let events = self.session.events.iter().filter_map(|(_, event)| match event {
+            Event::ToldAtOnce(token) => Some((Wrong::AtOnce, format!("{token} was under way twice at the same time"))),
+            _ => None,
+        });
+        events.collect()
+    }
+
     fn signatures(&self) -> Wrongs {
         let odd = self.session.tellings().filter(|told| !told.is_signed || told.token.is_empty());
         let odd: Wrongs = odd.map(|told| (Wrong::Unsigned, format!("{:?} {:?}", told.kind, told.token))).collect();
@@ -255,8 +284,7 @@ pub fn summary(state: &State, faults: &[Fault]) -> String {
 
 /// The checks are held against histories in which something is wrong.
 mod tests {
-    use std::time::Duration;
-
+    use super::super::books::Wants;
     use super::*;
 
     /// A payment that was made and told as it should be: charged once, with two status callbacks before the last.
@@ -267,6 +295,7 @@ mod tests {
             has_status: true,
             has_action: true,
             life: 1,
+            wants: Wants::Charge,
             events: vec![(Duration::ZERO, Event::Began)],
         };
         for number in ["0", "1"] {
@@ -328,7 +357,11 @@ mod tests {
     }
 
     fn wrongs(session: &Session) -> BTreeSet<Wrong> {
-        Check { session, peaceful: 9 }.all().into_iter().map(|(wrong, _)| wrong).collect()
+        Check { session, must_be_told: session.was_asked() || session.life == 9 }
+            .all()
+            .into_iter()
+            .map(|(wrong, _)| wrong)
+            .collect()
     }
 
     #[track_caller]
@@ -461,6 +494,23 @@ mod tests {
         let mut repeated = right();
         repeated.tell(Kind::Status, "s0", &[("SequenceNumber", "0")]);
         assert_wrong(&repeated, &[]);
+    }
+
+    #[test]
+    fn a_request_that_is_under_way_twice_is_found() {
+        let mut twice = right();
+        twice.did(Event::ToldAtOnce("s1".to_owned()));
+        assert_wrong(&twice, &[Wrong::AtOnce]);
+    }
+
+    #[test]
+    fn a_token_is_what_was_made_of_the_card() {
+        let mut made = right().without(is_final);
+        made.wants = Wants::Token;
+        made.end(&[("Result", "success"), ("PaymentToken", "ch_1")]);
+        assert_wrong(&made, &[]);
+        made.wants = Wants::Charge;
+        assert_wrong(&made, &[Wrong::ToldCharged]);
     }
 
     #[test]

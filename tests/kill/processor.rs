@@ -1,5 +1,5 @@
 //! A payment processor behind the generic contract: slow, forgetful, and true to one thing, that a transaction id is
-//! charged once. Everything that it is asked is written down.
+//! charged once. Everything that it is asked is written down. At `/strict` it takes a repeat for a mistake, and says so.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
-use super::books::{Books, Event, new_id};
+use super::books::{Books, Event, Wants, new_id};
 use super::numbers::Chance;
 use super::wire::{Reply, Request, Service};
 
@@ -69,13 +69,18 @@ impl Processor {
         let made = Arc::clone(self.made.lock().unwrap().entry(id.to_owned()).or_default());
         let work = || async {
             sleep(takes).await;
+            let wants = self.books.state().sessions[session].wants;
+            let (id_name, prefix) = match wants {
+                Wants::Charge => ("charge_id", "ch_"),
+                Wants::Token => ("token_id", "tok_"),
+            };
             if declines {
                 self.books.write(session, Event::Declined { id: id.to_owned() });
-                return json!({"charge_id": null, "error_code": "do_not_honor", "error_message": "The bank says no."});
+                return json!({id_name: null, "error_code": "do_not_honor", "error_message": "The bank says no."});
             }
-            let code = new_id("ch_");
+            let code = new_id(prefix);
             self.books.write(session, Event::Charged { id: id.to_owned(), code: code.clone() });
-            json!({"charge_id": code, "error_code": null, "error_message": null})
+            json!({id_name: code, "error_code": null, "error_message": null})
         };
         made.get_or_init(work).await.clone()
     }
@@ -99,6 +104,12 @@ impl Service for Processor {
                 Reply::Answer { status: 503, headers: "retry-after: 1\r\n", body: "come back later".to_owned() }
             }
             Fault::Withdrawn => Reply::json(401, &json!({"message": "who are you"})),
+            _ if request.path == "/strict" && self.made.lock().unwrap().contains_key(&id) => {
+                let no =
+                    json!({"charge_id": null, "error_code": "duplicate", "error_message": "It was asked for before."});
+                self.books.write(&session, Event::Replied(format!("{fault:?} duplicate")));
+                return Reply::json(200, &no);
+            }
             Fault::None | Fault::Silent | Fault::Half | Fault::Broken => {
                 let made = self.charge(&session, &id, takes, declines).await;
                 match fault {

@@ -13,6 +13,8 @@ use super::support::PATIENCE;
 /// Where the server is started.
 pub struct Place {
     folder: PathBuf,
+    /// The data folder.
+    data: PathBuf,
     address: SocketAddr,
     /// Bound and never listening: nobody else gets the port while the server is down.
     _reserved: TcpSocket,
@@ -24,16 +26,20 @@ pub struct Running {
 }
 
 impl Place {
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path, data: &Path) -> Self {
         let reserved = TcpSocket::new_v4().unwrap();
         reserved.set_reuseaddr(true).unwrap();
         reserved.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = reserved.local_addr().unwrap();
-        Self { folder: folder.to_owned(), address, _reserved: reserved }
+        Self { folder: folder.to_owned(), data: data.to_owned(), address, _reserved: reserved }
     }
 
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Starts it, for the `life`th time, and waits until it listens.
@@ -52,8 +58,13 @@ impl Place {
     /// Starts it and does not wait for anything.
     pub fn spawn(&self, life: usize) -> Running {
         let log = std::fs::File::create(self.log(life)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_touchtone"));
-        command.current_dir(&self.folder).args(["serve", "--listen", &self.address.to_string(), "--data", "data"]);
+        // So that a file that may not become longer is an error, as a disk that is full is.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_touchtone")]);
+        command
+            .current_dir(&self.folder)
+            .args(["serve", "--listen", &self.address.to_string(), "--data"])
+            .arg(&self.data);
         command.args(["--drain", &PATIENCE.as_secs().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         // What is set for this test is no configuration of the server's.
@@ -81,6 +92,10 @@ impl Place {
 }
 
 impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -11,7 +11,7 @@ use touchtone::form::Form;
 use touchtone::store::memory::{Connection, Disk, Memory};
 use touchtone::store::{
     Backend, BackendError, CallbackFilter, CallbackKind, CallbackRequest, CallbackRow, CallbackState, NodeId,
-    PaymentFilter, PaymentRow, PaymentState, Seal, Store,
+    PaymentFilter, PaymentRow, PaymentState, Seal, SessionBackend, SessionFilter, SessionRow, SessionState, Store,
 };
 use touchtone::twiml::Method;
 
@@ -108,7 +108,12 @@ impl Database {
     pub fn rows(&self) -> Rows {
         let rows = Arc::clone(&self.rows.lock().unwrap());
         let callbacks = rows.callbacks(CallbackFilter { limit: u32::MAX, ..CallbackFilter::default() });
-        Rows { payments: self.payments(), callbacks: callbacks.now_or_never().unwrap().unwrap() }
+        let sessions = rows.sessions(SessionFilter { limit: u32::MAX, ..SessionFilter::default() });
+        Rows {
+            payments: self.payments(),
+            sessions: sessions.now_or_never().unwrap().unwrap(),
+            callbacks: callbacks.now_or_never().unwrap().unwrap(),
+        }
     }
 
     pub fn payments(&self) -> Vec<PaymentRow> {
@@ -125,6 +130,8 @@ fn seal() -> Seal {
 /// The rows of the store.
 pub struct Rows {
     pub payments: Vec<PaymentRow>,
+    /// Those whose gateway was not asked.
+    pub sessions: Vec<SessionRow>,
     pub callbacks: Vec<CallbackRow>,
 }
 
@@ -135,7 +142,8 @@ impl Rows {
         let open = |row: &PaymentRow| matches!(row.state, PaymentState::Preparing | PaymentState::Submitting);
         let waiting =
             |row: &CallbackRow| matches!(row.state, CallbackState::Waiting | CallbackState::Held) && !is_dead(&row.url);
-        !self.payments.iter().any(open) && !self.callbacks.iter().any(waiting)
+        let going_on = |row: &SessionRow| row.state == SessionState::Open;
+        !self.payments.iter().any(open) && !self.callbacks.iter().any(waiting) && !self.sessions.iter().any(going_on)
     }
 }
 

@@ -126,7 +126,7 @@ fn spawn(folder: &Path, settings: &[String]) -> Child {
     for setting in settings {
         server.args(["-c", setting]);
     }
-    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
     server.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     server.spawn().unwrap()
 }
