@@ -90,6 +90,11 @@ impl Attempts {
         sessions.filter(|(word, _)| matches!(*word, "paid" | "status")).map(|(_, session)| session)
     }
 
+    /// Whether a server has heard that a request need not be made again.
+    pub fn is_done(&self, token: &str) -> bool {
+        self.all.iter().any(|attempt| attempt.token == token && attempt.is_done())
+    }
+
     /// When a session was first told of.
     pub fn first(&self, about: Session) -> Option<Duration> {
         let mut those = self.all.iter();

@@ -128,10 +128,16 @@ pub fn judge(world: &World, trace: &[String]) -> (Vec<Finding>, Count) {
     }
     judge.count.repeated = requests::repeated(&arrivals);
     judge.count.refused = arrivals.iter().filter(|arrival| arrival.refused.is_some()).count();
-    judge.findings.extend(requests::findings(&arrivals));
-    judge.findings.extend(requests::kept(&arrivals, &rows, |url| world.plan.leads_to_the_dead(url)));
+    let unwritten = Unwritten::of(&rows, &arrivals);
+    judge.findings.extend(requests::findings(&arrivals, |token| unwritten.tokens.contains(token)));
+    judge.findings.extend(requests::kept(
+        &arrivals,
+        &rows,
+        |url| world.plan.leads_to_the_dead(url),
+        |token| unwritten.instead.contains(token),
+    ));
     let late: BTreeSet<String> =
-        rows.payments.iter().map(|row| told_with(row, Occasion::Late, CallbackKind::Status)).collect();
+        rows.payments.iter().map(|row| told_with(&row.sid, Occasion::Late, CallbackKind::Status)).collect();
     let attempts = world.attempts.lock().unwrap();
     judge.find_all(Rule::NotAtOnce, attempts.at_once());
     judge.find_all(Rule::Order, attempts.disorder(|token| late.contains(token)));
@@ -145,8 +151,34 @@ pub fn judge(world: &World, trace: &[String]) -> (Vec<Finding>, Count) {
 }
 
 /// The token that a payment's outcome is told with.
-fn told_with(row: &PaymentRow, occasion: Occasion, kind: CallbackKind) -> String {
-    token(&row.sid, occasion, kind).to_string()
+fn told_with(sid: &str, occasion: Occasion, kind: CallbackKind) -> String {
+    token(sid, occasion, kind).to_string()
+}
+
+/// What live calls told that could not wait for the database.
+struct Unwritten {
+    /// The tokens that it is told with.
+    tokens: BTreeSet<String>,
+    /// The tokens of what need not be told by an action any more, because that was taken note of.
+    instead: BTreeSet<String>,
+}
+
+impl Unwritten {
+    fn of(rows: &Rows, arrivals: &[Arrival]) -> Self {
+        let noted: BTreeSet<&str> =
+            arrivals.iter().filter(|arrival| arrival.noted).map(|arrival| arrival.token.as_str()).collect();
+        let (mut tokens, mut instead) = (BTreeSet::new(), BTreeSet::new());
+        let callbacks = rows.callbacks.iter().filter_map(|row| row.payment_sid.as_deref());
+        for sid in rows.payments.iter().map(|row| row.sid.as_str()).chain(callbacks) {
+            let unwritten = told_with(sid, Occasion::Unwritten, CallbackKind::Action);
+            if noted.contains(unwritten.as_str()) {
+                let occasions = [Occasion::First, Occasion::Late];
+                instead.extend(occasions.map(|occasion| told_with(sid, occasion, CallbackKind::Action)));
+            }
+            tokens.insert(unwritten);
+        }
+        Self { tokens, instead }
+    }
 }
 
 struct Judge<'a> {
@@ -197,8 +229,10 @@ impl<'a> Judge<'a> {
         }
         let row = rows.first().copied();
         let (actions, finals) = (self.tellings("paid", session), self.tellings("status", session));
+        let unwritten = row.map(|row| told_with(&row.sid, Occasion::Unwritten, CallbackKind::Action));
+        let unwritten = unwritten.as_deref();
         for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
-            self.true_and_once(&what, kind, tellings, charged);
+            self.true_and_once(&what, kind, tellings, unwritten, charged);
         }
         self.in_the_books(&what, row, charged);
         if row.is_none() {
@@ -220,6 +254,8 @@ impl<'a> Judge<'a> {
         }
         if let (Some(action), Some(last)) = (actions.first(), finals.first())
             && action.told != last.told
+            // What was not written down in time is told of as unknown, and then by the status callback as it is.
+            && !(action.told == Told::Unknown && Some(action.arrival.token.as_str()) == unwritten)
             && refused == (false, false)
         {
             let what = format!("{what}: the action said {:?}, the status callback {:?}", action.told, last.told);
@@ -237,9 +273,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], charged: &[&str]) {
+    fn true_and_once(
+        &mut self,
+        what: &str,
+        kind: &str,
+        tellings: &[Telling<'_>],
+        unwritten: Option<&str>,
+        charged: &[&str],
+    ) {
         let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
-        if tellings.len() > 1 + late {
+        // What was told before it was written down counts only if the server has heard that it arrived.
+        let attempts = self.world.attempts.lock().unwrap();
+        let lost = tellings.iter().filter(|telling| {
+            let token = telling.arrival.token.as_str();
+            Some(token) == unwritten && !attempts.is_done(token)
+        });
+        let lost = lost.count();
+        drop(attempts);
+        if tellings.len() > 1 + late + lost {
             let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
             self.find(Rule::ToldOnce, format!("{what}: told by {} {kind}s: {all:?}", tellings.len()));
         }
@@ -262,14 +313,16 @@ impl<'a> Judge<'a> {
 
     /// What is told first has the first token, and what is told after `unknown` has the late one.
     fn by_its_token(&mut self, what: &str, row: &PaymentRow, kind: CallbackKind, tellings: &[Telling<'_>]) {
-        let (first, late) = (told_with(row, Occasion::First, kind), told_with(row, Occasion::Late, kind));
+        let [first, late, unwritten] =
+            [Occasion::First, Occasion::Late, Occasion::Unwritten].map(|occasion| told_with(&row.sid, occasion, kind));
         let was_unknown =
             tellings.iter().any(|telling| telling.told == Told::Unknown && telling.arrival.token == first);
         for Telling { arrival, told } in tellings {
             let is_wrong = match (arrival.token == first, arrival.token == late) {
                 (true, _) => was_unknown && *told != Told::Unknown,
                 (false, true) => *told == Told::Unknown,
-                (false, false) => true,
+                // Not a success: that is what has to be written down first.
+                (false, false) => arrival.token != unwritten || *told == Told::Success,
             };
             if is_wrong {
                 let what = format!("{what}: {told:?} was told by {} with the token {}", arrival.path, arrival.token);

@@ -28,8 +28,8 @@ pub fn repeated(arrivals: &[Arrival]) -> usize {
     arrivals.len() - arrivals.iter().map(|arrival| &arrival.token).collect::<BTreeSet<_>>().len()
 }
 
-/// Signed, with a token, and the same whenever they come again.
-pub fn findings(arrivals: &[Arrival]) -> Vec<Finding> {
+/// Signed, with a token, and the same whenever they come again. What `is_unwritten` says of is told with tokens of its own.
+pub fn findings(arrivals: &[Arrival], is_unwritten: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut find = |rule, what: String| {
         // Once, however often it comes.
@@ -67,7 +67,8 @@ pub fn findings(arrivals: &[Arrival]) -> Vec<Finding> {
     }
     // What is told again, is told with the same token.
     let mut tokens: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for arrival in arrivals.iter().filter(|arrival| arrival.fields.contains_key("Result")) {
+    let results = arrivals.iter().filter(|arrival| arrival.fields.contains_key("Result"));
+    for arrival in results.filter(|arrival| !is_unwritten(&arrival.token)) {
         let of = tokens.entry((&arrival.path, arrival.field("Result"))).or_insert(&arrival.token);
         if *of != arrival.token {
             find(
@@ -79,8 +80,14 @@ pub fn findings(arrivals: &[Arrival]) -> Vec<Finding> {
     findings
 }
 
-/// What is delivered was taken note of; what was refused for good is parked with everything in it; nothing else is left.
-pub fn kept(arrivals: &[Arrival], rows: &Rows, is_dead: impl Fn(&str) -> bool) -> Vec<Finding> {
+/// What is delivered was taken note of, or was told by another request, as `is_told` says; what was refused for good is
+/// parked with everything in it; nothing else is left.
+pub fn kept(
+    arrivals: &[Arrival],
+    rows: &Rows,
+    is_dead: impl Fn(&str) -> bool,
+    is_told: impl Fn(&str) -> bool,
+) -> Vec<Finding> {
     let tokens = |what: fn(&Arrival) -> bool| -> BTreeSet<&str> {
         arrivals.iter().filter(|arrival| what(arrival)).map(|arrival| arrival.token.as_str()).collect()
     };
@@ -91,7 +98,7 @@ pub fn kept(arrivals: &[Arrival], rows: &Rows, is_dead: impl Fn(&str) -> bool) -
         let (noted, refused) = (noted.contains(token.as_str()), refused.contains(token.as_str()));
         let about = format!("callback {} to {}", row.id, row.url);
         match row.state {
-            CallbackState::Delivered if !noted => {
+            CallbackState::Delivered if !noted && !is_told(&token) => {
                 let why = if refused { "refused it for good" } else { "never took note of it" };
                 let what = format!("{about} counts as delivered, but the application {why}");
                 findings.push(Finding { rule: Rule::Kept, what });
