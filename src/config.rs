@@ -153,7 +153,7 @@ pub struct Media {
     /// How long a stream may be without any message.
     #[serde(deserialize_with = "seconds")]
     pub idle_timeout: Duration,
-    /// Above this a stream is read more slowly; 0: no limit.
+    /// Above this, or 1 KiB on the wire for each, a stream is read more slowly; 0: no limit.
     #[serde(deserialize_with = "number")]
     pub max_messages_per_second: u32,
 }

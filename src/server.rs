@@ -41,6 +41,7 @@ mod doors;
 mod health;
 mod inspect;
 mod media;
+mod pace;
 mod serving;
 mod tls;
 mod unsigned;
@@ -242,7 +243,8 @@ impl Server {
         following.spawn(heartbeat::beat(Arc::clone(&house)));
         following.spawn(writable::watch(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
-        let doors = Doors::new(listener, house.config.max_connections, &house.config.limits);
+        let doors = Doors::new(listener, house.config.max_connections, &house.config.limits)
+            .reading_calls_at(house.config.media.max_messages_per_second);
         match tls {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
             None => serving::serve(doors, router(desk), over).await,

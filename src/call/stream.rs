@@ -2,7 +2,8 @@
 //!
 //! Shape:   [`begin`] waits for its start; then [`Ear`] is the reading side and [`Line`] the writing side.
 //! Limits:  [`START_LIMIT`] for the stream to start; [`SEND_LIMIT`] for the platform to take a message; above
-//!          `max_messages_per_second` it is read more slowly.
+//!          `max_messages_per_second` it is read more slowly. The server counts bytes on the wire besides, since frames need
+//!          not become messages.
 //! Errors:  [`Refusal`]: whatever the other side does wrong ends this stream alone.
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::beginning::NoUrl;
 use super::{House, metrics};
@@ -73,7 +74,12 @@ impl Refusal {
 pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refusal> {
     let started = async {
         loop {
+            // Messages before the start count like those after it.
+            if let Some(until) = ear.resting_until() {
+                sleep_until(until).await;
+            }
             let message = ear.source.next().await;
+            ear.count(Instant::now());
             match heard(&mut line.stream, message)? {
                 Some(MediaEvent::Started(start)) => return Ok(start),
                 Some(MediaEvent::Stopped) => return Err(Refusal::Closed),

@@ -24,6 +24,8 @@ use crate::config::Limits;
 use crate::http::address::{AddressKind, kind};
 use crate::rest::attempts::source;
 
+use super::pace::Pace;
+
 /// How often a full house is told.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -53,6 +55,7 @@ fn room(configured: u32, open_files: Option<u64>) -> usize {
 pub(super) struct Doors {
     socket: TcpListener,
     places: Places,
+    messages_per_second: u32,
 }
 
 impl Doors {
@@ -65,14 +68,20 @@ impl Doors {
                 "only {max} connections at once: the system lets this process open too few files (ulimit -n, or LimitNOFILE= of systemd)"
             );
         }
-        Self { socket, places: Places::new(max, limits.clone()) }
+        Self { socket, places: Places::new(max, limits.clone()), messages_per_second: 0 }
+    }
+
+    /// Once they are calls', connections are read at the pace of so many messages a second; 0: no limit.
+    pub(super) fn reading_calls_at(self, messages_per_second: u32) -> Self {
+        Self { messages_per_second, ..self }
     }
 
     /// The next connection that has a place.
     pub(super) async fn accept(&mut self) -> (TcpStream, Visit) {
         loop {
             let (stream, peer) = Listener::accept(&mut self.socket).await;
-            if let Some(visit) = self.places.take(peer) {
+            if let Some(mut visit) = self.places.take(peer) {
+                visit.pace = Arc::new(Pace::new(self.messages_per_second));
                 return (stream, visit);
             }
         }
@@ -148,7 +157,8 @@ impl Places {
         let leave = Arc::new(Notify::new());
         let ticket = taken.ticket(false, &leave);
         let now = Phase { awaited: Awaited::Head, since: Instant::now(), ticket: Some(ticket), counted: address };
-        Some(Visit { places: self.clone(), peer, leave, now: Mutex::new(now) })
+        let pace = Arc::new(Pace::new(0));
+        Some(Visit { places: self.clone(), peer, leave, pace, now: Mutex::new(now) })
     }
 }
 
@@ -210,12 +220,18 @@ pub(super) struct Visit {
     places: Places,
     peer: SocketAddr,
     leave: Arc<Notify>,
+    pace: Arc<Pace>,
     now: Mutex<Phase>,
 }
 
 impl Visit {
     pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// How fast it is read.
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -257,6 +273,9 @@ impl Visit {
 
     /// The answer begins.
     pub(super) fn answers(&self, makes_a_call: bool) {
+        if makes_a_call {
+            self.pace.begin();
+        }
         self.turn(if makes_a_call { Awaited::Call } else { Awaited::Taking });
     }
 

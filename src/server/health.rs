@@ -29,6 +29,7 @@ pub(super) fn install_recorder() {
         crate::call::metrics::describe();
         super::tls::describe();
         super::doors::describe();
+        super::pace::describe();
         crate::http::describe();
         super::media::describe();
         handle

@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use super::doors::{Doors, Visit, closed};
+use super::pace::Paced;
 use crate::rest;
 use crate::rest::guard::Peer;
 
@@ -55,10 +56,11 @@ pub(super) trait Entrance: Send {
 }
 
 impl Entrance for Doors {
-    type Io = TcpStream;
+    type Io = Paced<TcpStream>;
 
-    async fn next(&mut self) -> (TcpStream, Visit) {
-        self.accept().await
+    async fn next(&mut self) -> (Self::Io, Visit) {
+        let (stream, visit) = self.accept().await;
+        (Paced::new(stream, visit.pace()), visit)
     }
 }
 

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::doors::{Doors, Visit};
+use super::pace::{Pace, Paced};
 use super::serving::Entrance;
 
 mod files;
@@ -127,7 +128,7 @@ pub(super) struct TlsListener {
 }
 
 impl Entrance for TlsListener {
-    type Io = TlsStream<TcpStream>;
+    type Io = TlsStream<Paced<TcpStream>>;
 
     async fn next(&mut self) -> (Self::Io, Visit) {
         loop {
@@ -149,7 +150,7 @@ impl Entrance for TlsListener {
 /// Those under way; they end with the listener.
 #[derive(Debug, Default)]
 struct Handshakes {
-    running: JoinSet<Option<(TlsStream<TcpStream>, Visit)>>,
+    running: JoinSet<Option<(TlsStream<Paced<TcpStream>>, Visit)>>,
     /// Oldest first, some of them over.
     begun: VecDeque<AbortHandle>,
 }
@@ -167,7 +168,7 @@ impl Handshakes {
         }
         let shaking = async move {
             let shaken = tokio::select! {
-                shaken = handshake(stream, config) => shaken,
+                shaken = handshake(stream, visit.pace(), config) => shaken,
                 () = visit.has_to_go() => None,
             };
             Some((shaken?, visit))
@@ -177,7 +178,11 @@ impl Handshakes {
 }
 
 /// The connection after its handshake; none if there was no handshake.
-async fn handshake(stream: TcpStream, config: Arc<ServerConfig>) -> Option<TlsStream<TcpStream>> {
+async fn handshake(
+    stream: TcpStream,
+    pace: Arc<Pace>,
+    config: Arc<ServerConfig>,
+) -> Option<TlsStream<Paced<TcpStream>>> {
     let shaking = async {
         let mut first = [0];
         match stream.peek(&mut first).await {
@@ -189,7 +194,7 @@ async fn handshake(stream: TcpStream, config: Arc<ServerConfig>) -> Option<TlsSt
                 answer_plain(stream).await;
                 None
             }
-            Ok(_) => match TlsAcceptor::from(config).accept(stream).await {
+            Ok(_) => match TlsAcceptor::from(config).accept(Paced::new(stream, pace)).await {
                 Ok(stream) => Some(stream),
                 Err(error) => {
                     failed("refused");

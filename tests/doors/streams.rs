@@ -1,7 +1,8 @@
-//! WebSockets: how large messages and frames may be, and what becomes of those who do not read.
+//! WebSockets: how large messages and frames may be and how many of them come, and what becomes of those who do not read.
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_tungstenite::MaybeTlsStream;
@@ -39,6 +40,56 @@ async fn a_frame_that_says_it_is_huge_is_not_waited_for() {
     let MaybeTlsStream::Plain(stream) = caller.socket.get_mut() else { panic!("it is plain") };
     stream.write_all(&[0x81, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4]).await.unwrap();
     timeout(PATIENCE, caller.close_reason()).await.expect("it waited");
+}
+
+/// A frame of a client, masked with zeros: its first byte (RFC 6455, section 5.2) and what it carries.
+fn frame(first: u8, payload: &str) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    assert!(length < 126);
+    [&[first, 0x80 | length, 0, 0, 0, 0], payload.as_bytes()].concat()
+}
+
+#[tokio::test]
+async fn empty_frames_without_number_are_read_slowly_lose_no_key_and_disturb_no_other_call() {
+    let application = Somebody::application("<Response/>").await;
+    let document = format!(
+        "<Response><Gather numDigits=\"1\" timeout=\"60\" action=\"{}\"/></Response>",
+        application.url("/keys")
+    );
+    let server = server(&[("keys", &document)], "", Limits::default()).await;
+    let mut flooding = server.call_with("keys", "CAflooding", &[]).await;
+    let mut other = server.call_with("keys", "CAother", &[]).await;
+    let key = json!({"event": "dtmf", "streamSid": "MZCAflooding", "dtmf": {"digit": "5"}}).to_string();
+    let (begin, end) = key.split_at(20);
+    let flood = [frame(0x01, begin), frame(0x00, "").repeat(200_000), frame(0x80, end)].concat();
+    let MaybeTlsStream::Plain(stream) = flooding.socket.get_mut() else { panic!("it is plain") };
+    let begun = tokio::time::Instant::now();
+    let heard = |call: &'static str| {
+        application.wait_for(move |arrived| arrived.path == "/keys" && arrived.field("CallSid") == call)
+    };
+    let (sent, heard_of_other) = tokio::join!(stream.write_all(&flood), async {
+        other.press("7").await;
+        heard("CAother").await
+    });
+    sent.unwrap();
+    assert_eq!(heard_of_other.field("Digits"), "7");
+    assert_eq!(heard("CAflooding").await.field("Digits"), "5");
+    assert!(begun.elapsed() > Duration::from_millis(500), "1.2 MB at 500 KiB a second");
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("touchtone_streams_slowed_total"), "{metrics}");
+}
+
+#[tokio::test]
+async fn pings_before_the_start_are_read_as_slowly_as_other_messages() {
+    let server = server(&[HOLD], "[media]\nmax_messages_per_second = 50", Limits::default()).await;
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://{}/media/twilio/hold", server.address)).await.unwrap();
+    let MaybeTlsStream::Plain(stream) = socket.get_mut() else { panic!("it is plain") };
+    let begun = tokio::time::Instant::now();
+    stream.write_all(&frame(0x89, "").repeat(120)).await.unwrap();
+    let mut caller = Caller::begin(socket, "CA1", &[]).await;
+    assert!(caller.hear().await, "it is never cut");
+    assert!(begun.elapsed() > Duration::from_millis(1_500), "120 pings at 50 a second");
 }
 
 /// The merchant's music, minutes of it.
