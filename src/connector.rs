@@ -132,7 +132,7 @@ pub async fn submit(
     let mut measured = Measured::new(connector.describe().kind);
     let answer = caught(connector, || connector.submit(Arc::clone(&attempt), instrument, note))
         .await
-        .unwrap_or_else(|reason| Answer::Unknown { reason });
+        .unwrap_or_else(Answer::unknown);
     measured.answer = word(&answer);
     log(&attempt, &answer);
     answer
@@ -149,7 +149,7 @@ fn log(attempt: &Attempt, answer: &Answer) {
         Answer::NotSent { reason, .. } => {
             tracing::warn!(connector, transaction_id, reason, "the gateway was not asked");
         }
-        Answer::Unknown { reason } => {
+        Answer::Unknown { reason, .. } => {
             tracing::warn!(connector, transaction_id, reason, "nobody knows what the gateway did");
         }
     }

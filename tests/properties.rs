@@ -120,7 +120,7 @@ fn answer(what: u8) -> Answer {
         2 => Answer::Declined(Denial { code: Some("no".into()), ..Denial::default() }),
         3 => Answer::Refused(PayErrorCode::ChargeRejected, Denial::default()),
         4 => Answer::NotSent { reason: reason(), retry_after: (what > 99).then(|| Duration::from_secs(7)) },
-        _ => Answer::Unknown { reason: reason() },
+        _ => Answer::Unknown { reason: reason(), retry_after: (what > 99).then(|| Duration::from_secs(7)) },
     }
 }
 

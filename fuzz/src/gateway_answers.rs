@@ -69,8 +69,10 @@ pub fn gateway_answers(data: &[u8]) {
     let reply = Wire { status, retry_after: says("retry"), body: (!says("cut")).then_some(expanded) };
     for operation in [charge(), Operation::Tokenize(TokenType::OneTime)] {
         for dialect in Dialect::ALL {
-            let answer = answer::read(*dialect, operation, reply.gateway());
-            is_generic(*dialect, operation, &reply, &answer);
+            for retry_safe in [&[][..], &answer::BUSY] {
+                let answer = answer::read(*dialect, retry_safe, operation, reply.gateway());
+                is_generic(*dialect, retry_safe, operation, &reply, &answer);
+            }
         }
         for (reader, reading) in stripe(&reply, operation) {
             is_stripe(reader, operation, &reply, &reading);
@@ -129,12 +131,19 @@ fn stripe(reply: &Wire, operation: Operation) -> Vec<(&'static str, Preparation)
 }
 
 /// What the generic contract makes of a reply.
-fn is_generic(dialect: Dialect, operation: Operation, reply: &Wire, answer: &Answer) {
+fn is_generic(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &Wire, answer: &Answer) {
     let status = reply.status;
     let asked = if matches!(operation, Operation::Charge(..)) { "charge_id" } else { "token_id" };
     let json = reply.json();
-    let is_busy = status == 429 || (status == 503 && reply.retry_after);
-    assert!(matches!(answer, Answer::NotSent { .. }) == is_busy, "{status}: {answer:?}");
+    let busy = matches!(status, 429 | 503);
+    let names_id = json.as_ref().is_some_and(|json| ["charge_id", "token_id"].iter().any(|name| is_id(&json[name])));
+    if matches!(answer, Answer::NotSent { .. }) {
+        assert!(busy && retry_safe.contains(&status) && reply.body.is_some(), "{status}: {answer:?}");
+        assert!(!names_id, "{status}: nothing was done, says a body with an id");
+    }
+    if busy && names_id {
+        assert!(matches!(answer, Answer::Unknown { .. }), "{status}: {answer:?}");
+    }
     match answer {
         Answer::Approved(approval) => {
             assert!(matches!(status, 200..=299 | 409), "{status}: approved");
@@ -147,8 +156,8 @@ fn is_generic(dialect: Dialect, operation: Operation, reply: &Wire, answer: &Ans
             }
         }
         Answer::Declined(denial) => {
-            let plain = matches!(status, 200..=299 | 400..=499);
-            assert!(plain || (matches!(status, 500..=599) && dialect.refuses_with_any_status()), "{status}: declined");
+            let plain = matches!(status, 200..=299 | 400..=499) && !busy;
+            assert!(plain || (matches!(status, 429 | 500..=599) && dialect.refuses_with_any_status()), "{status}: declined");
             assert!(denial.code.is_some());
             if let Some(json) = &json {
                 assert!(is_error(json.get("error_code")), "declined without an error code");
@@ -156,8 +165,13 @@ fn is_generic(dialect: Dialect, operation: Operation, reply: &Wire, answer: &Ans
             }
         }
         Answer::Refused(code, _) => assert!(*code == PayErrorCode::Configuration && matches!(status, 401 | 403)),
-        Answer::NotSent { reason, .. } | Answer::Unknown { reason } => is_plain(reason, status),
+        Answer::NotSent { reason, .. } | Answer::Unknown { reason, .. } => is_plain(reason, status),
     }
+}
+
+/// Whether a member names something.
+fn is_id(value: &Value) -> bool {
+    !value.is_null() && value != ""
 }
 
 /// Whether an error code says that there is an error.
@@ -211,10 +225,10 @@ fn is_stripe(reader: &str, operation: Operation, reply: &Wire, reading: &Prepara
             assert!(word.iter().chain(message).all(|text| longest_run(text) < 5), "digits in an error");
         }
         Preparation::Answered(Answer::NotSent { reason, .. }) => {
-            assert!(reply.status == 429);
+            assert!(reply.status == 429 && reply.body.is_some() && is(&|json| json["id"].is_null()));
             is_plain(reason, reply.status);
         }
-        Preparation::Answered(Answer::Unknown { reason }) => is_plain(reason, reply.status),
+        Preparation::Answered(Answer::Unknown { reason, .. }) => is_plain(reason, reply.status),
     }
 }
 
@@ -251,14 +265,14 @@ impl World for Gateway {
             return Some((Duration::ZERO, Reply::Prepared(Preparation::Nothing)));
         }
         let answer = match self.from {
-            From::Generic(dialect) => answer::read(dialect, attempt.operation, self.reply.gateway()),
+            From::Generic(dialect) => answer::read(dialect, &[], attempt.operation, self.reply.gateway()),
             From::Stripe(reader) => stripe(&self.reply, attempt.operation)
                 .into_iter()
                 .find_map(|(name, reading)| match reading {
                     Preparation::Answered(answer) if name == reader => Some(answer),
                     _ => None,
                 })
-                .unwrap_or_else(|| Answer::Unknown { reason: "nothing was found".into() }),
+                .unwrap_or_else(|| Answer::unknown("nothing was found")),
         };
         Some((Duration::ZERO, Reply::Submitted(answer)))
     }

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::Connector;
+use super::generic::answer::BUSY;
 use super::generic::{ANSWER_TIMEOUT, Dialect, Generic, GenericSettings, REPEATS};
 use super::sandbox::Sandbox;
 use super::stripe::{Stripe, StripeSettings};
@@ -290,12 +291,16 @@ impl ConnectorConfig {
     #[must_use]
     pub fn to_json(&self) -> Secret {
         let mut keys = vec![("name", self.name.as_str()), ("mode", self.mode.word())];
-        let (timeout, retries);
+        let (timeout, retries, retry_safe);
         match &self.kind {
             KindConfig::Sandbox => keys.push(("kind", "sandbox")),
             KindConfig::Generic(settings) => {
                 if settings.replays_first_result {
                     keys.push(("replays_first_result", "true"));
+                }
+                if !settings.retry_safe.is_empty() {
+                    retry_safe = settings.retry_safe_text();
+                    keys.push(("retry_safe", &retry_safe));
                 }
                 timeout = settings.timeout.as_secs().to_string();
                 retries = settings.retries.to_string();
@@ -397,7 +402,8 @@ fn generic(keys: &mut Reader<'_>) -> Result<GenericSettings, ConnectorConfigErro
         keys.whole("timeout", TIMEOUT_SECONDS)?.map_or(ANSWER_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
     let retries = keys.whole("retries", RETRIES)?.unwrap_or(REPEATS);
     let replays_first_result = keys.flag("replays_first_result")?.unwrap_or(false);
-    Ok(GenericSettings { endpoint, authorization, dialect, timeout, retries, replays_first_result })
+    let retry_safe = keys.some_of("retry_safe", &BUSY)?.unwrap_or_default();
+    Ok(GenericSettings { endpoint, authorization, dialect, timeout, retries, replays_first_result, retry_safe })
 }
 
 fn is_name(name: &str) -> bool {
@@ -420,6 +426,7 @@ impl Reader<'_> {
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(Value::Number(_)) => Err(self.not_text(key, "a number")),
             Some(Value::Flag(_)) => Err(self.not_text(key, "true or false")),
+            Some(Value::List(_)) => Err(self.not_text(key, "a list")),
             Some(Value::Other(found)) => Err(self.not_text(key, found)),
         }
     }
@@ -433,7 +440,7 @@ impl Reader<'_> {
                 let digits = !text.expose().is_empty() && text.expose().bytes().all(|byte| byte.is_ascii_digit());
                 text.expose().parse().ok().filter(|_| digits)
             }
-            Some(Value::Flag(_) | Value::Other(_)) => None,
+            Some(Value::Flag(_) | Value::List(_) | Value::Other(_)) => None,
         };
         match found.filter(|number| allowed.contains(number)) {
             Some(number) => Ok(Some(number)),
@@ -450,10 +457,27 @@ impl Reader<'_> {
             Some(Value::Flag(flag)) => Ok(Some(flag)),
             Some(Value::Text(text)) if text.expose() == "true" => Ok(Some(true)),
             Some(Value::Text(text)) if text.expose() == "false" => Ok(Some(false)),
-            Some(Value::Text(_) | Value::Number(_) | Value::Other(_)) => {
+            Some(Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Other(_)) => {
                 Err(self.invalid(key, "it is true or false".to_owned()))
             }
         }
+    }
+
+    /// A list of some of these numbers, or a text of them with commas between; each once, in this order.
+    fn some_of(&mut self, key: &'static str, allowed: &[u16]) -> Result<Option<Vec<u16>>, ConnectorConfigError> {
+        let found: Option<Vec<Option<u64>>> = match self.keys.0.remove(key) {
+            None => return Ok(None),
+            Some(Value::List(numbers)) => Some(numbers),
+            Some(Value::Number(number)) => Some(vec![number]),
+            Some(Value::Text(text)) => Some(text.expose().split(',').map(|part| part.trim().parse().ok()).collect()),
+            Some(Value::Flag(_) | Value::Other(_)) => None,
+        };
+        let is_allowed = |number: &Option<u64>| allowed.iter().any(|known| Some(u64::from(*known)) == *number);
+        let found = found.filter(|numbers| numbers.iter().all(is_allowed)).ok_or_else(|| {
+            let allowed: Vec<String> = allowed.iter().map(u16::to_string).collect();
+            self.invalid(key, format!("it is a list of some of {}", allowed.join(", ")))
+        })?;
+        Ok(Some(allowed.iter().copied().filter(|known| found.contains(&Some(u64::from(*known)))).collect()))
     }
 
     fn needed(&mut self, key: &'static str) -> Result<Secret, ConnectorConfigError> {

@@ -116,6 +116,17 @@ pub struct GenericSettings {
     /// Whether the operator vouches that the processor answers a repeat with the first result. The contract lets it answer
     /// with an error that says duplicate too.
     pub replays_first_result: bool,
+    /// The statuses of [`answer::BUSY`] with which, by the operator's word, the processor did nothing.
+    pub retry_safe: Vec<u16>,
+}
+
+impl GenericSettings {
+    /// [`Self::retry_safe`] as its key takes it.
+    #[must_use]
+    pub fn retry_safe_text(&self) -> String {
+        let statuses: Vec<String> = self.retry_safe.iter().map(u16::to_string).collect();
+        statuses.join(", ")
+    }
 }
 
 /// A processor behind the generic contract.
@@ -162,10 +173,10 @@ impl Generic {
         match self.gateway.send(request).await {
             Ok(reply) => {
                 tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
-                answer::read(dialect, attempt.operation, reply)
+                answer::read(dialect, &self.settings.retry_safe, attempt.operation, reply)
             }
             Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },
-            Err(GatewayFault::NoReply(reason)) => Answer::Unknown { reason },
+            Err(GatewayFault::NoReply(reason)) => Answer::unknown(reason),
         }
     }
 
@@ -206,6 +217,9 @@ impl Connector for Generic {
             ("retries", self.settings.retries.to_string()),
             ("replays_first_result", self.settings.replays_first_result.to_string()),
         ];
+        if !self.settings.retry_safe.is_empty() {
+            settings.push(("retry_safe", self.settings.retry_safe_text()));
+        }
         if let Authorization::Basic { username, .. } = &self.settings.authorization {
             settings.push(("username", username.clone()));
         }
@@ -262,7 +276,7 @@ impl Connector for Generic {
             match instrument {
                 Some(instrument) => self.ask(&attempt, &instrument).await,
                 // Asked after a restart: an earlier request may have arrived, and it cannot be repeated without the card.
-                None => Answer::Unknown { reason: "the card is gone, and this contract has no look-up".to_owned() },
+                None => Answer::unknown("the card is gone, and this contract has no look-up"),
             }
         }
         .boxed()

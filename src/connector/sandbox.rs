@@ -55,7 +55,7 @@ impl Connector for Sandbox {
     ) -> BoxFuture<'_, Answer> {
         let answer = match instrument {
             Some(instrument) => sandbox::answer(&attempt, &instrument),
-            None => Answer::Unknown { reason: "the card is gone, and the sandbox remembers nothing".to_owned() },
+            None => Answer::unknown("the card is gone, and the sandbox remembers nothing"),
         };
         ready(answer).boxed()
     }

@@ -147,7 +147,7 @@ impl Stripe {
                 Ok(reply)
             }
             Err(GatewayFault::NotReached(reason)) => Err(Answer::NotSent { reason, retry_after: None }),
-            Err(GatewayFault::NoReply(reason)) => Err(Answer::Unknown { reason }),
+            Err(GatewayFault::NoReply(reason)) => Err(Answer::unknown(reason)),
         }
     }
 
@@ -209,7 +209,7 @@ impl Stripe {
         let reply = self.get(attempt, &path, &[]).await?;
         let note = answer::prepared(&reply, attempt.operation, self.mode, &["pm_", "card_"], since)?;
         if note.id != token.expose() {
-            return Err(Answer::Unknown { reason: "Stripe told of another payment method".to_owned() });
+            return Err(Answer::unknown("Stripe told of another payment method"));
         }
         // It may be years old; the payment is not.
         Ok(Note { since, ..note })
@@ -260,8 +260,7 @@ impl Stripe {
         let path = format!("/v1/payment_intents/{payment_intent}/cancel");
         match self.post(attempt, Post { path: &path, step: "cancel", body: request::nothing() }).await {
             Ok(reply) if answer::went_through(&reply) => {
-                let reason = format!("HTTP status {}, a payment that cannot be cancelled", reply.status);
-                return Answer::Unknown { reason };
+                return Answer::unknown(format!("HTTP status {}, a payment that cannot be cancelled", reply.status));
             }
             Ok(reply) if (200..=299).contains(&reply.status) => {}
             Ok(_) | Err(_) => tracing::warn!(
@@ -293,7 +292,7 @@ impl Stripe {
             }
             // Asked after a restart.
             None => {
-                return Err(Answer::Unknown { reason: "the card is gone, and tokens cannot be looked up".to_owned() });
+                return Err(Answer::unknown("the card is gone, and tokens cannot be looked up"));
             }
         };
         let reply = self.post(attempt, Post { path, step, body }).await?;
@@ -538,7 +537,7 @@ fn wire_amount(amount: Amount, currency: Currency) -> Result<u64, Answer> {
 fn unclear(answer: Answer) -> Answer {
     match answer {
         Answer::Refused(..) | Answer::Declined(_) | Answer::Approved(_) => {
-            Answer::Unknown { reason: "the look-up was refused".to_owned() }
+            Answer::unknown("the look-up was refused")
         }
         answer @ (Answer::NotSent { .. } | Answer::Unknown { .. }) => answer,
     }

@@ -57,7 +57,7 @@ async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_runni
             let (connector, attempt) = (Arc::clone(&connector), Arc::clone(&attempt));
             async move { submit(&*connector, attempt, Some(instrument), None).await }
         });
-        assert!(matches!(asked.await.unwrap(), Answer::Unknown { reason } if reason == "the connector panicked"));
+        assert!(matches!(asked.await.unwrap(), Answer::Unknown { reason, .. } if reason == "the connector panicked"));
         let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&attempt), Arc::new(card(None, None))).await;
         assert!(matches!(prepared, Reply::Panicked), "{prepared:?}");
         assert!(matches!(resolve(&*connector, attempt, None).await, Resolution::CannotTell));

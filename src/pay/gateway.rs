@@ -217,7 +217,17 @@ pub enum Answer {
     Unknown {
         /// What was seen, for the log: a status, never a body.
         reason: String,
+        /// When to ask again, if the gateway said so.
+        retry_after: Option<Duration>,
     },
+}
+
+impl Answer {
+    /// It may or may not have happened, and the gateway did not say when to ask again. `reason`: as in [`Self::Unknown`].
+    #[must_use]
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown { reason: reason.into(), retry_after: None }
+    }
 }
 
 /// What an approval carries.

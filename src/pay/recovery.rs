@@ -312,7 +312,7 @@ mod tests {
     fn a_gateway_that_repeats_that_it_broke_down_is_asked_what_it_did_before() {
         let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
         let question = asked(recovery.next(at(0)));
-        let broken = Reply::Submitted(Answer::Unknown { reason: "HTTP status 500".into() });
+        let broken = Reply::Submitted(Answer::unknown("HTTP status 500"));
         assert!(matches!(recovery.handle_reply(at(0), question.number, broken), Step::Wait));
         let question = asked(recovery.next(recovery.deadline().unwrap()));
         assert_eq!(question.what, Ask::Resolve(Some(RecoveryNote("pm_1".into()))));
@@ -323,7 +323,7 @@ mod tests {
         assert!(matches!(question.what, Ask::Submit(_)));
         let mut blind = super::tests::recovery(gateway(true, false), Some("pm_1"), Some(5));
         let question = asked(blind.next(at(0)));
-        let broken = Reply::Submitted(Answer::Unknown { reason: "HTTP status 500".into() });
+        let broken = Reply::Submitted(Answer::unknown("HTTP status 500"));
         blind.handle_reply(at(0), question.number, broken);
         assert!(matches!(asked(blind.next(blind.deadline().unwrap())).what, Ask::Submit(_)), "it cannot look up");
     }
@@ -444,7 +444,7 @@ mod tests {
             step = match step {
                 Step::Ask(question) => {
                     questions += 1;
-                    let unclear = Resolution::Answer(Answer::Unknown { reason: "HTTP status 503".into() });
+                    let unclear = Resolution::Answer(Answer::unknown("HTTP status 503"));
                     recovery.handle_reply(now, question.number, Reply::Resolved(unclear))
                 }
                 Step::Wait => {

@@ -175,7 +175,7 @@ impl Submission {
             (Stage::Preparing { .. }, Reply::NotWritten) => self.not_written(now),
             (Stage::Submitting { .. }, Reply::NotWritten) => self.not_written(now),
             (Stage::Submitting { .. }, Reply::Submitted(answer)) => self.submitted(now, answer),
-            (Stage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now),
+            (Stage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now, None),
             (Stage::Resolving { .. }, Reply::Resolved(resolution)) => self.resolved(now, resolution),
             (Stage::Resolving { .. }, Reply::Panicked) => self.over(Verdict::Unknown),
             // An answer to a question that was given up, or of the wrong kind: the deadline goes on.
@@ -199,7 +199,7 @@ impl Submission {
                 self.doubt_since = Some(now);
                 self.again_after(now, Duration::ZERO)
             }
-            Stage::Resolving { .. } => self.resolve_later(now),
+            Stage::Resolving { .. } => self.resolve_later(now, None),
             Stage::Pausing { then, .. } => Step::Ask(self.ask(now, then)),
             Stage::Over => Step::Wait,
         }
@@ -216,7 +216,9 @@ impl Submission {
                 self.not_sent(now, Next::Prepare, retry_after)
             }
             // It moves no money, so not knowing is as good as not sent.
-            Preparation::Answered(Answer::Unknown { .. }) => self.not_sent(now, Next::Prepare, None),
+            Preparation::Answered(Answer::Unknown { retry_after, .. }) => {
+                self.not_sent(now, Next::Prepare, retry_after)
+            }
             Preparation::Answered(answer) => self.submitted(now, answer),
         }
     }
@@ -231,7 +233,7 @@ impl Submission {
             Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
             Answer::Refused(code, denial) => self.over(Verdict::Refused(code, denial)),
             Answer::NotSent { retry_after, .. } => self.not_sent(now, Next::Submit, retry_after),
-            Answer::Unknown { .. } => self.in_doubt(now),
+            Answer::Unknown { retry_after, .. } => self.in_doubt(now, retry_after),
         }
     }
 
@@ -253,9 +255,9 @@ impl Submission {
     }
 
     /// A submission left and nobody knows what became of it.
-    fn in_doubt(&mut self, now: CallTime) -> Step {
+    fn in_doubt(&mut self, now: CallTime, retry_after: Option<Duration>) -> Step {
         self.doubt_since = Some(now);
-        let wait = self.back_off();
+        let wait = retry_after.unwrap_or_else(|| self.back_off());
         self.again_after(now, wait)
     }
 
@@ -271,18 +273,20 @@ impl Submission {
             Resolution::Answer(Answer::Approved(approval)) => self.over(Verdict::Approved(approval)),
             Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
             Resolution::Answer(Answer::Refused(code, denial)) => self.over(Verdict::Refused(code, denial)),
-            Resolution::Answer(Answer::NotSent { .. } | Answer::Unknown { .. }) => self.resolve_later(now),
+            Resolution::Answer(Answer::NotSent { retry_after, .. } | Answer::Unknown { retry_after, .. }) => {
+                self.resolve_later(now, retry_after)
+            }
             // To be trusted only once the gateway cannot still be at work on it.
             Resolution::NotFound if self.doubt_since.is_none_or(|since| now - since >= self.limits.answer_timeout) => {
                 self.over(Verdict::Unavailable)
             }
-            Resolution::NotFound => self.resolve_later(now),
+            Resolution::NotFound => self.resolve_later(now, None),
             Resolution::CannotTell => self.over(Verdict::Unknown),
         }
     }
 
-    fn resolve_later(&mut self, now: CallTime) -> Step {
-        let wait = self.back_off();
+    fn resolve_later(&mut self, now: CallTime, retry_after: Option<Duration>) -> Step {
+        let wait = retry_after.unwrap_or_else(|| self.back_off());
         if now + wait < self.started + self.limits.overall {
             self.repeats = self.repeats.saturating_add(1);
             return self.pause(now, wait, Next::Resolve);
@@ -294,7 +298,7 @@ impl Submission {
     fn give_up(&mut self, now: CallTime) -> Step {
         match self.doubt_since {
             None => self.over(Verdict::Unavailable),
-            Some(_) if self.limits.looks_up => self.resolve_later(now),
+            Some(_) if self.limits.looks_up => self.resolve_later(now, None),
             Some(_) => self.over(Verdict::Unknown),
         }
     }
@@ -388,7 +392,7 @@ mod tests {
     }
 
     fn unknown() -> Reply {
-        Reply::Submitted(Answer::Unknown { reason: "cut".into() })
+        Reply::Submitted(Answer::unknown("cut"))
     }
 
     fn not_sent() -> Reply {
@@ -671,5 +675,9 @@ mod tests {
         let busy = Answer::NotSent { reason: "503".into(), retry_after: Some(Duration::from_secs(7)) };
         submission.handle_reply(CallTime::ZERO, number, Reply::Submitted(busy));
         assert_eq!(submission.deadline(), Some(CallTime::from_millis(7000)));
+        let (mut submission, number) = submitting(limits());
+        let perhaps = Answer::Unknown { reason: "503".into(), retry_after: Some(Duration::from_secs(7)) };
+        submission.handle_reply(CallTime::ZERO, number, Reply::Submitted(perhaps));
+        assert_eq!(submission.deadline(), Some(CallTime::from_millis(7000)), "in doubt too");
     }
 }

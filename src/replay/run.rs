@@ -400,12 +400,11 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
     if let Some(code) = answer.refused {
         return Some(Answer::Refused(code.0, denial));
     }
+    let reason = "as the script says".to_owned();
+    let retry_after = answer.retry_after.map(|length| length.0);
     match answer.outcome {
-        Some(Oddity::Unknown) => return Some(Answer::Unknown { reason: "as the script says".to_owned() }),
-        Some(Oddity::NotSent) => {
-            let retry_after = answer.retry_after.map(|length| length.0);
-            return Some(Answer::NotSent { reason: "as the script says".to_owned(), retry_after });
-        }
+        Some(Oddity::Unknown) => return Some(Answer::Unknown { reason, retry_after }),
+        Some(Oddity::NotSent) => return Some(Answer::NotSent { reason, retry_after }),
         Some(
             Oddity::Silent
             | Oddity::BrokenDown

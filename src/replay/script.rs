@@ -341,7 +341,7 @@ pub(super) struct GatewayAnswer {
     pub(super) outcome: Option<Oddity>,
     /// Twilio's code of a refusal that is not about the card, 64001 to 64024.
     pub(super) refused: Option<RefusedWith>,
-    /// When to ask again, after `outcome: not-sent`.
+    /// When to ask again, after `outcome: not-sent` or `outcome: unknown`.
     pub(super) retry_after: Option<Length>,
     /// How long it takes.
     #[serde(default)]

@@ -151,7 +151,7 @@ enum NotedAnswer {
     Declined(Denial),
     Refused(PayErrorCode, Denial),
     NotSent(Option<Duration>),
-    Unknown,
+    Unknown(Option<Duration>),
 }
 
 impl Tape {
@@ -380,7 +380,7 @@ impl NotedAnswer {
             Answer::Declined(denial) => Self::Declined(denial.clone()),
             Answer::Refused(code, denial) => Self::Refused(*code, denial.clone()),
             Answer::NotSent { retry_after, .. } => Self::NotSent(*retry_after),
-            Answer::Unknown { .. } => Self::Unknown,
+            Answer::Unknown { retry_after, .. } => Self::Unknown(*retry_after),
         }
     }
 }

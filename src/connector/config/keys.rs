@@ -81,6 +81,8 @@ pub(super) enum Value {
     Number(Option<u64>),
     /// True or false.
     Flag(bool),
+    /// A list of numbers, with none where something else stands.
+    List(Vec<Option<u64>>),
     /// Something else, by the name of its kind.
     Other(&'static str),
 }
@@ -177,8 +179,14 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Value::Other("a list"))
+                let mut numbers = Vec::new();
+                while let Some(value) = list.next_element::<Value>()? {
+                    numbers.push(match value {
+                        Value::Number(number) => number,
+                        Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => None,
+                    });
+                }
+                Ok(Value::List(numbers))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {

@@ -95,6 +95,14 @@ pub(super) const GENERIC: &Kind = &Kind {
             meaning: "Whether you vouch that the processor answers a repeat with the first result: true or false. Unless \
                       it does, an error that a repeat gets (duplicate, say) leaves the outcome unknown.",
         },
+        Key {
+            name: "retry_safe",
+            secret: false,
+            required: false,
+            default: None,
+            meaning: "The HTTP statuses with which, as you vouch, the processor did nothing: some of 429, 503. With others \
+                      of them, or with an id in the body, the outcome is unknown until a repeat settles it.",
+        },
     ],
 };
 

@@ -85,6 +85,24 @@ fn a_repeat_gives_the_first_result_only_where_somebody_vouches_for_it() {
 }
 
 #[test]
+fn a_busy_status_is_safe_only_where_somebody_vouches_for_it() {
+    for (keys, expected) in [
+        ("", &[][..]),
+        ("retry_safe = []", &[]),
+        ("retry_safe = [503]", &[503]),
+        ("retry_safe = [503, 429, 503]", &[429, 503]),
+        ("retry_safe = 429", &[429]),
+        ("retry_safe = '429'", &[429]),
+        ("retry_safe = '503,429'", &[429, 503]),
+    ] {
+        match read(&format!("{GENERIC}{keys}")).unwrap().kind {
+            KindConfig::Generic(settings) => assert_eq!(settings.retry_safe, expected, "{keys}"),
+            KindConfig::Sandbox | KindConfig::Stripe(_) => panic!(),
+        }
+    }
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (key, nearest) in [("endpont", "endpoint"), ("user_name", "username"), ("moed", "mode")] {
         let message = fault(&format!("{GENERIC}{key} = 'x'"));
@@ -119,6 +137,12 @@ fn a_fault_names_the_key_and_what_is_allowed() {
         (format!("{GENERIC}retries = -1"), "`retries`: it is a whole number from 0 to 10"),
         (format!("{GENERIC}retries = true"), "from 0 to 10"),
         (format!("{GENERIC}replays_first_result = 1"), "`replays_first_result`: it is true or false"),
+        (format!("{GENERIC}retry_safe = [500]"), "`retry_safe`: it is a list of some of 429, 503"),
+        (format!("{GENERIC}retry_safe = ['429']"), "a list of some of 429, 503"),
+        (format!("{GENERIC}retry_safe = [[429]]"), "a list of some of 429, 503"),
+        (format!("{GENERIC}retry_safe = '429 503'"), "a list of some of 429, 503"),
+        (format!("{GENERIC}retry_safe = true"), "a list of some of 429, 503"),
+        (format!("{GENERIC}dialect = ['telnyx']"), "`dialect` is text in quotes, not a list"),
         (format!("{GENERIC}username = 'u'"), "`password` is missing"),
         (format!("{GENERIC}password = 'p'"), "`username` is missing"),
         (format!("{GENERIC}username = 'u:v'\npassword = 'p'"), "colon"),
@@ -148,6 +172,8 @@ fn what_a_store_keeps_reads_back_the_same() {
         "username = 'u'\npassword = 'p'\nmode = 'live'",
         "dialect = 'signalwire-swml'",
         "replays_first_result = true",
+        "retry_safe = [503]",
+        "retry_safe = [503, 429]\nbearer = 't'",
         "",
     ] {
         let config = read(&format!("{GENERIC}{keys}")).unwrap();

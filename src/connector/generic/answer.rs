@@ -31,6 +31,10 @@ const PARAMETER_NAME_CHARS_MAX: usize = 128;
 /// The longest value of a parameter, in characters; one with a longer value is left out.
 const PARAMETER_VALUE_CHARS_MAX: usize = 4096;
 
+/// The statuses of a gateway that is busy. Whether it did nothing then is for its operator to say: the contract does not,
+/// and a proxy before the gateway answers so too, when the gateway has taken its time over a payment.
+pub const BUSY: [u16; 2] = [429, 503];
+
 /// Why a reply is not understood that says yes with a status that says no.
 const CONTRADICTION: &str = "and the body has an id and no error code";
 
@@ -58,24 +62,37 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 ///
 /// | reply | answer |
 /// |---|---|
-/// | 429 | not sent |
-/// | 503 with `Retry-After` | not sent |
-/// | 2xx or 4xx, an error code | declined |
+/// | 429 or 503, an id of either kind, or a body that broke off | unknown |
+/// | another 429 or 503 that is among `retry_safe` | not sent |
+/// | another 429 or 503, but for the last row but one | unknown |
+/// | 2xx or another 4xx, an error code | declined |
 /// | 2xx or 409, the id that was asked for and no error code | approved |
 /// | another 4xx, the same | unknown: the status says no, the body says yes |
 /// | 401, 403 with neither | refused: the configuration is wrong (64001) |
-/// | 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
+/// | 429 or 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
 /// | anything else | unknown |
 ///
 /// SignalWire has processors say no with any status but 200. With a 5xx only the whole body of its contract counts: what
 /// else comes with such a status may be a fault on the way, after the money moved.
+///
+/// `retry_safe`: the statuses of [`BUSY`] with which, by the operator's word, the gateway did nothing.
 #[must_use]
-pub fn read(dialect: Dialect, operation: Operation, reply: GatewayReply) -> Answer {
+pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: GatewayReply) -> Answer {
     let status = reply.status;
-    if status == 429 || (status == 503 && reply.retry_after.is_some()) {
-        return Answer::NotSent { reason: format!("HTTP status {status}"), retry_after: reply.retry_after };
+    let retry_after = reply.retry_after;
+    let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}"), retry_after };
+    if BUSY.contains(&status) {
+        return match &reply.body {
+            None => unknown("and the body broke off or is too long"),
+            Some(body) if holds_id(body) => unknown("and the body has an id"),
+            Some(_) if retry_safe.contains(&status) => {
+                Answer::NotSent { reason: format!("HTTP status {status}"), retry_after }
+            }
+            Some(body) if dialect.refuses_with_any_status() => understand(operation, body, status)
+                .unwrap_or_else(|_| unknown("and nobody vouches that nothing was done")),
+            Some(_) => unknown("and nobody vouches that nothing was done"),
+        };
     }
-    let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}") };
     let failure = matches!(status, 500..=599) && dialect.refuses_with_any_status();
     if !matches!(status, 200..=299 | 400..=499) && !failure {
         return unknown("which is no answer of this contract");
@@ -97,19 +114,32 @@ pub fn read(dialect: Dialect, operation: Operation, reply: GatewayReply) -> Answ
     }
 }
 
-fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, &'static str> {
+/// The object of the contract; nothing else is one.
+fn parse(body: &[u8]) -> Option<Reply<'_>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     // Asked for by name: an array of the members' values would be taken for the object otherwise.
-    let reply: Reply<'_> = (body.first() == Some(&b'{'))
-        .then(|| serde_json::from_slice(body).ok())
-        .flatten()
-        .ok_or("and the body is no JSON object of this contract")?;
+    (body.first() == Some(&b'{')).then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
+/// Whether a body names a charge or a token, wherever in it: only null and an empty text are none.
+fn holds_id(body: &[u8]) -> bool {
+    let ids = parse(body).map_or([None, None], |reply| [reply.charge_id, reply.token_id]);
+    ["charge_id", "token_id"].into_iter().zip(ids).any(|(name, id)| {
+        let is_none = |id: &RawValue| matches!(id.get(), "null" | "\"\"");
+        // What is not of the contract may be it and more: an object around it, a text behind it.
+        let named = body.windows(name.len()).filter(|window| *window == name.as_bytes()).count();
+        id.is_some_and(|id| !is_none(id)) || named > usize::from(id.is_some())
+    })
+}
+
+fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, &'static str> {
+    let reply = parse(body).ok_or("and the body is no JSON object of this contract")?;
     let id = match operation {
         Operation::Charge(..) => reply.charge_id,
         Operation::Tokenize(_) => reply.token_id,
     };
     if let Some(code) = reply.error_code.and_then(error_code) {
-        if status >= 500 && id.is_none_or(|id| id.get() != "null") {
+        if (status >= 500 || BUSY.contains(&status)) && id.is_none_or(|id| id.get() != "null") {
             return Err("and the body does not say that nothing was done");
         }
         return Ok(Answer::Declined(Denial {

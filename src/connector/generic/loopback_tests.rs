@@ -84,6 +84,7 @@ async fn each_kind_of_reply_is_its_answer() {
         "/payment-required" => (StatusCode::PAYMENT_REQUIRED, r#"{"error_code":"no"}"#).into_response(),
         "/unauthorized" => StatusCode::UNAUTHORIZED.into_response(),
         "/busy" => with_header(429, "retry-after", "2", ""),
+        "/busy-after-all" => with_header(503, "retry-after", "2", r#"{"charge_id":"ch_1"}"#),
         "/maintenance" => with_header(503, "retry-after", "30", ""),
         "/down" => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         "/moved" => with_header(308, "location", "/declined", ""),
@@ -98,8 +99,9 @@ async fn each_kind_of_reply_is_its_answer() {
         ("/declined", "declined", None),
         ("/payment-required", "declined", None),
         ("/unauthorized", "refused", None),
-        ("/busy", "not_sent", Some(2)),
-        ("/maintenance", "not_sent", Some(30)),
+        ("/busy", "unknown", Some(2)),
+        ("/busy-after-all", "unknown", Some(2)),
+        ("/maintenance", "unknown", Some(30)),
         ("/down", "unknown", None),
         ("/moved", "unknown", None),
         ("/html", "unknown", None),
@@ -108,12 +110,24 @@ async fn each_kind_of_reply_is_its_answer() {
     ] {
         let answer = submitted(&server.url(target)).await;
         assert_eq!(connector::word(&answer), word, "{target}: {answer:?}");
-        if let Answer::NotSent { retry_after, .. } = answer {
+        if let Answer::Unknown { retry_after, .. } = answer {
             assert_eq!(retry_after, wait.map(Duration::from_secs), "{target}");
         }
     }
     // One request a question: neither the redirect nor anything else was asked again.
-    assert_eq!(server.seen().len(), 10);
+    assert_eq!(server.seen().len(), 11);
+    for (target, word) in [
+        ("/busy", "unknown"),
+        ("/busy-after-all", "unknown"),
+        ("/maintenance", "not_sent"),
+        ("/down", "not_sent"),
+        ("/nowhere", "unknown"),
+    ] {
+        let vouched = connector(&server.url(target), &[("retry_safe", "503")]);
+        let instrument = Arc::new(card(Some("123"), Some("94111")));
+        let answer = connector::submit(&*vouched, Arc::new(charge()), Some(instrument), None).await;
+        assert_eq!(connector::word(&answer), word, "{target}: {answer:?}");
+    }
 }
 
 #[tokio::test]

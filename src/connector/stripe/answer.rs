@@ -123,6 +123,16 @@ impl<'a> Object<'a> {
         id(self.id, prefixes)
     }
 
+    /// What Stripe calls the error in it.
+    pub(super) fn error(&self) -> Option<Self> {
+        Self::within(self.error)
+    }
+
+    /// Whether it is something that was made, or names it: any id at all.
+    pub(super) fn is_named(&self) -> bool {
+        [self.id, self.charge, self.payment_intent].into_iter().flatten().any(|raw| raw.get() != "null")
+    }
+
     /// The charge and the payment that an error names.
     pub(super) fn references(&self) -> Vec<(String, String)> {
         let payment = reference(self.payment_intent, &["pi_"]);
@@ -317,7 +327,7 @@ fn bears(object: &Object<'_>, transaction_id: &str) -> bool {
 
 /// What a payment's status means. Only one of them is a success.
 fn payment_says(payment: &Object<'_>, status: u16) -> Charged {
-    let unknown = |what: &str| Charged::Answer(Answer::Unknown { reason: format!("HTTP status {status}, {what}") });
+    let unknown = |what: &str| Charged::Answer(Answer::unknown(format!("HTTP status {status}, {what}")));
     let Some(id) = payment.id(&["pi_"]) else { return unknown("and the body is no payment") };
     match payment.status().as_deref() {
         Some("succeeded") => Charged::Answer(Answer::Approved(approval(payment, id))),
@@ -378,10 +388,7 @@ fn made(reply: &GatewayReply, operation: Operation) -> Result<Object<'_>, Answer
     let body = reply.body.as_ref().and_then(|body| Object::read(body));
     match body {
         Some(object) if (200..=299).contains(&reply.status) && object.error.is_none() => Ok(object),
-        body => {
-            let error = body.and_then(|body| Object::within(body.error));
-            Err(denial::answer(reply, error.as_ref(), operation))
-        }
+        body => Err(denial::answer(reply, body.as_ref(), operation)),
     }
 }
 
@@ -401,7 +408,7 @@ fn mode_of(object: &Object<'_>) -> Option<Mode> {
 }
 
 fn unread(reply: &GatewayReply) -> Answer {
-    Answer::Unknown { reason: format!("HTTP status {}, and the body is not what was asked for", reply.status) }
+    Answer::unknown(format!("HTTP status {}, and the body is not what was asked for", reply.status))
 }
 
 /// The id of a member that is an object or the id of one.

@@ -67,7 +67,8 @@ const BANK: &[&str] = &[
 ///
 /// | reply | answer |
 /// |---|---|
-/// | 429 | not sent: the request was not looked at |
+/// | 429 | not sent: the request was not looked at (Stripe, "Rate limits") |
+/// | 429 with a body that broke off or names an object | unknown |
 /// | 5xx, 3xx, no error object (but 401) | unknown |
 /// | 409, `api_error`, `idempotency_error`, an error about a payment that went through | unknown |
 /// | 401, raw card data not enabled | refused, 64001 |
@@ -76,10 +77,18 @@ const BANK: &[&str] = &[
 /// | a code of the card or the bank account; 402 | declined |
 /// | the currency | refused, 64011 |
 /// | another 4xx | refused, 64008 for a charge, 64010 for a token |
-pub(super) fn answer(reply: &GatewayReply, error: Option<&Object<'_>>, operation: Operation) -> Answer {
+pub(super) fn answer(reply: &GatewayReply, body: Option<&Object<'_>>, operation: Operation) -> Answer {
     let status = reply.status;
-    let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}") };
+    let unknown = |what: &str| Answer::Unknown {
+        reason: format!("HTTP status {status}, {what}"),
+        retry_after: reply.retry_after,
+    };
+    let error = body.and_then(Object::error);
+    let error = error.as_ref();
     if status == 429 {
+        if reply.body.is_none() || body.into_iter().chain(error).any(Object::is_named) {
+            return unknown("and the body does not say that nothing was done");
+        }
         return Answer::NotSent { reason: "HTTP status 429".to_owned(), retry_after: reply.retry_after };
     }
     if status == 401 {

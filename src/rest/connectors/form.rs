@@ -50,7 +50,8 @@ fn pattern(key: &str) -> Option<&'static str> {
         "account" => "^acct_[A-Za-z0-9]{1,64}$",
         "dialect" => "^(twilio|telnyx|signalwire|signalwire-swml)$",
         "reusable_token" => "^(payment-method|card)$",
-        "moto" => "^(true|false)$",
+        "moto" | "replays_first_result" => "^(true|false)$",
+        "retry_safe" => "^(429|503|429, ?503)$",
         "timeout" => "^([1-9]|[1-5][0-9]|60)$",
         "retries" => "^([0-9]|10)$",
         "username" => USER,
@@ -119,7 +120,7 @@ fn value(key: &Key, pattern: Option<&str>, more: &[Type]) -> ObjectBuilder {
     let (shape, own) = match key.name {
         "timeout" => (shape.minimum(Some(1)).maximum(Some(60)), Some(Type::Integer)),
         "retries" => (shape.minimum(Some(0)).maximum(Some(10)), Some(Type::Integer)),
-        "moto" => (shape, Some(Type::Boolean)),
+        "moto" | "replays_first_result" => (shape, Some(Type::Boolean)),
         _ => (shape, None),
     };
     let types: Vec<Type> = [Type::String].into_iter().chain(own).chain(more.iter().cloned()).collect();

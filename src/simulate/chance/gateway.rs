@@ -282,7 +282,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
                 Answer::Approved(Approval { token: Some(Secret::new(id)), ..Approval::default() })
             }
             Kind::Refuses(code) => Answer::Refused(code, Denial { code: None, ..denial("") }),
-            Kind::Unknown => Answer::Unknown { reason },
+            Kind::Unknown => Answer::unknown(reason),
             Kind::NotSent => Answer::NotSent { reason, retry_after: None },
             Kind::Silent => return None,
             Kind::NotWritten => return Some((after, Reply::NotWritten)),

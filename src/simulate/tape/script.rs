@@ -579,7 +579,10 @@ fn answer(reply: &NotedReply, made_up: &MadeUp, keyed: usize, fields: &mut Vec<S
         NotedReply::CannotTell => fields.push("outcome: cannot-tell".to_owned()),
         NotedReply::NotWritten => fields.push("outcome: not-written".to_owned()),
         NotedReply::Panicked => fields.push("outcome: broken-down".to_owned()),
-        NotedReply::Answer(NotedAnswer::Unknown) => fields.push("outcome: unknown".to_owned()),
+        NotedReply::Answer(NotedAnswer::Unknown(retry_after)) => {
+            fields.push("outcome: unknown".to_owned());
+            fields.extend(retry_after.map(|wait| format!("retry_after: {}", millis(wait))));
+        }
         NotedReply::Answer(NotedAnswer::NotSent(retry_after)) => {
             fields.push("outcome: not-sent".to_owned());
             fields.extend(retry_after.map(|wait| format!("retry_after: {}", millis(wait))));

@@ -198,9 +198,26 @@ fn a_rate_limit_did_nothing_and_names_its_wait() {
     let wait = Some(Duration::from_secs(3));
     for body in [r#"{"error":{"code":"rate_limit"}}"#, r#"{"error":{"code":"lock_timeout"}}"#, "", "<html>"] {
         let reply = GatewayReply { retry_after: wait, ..reply(429, body) };
-        let answer = answer(&reply, None, charge().operation);
-        assert!(matches!(answer, Answer::NotSent { retry_after, .. } if retry_after == wait), "{answer:?}");
+        match charged(&reply, charge().operation) {
+            Charged::Answer(Answer::NotSent { retry_after, .. }) => assert_eq!(retry_after, wait, "{body}"),
+            Charged::Answer(answer) => panic!("{body}: {answer:?}"),
+            Charged::NeedsPayer(id) => panic!("{id}"),
+        }
     }
+}
+
+#[test]
+fn a_rate_limit_whose_body_names_a_payment_may_have_done_something() {
+    for body in [
+        r#"{"id":"pi_1","status":"succeeded"}"#.to_owned(),
+        r#"{"id":7}"#.to_owned(),
+        error(r#""code":"rate_limit","payment_intent":{"id":"pi_1","status":"succeeded"}"#),
+        error(r#""code":"rate_limit","charge":"ch_1""#),
+    ] {
+        assert_eq!(word(&charge_answer(429, &body)), "unknown", "{body}");
+    }
+    let cut = GatewayReply { status: 429, retry_after: None, body: None };
+    assert!(matches!(charged(&cut, charge().operation), Charged::Answer(Answer::Unknown { .. })));
 }
 
 #[test]
