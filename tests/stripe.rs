@@ -375,7 +375,7 @@ async fn every_request_is_as_stripe_s_published_description_wants_it() {
         writeln!(file, "{}", json!({"method": method, "path": path, "query": query, "body": arrived.body})).unwrap();
         kinds.insert(format!("{method} {path}"));
     }
-    assert_eq!(kinds.len(), 9, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stripe/requests.mjs");
     let checked = Command::new("node").arg(script).arg(&tools).arg(&recorded).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));

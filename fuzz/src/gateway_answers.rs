@@ -98,7 +98,8 @@ struct Wire {
 impl Wire {
     fn gateway(&self) -> GatewayReply {
         let body = self.body.clone().map(zeroize::Zeroizing::new);
-        GatewayReply { status: self.status, retry_after: self.retry_after.then_some(Duration::from_secs(3)), body }
+        let retry_after = self.retry_after.then_some(Duration::from_secs(3));
+        GatewayReply { status: self.status, retry_after, date: None, body }
     }
 
     /// The object in it, if `serde_json` finds one.

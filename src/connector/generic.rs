@@ -19,7 +19,7 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::{CheckRefused, Connector, Description, Mode, Undoing};
-use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest};
+use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest, REPLY_BYTES_MAX};
 use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote,
     Resolution, TokenType,
@@ -169,6 +169,7 @@ impl Generic {
             headers,
             body: Some(body),
             timeout: self.settings.timeout,
+            reply_bytes_max: REPLY_BYTES_MAX,
         };
         match self.gateway.send(request).await {
             Ok(reply) => {
@@ -189,6 +190,7 @@ impl Generic {
             headers: HeaderMap::new(),
             body: None,
             timeout: ANSWER_TIMEOUT,
+            reply_bytes_max: REPLY_BYTES_MAX,
         };
         let endpoint = &self.settings.endpoint;
         match self.gateway.send(request).await {

@@ -4,7 +4,7 @@
 //!          Preparing turns the card into a PaymentMethod, whose id is the recovery note; submitting makes and confirms a
 //!          PaymentIntent of it. A reusable token is prepared likewise and hung on a customer; the other tokens are one call.
 //! Limits:  cards and tokens are charged, bank accounts only tokenized: a first debit needs micro-deposits, which no call
-//!          waits for. Only `succeeded` is a success. Look-ups read at most a hundred objects since the preparation.
+//!          waits for. Only `succeeded` is a success. How far look-ups go says [`lookup`].
 //! Errors:  as [`denial`] lists them. Every POST has an idempotency key, which Stripe keeps for a day at least: a
 //!          repeat gives the first answer. After a restart the note is enough.
 //! Secrets: bodies are written once into wiped memory of the right size; no byte of a reply is in a log or a reason.
@@ -19,7 +19,9 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::{CheckRefused, Connector, Description, Mode, Undoing};
-use crate::http::{Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest};
+use crate::http::{
+    Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
+};
 use crate::money::{Amount, Currency};
 use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, REPLAY_WINDOW,
@@ -28,12 +30,13 @@ use crate::pay::gateway::{
 use crate::pay::step::{PayErrorCode, words};
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Secret;
-use answer::{Charged, Found, Page};
+use answer::Charged;
 use note::Note;
 
 mod answer;
 pub mod currency;
 mod denial;
+mod lookup;
 #[cfg(test)]
 mod loopback_tests;
 mod note;
@@ -53,13 +56,6 @@ const BEYOND_ONE: Duration = Duration::from_secs(25);
 
 /// How long a cancellation may take: it is a courtesy to Stripe's books, and the caller waits.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many objects a look-up asks for at once: ten with full metadata fit into what is read of a reply, or nearly.
-const PAGE: &str = "10";
-/// How many pages a look-up reads. Our choice: one payment's doubt is about the last minute.
-const PAGES_MAX: usize = 10;
-/// How far our clock may be ahead of Stripe's, in seconds, where a look-up has to begin by ours. Our choice: one that began
-/// too late would find nothing and be believed.
-const CLOCK_DIFFERENCE: i64 = 3600;
 
 words! {
     /// What a reusable token is.
@@ -121,26 +117,33 @@ impl Stripe {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let timeout = if post.step == "cancel" { CANCEL_TIMEOUT } else { self.settings.timeout };
         let endpoint = self.settings.base_url.at(post.path, &[]);
-        self.send(attempt, Method::POST, &endpoint, headers, Some(post.body), timeout).await
+        let request = GatewayRequest {
+            method: Method::POST,
+            endpoint: &endpoint,
+            authorization: &self.settings.authorization,
+            headers,
+            body: Some(post.body),
+            timeout,
+            reply_bytes_max: REPLY_BYTES_MAX,
+        };
+        self.send(attempt, request).await
     }
 
     async fn get(&self, attempt: &Attempt, path: &str, query: &[(&str, &str)]) -> Result<GatewayReply, Answer> {
-        let headers = self.headers().unwrap_or_default();
         let endpoint = self.settings.base_url.at(path, query);
-        self.send(attempt, Method::GET, &endpoint, headers, None, self.settings.timeout).await
+        let request = GatewayRequest {
+            method: Method::GET,
+            endpoint: &endpoint,
+            authorization: &self.settings.authorization,
+            headers: self.headers().unwrap_or_default(),
+            body: None,
+            timeout: self.settings.timeout,
+            reply_bytes_max: lookup::PAGE_BYTES_MAX,
+        };
+        self.send(attempt, request).await
     }
 
-    async fn send(
-        &self,
-        attempt: &Attempt,
-        method: Method,
-        endpoint: &Endpoint,
-        headers: HeaderMap,
-        body: Option<Body>,
-        timeout: Duration,
-    ) -> Result<GatewayReply, Answer> {
-        let authorization = &self.settings.authorization;
-        let request = GatewayRequest { method, endpoint, authorization, headers, body, timeout };
+    async fn send(&self, attempt: &Attempt, request: GatewayRequest<'_>) -> Result<GatewayReply, Answer> {
         match self.gateway.send(request).await {
             Ok(reply) => {
                 tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
@@ -165,7 +168,6 @@ impl Stripe {
     /// The first call, which moves no money.
     async fn first(&self, attempt: &Attempt, instrument: &Instrument) -> Result<Option<Note>, Answer> {
         let (operation, mode) = (attempt.operation, self.mode);
-        let since = self.gateway.now().as_second().saturating_sub(CLOCK_DIFFERENCE);
         if let Operation::Charge(amount, currency) = operation {
             wire_amount(amount, currency)?;
         }
@@ -182,7 +184,7 @@ impl Stripe {
                 Some(TokenKind::Source) => {
                     ("/v1/payment_methods", "pm", request::token_payment_method(token), &["pm_"][..])
                 }
-                Some(TokenKind::Saved) => return self.saved(attempt, token, since).await.map(Some),
+                Some(TokenKind::Saved) => return self.saved(attempt, token).await.map(Some),
                 None => {
                     let message = "a paymentToken of this connector begins with pm_, card_ or tok_";
                     return Err(refused(PayErrorCode::InvalidParameter, message));
@@ -200,19 +202,19 @@ impl Stripe {
             }
         };
         let reply = self.post(attempt, Post { path, step, body }).await?;
-        answer::prepared(&reply, operation, mode, prefixes, since).map(Some)
+        answer::prepared(&reply, operation, mode, prefixes).map(Some)
     }
 
     /// Looks a saved card up: one that hangs on a customer is charged with its customer only.
-    async fn saved(&self, attempt: &Attempt, token: &Secret, since: i64) -> Result<Note, Answer> {
+    async fn saved(&self, attempt: &Attempt, token: &Secret) -> Result<Note, Answer> {
         let path = format!("/v1/payment_methods/{}", token.expose());
         let reply = self.get(attempt, &path, &[]).await?;
-        let note = answer::prepared(&reply, attempt.operation, self.mode, &["pm_", "card_"], since)?;
+        let note = answer::prepared(&reply, attempt.operation, self.mode, &["pm_", "card_"])?;
         if note.id != token.expose() {
             return Err(Answer::unknown("Stripe told of another payment method"));
         }
-        // It may be years old; the payment is not.
-        Ok(Note { since, ..note })
+        // It may be years old; the payment is not. Our own clock may be wrong, and a look-up would be believed.
+        Ok(Note { since: answer::told_at(&reply), ..note })
     }
 
     async fn second(
@@ -299,77 +301,6 @@ impl Stripe {
         Ok(answer::tokenized(&reply, operation, self.mode, prefixes))
     }
 
-    /// Everything of this attempt since its preparation, newest first. `None`: there may be more than was looked at.
-    async fn look_up(&self, attempt: &Attempt, note: &Note) -> Result<Option<Vec<Found>>, Answer> {
-        let charge = matches!(attempt.operation, Operation::Charge(..));
-        let path = if charge { "/v1/payment_intents" } else { "/v1/customers" };
-        let since = note.since.to_string();
-        let mut all = Vec::new();
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES_MAX {
-            let mut query = vec![("created[gte]", since.as_str()), ("limit", PAGE)];
-            query.extend(after.as_deref().map(|id| ("starting_after", id)));
-            let reply = self.get(attempt, path, &query).await?;
-            let Page { found, more_after } =
-                if charge { answer::payments(&reply, attempt)? } else { answer::customers(&reply, attempt, note)? };
-            all.extend(found);
-            match more_after {
-                Some(id) => after = Some(id),
-                None => return Ok(Some(all)),
-            }
-        }
-        tracing::warn!(
-            connector = attempt.connector,
-            transaction_id = attempt.transaction_id,
-            "too many payments since this one to look through"
-        );
-        Ok((!all.is_empty()).then_some(all))
-    }
-
-    async fn find_out(&self, attempt: &Attempt, note: &Note) -> Resolution {
-        let found = match self.look_up(attempt, note).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return Resolution::CannotTell,
-            Err(answer) => return Resolution::Answer(unclear(answer)),
-        };
-        // There is one at most while the idempotency key lives; if ever there are more, the one that took money counts.
-        let mut found: Vec<Found> = found;
-        found.sort_by_key(|found| !found.paid);
-        match found.into_iter().next() {
-            None => Resolution::NotFound,
-            Some(Found { says: Charged::Answer(answer), .. }) => Resolution::Answer(answer),
-            Some(Found { says: Charged::NeedsPayer(id), .. }) => Resolution::Answer(self.cancel(attempt, id).await),
-        }
-    }
-
-    async fn take_back(&self, attempt: &Attempt, note: &Note) -> Undoing {
-        let unknown = |reason: &str| Undoing::Unknown { reason: reason.to_owned() };
-        let found = match self.look_up(attempt, note).await {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(_) => return unknown("the payment could not be looked up"),
-        };
-        let mut done = Undoing::NothingThere;
-        for found in found {
-            match found.says {
-                Charged::Answer(Answer::Declined(_)) => {}
-                Charged::Answer(Answer::Approved(_)) => {
-                    let body = request::refund(attempt, &found.id);
-                    match self.post(attempt, Post { path: "/v1/refunds", step: "re", body }).await {
-                        Ok(reply) if answer::refunded(&reply) => done = Undoing::Done,
-                        Ok(reply) => return unknown(&format!("HTTP status {}", reply.status)),
-                        Err(_) => return unknown("no answer to the refund"),
-                    }
-                }
-                Charged::NeedsPayer(id) => match self.cancel(attempt, id).await {
-                    Answer::Declined(_) => done = Undoing::Done,
-                    _ => return unknown("the payment went on"),
-                },
-                Charged::Answer(_) => return unknown("the payment is being processed"),
-            }
-        }
-        done
-    }
-
     /// Whether the address is there and takes the key, by reading a payment: what a look-up needs too.
     async fn look(&self) -> Result<(), CheckRefused> {
         let request = GatewayRequest {
@@ -379,6 +310,7 @@ impl Stripe {
             headers: self.headers().unwrap_or_default(),
             body: None,
             timeout: self.settings.timeout,
+            reply_bytes_max: REPLY_BYTES_MAX,
         };
         let base_url = &self.settings.base_url;
         match self.gateway.send(request).await {
@@ -531,16 +463,6 @@ fn wire_amount(amount: Amount, currency: Currency) -> Result<u64, Answer> {
         let message = format!("Stripe takes no such amount of {}: it has fewer decimals there", currency.code());
         refused(PayErrorCode::InvalidChargeAmount, &message)
     })
-}
-
-/// A look-up that was refused or not answered says nothing about the payment.
-fn unclear(answer: Answer) -> Answer {
-    match answer {
-        Answer::Refused(..) | Answer::Declined(_) | Answer::Approved(_) => {
-            Answer::unknown("the look-up was refused")
-        }
-        answer @ (Answer::NotSent { .. } | Answer::Unknown { .. }) => answer,
-    }
 }
 
 fn no_holder() -> Answer {

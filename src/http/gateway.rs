@@ -1,7 +1,8 @@
 //! Requests to gateways, at endpoints that an operator configured.
 //!
 //! Shape:   [`Gateway::send`], one request and one reply. It never sends anything twice.
-//! Limits:  https, or http to this machine ([`Endpoint`]); no redirect, no reuse of a connection, 64 KiB of a reply.
+//! Limits:  https, or http to this machine ([`Endpoint`]); no redirect, no reuse of a connection, 64 KiB of a reply unless the
+//!          request wants more.
 //! Errors:  [`GatewayFault`]: not sent, or nobody knows.
 //! Secrets: a [`Body`] holds card data: it is wiped when the last of it is sent and it has no `Debug` of its contents.
 //!          Credentials are marked as such for the HTTP library, which then keeps them out of its own traces.
@@ -13,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -179,6 +180,8 @@ pub struct GatewayRequest<'a> {
     pub body: Option<Body>,
     /// How long until the whole reply must be there.
     pub timeout: Duration,
+    /// How many bytes of the reply's body are read: [`REPLY_BYTES_MAX`] but for lists.
+    pub reply_bytes_max: usize,
 }
 
 /// A reply, whatever its status.
@@ -186,9 +189,11 @@ pub struct GatewayRequest<'a> {
 pub struct GatewayReply {
     /// The HTTP status.
     pub status: u16,
-    /// `Retry-After`: seconds, or a date told as seconds from now.
+    /// `Retry-After`: seconds, or a date told as seconds from now, by the gateway's clock where it tells its time.
     pub retry_after: Option<Duration>,
-    /// The body; `None` when it broke off, came too late or is longer than 64 KiB.
+    /// What time it is by the gateway's clock: `Date`.
+    pub date: Option<Timestamp>,
+    /// The body; `None` when it broke off, came too late or is longer than it may be.
     pub body: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -266,12 +271,16 @@ impl Gateway {
             authorization: request.authorization,
             body: request.body.map(Bytes::from_owner),
             timeout: request.timeout,
-            body_limit: REPLY_BYTES_MAX,
+            body_limit: request.reply_bytes_max,
         };
         let WireResponse { status, headers, body, end } = self.transport.exchange(request).await?;
+        let date = headers.get(DATE).and_then(date);
         Ok(GatewayReply {
             status,
-            retry_after: headers.get(RETRY_AFTER).and_then(|value| retry_after(value, self.now())),
+            retry_after: headers
+                .get(RETRY_AFTER)
+                .and_then(|value| retry_after(value, date.unwrap_or_else(|| self.now()))),
+            date,
             body: (end == BodyEnd::Whole).then_some(body),
         })
     }
@@ -290,6 +299,11 @@ impl From<WireFault> for GatewayFault {
     }
 }
 
+/// Reads a date (RFC 9110, section 5.6.7).
+fn date(value: &HeaderValue) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(value.to_str().ok()?.trim()).ok().map(|date| date.timestamp())
+}
+
 /// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3).
 fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
@@ -297,8 +311,7 @@ fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
         // Too many digits for a number are a very long wait all the same.
         Duration::from_secs(text.parse().unwrap_or(u64::MAX))
     } else {
-        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        Duration::try_from(date(value)?.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(RETRY_AFTER_MAX))
 }

@@ -193,6 +193,7 @@ async fn without_certificates_the_server_starts_and_each_https_request_says_why_
             headers: HeaderMap::new(),
             body: None,
             timeout: Duration::from_secs(30),
+            reply_bytes_max: REPLY_BYTES_MAX,
         })
         .await;
     assert!(matches!(reply, Err(GatewayFault::NotReached(reason)) if reason.contains("ca-certificates")));

@@ -131,6 +131,17 @@ async fn each_kind_of_reply_is_its_answer() {
 }
 
 #[tokio::test]
+async fn a_wait_until_a_date_is_told_by_the_gateway_s_own_clock() {
+    // Years before any clock of ours.
+    let reply = b"HTTP/1.1 503 Busy\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\n\
+        retry-after: Tue, 14 Nov 2023 22:13:27 GMT\r\ncontent-length: 0\r\n\r\n";
+    match submitted(&format!("http://{}/", TestServer::raw(&reply[..]).await)).await {
+        Answer::Unknown { retry_after, .. } => assert_eq!(retry_after, Some(Duration::from_secs(7))),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_reply_that_breaks_off_leaves_the_outcome_unknown() {
     for bytes in [
         &b""[..],

@@ -173,19 +173,22 @@ pub(super) struct Found {
     pub(super) paid: bool,
 }
 
-/// Reads what a preparation brought: the note for the second call. `since` is for a reply that does not say when the
-/// object was made.
+/// When Stripe said so by its own clock, in Unix seconds; 0, the beginning of all payments, if it did not tell.
+pub(super) fn told_at(reply: &GatewayReply) -> i64 {
+    reply.date.map_or(0, |date| date.as_second())
+}
+
+/// Reads what a preparation brought: the note for the second call.
 pub(super) fn prepared(
     reply: &GatewayReply,
     operation: Operation,
     mode: Mode,
     prefixes: &[&str],
-    since: i64,
 ) -> Result<Note, Answer> {
     let object = made(reply, operation)?;
     in_mode(&object, mode)?;
     let id = object.id(prefixes).ok_or_else(|| unread(reply))?;
-    let since = object.created.and_then(|raw| raw.get().parse().ok()).unwrap_or(since);
+    let since = object.created.and_then(|raw| raw.get().parse().ok()).unwrap_or_else(|| told_at(reply));
     Ok(Note { id, since, customer: reference(object.customer, &["cus_"]) })
 }
 
@@ -222,6 +225,12 @@ pub(super) fn went_through(reply: &GatewayReply) -> bool {
     let body = reply.body.as_ref().and_then(|body| Object::read(body)).unwrap_or_default();
     let status = Object::within(body.error).and_then(|error| error.payment_status()).or_else(|| body.status());
     matches!(status.as_deref(), Some("succeeded" | "processing" | "requires_capture"))
+}
+
+/// Whether it is the object of that id.
+pub(super) fn is_object(reply: &GatewayReply, id: &str) -> bool {
+    let body = reply.body.as_ref().and_then(|body| Object::read(body)).unwrap_or_default();
+    (200..=299).contains(&reply.status) && text(body.id).is_some_and(|found| found == id)
 }
 
 /// What mode the objects of a list are of, if they tell.
@@ -271,7 +280,7 @@ pub(super) fn readings(
     };
     let operation = attempt.operation;
     let prefixes = &["pm_", "tok_", "btok_"];
-    let noted = match prepared(reply, operation, mode, prefixes, 0) {
+    let noted = match prepared(reply, operation, mode, prefixes) {
         Ok(note) => Preparation::Note(note.written()),
         Err(answer) => Preparation::Answered(answer),
     };

@@ -10,9 +10,9 @@ use crate::connector::{self, ConnectorConfig};
 use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
 
-const SID: &str = "PK0123456789abcdef0123456789abcdef";
+pub(super) const SID: &str = "PK0123456789abcdef0123456789abcdef";
 
-fn connector(base_url: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
+pub(super) fn connector(base_url: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
     let mut config = serde_json::json!({ "name": "Shop", "kind": "stripe", "base_url": base_url });
     for (key, value) in keys {
         config[*key] = (*value).into();
@@ -33,17 +33,18 @@ fn with_holder(mut attempt: Attempt) -> Attempt {
     attempt
 }
 
-fn json(status: u16, body: &str) -> Response {
+pub(super) fn json(status: u16, body: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), body.to_owned()).into_response()
 }
 
 /// A Stripe where everything goes well.
-fn fine(seen: &Seen, _: usize) -> Response {
+pub(super) fn fine(seen: &Seen, _: usize) -> Response {
     let path = seen.target.trim_start_matches("/stripe").split('?').next().unwrap();
     json(
         200,
         match path {
             "/v1/payment_methods" => r#"{"id":"pm_1","created":1700000000,"customer":null,"livemode":false}"#,
+            "/v1/payment_methods/pm_1" => r#"{"id":"pm_1","created":1700000000}"#,
             "/v1/payment_methods/pm_saved" => r#"{"id":"pm_saved","created":1,"customer":"cus_9","livemode":false}"#,
             "/v1/payment_methods/card_saved" => r#"{"id":"card_saved","customer":"cus_8"}"#,
             "/v1/payment_intents" => {
@@ -319,15 +320,15 @@ async fn a_repeat_is_believed_only_where_its_answer_is_that_of_the_first_request
     }
 }
 
-fn note() -> Option<RecoveryNote> {
+pub(super) fn note() -> Option<RecoveryNote> {
     Some(RecoveryNote("pm_1 since=1700000000".to_owned()))
 }
 
-fn payment(id: &str, sid: &str, status: &str) -> String {
+pub(super) fn payment(id: &str, sid: &str, status: &str) -> String {
     format!(r#"{{"id":"{id}","status":"{status}","latest_charge":"ch_of_{id}","metadata":{{"pay_sid":"{sid}"}}}}"#)
 }
 
-fn page(items: &[String], more: bool) -> String {
+pub(super) fn page(items: &[String], more: bool) -> String {
     format!(r#"{{"object":"list","has_more":{more},"data":[{}]}}"#, items.join(","))
 }
 
@@ -336,8 +337,10 @@ async fn a_look_up_turns_the_pages_since_the_preparation() {
     let server = TestServer::start(|seen, _| {
         let other = |id: &str| payment(id, "PKother", "succeeded");
         let body = match seen.target.as_str() {
-            "/v1/payment_intents?created%5Bgte%5D=1700000000&limit=10" => page(&[other("pi_4"), other("pi_3")], true),
-            "/v1/payment_intents?created%5Bgte%5D=1700000000&limit=10&starting_after=pi_3" => {
+            "/v1/payment_intents?created%5Bgte%5D=1699999940&limit=100&created%5Blte%5D=1700000540" => {
+                page(&[other("pi_4"), other("pi_3")], true)
+            }
+            "/v1/payment_intents?created%5Bgte%5D=1699999940&limit=100&created%5Blte%5D=1700000540&starting_after=pi_3" => {
                 page(&[payment("pi_2", SID, "succeeded")], false)
             }
             _ => panic!("{}", seen.target),

@@ -1,7 +1,7 @@
 //! What the first of two calls leaves for the second, and for a look-up: Stripe's id of the card, never the card.
 //!
 //! Shape:   [`Note`] to and from a [`RecoveryNote`]: the id, then `since=` and, where there is one, `customer=`.
-//! Units:   `since` is Unix seconds of Stripe's clock where it told us, so that a look-up needs no clock of ours.
+//! Units:   `since` is Unix seconds of Stripe's clock, so that a look-up needs no clock of ours.
 //! Errors:  a text that is no note is `None`.
 
 use crate::pay::gateway::RecoveryNote;
@@ -17,7 +17,7 @@ const DIGITS_MAX: usize = 12;
 pub(super) struct Note {
     /// `pm_...`, or in the compatible shape `tok_...` and `btok_...`.
     pub(super) id: String,
-    /// Nothing of this payment is older.
+    /// Nothing of this payment is older; 0: it is not known what is.
     pub(super) since: i64,
     /// The customer that a saved card belongs to.
     pub(super) customer: Option<String>,

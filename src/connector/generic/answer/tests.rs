@@ -11,7 +11,7 @@ fn answer(operation: Operation, status: u16, body: &str) -> Answer {
 }
 
 fn reply(status: u16, body: &[u8]) -> GatewayReply {
-    GatewayReply { status, retry_after: None, body: Some(Zeroizing::new(body.to_vec())) }
+    GatewayReply { status, retry_after: None, date: None, body: Some(Zeroizing::new(body.to_vec())) }
 }
 
 fn approved(body: &str) -> Approval {
@@ -111,7 +111,7 @@ fn what_cannot_be_understood_is_unknown() {
     }
     let long = format!(r#"{{"charge_id":"{}"}}"#, "x".repeat(ID_CHARS_MAX + 1));
     assert!(matches!(answer(charge().operation, 200, &long), Answer::Unknown { .. }));
-    let cut = GatewayReply { status: 200, retry_after: None, body: None };
+    let cut = GatewayReply { status: 200, retry_after: None, date: None, body: None };
     assert!(matches!(read(Dialect::Twilio, &[], charge().operation, cut), Answer::Unknown { .. }));
 }
 
@@ -188,7 +188,8 @@ fn a_busy_gateway_did_nothing_only_if_its_operator_says_so() {
         for wait in [None, Some(Duration::from_secs(7))] {
             for body in ["", "<html>Come back later</html>", r#"{"error_code":"busy"}"#, r#"{"charge_id":null}"#] {
                 let reply = || GatewayReply { retry_after: wait, ..reply(status, body.as_bytes()) };
-                for (retry_safe, safe) in [(&[][..], false), (&[429, 503], true), (&[status], true), (&[932 - status], false)]
+                for (retry_safe, safe) in
+                    [(&[][..], false), (&[429, 503], true), (&[status], true), (&[932 - status], false)]
                 {
                     let answer = read(Dialect::Twilio, retry_safe, charge().operation, reply());
                     let (not_sent, retry_after) = match &answer {
@@ -228,7 +229,7 @@ fn a_busy_gateway_s_body_with_an_id_is_never_nothing_done() {
         }
     }
     // Nobody knows what was in the rest of it.
-    let cut = GatewayReply { status: 503, retry_after: None, body: None };
+    let cut = GatewayReply { status: 503, retry_after: None, date: None, body: None };
     assert!(matches!(read(Dialect::Twilio, &BUSY, charge().operation, cut), Answer::Unknown { .. }));
 }
 
@@ -236,7 +237,8 @@ fn a_busy_gateway_s_body_with_an_id_is_never_nothing_done() {
 fn signalwire_s_whole_refusal_counts_with_a_busy_status_too() {
     let refused = r#"{"charge_id":null,"error_code":"busy"}"#;
     for status in BUSY {
-        let answer = |retry_safe| read(Dialect::SignalWire, retry_safe, charge().operation, reply(status, refused.as_bytes()));
+        let answer =
+            |retry_safe| read(Dialect::SignalWire, retry_safe, charge().operation, reply(status, refused.as_bytes()));
         assert!(matches!(answer(&[]), Answer::Declined(_)));
         assert!(matches!(answer(&BUSY), Answer::NotSent { .. }), "but for an operator who says that it did nothing");
     }
@@ -342,7 +344,7 @@ proptest! {
         let operation = if tokenizes { tokenize().operation } else { charge().operation };
         let seen = seen(body.as_deref().unwrap_or_default());
         let retry_after = retry_after.map(Duration::from_secs);
-        let answer = read(dialect, &retry_safe, operation, GatewayReply { status, retry_after, body: body.map(Zeroizing::new) });
+        let answer = read(dialect, &retry_safe, operation, GatewayReply { status, retry_after, date: None, body: body.map(Zeroizing::new) });
         match &answer {
             Answer::Approved(approval) => prop_assert!(approval.confirmation_code.is_some() != approval.token.is_some()),
             Answer::NotSent { reason, .. } | Answer::Unknown { reason, .. } => {

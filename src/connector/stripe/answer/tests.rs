@@ -9,7 +9,7 @@ use crate::pay::gateway::TokenType;
 const SID: &str = "PK0123456789abcdef0123456789abcdef";
 
 fn reply(status: u16, body: &str) -> GatewayReply {
-    GatewayReply { status, retry_after: None, body: Some(Zeroizing::new(body.as_bytes().to_vec())) }
+    GatewayReply { status, retry_after: None, date: None, body: Some(Zeroizing::new(body.as_bytes().to_vec())) }
 }
 
 fn note(id: &str) -> Note {
@@ -118,13 +118,16 @@ fn a_payment_method_becomes_the_note() {
         "card":{"brand":"visa","checks":{"cvc_check":"unchecked"},"last4":"3220"},"created":1564500784,
         "customer":null,"livemode":false,"metadata":{},"type":"card"}"#;
     let operation = charge().operation;
-    let note = prepared(&reply(200, body), operation, Mode::Test, &["pm_"], 7).unwrap();
+    let note = prepared(&reply(200, body), operation, Mode::Test, &["pm_"]).unwrap();
     assert_eq!(note, Note { id: "pm_1F1xK0AWOtgoysogfPuRKN1d".into(), since: 1_564_500_784, customer: None });
     let of_customer = r#"{"id":"pm_1","customer":"cus_1"}"#;
-    let note = prepared(&reply(200, of_customer), operation, Mode::Test, &["pm_"], 7).unwrap();
-    assert_eq!(note, Note { id: "pm_1".into(), since: 7, customer: Some("cus_1".into()) });
+    for (date, since) in [(None, 0), (jiff::Timestamp::from_second(7).ok(), 7)] {
+        let reply = GatewayReply { date, ..reply(200, of_customer) };
+        let note = prepared(&reply, operation, Mode::Test, &["pm_"]).unwrap();
+        assert_eq!(note, Note { id: "pm_1".into(), since, customer: Some("cus_1".into()) });
+    }
     for odd in [r#"{"id":"tok_1"}"#, r#"{"id":"pm_1/../x"}"#, r#"{"id":"pm_1 since=1"}"#, r#"{"id":5}"#, "{}"] {
-        let answer = prepared(&reply(200, odd), operation, Mode::Test, &["pm_"], 7).unwrap_err();
+        let answer = prepared(&reply(200, odd), operation, Mode::Test, &["pm_"]).unwrap_err();
         assert_eq!(answer_word(&answer), "unknown", "{odd}");
     }
 }
@@ -138,7 +141,7 @@ fn an_object_of_the_other_mode_is_a_wrong_key() {
         ("false", Mode::Live, false),
     ] {
         let body = format!(r#"{{"id":"pm_1","livemode":{live}}}"#);
-        match prepared(&reply(200, &body), charge().operation, mode, &["pm_"], 0) {
+        match prepared(&reply(200, &body), charge().operation, mode, &["pm_"]) {
             Ok(_) => assert!(good, "{body}"),
             Err(answer) => {
                 assert!(!good && matches!(answer, Answer::Refused(PayErrorCode::Configuration, _)), "{answer:?}");
@@ -253,14 +256,14 @@ proptest! {
     ) {
         let body = Zeroizing::new([&bytes[..], b"4111111111111111"].concat());
         for body in [Some(body), Some(Zeroizing::new(bytes)), None] {
-            let reply = GatewayReply { status, retry_after: None, body };
+            let reply = GatewayReply { status, retry_after: None, date: None, body };
             let mut shown = match charged(&reply, charge().operation) {
                 Charged::Answer(answer) => format!("{answer:?}"),
                 Charged::NeedsPayer(id) => id,
             };
             shown += &format!("{:?}", tokenized(&reply, tokenize().operation, Mode::Test, &["tok_", "pm_"]));
             shown += &format!("{:?}", kept(&reply, Operation::Tokenize(TokenType::Reusable), &note("tok_1")));
-            shown += &format!("{:?}", prepared(&reply, charge().operation, Mode::Test, &["pm_"], 0).err());
+            shown += &format!("{:?}", prepared(&reply, charge().operation, Mode::Test, &["pm_"]).err());
             shown += &format!("{:?}", payments(&reply, &charge()).err());
             prop_assert!(!shown.contains("41111"));
         }

@@ -8,7 +8,7 @@ use crate::connector::stripe::answer::{Charged, charged, tokenized};
 use crate::connector::{Mode, word};
 
 fn reply(status: u16, body: &str) -> GatewayReply {
-    GatewayReply { status, retry_after: None, body: Some(Zeroizing::new(body.as_bytes().to_vec())) }
+    GatewayReply { status, retry_after: None, date: None, body: Some(Zeroizing::new(body.as_bytes().to_vec())) }
 }
 
 fn charge_answer(status: u16, body: &str) -> Answer {
@@ -216,7 +216,7 @@ fn a_rate_limit_whose_body_names_a_payment_may_have_done_something() {
     ] {
         assert_eq!(word(&charge_answer(429, &body)), "unknown", "{body}");
     }
-    let cut = GatewayReply { status: 429, retry_after: None, body: None };
+    let cut = GatewayReply { status: 429, retry_after: None, date: None, body: None };
     assert!(matches!(charged(&cut, charge().operation), Charged::Answer(Answer::Unknown { .. })));
 }
 
@@ -246,7 +246,7 @@ fn what_may_have_happened_is_unknown() {
         let answer = charge_answer(status, &body);
         assert_eq!(word(&answer), "unknown", "{status} {body}: {answer:?}");
     }
-    let cut = GatewayReply { status: 200, retry_after: None, body: None };
+    let cut = GatewayReply { status: 200, retry_after: None, date: None, body: None };
     assert!(matches!(charged(&cut, charge().operation), Charged::Answer(Answer::Unknown { .. })));
 }
 

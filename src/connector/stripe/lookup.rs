@@ -1,0 +1,202 @@
+//! Finding out what became of a payment by its transaction id, which every object of ours bears in its metadata.
+//!
+//! Shape:   [`Stripe::find_out`] and [`Stripe::take_back`] list what was made since the preparation: first the minutes in which
+//!          the payment must have been sent, then the rest, each to its end.
+//! Units:   Unix seconds of Stripe's clock; ours is not asked.
+//! Limits:  [`PAGES_MAX`] pages of [`PAGE`] objects and [`PAGE_BYTES_MAX`]. Beyond them Stripe's search is asked, which lags
+//!          behind by a minute or an hour: what it finds is there, and what it does not find may be there too.
+//! Errors:  "not found" is said only after the whole list, and only if this account knows what the payment was to be
+//!          made with: the credentials may be another account's by now. Else it cannot be told.
+//! Sources: Stripe, "List all PaymentIntents", "Pagination", "Search"; spec/connectors.md, section 4.6.
+
+use super::answer::{self, Charged, Found, Page};
+use super::note::Note;
+use super::{Post, Stripe, request};
+use crate::connector::Undoing;
+use crate::http::GatewayReply;
+use crate::pay::gateway::{Answer, Attempt, Operation, Resolution};
+
+#[cfg(test)]
+mod tests;
+
+/// How many objects are asked for at once: the most that Stripe gives.
+const PAGE: &str = "100";
+/// How many bytes of a page are read: a hundred objects with full metadata (50 values of 500 characters) fit.
+pub(super) const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many pages a look-up reads. Our choice: as many as one question has time for.
+const PAGES_MAX: usize = 100;
+/// How long after its preparation a payment is sent, in seconds. Our choice: a call gives all of it a minute and a half at
+/// most; what a recovery sends later is in the rest.
+const SENT_WITHIN: i64 = 600;
+/// How far the clocks of Stripe's own servers may differ, in seconds. Our choice.
+const CLOCKS_DIFFER: i64 = 60;
+
+/// What was found, and whether all there is was looked through.
+struct Looked {
+    found: Vec<Found>,
+    whole: bool,
+}
+
+/// A part of a list, by when its objects were made.
+#[derive(Clone, Copy)]
+struct Window {
+    from: i64,
+    until: Option<i64>,
+}
+
+impl Stripe {
+    /// What became of a payment or a customer.
+    pub(super) async fn find_out(&self, attempt: &Attempt, note: &Note) -> Resolution {
+        let looked = match self.look_up(attempt, note).await {
+            Ok(looked) => looked,
+            Err(answer) => return Resolution::Answer(unclear(answer)),
+        };
+        // There is one at most while the idempotency key lives; if ever there are more, the one that took money counts.
+        match looked.found.into_iter().min_by_key(|found| !found.paid) {
+            Some(Found { says: Charged::Answer(answer), .. }) => Resolution::Answer(answer),
+            Some(Found { says: Charged::NeedsPayer(id), .. }) => Resolution::Answer(self.cancel(attempt, id).await),
+            None if !looked.whole => Resolution::CannotTell,
+            None => self.not_found(attempt, note).await,
+        }
+    }
+
+    /// Takes a payment back that must not stand.
+    pub(super) async fn take_back(&self, attempt: &Attempt, note: &Note) -> Undoing {
+        let unknown = |reason: &str| Undoing::Unknown { reason: reason.to_owned() };
+        let found = match self.look_up(attempt, note).await {
+            Ok(Looked { found, whole }) if whole || !found.is_empty() => found,
+            Ok(_) | Err(_) => return unknown("the payment could not be looked up"),
+        };
+        let mut done = Undoing::NothingThere;
+        for found in found {
+            match found.says {
+                Charged::Answer(Answer::Declined(_)) => {}
+                Charged::Answer(Answer::Approved(_)) => {
+                    let body = request::refund(attempt, &found.id);
+                    match self.post(attempt, Post { path: "/v1/refunds", step: "re", body }).await {
+                        Ok(reply) if answer::refunded(&reply) => done = Undoing::Done,
+                        Ok(reply) => return unknown(&format!("HTTP status {}", reply.status)),
+                        Err(_) => return unknown("no answer to the refund"),
+                    }
+                }
+                Charged::NeedsPayer(id) => match self.cancel(attempt, id).await {
+                    Answer::Declined(_) => done = Undoing::Done,
+                    _ => return unknown("the payment went on"),
+                },
+                Charged::Answer(_) => return unknown("the payment is being processed"),
+            }
+        }
+        done
+    }
+
+    /// The objects of this attempt.
+    async fn look_up(&self, attempt: &Attempt, note: &Note) -> Result<Looked, Answer> {
+        let from = note.since.saturating_sub(CLOCKS_DIFFER).max(0);
+        let near = Window { from, until: Some(from.saturating_add(SENT_WITHIN)) };
+        let rest = Window { from: from.saturating_add(SENT_WITHIN + 1), until: None };
+        let all = Window { from, until: None };
+        let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
+        let mut pages = PAGES_MAX;
+        for window in windows {
+            let looked = self.look_through(attempt, note, *window, &mut pages).await?;
+            if !looked.found.is_empty() {
+                return Ok(looked);
+            }
+            if !looked.whole {
+                return Ok(Looked { found: self.search(attempt, note).await, whole: false });
+            }
+        }
+        Ok(Looked { found: Vec::new(), whole: true })
+    }
+
+    /// Turns the pages of a part of the list, the newest first. One that took money is enough.
+    async fn look_through(
+        &self,
+        attempt: &Attempt,
+        note: &Note,
+        window: Window,
+        pages: &mut usize,
+    ) -> Result<Looked, Answer> {
+        let path = list(attempt);
+        let (from, until) = (window.from.to_string(), window.until.map(|until| until.to_string()));
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        while *pages > 0 {
+            *pages -= 1;
+            let mut query = vec![("created[gte]", from.as_str()), ("limit", PAGE)];
+            query.extend(until.as_deref().map(|until| ("created[lte]", until)));
+            // What the payment was asked for with; a customer of ours is new.
+            let customer = note.customer.as_deref().filter(|_| is_charge(attempt));
+            query.extend(customer.map(|customer| ("customer", customer)));
+            query.extend(after.as_deref().map(|id| ("starting_after", id)));
+            let reply = self.get(attempt, path, &query).await?;
+            let page = page(&reply, attempt, note)?;
+            found.extend(page.found);
+            match page.more_after {
+                Some(id) if !found.iter().any(|found| found.paid) => after = Some(id),
+                _ => return Ok(Looked { found, whole: true }),
+            }
+        }
+        tracing::warn!(
+            connector = attempt.connector,
+            transaction_id = attempt.transaction_id,
+            "too many payments since this one to look through"
+        );
+        Ok(Looked { found, whole: false })
+    }
+
+    /// What Stripe's search finds; nothing, if it cannot be had.
+    async fn search(&self, attempt: &Attempt, note: &Note) -> Vec<Found> {
+        // An id of ours has letters and digits; another one could be a query of its own.
+        if !attempt.transaction_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Vec::new();
+        }
+        let query = format!("metadata['{}']:'{}'", request::PAY_SID, attempt.transaction_id);
+        let path = format!("{}/search", list(attempt));
+        match self.get(attempt, &path, &[("query", &query)]).await {
+            Ok(reply) => page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Nothing bears the transaction id: not here, at least. The account may be another one than the payment was sent to.
+    async fn not_found(&self, attempt: &Attempt, note: &Note) -> Resolution {
+        let is_token = ["tok_", "btok_"].iter().any(|prefix| note.id.starts_with(prefix));
+        let kind = if is_token { "tokens" } else { "payment_methods" };
+        match self.get(attempt, &format!("/v1/{kind}/{}", note.id), &[]).await {
+            Ok(reply) if answer::is_object(&reply, &note.id) => Resolution::NotFound,
+            Ok(reply) if reply.status == 404 => {
+                tracing::warn!(
+                    connector = attempt.connector,
+                    transaction_id = attempt.transaction_id,
+                    "this Stripe account does not know what the payment was to be made with: the connector was \
+                     authorized for another account, perhaps"
+                );
+                Resolution::CannotTell
+            }
+            Ok(reply) => Resolution::Answer(Answer::unknown(format!("HTTP status {}", reply.status))),
+            Err(answer) => Resolution::Answer(unclear(answer)),
+        }
+    }
+}
+
+const fn is_charge(attempt: &Attempt) -> bool {
+    matches!(attempt.operation, Operation::Charge(..))
+}
+
+/// Where the objects of this attempt are listed.
+const fn list(attempt: &Attempt) -> &'static str {
+    if is_charge(attempt) { "/v1/payment_intents" } else { "/v1/customers" }
+}
+
+fn page(reply: &GatewayReply, attempt: &Attempt, note: &Note) -> Result<Page, Answer> {
+    if is_charge(attempt) { answer::payments(reply, attempt) } else { answer::customers(reply, attempt, note) }
+}
+
+/// A look-up that was refused or not answered says nothing about the payment.
+fn unclear(answer: Answer) -> Answer {
+    match answer {
+        Answer::Refused(..) | Answer::Declined(_) | Answer::Approved(_) => Answer::unknown("the look-up was refused"),
+        answer @ (Answer::NotSent { .. } | Answer::Unknown { .. }) => answer,
+    }
+}
