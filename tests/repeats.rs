@@ -32,6 +32,8 @@ enum Loss {
     Half,
     /// A 500 comes instead.
     Broken,
+    /// It comes with a status that says that the gateway is too busy.
+    Busy,
     /// It does not come in time.
     Late,
 }
@@ -82,6 +84,7 @@ impl Service for Gateway {
                 Loss::Closes => Reply::Nothing,
                 Loss::Half => Reply::Half(result.to_string()),
                 Loss::Broken => Reply::json(500, &json!({"message": "an error occurred"})),
+                Loss::Busy => Reply::Answer { status: 503, headers: "retry-after: 1\r\n", body: result.to_string() },
                 Loss::Late => std::future::pending().await,
             };
         }
@@ -128,7 +131,7 @@ async fn payment(
     );
     let toml = format!(
         "[speech]\nengine = \"none\"\n[[connector]]\nname = \"Default\"\nkind = \"generic\"\nmode = \"live\"\n\
-         endpoint = \"{endpoint}/pay\"\ntimeout = 1\nreplays_first_result = {vouches}"
+         endpoint = \"{endpoint}/pay\"\ntimeout = 1\nretry_safe = [429, 503]\nreplays_first_result = {vouches}"
     );
     let server = TestServer::start(&[("pay", &document)], &toml).await;
     let mut caller = server.call("pay").await;
@@ -171,6 +174,7 @@ async fn a_charge_whose_repeat_gets_an_error_is_told_as_unknown_whoever_ends_the
         (Loss::Half, Again::Conflict, Meanwhile::Waits),
         (Loss::Broken, Again::Duplicate, Meanwhile::Waits),
         (Loss::Broken, Again::Withdrawn, Meanwhile::Waits),
+        (Loss::Busy, Again::Duplicate, Meanwhile::Waits),
         (Loss::Late, Again::Duplicate, Meanwhile::Waits),
         (Loss::Closes, Again::Duplicate, Meanwhile::Star),
         (Loss::Late, Again::Duplicate, Meanwhile::Star),

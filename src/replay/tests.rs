@@ -66,11 +66,12 @@ fn a_gateway_takes_the_time_that_it_took() {
 gateway:
   - {{ prepare: true, outcome: ready, after: 300ms }}
   - {{ outcome: not-sent, retry_after: 7s, after: 20ms }}
+  - {{ outcome: unknown, retry_after: 6s, after: 30ms }}
   - {{ outcome: approved, after: 80ms }}
-{PAYING}expect: {{ result: success, submissions: 2 }}
+{PAYING}expect: {{ result: success, submissions: 3 }}
 "
     ));
-    assert_eq!(times(&outcome, "gateway   submit"), ["0.300", "7.320"]);
+    assert_eq!(times(&outcome, "gateway   submit"), ["0.300", "7.320", "13.350"]);
     let last = outcome.summary.requests.last().map(|sent| sent.form.value("PaymentConfirmationCode").is_some());
     assert_ne!(last, Some(true), "approved without an id");
 }

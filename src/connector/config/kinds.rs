@@ -100,8 +100,8 @@ pub(super) const GENERIC: &Kind = &Kind {
             secret: false,
             required: false,
             default: None,
-            meaning: "The HTTP statuses with which, as you vouch, the processor did nothing: some of 429, 503. With others \
-                      of them, or with an id in the body, the outcome is unknown until a repeat settles it.",
+            meaning: "The busy statuses with which, as you vouch, the processor did nothing: 429, 503 or both. With one that \
+                      is not named, or with an id in the body, nobody knows what was done until a repeat tells.",
         },
     ],
 };
