@@ -26,6 +26,7 @@ use crate::http::shown;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
 
+pub mod audit;
 mod backend;
 mod batch;
 mod calls;

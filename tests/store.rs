@@ -16,6 +16,8 @@
 
 #[path = "store/alike.rs"]
 mod alike;
+#[path = "store/audited.rs"]
+mod audited;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/full.rs"]

@@ -18,6 +18,7 @@ use crate::flow::LedBy;
 use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
 use crate::store::CallbackKind;
+use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use crate::twiml::Method;
 
 /// Why a database did not do it.
@@ -521,6 +522,22 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// The gateway no longer lets a stored connector in that is configured so. Nothing happens if there is none, if it is
     /// configured otherwise by now, or if that is known already.
     fn mark_withdrawn<'a>(&'a self, name: &'a str, sealed: &'a [u8], since: Timestamp) -> Done<'a, ()>;
+
+    /// Changes a connector as [`ConnectorChange`] says, and writes down who did it, or neither.
+    fn change_connector<'a>(
+        &'a self,
+        name: &'a str,
+        change: ConnectorChange,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Done<'a, ()>;
+
+    /// The audit trail, the newest first.
+    fn audit(&self, filter: AuditFilter) -> Done<'_, Vec<AuditRow>>;
+
+    /// Takes a random value that is used once, and forgets those that have expired. [`BackendError::Duplicate`] if it was
+    /// taken before.
+    fn use_nonce<'a>(&'a self, value: &'a str, expires: Timestamp, now: Timestamp) -> Done<'a, ()>;
 
     /// A small text kept under a name (`seal`: what shows that the key is the right one).
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>>;

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
     NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
@@ -26,6 +27,7 @@ use super::{GONE_AFTER, HEARTBEAT_GAP_MAX};
 use crate::pay::outcome::Standing;
 use crate::store::CallbackKind;
 
+mod audit;
 mod calls;
 mod sessions;
 
@@ -77,6 +79,8 @@ struct Books {
     revision: i64,
     nodes: BTreeMap<NodeId, Heard>,
     notes: BTreeMap<String, Vec<u8>>,
+    audit: audit::Trail,
+    nonces: BTreeMap<String, Timestamp>,
     order: u64,
     /// The last callback's id: one that was forgotten is not given again.
     last_id: i64,
@@ -316,6 +320,33 @@ impl Books {
         let callback = self.callbacks.get_mut(&id).ok_or(BackendError::NotFound)?;
         callback.row.updated = now;
         change(&mut callback.row);
+        Ok(())
+    }
+
+    fn change_connector(&mut self, name: &str, change: ConnectorChange, now: Timestamp) -> Result<(), BackendError> {
+        match change {
+            ConnectorChange::Insert { .. } if self.connectors.contains_key(name) => {
+                return Err(BackendError::Duplicate);
+            }
+            ConnectorChange::Insert { sealed } => {
+                let row = ConnectorRow { name: name.to_owned(), sealed, withdrawn: None, created: now, updated: now };
+                self.connectors.insert(name.to_owned(), row);
+            }
+            ConnectorChange::Update { was, sealed, authorized } => {
+                let row = self.connectors.get_mut(name).ok_or(BackendError::NotFound)?;
+                if row.sealed != was && row.sealed != sealed {
+                    return Err(BackendError::NotFound);
+                }
+                (row.sealed, row.updated) = (sealed, now);
+                if authorized == Authorized::Anew {
+                    row.withdrawn = None;
+                }
+            }
+            ConnectorChange::Remove => {
+                self.connectors.remove(name).ok_or(BackendError::NotFound)?;
+            }
+        }
+        self.revision = self.revision.saturating_add(1);
         Ok(())
     }
 
@@ -738,15 +769,7 @@ impl Backend for Memory {
         sealed: Vec<u8>,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            if books.connectors.contains_key(name) {
-                return Err(BackendError::Duplicate);
-            }
-            let row = ConnectorRow { name: name.to_owned(), sealed, withdrawn: None, created: now, updated: now };
-            books.connectors.insert(name.to_owned(), row);
-            books.revision = books.revision.saturating_add(1);
-            Ok(())
-        })
+        self.write(move |books| books.change_connector(name, ConnectorChange::Insert { sealed }, now))
     }
 
     fn update_connector<'a>(
@@ -757,24 +780,44 @@ impl Backend for Memory {
         authorized: Authorized,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
+        let change = ConnectorChange::Update { was: was.to_vec(), sealed, authorized };
+        self.write(move |books| books.change_connector(name, change, now))
+    }
+
+    fn remove_connector<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| books.change_connector(name, ConnectorChange::Remove, Timestamp::MIN))
+    }
+
+    fn change_connector<'a>(
+        &'a self,
+        name: &'a str,
+        change: ConnectorChange,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            let row = books.connectors.get_mut(name).ok_or(BackendError::NotFound)?;
-            if row.sealed != was && row.sealed != sealed {
-                return Err(BackendError::NotFound);
-            }
-            (row.sealed, row.updated) = (sealed, now);
-            if authorized == Authorized::Anew {
-                row.withdrawn = None;
-            }
-            books.revision = books.revision.saturating_add(1);
+            books.change_connector(name, change, now)?;
+            books.audit.add(audit, now);
             Ok(())
         })
     }
 
-    fn remove_connector<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), BackendError>> {
+    fn audit(&self, filter: AuditFilter) -> BoxFuture<'_, Result<Vec<AuditRow>, BackendError>> {
+        self.read(move |books| books.audit.list(&filter))
+    }
+
+    fn use_nonce<'a>(
+        &'a self,
+        value: &'a str,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            books.connectors.remove(name).ok_or(BackendError::NotFound)?;
-            books.revision = books.revision.saturating_add(1);
+            if books.nonces.contains_key(value) {
+                return Err(BackendError::Duplicate);
+            }
+            books.nonces.insert(value.to_owned(), expires);
+            books.nonces.retain(|_, expires| *expires >= now);
             Ok(())
         })
     }

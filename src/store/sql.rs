@@ -26,17 +26,20 @@ use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 use url::Url;
 
+use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
     Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
     NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
+mod audit;
 mod callbacks;
 mod calls;
 mod connectors;
 mod failure;
 mod nodes;
+mod nonces;
 mod payments;
 mod schema;
 mod sessions;
@@ -464,6 +467,24 @@ impl Backend for Sql {
             name: name.to_owned(),
             change: Change::Withdrawn { sealed: sealed.to_vec(), since },
         })
+    }
+
+    fn change_connector<'a>(
+        &'a self,
+        name: &'a str,
+        change: ConnectorChange,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> Done<'a, ()> {
+        self.write(audit::AuditedChange::new(name, change, audit, now))
+    }
+
+    fn audit(&self, filter: AuditFilter) -> Done<'_, Vec<AuditRow>> {
+        self.read(async move |on| audit::list(on, filter).await).boxed()
+    }
+
+    fn use_nonce<'a>(&'a self, value: &'a str, expires: Timestamp, now: Timestamp) -> Done<'a, ()> {
+        self.write(nonces::UseNonce { value: value.to_owned(), expires, now })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>> {

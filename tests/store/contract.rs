@@ -14,6 +14,7 @@ use touchtone::store::{
 };
 use uuid::Uuid;
 
+use crate::audited;
 use crate::samples::{A, at, callback, payment, settled, sid, waiting};
 use crate::sessions;
 
@@ -83,6 +84,9 @@ pub const RULES: &[(&str, Rule)] = &[
     ("payments are listed by what is asked for", |books| payment_lists(books).boxed()),
     ("callbacks are listed by what is asked for", |books| callback_lists(books).boxed()),
     ("connectors change with a revision", |books| connectors(books).boxed()),
+    ("a connector's change and what is told of it are one", |books| audited::changes(books).boxed()),
+    ("the audit trail is listed by what is asked for", |books| audited::lists(books).boxed()),
+    ("a random value is used once", |books| audited::nonces(books).boxed()),
     ("a note is kept once", |books| notes(books).boxed()),
     ("any text can be stored", |books| texts(books).boxed()),
     ("a session is written down once", |books| sessions::begins(books).boxed()),

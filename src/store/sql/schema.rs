@@ -22,6 +22,14 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0003_calls_and_sessions.sql"),
         postgres: include_str!("../migrations/postgres/0003_calls_and_sessions.sql"),
     },
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0004_audit.sql"),
+        postgres: include_str!("../migrations/postgres/0004_audit.sql"),
+    },
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0005_stream_nonces.sql"),
+        postgres: include_str!("../migrations/postgres/0005_stream_nonces.sql"),
+    },
 ];
 
 /// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.
