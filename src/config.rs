@@ -24,7 +24,7 @@ use url::Url;
 use crate::connector::ConnectorConfig;
 use crate::exposure::Exposure;
 use crate::flow::link::FlowUrl;
-use crate::http::ResolverKind;
+use crate::http::{ResolverKind, TrustedProxies};
 use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;
 use crate::store::open::SecretKey;
@@ -88,6 +88,10 @@ pub struct Config {
     /// How many connections there may be at once, calls included; 0: no limit. The system's limit of open files counts too.
     #[serde(default = "max_connections", deserialize_with = "number")]
     pub max_connections: u32,
+    /// Proxies of our own, addresses or networks: from these alone the client's address in `X-Forwarded-For` is taken, for
+    /// limits, the audit trail and logs. In the environment with blanks between them.
+    #[serde(default, deserialize_with = "proxies")]
+    pub trusted_proxies: TrustedProxies,
     /// How patient the server is with whoever connects; for embedders, not for the file.
     #[serde(skip)]
     pub limits: Limits,
@@ -414,20 +418,32 @@ fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>
     url.map(Some).ok_or_else(|| de::Error::custom("expected an address such as https://pay.example.com"))
 }
 
-fn document_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FlowUrl>, D::Error> {
-    /// A list of a file, or a text of the environment.
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Urls {
-        List(Vec<String>),
-        Text(String),
+/// A list of a file, or a text of the environment.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entries {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl Entries {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, expected: &str) -> Result<Vec<String>, D::Error> {
+        match Self::deserialize(deserializer) {
+            Ok(Self::List(entries)) => Ok(entries),
+            Ok(Self::Text(text)) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+            Err(_) => Err(de::Error::custom(format!("expected {expected}"))),
+        }
     }
-    let urls = Urls::deserialize(deserializer)
-        .map_err(|_| de::Error::custom("expected a list of URLs, such as [\"https://shop.example.com/ivr/\"]"))?;
-    let entries = match urls {
-        Urls::List(entries) => entries,
-        Urls::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
-    };
+}
+
+fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrustedProxies, D::Error> {
+    let entries = Entries::read(deserializer, "a list of addresses or networks, such as [\"10.0.0.0/8\"]")?;
+    TrustedProxies::parse(entries.iter().map(String::as_str))
+        .map_err(|(place, error)| de::Error::custom(format!("entry {}: {error}", place + 1)))
+}
+
+fn document_urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FlowUrl>, D::Error> {
+    let entries = Entries::read(deserializer, "a list of URLs, such as [\"https://shop.example.com/ivr/\"]")?;
     let entry = |(place, text): (usize, &String)| {
         FlowUrl::parse(text)
             .map_err(|error| de::Error::custom(format!("entry {} ({}): {error}", place + 1, named(text))))
@@ -594,6 +610,24 @@ mod tests {
         let variable = [("TOUCHTONE_FLOW_URLS", "https://a.example/ivr/ https://b.example")];
         assert_eq!(urls(&read("flow_urls = []", &variable).unwrap()), both);
         assert!(read("", &[]).unwrap().flow_urls.is_empty());
+    }
+
+    #[test]
+    fn proxies_come_from_the_file_or_the_environment() {
+        assert_eq!(read("", &[]).unwrap().trusted_proxies, TrustedProxies::default());
+        let trusted = TrustedProxies::parse(["127.0.0.1", "10.0.0.0/8"]).unwrap();
+        let file = "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]";
+        let variable = [("TOUCHTONE_TRUSTED_PROXIES", "127.0.0.1 10.0.0.0/8")];
+        for config in [read(file, &[]).unwrap(), read("", &variable).unwrap()] {
+            assert_eq!(config.trusted_proxies, trusted);
+        }
+        for (toml, words) in [
+            ("trusted_proxies = [\"10.0.0.0/8\", \"proxy.example\"]", "trusted_proxies: entry 2: expected an address"),
+            ("trusted_proxies = 7", "trusted_proxies: expected a list"),
+        ] {
+            let error = read(toml, &[]).unwrap_err().to_string();
+            assert!(error.contains(words), "{toml}: {error}");
+        }
     }
 
     #[test]

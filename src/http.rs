@@ -21,6 +21,7 @@ pub mod address;
 mod bulkhead;
 mod gateway;
 mod outbound;
+mod proxies;
 pub mod redirect;
 mod resolve;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use gateway::{
     Authorization, Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse, TargetPolicy};
+pub use proxies::{NoNetwork, TrustedProxies};
 pub use reqwest::Method;
 pub use resolve::{Resolver, ResolverKind};
 pub use wire::{BodyEnd, Transport, WireFault, WireRequest, WireResponse};

@@ -243,8 +243,9 @@ impl Server {
         following.spawn(heartbeat::beat(Arc::clone(&house)));
         following.spawn(writable::watch(Arc::clone(&house)));
         let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
-        let doors = Doors::new(listener, house.config.max_connections, &house.config.limits)
-            .reading_calls_at(house.config.media.max_messages_per_second);
+        let doors =
+            Doors::new(listener, house.config.max_connections, &house.config.limits, &house.config.trusted_proxies)
+                .reading_calls_at(house.config.media.max_messages_per_second);
         match tls {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
             None => serving::serve(doors, router(desk), over).await,

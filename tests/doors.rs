@@ -15,6 +15,8 @@ mod support;
 mod clients;
 #[path = "doors/crowds.rs"]
 mod crowds;
+#[path = "doors/guessing.rs"]
+mod guessing;
 #[path = "doors/log.rs"]
 mod log;
 #[path = "doors/patience.rs"]

@@ -2,14 +2,18 @@
 //!
 //! Shape:   before credentials are compared [`Attempts::shut_out`], afterwards [`Attempts::succeeded`] or [`Attempts::failed`].
 //!          Times are told: since the server began.
-//! Limits:  [`FAILURES_MAX`] failures an address and [`OVERALL_MAX`] in all, each within a [`WINDOW`] that begins with the first;
-//!          [`ADDRESSES_MAX`] addresses are remembered, [`KNOWN_MAX`] of those that signed in.
+//! Limits:  [`FAILURES_MAX`] failures an address, [`ACCOUNT_MAX`] an account and [`OVERALL_MAX`] in all, each within a [`WINDOW`]
+//!          that begins with the first; [`ADDRESSES_MAX`] addresses are remembered, [`KNOWN_MAX`] of those that signed in,
+//!          [`ACCOUNTS_MAX`] accounts.
 //! Errors:  none; a wait is an answer.
 //! Sources: RFC 6585, section 4 (429); RFC 4291, section 2.5.4 (a subscriber has 64 bits of an IPv6 address to choose from).
 //!
-//! Nobody can lock out others: an address is shut out only if it is public and nobody signed in from it lately, since what
-//! comes through a proxy has one address. Elsewhere, and over the limit in all, wrong credentials are told to wait and the
-//! right ones pass.
+//! A guesser is held to a number of guesses only where the right credentials, too, are not looked at any more. So an address
+//! is shut out: a public one after [`FAILURES_MAX`]; one that is not public after [`SHARED_MAX`], since many people may have
+//! it, a proxy's clients above all. Nobody can lock out others, though: an address from which somebody signed in lately is
+//! never shut out, and over the limits of an account and of all together wrong credentials are told to wait and the right
+//! ones pass. (What is left: behind a proxy that is not in `trusted_proxies`, whoever guesses can keep those out who were
+//! not there within the last hour.)
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,6 +23,12 @@ use crate::http::address::{AddressKind, kind};
 
 /// Failures of one address: more than a person makes who looks for the right token.
 pub const FAILURES_MAX: u32 = 10;
+
+/// Failures of one address that many people may have: more than those behind a proxy make together.
+pub const SHARED_MAX: u32 = 100;
+
+/// Failures of one account, from wherever.
+pub const ACCOUNT_MAX: u32 = 100;
 
 /// Failures of all addresses together.
 pub const OVERALL_MAX: u32 = 1000;
@@ -32,6 +42,9 @@ pub const ADDRESSES_MAX: usize = 4096;
 /// Addresses that signed in: one account has few.
 pub const KNOWN_MAX: usize = 256;
 
+/// Accounts with failures.
+pub const ACCOUNTS_MAX: usize = 256;
+
 /// How long an address is known that signed in.
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 
@@ -44,12 +57,15 @@ pub enum Failure {
     Last,
     /// Wait so long.
     TooMany(Duration),
+    /// The same; and now nothing of this address is looked at any more, which many people may have.
+    LastOfShared(Duration),
 }
 
 /// The failures.
 #[derive(Debug, Default)]
 pub struct Attempts {
     failures: BTreeMap<IpAddr, Window>,
+    by_account: BTreeMap<String, Window>,
     overall: Window,
     /// Until when each is known.
     known: BTreeMap<IpAddr, Duration>,
@@ -82,9 +98,12 @@ impl Attempts {
     pub fn shut_out(&self, peer: IpAddr, now: Duration) -> Option<Duration> {
         let source = source(peer);
         let window = self.failures.get(&source)?;
-        let is_over = window.ends <= now || window.failures < FAILURES_MAX;
-        let is_known = self.known.get(&source).is_some_and(|until| now < *until);
-        if is_over || is_known || kind(peer) != AddressKind::Public { None } else { Some(window.wait(now)) }
+        let is_over = window.ends <= now || window.failures < allowed(peer);
+        if is_over || self.is_known(&source, now) { None } else { Some(window.wait(now)) }
+    }
+
+    fn is_known(&self, source: &IpAddr, now: Duration) -> bool {
+        self.known.get(source).is_some_and(|until| now < *until)
     }
 
     /// The right credentials came from `peer`. They are never counted.
@@ -94,19 +113,38 @@ impl Attempts {
         self.known.insert(source, now.saturating_add(KNOWN_FOR));
     }
 
-    /// Wrong credentials came from `peer`.
-    pub fn failed(&mut self, peer: IpAddr, now: Duration) -> Failure {
+    /// Wrong credentials came from `peer`; of `account`, if there is one of that name.
+    pub fn failed(&mut self, peer: IpAddr, account: Option<&str>, now: Duration) -> Failure {
         let source = source(peer);
         make_room(&mut self.failures, &source, ADDRESSES_MAX, |window| window.ends);
         let window = self.failures.entry(source).or_default();
-        let failures = window.count(now);
+        let (failures, wait) = (window.count(now), window.wait(now));
+        if failures == SHARED_MAX && allowed(peer) == SHARED_MAX && !self.is_known(&source, now) {
+            return Failure::LastOfShared(wait);
+        }
         if failures > FAILURES_MAX {
-            return Failure::TooMany(window.wait(now));
+            return Failure::TooMany(wait);
+        }
+        if let Some(account) = account {
+            let account = account.to_owned();
+            make_room(&mut self.by_account, &account, ACCOUNTS_MAX, |window| window.ends);
+            let window = self.by_account.entry(account).or_default();
+            if window.count(now) > ACCOUNT_MAX {
+                return Failure::TooMany(window.wait(now));
+            }
         }
         if self.overall.count(now) > OVERALL_MAX {
             return Failure::TooMany(self.overall.wait(now));
         }
         if failures == FAILURES_MAX { Failure::Last } else { Failure::Counted }
+    }
+}
+
+/// After how many failures nothing of an address is looked at.
+fn allowed(peer: IpAddr) -> u32 {
+    match kind(peer) {
+        AddressKind::Public => FAILURES_MAX,
+        AddressKind::Loopback | AddressKind::Private | AddressKind::Never => SHARED_MAX,
     }
 }
 
@@ -118,12 +156,12 @@ pub(crate) fn source(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// Forgets the entry that ends first if `source` would be one too many.
-fn make_room<T>(entries: &mut BTreeMap<IpAddr, T>, source: &IpAddr, max: usize, ends: impl Fn(&T) -> Duration) {
-    if entries.len() < max || entries.contains_key(source) {
+/// Forgets the entry that ends first if `key` would be one too many.
+fn make_room<K: Ord + Clone, T>(entries: &mut BTreeMap<K, T>, key: &K, max: usize, ends: impl Fn(&T) -> Duration) {
+    if entries.len() < max || entries.contains_key(key) {
         return;
     }
-    let first = entries.iter().min_by_key(|(_, entry)| ends(entry)).map(|(address, _)| *address);
+    let first = entries.iter().min_by_key(|(_, entry)| ends(entry)).map(|(key, _)| key.clone());
     if let Some(first) = first {
         entries.remove(&first);
     }
@@ -143,10 +181,10 @@ mod tests {
     /// Fails as often as is allowed, at once.
     fn use_up(attempts: &mut Attempts, peer: IpAddr, now: Duration) {
         for _ in 1..FAILURES_MAX {
-            assert_eq!(attempts.failed(peer, now), Failure::Counted);
+            assert_eq!(attempts.failed(peer, None, now), Failure::Counted);
         }
         assert_eq!(attempts.shut_out(peer, now), None);
-        assert_eq!(attempts.failed(peer, now), Failure::Last);
+        assert_eq!(attempts.failed(peer, None, now), Failure::Last);
     }
 
     #[test]
@@ -154,7 +192,7 @@ mod tests {
         let (mut attempts, stranger, begin) = (Attempts::default(), address(STRANGER), 100 * SECOND);
         use_up(&mut attempts, stranger, begin);
         assert_eq!(attempts.shut_out(stranger, begin + 20 * SECOND), Some(40 * SECOND));
-        assert_eq!(attempts.failed(stranger, begin + 20 * SECOND), Failure::TooMany(40 * SECOND));
+        assert_eq!(attempts.failed(stranger, None, begin + 20 * SECOND), Failure::TooMany(40 * SECOND));
         assert_eq!(attempts.shut_out(address("203.1.112.8"), begin), None, "others are not");
         assert_eq!(attempts.shut_out(stranger, begin + WINDOW), None);
         use_up(&mut attempts, stranger, begin + WINDOW);
@@ -166,20 +204,48 @@ mod tests {
         attempts.succeeded(desk, SECOND);
         use_up(&mut attempts, desk, 2 * SECOND);
         assert_eq!(attempts.shut_out(desk, 2 * SECOND), None);
-        assert_eq!(attempts.failed(desk, 3 * SECOND), Failure::TooMany(59 * SECOND));
+        assert_eq!(attempts.failed(desk, None, 3 * SECOND), Failure::TooMany(59 * SECOND));
         let later = SECOND + KNOWN_FOR;
         use_up(&mut attempts, desk, later);
         assert_eq!(attempts.shut_out(desk, later), Some(WINDOW));
     }
 
     #[test]
-    fn a_proxy_s_own_address_is_never_shut_out() {
-        for proxy in ["127.0.0.1", "10.0.0.2", "::1", "fd00::1", "::ffff:192.168.0.1"] {
-            let mut attempts = Attempts::default();
-            use_up(&mut attempts, address(proxy), SECOND);
-            assert_eq!(attempts.shut_out(address(proxy), SECOND), None, "{proxy}");
-            assert_eq!(attempts.failed(address(proxy), SECOND), Failure::TooMany(WINDOW), "{proxy}");
+    fn an_address_that_many_may_have_is_shut_out_later_unless_somebody_signed_in_from_it() {
+        for shared in ["127.0.0.1", "10.0.0.2", "::1", "fd00::1", "::ffff:192.168.0.1"] {
+            let (mut attempts, shared) = (Attempts::default(), address(shared));
+            use_up(&mut attempts, shared, SECOND);
+            for _ in FAILURES_MAX + 1..SHARED_MAX {
+                assert_eq!(attempts.failed(shared, None, SECOND), Failure::TooMany(WINDOW), "{shared}");
+                assert_eq!(attempts.shut_out(shared, SECOND), None, "{shared}: the right credentials would pass");
+            }
+            assert_eq!(attempts.failed(shared, None, SECOND), Failure::LastOfShared(WINDOW), "{shared}");
+            assert_eq!(attempts.shut_out(shared, SECOND), Some(WINDOW), "{shared}");
+            assert_eq!(attempts.shut_out(shared, SECOND + WINDOW), None, "{shared}");
+            attempts.succeeded(shared, 70 * SECOND);
+            for _ in 0..2 * SHARED_MAX {
+                assert!(!matches!(attempts.failed(shared, None, 71 * SECOND), Failure::LastOfShared(_)));
+            }
+            assert_eq!(attempts.shut_out(shared, 71 * SECOND), None, "{shared}: somebody is at home there");
         }
+    }
+
+    #[test]
+    fn an_account_that_is_guessed_at_from_many_addresses_is_limited_and_open_to_the_right_credentials() {
+        let mut attempts = Attempts::default();
+        let strangers = (0..).map(|number: u32| IpAddr::from((0x0b00_0000 + number).to_be_bytes()));
+        let mut told = strangers.map(|stranger| attempts.failed(stranger, Some("AC1"), SECOND));
+        assert_eq!(told.by_ref().take_while(|told| *told == Failure::Counted).count(), ACCOUNT_MAX as usize);
+        assert_eq!(told.next(), Some(Failure::TooMany(WINDOW)));
+        let newcomer = address(STRANGER);
+        assert_eq!(attempts.failed(newcomer, Some("AC2"), SECOND), Failure::Counted, "another account's");
+        assert_eq!(attempts.shut_out(newcomer, SECOND), None, "the right credentials would pass");
+        assert_eq!(attempts.failed(newcomer, Some("AC1"), SECOND + WINDOW), Failure::Counted);
+        for number in 0..2 * ACCOUNTS_MAX {
+            let stranger = IpAddr::from((0x0c00_0000 + number as u32).to_be_bytes());
+            attempts.failed(stranger, Some(&number.to_string()), 3 * WINDOW);
+        }
+        assert_eq!(attempts.by_account.len(), ACCOUNTS_MAX);
     }
 
     #[test]
@@ -200,16 +266,16 @@ mod tests {
         let mut attempts = Attempts::default();
         let proxy = address("10.0.0.2");
         for _ in 0..2 * OVERALL_MAX {
-            attempts.failed(proxy, SECOND);
+            attempts.failed(proxy, None, SECOND);
         }
         let strangers = (0..).map(|number: u32| IpAddr::from((0x0b00_0000 + number).to_be_bytes()));
-        let told = strangers.map(|stranger| attempts.failed(stranger, 2 * SECOND));
+        let told = strangers.map(|stranger| attempts.failed(stranger, None, 2 * SECOND));
         let counted = told.take_while(|told| *told == Failure::Counted).count();
         assert_eq!(counted, (OVERALL_MAX - FAILURES_MAX) as usize);
         let newcomer = address(STRANGER);
-        assert_eq!(attempts.failed(newcomer, 31 * SECOND), Failure::TooMany(30 * SECOND));
+        assert_eq!(attempts.failed(newcomer, None, 31 * SECOND), Failure::TooMany(30 * SECOND));
         assert_eq!(attempts.shut_out(newcomer, 31 * SECOND), None, "the right credentials would pass");
-        assert_eq!(attempts.failed(newcomer, SECOND + WINDOW), Failure::Counted);
+        assert_eq!(attempts.failed(newcomer, None, SECOND + WINDOW), Failure::Counted);
     }
 
     #[test]
@@ -220,7 +286,7 @@ mod tests {
         attempts.succeeded(first, SECOND);
         let others = (0..).map(|number: u32| IpAddr::from((0x0b00_0000 + number).to_be_bytes()));
         for other in others.take(ADDRESSES_MAX + 10) {
-            attempts.failed(other, 2 * SECOND);
+            attempts.failed(other, None, 2 * SECOND);
             attempts.succeeded(other, 2 * SECOND);
         }
         assert_eq!((attempts.failures.len(), attempts.known.len()), (ADDRESSES_MAX, KNOWN_MAX));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -36,6 +36,13 @@ impl Peer {
         let peer = extensions.get::<ConnectInfo<Self>>().map(|ConnectInfo(Self(address))| address.ip());
         peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
+}
+
+/// Whose request it is, for limits, the audit trail and logs: that of the connection's other end, or of whom a proxy of
+/// ours heard from.
+#[must_use]
+pub fn client(house: &House, extensions: &axum::http::Extensions, headers: &HeaderMap) -> IpAddr {
+    house.config.trusted_proxies.client(Peer::ip(extensions), headers)
 }
 
 /// Why somebody is not let in.
@@ -66,7 +73,8 @@ impl Default for SignIns {
 }
 
 impl SignIns {
-    /// Whether `peer` is let in at `door` (its name in the log) with what was `given`; `is_right` compares it.
+    /// Whether `peer` is let in at `door` (its name in the log) with what was `given`; `is_right` compares it. `account`: whose
+    /// credentials they claim to be, if there is one of that name.
     ///
     /// # Errors
     /// [`NotSignedIn`]
@@ -74,6 +82,7 @@ impl SignIns {
         &self,
         peer: IpAddr,
         door: &'static str,
+        account: Option<&str>,
         given: Option<T>,
         is_right: impl FnOnce(T) -> bool,
     ) -> Result<(), NotSignedIn> {
@@ -88,11 +97,20 @@ impl SignIns {
             attempts.succeeded(peer, now);
             return Ok(());
         }
-        match attempts.failed(peer, now) {
+        match attempts.failed(peer, account, now) {
             Failure::Counted => Err(NotSignedIn::Wrong),
             Failure::Last => {
                 tracing::warn!(%peer, door, "too many failed sign-ins: further ones are told to wait");
                 Err(NotSignedIn::Wrong)
+            }
+            Failure::LastOfShared(wait) => {
+                tracing::warn!(
+                    %peer,
+                    door,
+                    "too many failed sign-ins from an address that is not public: none is looked at until the minute is over; \
+                     if a proxy has it, name it in trusted_proxies, so that those behind it are told apart"
+                );
+                Err(NotSignedIn::Wait(wait))
             }
             Failure::TooMany(wait) => Err(NotSignedIn::Wait(wait)),
         }
@@ -116,7 +134,9 @@ impl Gate {
     /// Whether these credentials are let in.
     fn admit(&self, peer: IpAddr, authorization: Option<&[u8]>) -> Result<(), ApiError> {
         let is_right = |given: &[u8]| is_signed_in(&self.house.account, given);
-        self.sign_ins.check(peer, "the API", authorization, is_right).map_err(|not| match not {
+        let claimed = authorization.is_some_and(|given| claims(&self.house.account, given));
+        let account = claimed.then_some(self.house.account.sid.as_str());
+        self.sign_ins.check(peer, "the API", account, authorization, is_right).map_err(|not| match not {
             NotSignedIn::Missing | NotSignedIn::Wrong => ApiError::unauthorized(),
             NotSignedIn::Wait(wait) => too_many_failures(wait),
         })
@@ -136,7 +156,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     if !is_of_the_api(path) {
         return next.run(request).await;
     }
-    let peer = Peer::ip(request.extensions());
+    let peer = client(&gate.house, request.extensions(), request.headers());
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
     if let Err(refused) = gate.admit(peer, authorization) {
         return refused.into_response();
@@ -150,13 +170,23 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
-/// Whether an `Authorization` header is the account's (RFC 7617), in time that depends on the lengths alone.
-fn is_signed_in(account: &Account, authorization: &[u8]) -> bool {
-    let Some((scheme, encoded)) = authorization.split_at_checked(6) else { return false };
+/// Name and password of an `Authorization` header (RFC 7617).
+fn basic(authorization: &[u8]) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+    let (scheme, encoded) = authorization.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return false;
+        return None;
     }
-    let Ok(given) = STANDARD.decode(encoded.trim_ascii()).map(zeroize::Zeroizing::new) else { return false };
+    STANDARD.decode(encoded.trim_ascii()).map(zeroize::Zeroizing::new).ok()
+}
+
+/// Whether an `Authorization` header names the account; its id is no secret.
+fn claims(account: &Account, authorization: &[u8]) -> bool {
+    basic(authorization).is_some_and(|given| given.split(|byte| *byte == b':').next() == Some(account.sid.as_bytes()))
+}
+
+/// Whether an `Authorization` header is the account's, in time that depends on the lengths alone.
+fn is_signed_in(account: &Account, authorization: &[u8]) -> bool {
+    let Some(given) = basic(authorization) else { return false };
     let Some(colon) = given.iter().position(|byte| *byte == b':') else { return false };
     let (sid, token) = given.split_at(colon);
     let token = token.get(1..).unwrap_or_default();

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::http::TrustedProxies;
 use crate::http::address::{AddressKind, kind};
 use crate::rest::attempts::source;
 
@@ -59,7 +60,7 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    pub(super) fn new(socket: TcpListener, max_connections: u32, limits: &Limits) -> Self {
+    pub(super) fn new(socket: TcpListener, max_connections: u32, limits: &Limits, trusted: &TrustedProxies) -> Self {
         let open_files = getrlimit(Resource::Nofile).current;
         let max = room(max_connections, open_files);
         if max < usize::try_from(max_connections).unwrap_or(usize::MAX) {
@@ -68,7 +69,7 @@ impl Doors {
                 "only {max} connections at once: the system lets this process open too few files (ulimit -n, or LimitNOFILE= of systemd)"
             );
         }
-        Self { socket, places: Places::new(max, limits.clone()), messages_per_second: 0 }
+        Self { socket, places: Places::new(max, limits.clone(), trusted.clone()), messages_per_second: 0 }
     }
 
     /// Once they are calls', connections are read at the pace of so many messages a second; 0: no limit.
@@ -104,6 +105,7 @@ pub(super) fn describe() {
 pub(super) struct Places {
     max: usize,
     limits: Arc<Limits>,
+    trusted: Arc<TrustedProxies>,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -122,8 +124,8 @@ struct Taken {
 type Ticket = (bool, u64);
 
 impl Places {
-    fn new(max: usize, limits: Limits) -> Self {
-        Self { max, limits: Arc::new(limits), taken: Arc::default() }
+    fn new(max: usize, limits: Limits, trusted: TrustedProxies) -> Self {
+        Self { max, limits: Arc::new(limits), trusted: Arc::new(trusted), taken: Arc::default() }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -133,7 +135,9 @@ impl Places {
 
     /// A place, if need be somebody else's; none while there are only calls, or for an address that has too many.
     fn take(&self, peer: SocketAddr) -> Option<Visit> {
-        let address = (kind(peer.ip()) == AddressKind::Public).then(|| source(peer.ip()));
+        // A proxy's connections are many people's.
+        let is_one_s = kind(peer.ip()) == AddressKind::Public && !self.trusted.contains(peer.ip());
+        let address = is_one_s.then(|| source(peer.ip()));
         let mut taken = self.taken();
         let of_address = address.map_or(0, |address| taken.by_address.get(&address).copied().unwrap_or_default());
         if of_address >= self.limits.per_address {
@@ -347,7 +351,8 @@ mod tests {
     const PROXY: &str = "10.0.0.2:1000";
 
     fn places(max: usize, per_address: usize) -> Places {
-        Places::new(max, Limits { per_address, ..Limits::default() })
+        let trusted = TrustedProxies::parse(["203.1.112.9"]).unwrap();
+        Places::new(max, Limits { per_address, ..Limits::default() }, trusted)
     }
 
     fn comes(places: &Places, from: &str) -> Option<Visit> {

@@ -22,7 +22,7 @@ use crate::call::{Calls, actor};
 use crate::mask;
 use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
-use crate::rest::guard::{NotSignedIn, Peer};
+use crate::rest::guard::{NotSignedIn, client};
 use crate::secret::Secret;
 use crate::signature;
 
@@ -279,7 +279,8 @@ fn known(desk: &Desk, platform: &'static str, of_path: Option<Secret>, parts: &P
     let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = upgrade::given(of_path, parts.uri.query(), authorization);
     let is_right = |given: Secret| secret.matches(given.expose());
-    desk.sign_ins.check(Peer::ip(&parts.extensions), "media streams", given, is_right).map_err(|not| match not {
+    let peer = client(&desk.house, &parts.extensions, &parts.headers);
+    desk.sign_ins.check(peer, "media streams", None, given, is_right).map_err(|not| match not {
         NotSignedIn::Missing => Refused::Proof(UpgradeRefused::NoSecret),
         NotSignedIn::Wrong => Refused::Proof(UpgradeRefused::WrongSecret),
         NotSignedIn::Wait(wait) => Refused::Wait(wait),

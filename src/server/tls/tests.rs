@@ -140,7 +140,7 @@ async fn start(pair: &Pair) -> (SocketAddr, watch::Sender<Arc<ServerConfig>>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let mut listener = TlsListener {
-        doors: Doors::new(socket, 0, &crate::config::Limits::default()),
+        doors: Doors::new(socket, 0, &crate::config::Limits::default(), &crate::http::TrustedProxies::default()),
         current: current.subscribe(),
         handshakes: Handshakes::default(),
         _follower: JoinSet::new(),
