@@ -21,6 +21,7 @@ mod hardening;
 mod payments;
 mod replay;
 mod serve;
+mod stream_url;
 
 /// Takes card and bank payments over an ordinary phone call.
 #[derive(Debug, Parser)]
@@ -46,6 +47,8 @@ enum Command {
     Callbacks(callbacks::Callbacks),
     /// Store, show, authorize and remove Pay Connectors
     Connectors(connectors::Connectors),
+    /// Print the address of a media stream that is good for one call
+    StreamUrl(stream_url::StreamUrl),
     /// Play random calls against every flow and look for a rule that does not hold
     Fuzz(fuzz::Fuzz),
 }
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Payments(command) => command.run(),
         Command::Callbacks(command) => command.run(),
         Command::Connectors(command) => command.run(),
+        Command::StreamUrl(command) => command.run(),
         Command::Fuzz(command) => command.run(),
     };
     match done {

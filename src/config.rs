@@ -151,6 +151,10 @@ pub struct Media {
     /// demanded; without it such upgrades are refused where signatures are required.
     #[serde(deserialize_with = "stream_secret")]
     pub secret: Option<Secret>,
+    /// How old the URL of a Twilio stream may be: then its path must end in an expiry and a random value that is used once
+    /// ([`crate::media::nonce`]). Without it a captured upgrade can be sent again.
+    #[serde(deserialize_with = "some_seconds")]
+    pub max_age: Option<Duration>,
     /// How many calls may be live at once; 0: no limit.
     #[serde(deserialize_with = "number")]
     pub max_calls: u32,
@@ -167,6 +171,7 @@ impl Default for Media {
         Self {
             require_signature: None,
             secret: None,
+            max_age: None,
             max_calls: 0,
             idle_timeout: Duration::from_secs(60),
             max_messages_per_second: 500,
@@ -279,6 +284,13 @@ impl Config {
     #[must_use]
     pub fn exposure(&self) -> Exposure {
         Exposure::of(self.listen.ip(), self.public_url.as_ref())
+    }
+
+    /// What platforms dial to reach a server that is configured so; none where its address makes no URL.
+    #[must_use]
+    pub fn dialed(&self) -> Option<Url> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().or_else(|| Url::parse(&format!("{scheme}://{}", self.listen)).ok())
     }
 
     /// Reads the text of a file, then the environment.
@@ -497,6 +509,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     }
 }
 
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    seconds(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -613,17 +629,22 @@ mod tests {
     }
 
     #[test]
-    fn proxies_come_from_the_file_or_the_environment() {
-        assert_eq!(read("", &[]).unwrap().trusted_proxies, TrustedProxies::default());
+    fn proxies_and_the_age_of_stream_urls_come_from_the_file_or_the_environment() {
+        let none = read("", &[]).unwrap();
+        assert_eq!((none.trusted_proxies, none.media.max_age), (TrustedProxies::default(), None));
         let trusted = TrustedProxies::parse(["127.0.0.1", "10.0.0.0/8"]).unwrap();
-        let file = "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]";
-        let variable = [("TOUCHTONE_TRUSTED_PROXIES", "127.0.0.1 10.0.0.0/8")];
-        for config in [read(file, &[]).unwrap(), read("", &variable).unwrap()] {
-            assert_eq!(config.trusted_proxies, trusted);
+        let file = "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n[media]\nmax_age = 300";
+        let variables = [("TOUCHTONE_TRUSTED_PROXIES", "127.0.0.1 10.0.0.0/8"), ("TOUCHTONE_MEDIA__MAX_AGE", "300")];
+        for config in [read(file, &[]).unwrap(), read("", &variables).unwrap()] {
+            assert_eq!(
+                (config.trusted_proxies, config.media.max_age),
+                (trusted.clone(), Some(Duration::from_secs(300)))
+            );
         }
         for (toml, words) in [
             ("trusted_proxies = [\"10.0.0.0/8\", \"proxy.example\"]", "trusted_proxies: entry 2: expected an address"),
             ("trusted_proxies = 7", "trusted_proxies: expected a list"),
+            ("[media]\nmax_age = 0", "media.max_age: expected at least 1 second"),
         ] {
             let error = read(toml, &[]).unwrap_err().to_string();
             assert!(error.contains(words), "{toml}: {error}");

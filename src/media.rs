@@ -11,6 +11,7 @@
 //! A further dialect is one file beside [`twilio`], a variant of [`Dialect`] and one of [`Stream`].
 
 mod json;
+pub mod nonce;
 pub mod twilio;
 pub mod upgrade;
 

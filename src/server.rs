@@ -25,11 +25,12 @@ use crate::call::recorder::Recordings;
 use crate::call::{Calls, House, heartbeat, recovery, writable};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
-use crate::config::Config;
+use crate::config::{Config, Media};
 use crate::connector::{Registry, RegistryError, registry};
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Gateway, Outbound, Resolver, TargetPolicy};
 use crate::library::Library;
+use crate::media::upgrade::SECRET_GOOD;
 use crate::rest::guard::{Gate, SignIns, guard};
 use crate::rest::{self, route::Routes};
 use crate::speech::{self, Speech};
@@ -41,6 +42,7 @@ mod doors;
 mod health;
 mod inspect;
 mod media;
+mod nonces;
 mod pace;
 mod serving;
 mod tls;
@@ -48,6 +50,7 @@ mod unsigned;
 
 use doors::Doors;
 pub use doors::raise_open_files;
+use nonces::UsedNonces;
 pub use tls::TlsError;
 
 /// How long calls have that are told to end because the drain is over: time for a gateway's answer to arrive.
@@ -112,6 +115,7 @@ struct Desk {
     public_url: Url,
     require_signature: bool,
     sign_ins: SignIns,
+    used: Arc<UsedNonces>,
     draining: Arc<AtomicBool>,
 }
 
@@ -178,6 +182,7 @@ impl Server {
         if !require_signature {
             unsigned::warn(&connectors.live());
         }
+        warn_of_weak(&config.media, require_signature);
         let house = Arc::new(House {
             account,
             library,
@@ -204,6 +209,7 @@ impl Server {
             public_url,
             require_signature,
             sign_ins: SignIns::default(),
+            used: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),
         };
         Ok(Self { listener, address, tls, house, desk })
@@ -256,6 +262,22 @@ impl Server {
     }
 }
 
+/// Says what of the streams' credentials is weaker than it could be.
+fn warn_of_weak(media: &Media, require_signature: bool) {
+    if media.secret.as_ref().is_some_and(|secret| secret.expose().chars().count() < SECRET_GOOD) {
+        tracing::warn!(
+            "media.secret has fewer than {SECRET_GOOD} characters: make it a random text of {SECRET_GOOD} or more, for \
+             example of `openssl rand -hex 32`"
+        );
+    }
+    if require_signature && media.max_age.is_none() {
+        tracing::warn!(
+            "whoever captures the upgrade of a stream can send it again: set media.max_age (seconds), and let each call's \
+             TwiML name a URL that is good once (touchtone stream-url)"
+        );
+    }
+}
+
 const fn scheme(is_tls: bool) -> &'static str {
     if is_tls { "https" } else { "http" }
 }
@@ -298,8 +320,8 @@ async fn drained(
 /// What is answered on the sockets of a house, for whoever has sockets of its own. Upgrades need a signature made for
 /// `public_url` if `require_signature` says so. Who serves it also runs [`recovery::attend`].
 pub fn app(house: &Arc<House>, public_url: Url, require_signature: bool) -> Router {
-    let (sign_ins, draining) = (SignIns::default(), Arc::new(AtomicBool::new(false)));
-    router(Desk { house: Arc::clone(house), public_url, require_signature, sign_ins, draining })
+    let (sign_ins, used, draining) = (SignIns::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
+    router(Desk { house: Arc::clone(house), public_url, require_signature, sign_ins, used, draining })
 }
 
 fn router(desk: Desk) -> Router {
@@ -322,5 +344,6 @@ fn routes(desk: &Desk) -> Routes<Desk> {
         .with(routes!(media::upgrade_to_url))
         .with(routes!(media::upgrade))
         .with(routes!(media::upgrade_with_secret))
+        .with(routes!(media::upgrade_once))
         .merge(rest::routes(), Arc::clone(&desk.house))
 }

@@ -19,6 +19,8 @@ mod crowds;
 mod guessing;
 #[path = "doors/log.rs"]
 mod log;
+#[path = "doors/once.rs"]
+mod once;
 #[path = "doors/patience.rs"]
 mod patience;
 #[path = "doors/secrets.rs"]

@@ -374,6 +374,7 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
         "/healthz",
         "/media/{dialect}",
         "/media/{dialect}/{flow}",
+        "/media/{dialect}/{flow}/{expires}/{random}",
         "/media/{dialect}/{flow}/{secret}",
         "/metrics",
         "/openapi.json",
@@ -391,6 +392,8 @@ async fn every_path_has_the_methods_that_its_description_says_and_no_other() {
             .replace("{dialect}", "twilio")
             .replace("{flow}", "hold")
             .replace("{secret}", "x")
+            .replace("{expires}", "1")
+            .replace("{random}", "x")
             .replace("{name}", "shop")
             .replace("{sid}", "x");
         let answer = client.ask(Method::OPTIONS, &path).await;

@@ -16,11 +16,15 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::Dialect;
+use super::nonce::NonceRefused;
 use crate::secret::Secret;
 use crate::signature::sign;
 
 /// The shortest secret there may be, in characters: with 16 of a keyboard's, guessing is hopeless.
 pub const SECRET_MIN: usize = 16;
+
+/// Below it a secret is warned of: 32 hexadecimal digits are the 128 bits that keys have, and a shorter one may be a word.
+pub const SECRET_GOOD: usize = 32;
 
 /// The query parameter that holds the secret.
 const PARAMETER: &str = "secret";
@@ -81,6 +85,9 @@ pub enum UpgradeRefused {
     /// Another secret.
     #[error("its secret is not media.secret")]
     WrongSecret,
+    /// The URL is not good for a call, or not any more.
+    #[error(transparent)]
+    Nonce(#[from] NonceRefused),
     /// `public_url` is no address that a socket can be dialed at.
     #[error("public_url must begin with https, http, wss or ws and name a host")]
     NoPublicAddress,
@@ -160,6 +167,15 @@ fn of_header(header: &[u8]) -> Secret {
     let decoded = STANDARD.decode(encoded).map(zeroize::Zeroizing::new).unwrap_or_default();
     let password = decoded.iter().position(|byte| *byte == b':').and_then(|colon| decoded.get(colon + 1..));
     text(password.unwrap_or_default())
+}
+
+/// What a platform is told to dial for `path`, and signs.
+///
+/// # Errors
+/// [`UpgradeRefused::NoPublicAddress`].
+pub fn dialed(public_url: &Url, path: &str) -> Result<String, UpgradeRefused> {
+    let urls = signed_urls(public_url, path).ok_or(UpgradeRefused::NoPublicAddress)?;
+    urls.into_iter().next().map(|(_, url)| url).ok_or(UpgradeRefused::NoPublicAddress)
 }
 
 /// The URLs that may have been signed, each once, with the way it is written.

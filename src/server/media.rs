@@ -3,8 +3,10 @@
 //! Limits:  [`TEXT_MAX`] a message, in one frame or many; [`WRITE_BUFFER_MAX`]; wrong secrets count as failed sign-ins to the
 //!          REST API do.
 //! Errors:  403 and 429; the log says what was expected.
+//!          A URL that is good once is used up when its stream gets in, and by nothing that is refused.
 //! Secrets: a stream's secret may be in its URL. So nothing of a URL is logged but the name of a flow that there is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::call::beginning::Beginning;
 use crate::call::{Calls, actor};
 use crate::mask;
+use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
 use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
 use crate::rest::guard::{NotSignedIn, client};
@@ -65,7 +68,7 @@ pub(super) async fn upgrade(
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    admitted(&desk, &dialect, Beginning::Flow(flow), None, &parts, upgrade)
+    admitted(&desk, &dialect, Beginning::Flow(flow), Ending::None, &parts, upgrade).await
 }
 
 /// Media stream of a call, with its secret in the path
@@ -98,8 +101,45 @@ pub(super) async fn upgrade_with_secret(
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let beginning = if flow == NO_FLOW { Beginning::Url } else { Beginning::Flow(flow) };
-    admitted(&desk, &dialect, beginning, Some(Secret::new(secret)), &parts, upgrade)
+    admitted(&desk, &dialect, beginning(flow), Ending::Secret(Secret::new(secret)), &parts, upgrade).await
+}
+
+/// Media stream of a call, at a URL that is good once
+///
+/// As without expiry and random value, for platforms that sign the URL: a captured upgrade cannot be sent again.
+#[utoipa::path(
+    get,
+    path = "/media/{dialect}/{flow}/{expires}/{random}",
+    operation_id = "upgradeOnce",
+    tag = "media",
+    params(
+        ("dialect" = inline(DialectName), Path, description = "The platform's protocol; one that signs"),
+        ("flow" = String, Path, pattern = "^([A-Za-z0-9_-]{1,100}|~)$", description = "A document of the flows folder, without .xml; `~` for the document at the URL in the stream's custom parameter `url`"),
+        ("expires" = String, Path, pattern = "^[0-9]{1,18}$", description = "Until when it is good, in seconds since 1970; at most the configuration's `media.max_age` from now, else a day"),
+        ("random" = String, Path, pattern = "^[A-Za-z0-9_-]{22,64}$", description = "A random value that is used once"),
+        UpgradeHeaders,
+    ),
+    responses(
+        (status = 101, description = "The stream runs"),
+        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
+        (status = 403, description = "The signature is missing or wrong, or the URL is not good or not any more", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such dialect or flow, or it does not sign", body = String, content_type = "text/plain"),
+        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
+        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
+    ),
+)]
+pub(super) async fn upgrade_once(
+    State(desk): State<Desk>,
+    Path((dialect, flow, expires, random)): Path<(String, String, String, String)>,
+    parts: Parts,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    admitted(&desk, &dialect, beginning(flow), Ending::Nonce(expires, random), &parts, upgrade).await
+}
+
+/// What the flow in a path that does not end with it means.
+fn beginning(flow: String) -> Beginning {
+    if flow == NO_FLOW { Beginning::Url } else { Beginning::Flow(flow) }
 }
 
 /// Media stream of a call with a remote document
@@ -132,29 +172,45 @@ pub(super) async fn upgrade_to_url(
     parts: Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    admitted(&desk, &dialect, Beginning::Url, None, &parts, upgrade)
+    admitted(&desk, &dialect, Beginning::Url, Ending::None, &parts, upgrade).await
 }
 
-fn admitted(
+/// What stands behind the flow in a path.
+enum Ending {
+    None,
+    Secret(Secret),
+    /// An expiry and a random value, as they were written.
+    Nonce(String, String),
+}
+
+async fn admitted(
     desk: &Desk,
     name: &str,
     beginning: Beginning,
-    secret: Option<Secret>,
+    ending: Ending,
     parts: &Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let Some(proof) = upgrade::proof(name) else { return no_such_dialect() };
-    let proven = match proof {
-        // Whoever signs has no secret, and so no such path.
-        Proof::Signature if secret.is_some() => {
+    let peer = client(&desk.house, &parts.extensions, &parts.headers);
+    let proven = match (proof, ending) {
+        // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
+        (Proof::Signature, Ending::Secret(_)) | (Proof::Secret(_), Ending::Nonce(..)) => {
             return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
         }
-        Proof::Signature => signed(desk, &beginning, parts),
-        Proof::Secret(platform) => known(desk, platform, secret, parts),
+        (Proof::Signature, Ending::None) => signed(desk, &beginning, parts, "").and_then(|()| timely(desk, None)),
+        (Proof::Signature, Ending::Nonce(expires, value)) => signed(desk, &beginning, parts, "/…/…")
+            .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
+            .and_then(|nonce| timely(desk, Some(nonce))),
+        (Proof::Secret(platform), Ending::None) => known(desk, platform, None, parts, peer).map(|()| None),
+        (Proof::Secret(platform), Ending::Secret(secret)) => {
+            known(desk, platform, Some(secret), parts, peer).map(|()| None)
+        }
     };
-    if let Err(refused) = proven {
-        return refused.answer(told(desk, &beginning));
-    }
+    let nonce = match proven {
+        Ok(nonce) => nonce,
+        Err(refused) => return refused.answer(told(desk, &beginning), peer),
+    };
     let Some(dialect) = Dialect::named(name) else { return no_such_dialect() };
     if desk.draining.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is being stopped\n").into_response();
@@ -172,6 +228,12 @@ fn admitted(
         return (StatusCode::SERVICE_UNAVAILABLE, "too many calls\n").into_response();
     };
     let house = Arc::clone(&desk.house);
+    // Last: what is refused uses nothing up.
+    if let Some(nonce) = nonce
+        && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
+    {
+        return Refused::Proof(why.into()).answer(told(desk, &beginning), peer);
+    }
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -216,23 +278,39 @@ impl Refused {
             Self::Proof(UpgradeRefused::NoSecretSet { .. }) => "no_secret_set",
             Self::Proof(UpgradeRefused::NoSecret) => "no_secret",
             Self::Proof(UpgradeRefused::WrongSecret) => "wrong_secret",
+            Self::Proof(UpgradeRefused::Nonce(why)) => match why {
+                NonceRefused::Missing => "no_nonce",
+                NonceRefused::Malformed => "malformed_nonce",
+                NonceRefused::Expired(_) => "expired",
+                NonceRefused::TooFarAhead(_) => "expires_too_late",
+                NonceRefused::Used => "used",
+                NonceRefused::Full => "nonces_full",
+            },
             Self::Wait(_) => "too_many_failures",
         }
     }
 
-    fn answer(self, flow: &str) -> Response {
+    fn answer(self, flow: &str, peer: IpAddr) -> Response {
         metrics::counter!("touchtone_upgrades_refused_total", "why" => self.word()).increment(1);
         match self {
             Self::Proof(refused @ (UpgradeRefused::Unsigned { .. } | UpgradeRefused::WrongSignature { .. })) => {
-                tracing::warn!(flow, %refused, "stream refused (403): set public_url to the address that the platform calls");
+                tracing::warn!(flow, %peer, %refused, "stream refused (403): set public_url to the address that the platform calls");
                 (StatusCode::FORBIDDEN, "the signature is missing or wrong\n").into_response()
             }
             Self::Proof(refused @ UpgradeRefused::NoPublicAddress) => {
-                tracing::warn!(flow, %refused, "stream refused (403)");
+                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
                 (StatusCode::FORBIDDEN, "the signature cannot be checked\n").into_response()
             }
+            Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Full)) => {
+                tracing::error!(flow, %peer, %refused, "stream refused (503)");
+                (StatusCode::SERVICE_UNAVAILABLE, "too many calls\n").into_response()
+            }
+            Self::Proof(refused @ UpgradeRefused::Nonce(_)) => {
+                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
+                (StatusCode::FORBIDDEN, "the URL is good for one call, and until it expires\n").into_response()
+            }
             Self::Proof(refused) => {
-                tracing::warn!(flow, %refused, "stream refused (403)");
+                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
                 (StatusCode::FORBIDDEN, "the secret is missing or wrong\n").into_response()
             }
             // Told once by who counts.
@@ -253,21 +331,45 @@ fn told<'a>(desk: &Desk, beginning: &'a Beginning) -> &'a str {
     }
 }
 
-fn signed(desk: &Desk, beginning: &Beginning, parts: &Parts) -> Result<(), Refused> {
+/// `ending` stands for what is behind the flow, where a refusal shows the path.
+fn signed(desk: &Desk, beginning: &Beginning, parts: &Parts, ending: &str) -> Result<(), Refused> {
     if !desk.require_signature {
         return Ok(());
     }
     let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
     let is_told = told(desk, beginning) == beginning.flow();
-    let shown = if is_told { parts.uri.path() } else { "/media/twilio/…" };
+    let shown = match (is_told, ending) {
+        (true, "") => parts.uri.path().to_owned(),
+        (true, ending) => format!("/media/twilio/{}{ending}", beginning.flow()),
+        (false, _) => "/media/twilio/…".to_owned(),
+    };
     let token = &desk.house.account.auth_token;
     let way =
-        upgrade_matches(token, &desk.public_url, &parts.uri.to_string(), shown, header).map_err(Refused::Proof)?;
+        upgrade_matches(token, &desk.public_url, &parts.uri.to_string(), &shown, header).map_err(Refused::Proof)?;
     tracing::debug!(way, "the stream's signature is right");
     Ok(())
 }
 
-fn known(desk: &Desk, platform: &'static str, of_path: Option<Secret>, parts: &Parts) -> Result<(), Refused> {
+/// Whether the URL of a stream is one that is good now, and good once where that is demanded.
+fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
+    let max_age = desk.house.config.media.max_age;
+    match &nonce {
+        None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
+        None => {}
+        Some(nonce) => nonce
+            .judge(desk.house.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
+            .map_err(|why| Refused::Proof(why.into()))?,
+    }
+    Ok(nonce)
+}
+
+fn known(
+    desk: &Desk,
+    platform: &'static str,
+    of_path: Option<Secret>,
+    parts: &Parts,
+    peer: IpAddr,
+) -> Result<(), Refused> {
     let Some(secret) = &desk.house.config.media.secret else {
         // A path that ends with one has none to end with.
         return if desk.require_signature || of_path.is_some() {
@@ -279,7 +381,6 @@ fn known(desk: &Desk, platform: &'static str, of_path: Option<Secret>, parts: &P
     let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = upgrade::given(of_path, parts.uri.query(), authorization);
     let is_right = |given: Secret| secret.matches(given.expose());
-    let peer = client(&desk.house, &parts.extensions, &parts.headers);
     desk.sign_ins.check(peer, "media streams", None, given, is_right).map_err(|not| match not {
         NotSignedIn::Missing => Refused::Proof(UpgradeRefused::NoSecret),
         NotSignedIn::Wrong => Refused::Proof(UpgradeRefused::WrongSecret),

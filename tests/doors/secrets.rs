@@ -108,6 +108,8 @@ async fn the_secret_comes_in_every_way_that_platforms_have_and_is_told_to_nobody
         format!("/{URL}"),
         format!("/media/telnyx/{URL}"),
         format!("/media/telnyx/{URL}/{URL}"),
+        format!("/media/twilio/pay/{URL}/{URL}"),
+        format!("/media/telnyx/pay/{URL}/{URL}"),
     ] {
         upgrade(server.address, &path, Some(&bearer)).await;
         get(server.address, &path).await;

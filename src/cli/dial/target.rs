@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::cli::Failure;
 use crate::flow::link::is_flow_name;
+use crate::media::nonce::StreamNonce;
 
 /// A server and a flow there.
 #[derive(Debug)]
@@ -29,6 +30,15 @@ impl Target {
         }
         let segments: Vec<String> = url.path().split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
         let named = match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            // At an address that is good once (`touchtone stream-url`).
+            [.., "media", "twilio", "~", expires, random] if StreamNonce::parse(expires, random).is_ok() => {
+                let flow = "a document at a URL".to_owned();
+                let place = format!("{}{}", url.host_str().unwrap_or_default(), port(&url));
+                return Ok(Self { url, place, flow });
+            }
+            [.., "media", "twilio", named, expires, random] if StreamNonce::parse(expires, random).is_ok() => {
+                Some((*named).to_owned())
+            }
             [.., "media", "twilio", named] => Some((*named).to_owned()),
             [] | [.., "media", "twilio"] => None,
             _ => return Err(wrong("has another path than /media/twilio/FLOW, the one dialect this phone speaks")),
@@ -55,10 +65,13 @@ impl Target {
                 return Err(wrong("names no flow, and the command neither a flow nor --param url=https://..."));
             }
         };
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let place = format!("{}{port}", url.host_str().unwrap_or_default());
+        let place = format!("{}{}", url.host_str().unwrap_or_default(), port(&url));
         Ok(Self { url, place, flow })
     }
+}
+
+fn port(url: &Url) -> String {
+    url.port().map(|port| format!(":{port}")).unwrap_or_default()
 }
 
 /// Why there is no call, and what to do about it.
@@ -71,7 +84,7 @@ pub(super) fn refused(target: &Target, signed: bool, error: &Error) -> Failure {
     Failure(match (status, error) {
         (Some(403), _) if signed => format!(
             "{place} refused the signature (HTTP 403): is it the server's auth token, and is the server's public_url \
-             the address dialled here?"
+             the address dialled here? Where media.max_age is set, dial what `touchtone stream-url` prints, once"
         ),
         (Some(403), _) => format!(
             "{place} wants the call signed (HTTP 403): give the server's auth token with --auth-token or \
@@ -99,6 +112,22 @@ mod tests {
             let target = Target::read(text, Some("donate"), true).map_err(|failure| failure.0).unwrap();
             assert_eq!(target.url.path(), "/media/twilio/donate", "a flow goes before it");
             assert!(Target::read(text, None, false).is_err());
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_good_once_is_dialled_as_it_is() {
+        let end = "1795000300/abcdefghijklmnopqrstuv";
+        for (flow, is) in [("donate", "donate"), ("~", "a document at a URL")] {
+            let text = format!("ws://127.0.0.1:8080/media/twilio/{flow}/{end}");
+            let target = Target::read(&text, None, false).map_err(|failure| failure.0).unwrap();
+            assert_eq!((target.url.as_str(), target.flow.as_str()), (text.as_str(), is));
+        }
+        for wrong in ["donate/1/short", "donate/now/abcdefghijklmnopqrstuv", "donate/1795000300"] {
+            assert!(
+                Target::read(&format!("ws://127.0.0.1:8080/media/twilio/{wrong}"), None, false).is_err(),
+                "{wrong}"
+            );
         }
     }
 }
