@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod actor;
+mod audit;
 mod books;
 mod callbacks;
 mod check;
@@ -47,6 +49,8 @@ enum Command {
     Callbacks(callbacks::Callbacks),
     /// Store, show, authorize and remove Pay Connectors
     Connectors(connectors::Connectors),
+    /// List who did what, to what, and what it was before
+    Audit(audit::Audit),
     /// Print the address of a media stream that is good for one call
     StreamUrl(stream_url::StreamUrl),
     /// Play random calls against every flow and look for a rule that does not hold
@@ -92,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Payments(command) => command.run(),
         Command::Callbacks(command) => command.run(),
         Command::Connectors(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::StreamUrl(command) => command.run(),
         Command::Fuzz(command) => command.run(),
     };

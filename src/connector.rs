@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::submission::{Ask, Reply};
 
+pub(crate) mod audited;
 pub mod config;
 pub mod generic;
 pub mod instance;
@@ -31,7 +32,7 @@ mod watched;
 
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
 pub use registry::{Registry, RegistryError};
-pub use shelf::{Shelf, ShelfError};
+pub use shelf::{Replace, Shelf, ShelfError};
 
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
 #[derive(Clone, Debug, PartialEq, Eq)]

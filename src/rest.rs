@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use crate::call::{CommandError, House};
 
+mod acting;
 pub mod attempts;
 pub(crate) mod books;
 mod calls;

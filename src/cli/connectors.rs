@@ -15,7 +15,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::connector::config::KINDS;
 use crate::connector::instance::{Instance, Origin};
-use crate::connector::{Mode, Registry, Shelf, ShelfError};
+use crate::connector::{Mode, Registry, Replace, Shelf, ShelfError};
 use crate::http::{Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -63,6 +63,9 @@ enum Command {
         /// KEY=VALUE; KEY=@FILE takes what is in a file, KEY=@- a line that is typed or piped: the only ways for secrets
         #[arg(value_name = "KEY=VALUE")]
         keys: Vec<Given>,
+        /// Take a name that was live with another address, on purpose: payments that name it go elsewhere from then on
+        #[arg(long)]
+        replace: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -181,12 +184,13 @@ impl Desk {
     }
 
     async fn run(self, command: Command) -> Result<bool, Failure> {
-        let shelf = Shelf::new(&self.store, &self.registry);
+        let actor = super::actor::of_command();
+        let shelf = Shelf::new(&self.store, &self.registry, &actor);
         match command {
             Command::Kinds(output) => show::kinds(KINDS, output.json)?,
             Command::List(output) => show::list(&shelf.list().await?, output.json)?,
             Command::Show { name: Name { name }, output } => show::one(&shelf.show(&name).await?, output.json)?,
-            Command::Add { name: Name { name }, kind, mode, keys, output } => {
+            Command::Add { name: Name { name }, kind, mode, keys, replace, output } => {
                 let mut keys = given::keys(keys)?;
                 for (settled, value) in [("name", name), ("kind", kind), ("mode", mode.word().to_owned())] {
                     if keys.has(settled) {
@@ -195,7 +199,8 @@ impl Desk {
                     keys.set(settled, Secret::new(value));
                 }
                 given::ask_for_missing(&mut keys)?;
-                done(&shelf.add(keys, Timestamp::now()).await?, "is stored", output.json)?;
+                let replace = if replace { Replace::Yes } else { Replace::No };
+                done(&shelf.add(keys, replace, Timestamp::now()).await?, "is stored", output.json)?;
             }
             Command::Authorize { name: Name { name }, keys, output } => {
                 let mut keys = given::keys(keys)?;
@@ -224,7 +229,7 @@ impl Desk {
                 if let Some(Instance { origin: Origin::Stored, kind, .. }) = self.registry.instance(&name) {
                     sure.ask(&format!("Remove {name} ({}) and its credentials?", kind.unwrap_or("unreadable")))?;
                 }
-                shelf.remove(&name).await?;
+                shelf.remove(&name, Timestamp::now()).await?;
                 println!("{name} is removed; a running server forgets it within a second");
                 if self.registry.is_empty() {
                     println!("{}", show::NONE);
@@ -236,7 +241,7 @@ impl Desk {
     }
 
     async fn test(&self, name: &str) -> Result<bool, Failure> {
-        let instance = Shelf::new(&self.store, &self.registry).show(name).await?;
+        let instance = Shelf::new(&self.store, &self.registry, &super::actor::of_command()).show(name).await?;
         let Some(connector) = self.registry.find(name) else {
             return Err(Failure(format!("{name}: {}", instance.fault.unwrap_or_default())));
         };

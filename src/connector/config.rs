@@ -29,6 +29,7 @@ use crate::secret::Secret;
 
 mod keys;
 mod kinds;
+mod name;
 mod stripe;
 #[cfg(test)]
 mod tests;
@@ -88,7 +89,10 @@ pub enum KindConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectorConfigError {
     /// It has no usable name.
-    #[error("a connector needs a `name` of 1 to 64 characters, without control characters, `/` or blanks at its ends")]
+    #[error(
+        "a connector needs a `name` of 1 to 64 characters, without `/`, without blanks at its ends, and without characters \
+         that cannot be seen: control characters, those of no width, those that turn the direction of writing"
+    )]
     Name,
     /// A needed key is not there.
     #[error("connector `{connector}`: `{key}` is missing")]
@@ -278,6 +282,11 @@ impl ConnectorConfig {
         }
     }
 
+    /// Where it sends payments, as it may be shown; none for one that sends them nowhere.
+    pub(super) fn shown_address(&self) -> Option<String> {
+        self.address().map(|(_, endpoint)| endpoint.to_string())
+    }
+
     /// The key of where it sends payments, and that place.
     const fn address(&self) -> Option<(&'static str, &Endpoint)> {
         match &self.kind {
@@ -410,7 +419,7 @@ fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=NAME_CHARS_MAX).contains(&length)
         && name.trim() == name
-        && !name.chars().any(|letter| letter.is_control() || letter == '/')
+        && name.chars().all(|letter| letter == ' ' || !(letter == '/' || name::is_unseen(letter)))
 }
 
 /// The keys of one instance, with its name for errors.

@@ -25,7 +25,7 @@ use super::config::SANDBOX;
 use super::instance::{Instance, Origin, State};
 use super::sandbox::Sandbox;
 use super::watched::{Access, Keeper, Watched};
-use super::{Connector, ConnectorConfig, Mode};
+use super::{Connector, ConnectorConfig, Description, Mode};
 use crate::exposure::Exposure;
 use crate::http::Gateway;
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -287,6 +287,11 @@ impl Registry {
             Some(name) => Err(RegistryError::ConfiguredAndStored(name.clone())),
             None => Ok(()),
         }
+    }
+
+    /// What an instance with this configuration says of itself; none where there is no way out to gateways.
+    pub(super) fn describe(&self, config: &ConnectorConfig) -> Option<Description> {
+        Some(config.build(self.0.gateway.as_ref()?, self.0.exposure).describe())
     }
 
     /// The first stored sandbox in mode live where real callers come in, as an error.

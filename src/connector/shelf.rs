@@ -1,16 +1,21 @@
 //! Stored instances: added, changed, taken live and removed, by command and by REST alike.
 //!
-//! Shape:   [`Shelf`] changes the store and has the registry see it at once; what an instance is then, it gives back.
+//! Shape:   [`Shelf`] changes the store and has the registry see it at once; what an instance is then, it gives back. Every
+//!          change is told by the audit trail, in the same transaction.
 //! Errors:  [`ShelfError`], each of which says what to do.
 //! Secrets: credentials go into the seal and never come out of here.
 //! Sources: spec/pay.md, section 10; spec/interface.md, "Configuration".
 
-use jiff::Timestamp;
+#![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for ids")]
 
-use super::Mode;
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use super::config::{ConnectorConfig, ConnectorConfigError, Keys};
-use super::instance::Instance;
+use super::instance::{Instance, Origin};
 use super::registry::{Registry, opened};
+use super::{Mode, audited};
+use crate::store::audit::{Actor, AuditAction, ConnectorChange, NewAudit};
 use crate::store::{Authorized, BackendError, ConnectorRow, Store, StoreError};
 
 #[cfg(test)]
@@ -54,6 +59,19 @@ pub enum ShelfError {
         /// The secret keys of its kind.
         keys: Vec<&'static str>,
     },
+    /// The name was live with another address.
+    #[error(
+        "the connector `{name}` was live as {kind} with {address}: payments that name it would go elsewhere; choose another \
+         name, or replace it on purpose (--replace; over REST: ?replace=true)"
+    )]
+    WasLive {
+        /// The name.
+        name: String,
+        /// Its kind then.
+        kind: String,
+        /// Its address then, without query and credentials.
+        address: String,
+    },
     /// It would approve real cards that nobody charges.
     #[error(
         "the connector `{0}` would be a sandbox in mode live, which approves every card and charges none: not on a server \
@@ -82,13 +100,24 @@ impl From<BackendError> for ShelfError {
 pub struct Shelf<'a> {
     store: &'a Store,
     registry: &'a Registry,
+    actor: &'a Actor,
+}
+
+/// Whether a new instance may take a name that was live with another address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// It may not: payments of callers who know the name would go elsewhere.
+    No,
+    /// It may; the audit trail says so.
+    Yes,
 }
 
 impl<'a> Shelf<'a> {
-    /// Those of `store`, next to what `registry` has from the configuration.
+    /// Those of `store`, next to what `registry` has from the configuration, for `actor`, whose changes the audit trail
+    /// tells.
     #[must_use]
-    pub const fn new(store: &'a Store, registry: &'a Registry) -> Self {
-        Self { store, registry }
+    pub const fn new(store: &'a Store, registry: &'a Registry, actor: &'a Actor) -> Self {
+        Self { store, registry, actor }
     }
 
     /// Every instance, configured or stored.
@@ -113,16 +142,30 @@ impl<'a> Shelf<'a> {
     ///
     /// # Errors
     /// [`ShelfError::Config`]; [`ShelfError::LiveSandbox`]; [`ShelfError::Exists`] also where one of that name is
-    /// configured.
-    pub async fn add(&self, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+    /// configured; [`ShelfError::WasLive`] unless it may `replace` what was.
+    pub async fn add(&self, keys: Keys, replace: Replace, now: Timestamp) -> Result<Instance, ShelfError> {
         let config = ConnectorConfig::of(keys)?;
         let name = &config.name;
         if self.registry.is_configured(name) {
             return Err(ShelfError::Exists(name.clone()));
         }
         self.refuse_live_sandbox(&config)?;
+        self.registry.refresh(self.store).await?;
+        if self.registry.instance(name).is_some_and(|known| known.origin == Origin::Stored) {
+            return Err(ShelfError::Exists(name.clone()));
+        }
+        let was = audited::last_live(self.store.backend(), name).await?.filter(|was| !was.is_same(&config));
+        let (action, old_value) = match (was, replace) {
+            (None, _) => (AuditAction::ConnectorAdded, None),
+            (Some(was), Replace::No) => {
+                return Err(ShelfError::WasLive { name: name.clone(), kind: was.kind, address: was.address });
+            }
+            (Some(was), Replace::Yes) => (AuditAction::ConnectorReplaced, Some(was.shown)),
+        };
         let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
-        match self.store.backend().insert_connector(name, sealed, now).await {
+        let audit = self.audit(action, name, old_value, Some(self.shown(&config)));
+        let change = ConnectorChange::Insert { sealed };
+        match self.store.backend().change_connector(name, change, audit, now).await {
             Err(BackendError::Duplicate) => Err(ShelfError::Exists(name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => {
@@ -141,8 +184,14 @@ impl<'a> Shelf<'a> {
     ///
     /// # Errors
     /// [`ShelfError::Unknown`]; [`ShelfError::Configured`] unless one of that name is stored too.
-    pub async fn remove(&self, name: &str) -> Result<(), ShelfError> {
-        match self.store.backend().remove_connector(name).await {
+    pub async fn remove(&self, name: &str, now: Timestamp) -> Result<(), ShelfError> {
+        let rows = self.store.backend().connectors().await?;
+        let old_value = rows.iter().find(|row| row.name == name).map(|row| match opened(row, self.store.seal()) {
+            Ok(config) => self.shown(&config),
+            Err(fault) => audited::unreadable(&fault),
+        });
+        let audit = self.audit(AuditAction::ConnectorRemoved, name, old_value, None);
+        match self.store.backend().change_connector(name, ConnectorChange::Remove, audit, now).await {
             Err(BackendError::NotFound) => Err(self.not_stored(name).await?),
             Err(error) => Err(error.into()),
             Ok(()) => {
@@ -164,7 +213,12 @@ impl<'a> Shelf<'a> {
             return self.show(name).await;
         }
         let authorized = authorized(&config, &keys);
-        let instance = self.put(&row, &config.live(keys)?, authorized, now).await?;
+        // One that is live already is given other keys.
+        let action = match config.mode {
+            Mode::Test => AuditAction::ConnectorLive,
+            Mode::Live => AuditAction::ConnectorChanged,
+        };
+        let instance = self.put(&row, (&config, &config.live(keys)?), (action, authorized), now).await?;
         tracing::info!(connector = name, "connector is live");
         Ok(instance)
     }
@@ -183,7 +237,8 @@ impl<'a> Shelf<'a> {
                 false => ShelfError::NoCredential { name, keys: secrets },
             });
         }
-        let instance = self.put(&row, &config.with(keys)?, Authorized::Anew, now).await?;
+        let how = (AuditAction::ConnectorAuthorized, Authorized::Anew);
+        let instance = self.put(&row, (&config, &config.with(keys)?), how, now).await?;
         tracing::info!(connector = name, "connector authorized anew");
         Ok(instance)
     }
@@ -194,8 +249,8 @@ impl<'a> Shelf<'a> {
     /// [`ShelfError::Config`]: a live instance's address stays, for one.
     pub async fn change(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let (row, config) = self.stored(name).await?;
-        let authorized = authorized(&config, &keys);
-        let instance = self.put(&row, &config.with(keys)?, authorized, now).await?;
+        let how = (AuditAction::ConnectorChanged, authorized(&config, &keys));
+        let instance = self.put(&row, (&config, &config.with(keys)?), how, now).await?;
         tracing::info!(connector = name, "connector changed");
         Ok(instance)
     }
@@ -203,17 +258,28 @@ impl<'a> Shelf<'a> {
     async fn put(
         &self,
         row: &ConnectorRow,
-        config: &ConnectorConfig,
-        authorized: Authorized,
+        (before, config): (&ConnectorConfig, &ConnectorConfig),
+        (action, authorized): (AuditAction, Authorized),
         now: Timestamp,
     ) -> Result<Instance, ShelfError> {
         self.refuse_live_sandbox(config)?;
         let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
-        match self.store.backend().update_connector(&row.name, &row.sealed, sealed, authorized, now).await {
+        let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
+        let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
+        match self.store.backend().change_connector(&row.name, change, audit, now).await {
             Err(BackendError::NotFound) => Err(ShelfError::Meanwhile(row.name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => self.show(&row.name).await,
         }
+    }
+
+    fn shown(&self, config: &ConnectorConfig) -> String {
+        audited::shown(config, self.registry.describe(config))
+    }
+
+    fn audit(&self, action: AuditAction, name: &str, old_value: Option<String>, new_value: Option<String>) -> NewAudit {
+        let actor = self.actor.clone();
+        NewAudit { token: Uuid::new_v4(), actor, action, target: audited::target(name), old_value, new_value }
     }
 
     fn refuse_live_sandbox(&self, config: &ConnectorConfig) -> Result<(), ShelfError> {

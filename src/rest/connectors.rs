@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::acting::Acting;
 use super::error::{self, ApiError};
 use super::fields::Query;
 use crate::call::House;
 use crate::connector::config::{ConnectorConfigError, KINDS};
 use crate::connector::instance::Instance;
-use crate::connector::{Shelf, ShelfError};
+use crate::connector::{Replace, Shelf, ShelfError};
 
 mod body;
 mod form;
@@ -65,10 +66,11 @@ struct ConnectorName {
 )]
 pub(super) async fn list(
     State(house): State<Arc<House>>,
+    acting: Acting,
     Query(query): Query,
 ) -> Result<Json<ConnectorList>, ApiError> {
     query.finish(&[])?;
-    Ok(Json(ConnectorList { connectors: shelf(&house).list().await? }))
+    Ok(Json(ConnectorList { connectors: shelf(&house, &acting).list().await? }))
 }
 
 /// Store a Pay Connector
@@ -79,12 +81,13 @@ pub(super) async fn list(
     path = "/v1/connectors",
     operation_id = "CreateConnector",
     tag = "connectors",
+    params(("replace" = Option<bool>, Query, description = "Whether it may take a name that was live with another address")),
     request_body(content = NewConnector, content_type = "application/json"),
     responses(
         (status = 201, description = "Stored", body = Instance, headers(("Location" = String, description = "Where it is"))),
         (status = 400, description = "A key is missing, unknown or has a wrong value", body = ApiError),
         (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 409, description = "There is one of that name, stored or configured; or it is a sandbox in mode live on a public server", body = ApiError),
+        (status = 409, description = "There is one of that name, stored or configured; or the name was live with another address; or it is a sandbox in mode live on a public server", body = ApiError),
         (status = 413, description = "The body is too long", body = ApiError),
         (status = 415, description = "The body is not JSON", body = ApiError),
         (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
@@ -94,11 +97,17 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     State(house): State<Arc<House>>,
-    Query(query): Query,
+    acting: Acting,
+    Query(mut query): Query,
     KeysBody(keys): KeysBody,
 ) -> Result<Response, ApiError> {
+    let replace = match query.take("replace")?.as_deref() {
+        None | Some("false") => Replace::No,
+        Some("true") => Replace::Yes,
+        Some(_) => return Err(ApiError::parameter("The parameter replace is true or false".to_owned())),
+    };
     query.finish(&[])?;
-    let instance = shelf(&house).add(keys, house.wall.now()).await?;
+    let instance = shelf(&house, &acting).add(keys, replace, house.wall.now()).await?;
     // A name has no letter that a path segment could not carry encoded.
     let name: String =
         form_urlencoded::byte_serialize(instance.name.as_bytes()).collect::<String>().replace('+', "%20");
@@ -128,10 +137,11 @@ pub(super) async fn create(
 )]
 pub(super) async fn fetch(
     State(house): State<Arc<House>>,
+    acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house).show(&named(uri.path(), name)?).await?))
+    Ok(Json(shelf(&house, &acting).show(&named(uri.path(), name)?).await?))
 }
 
 /// Change a Pay Connector
@@ -161,11 +171,12 @@ pub(super) async fn fetch(
 )]
 pub(super) async fn update(
     State(house): State<Arc<House>>,
+    acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house).change(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&house, &acting).change(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -189,10 +200,11 @@ pub(super) async fn update(
 )]
 pub(super) async fn delete(
     State(house): State<Arc<House>>,
+    acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
 ) -> Result<StatusCode, ApiError> {
-    shelf(&house).remove(&named(uri.path(), name)?).await?;
+    shelf(&house, &acting).remove(&named(uri.path(), name)?, house.wall.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -223,15 +235,16 @@ pub(super) async fn delete(
 )]
 pub(super) async fn live(
     State(house): State<Arc<House>>,
+    acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house).live(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&house, &acting).live(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
-fn shelf(house: &House) -> Shelf<'_> {
-    Shelf::new(&house.store, &house.connectors)
+fn shelf<'a>(house: &'a House, Acting(actor): &'a Acting) -> Shelf<'a> {
+    Shelf::new(&house.store, &house.connectors, actor)
 }
 
 /// The name in the path; one that is not UTF-8 is nobody's.
@@ -264,6 +277,7 @@ impl From<ShelfError> for ApiError {
             ShelfError::Exists(_)
             | ShelfError::Meanwhile(_)
             | ShelfError::LiveSandbox(_)
+            | ShelfError::WasLive { .. }
             | ShelfError::Unreadable { .. } => (StatusCode::CONFLICT, error::CONFLICT),
             ShelfError::Configured(_) => (StatusCode::FORBIDDEN, error::FORBIDDEN),
             ShelfError::Unknown { .. } => (StatusCode::NOT_FOUND, error::NOT_FOUND),

@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -7,14 +7,17 @@ use jiff::Timestamp;
 use super::*;
 use crate::connector::config::Keys;
 use crate::connector::generic::samples::{card, charge};
-use crate::connector::shelf::Shelf;
+use crate::connector::shelf::{Replace, Shelf};
 use crate::connector::{CheckRefused, Description, Undoing, ask};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Reply};
 use crate::secret::Secret;
+use crate::store::audit::Actor;
 use crate::store::memory::Memory;
 use crate::store::{Backend, NodeId};
+
+static NOBODY: LazyLock<Actor> = LazyLock::new(|| Actor { name: "nobody".to_owned(), origin: "here".to_owned() });
 
 fn config(name: &str) -> ConnectorConfig {
     serde_json::from_str(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).unwrap()
@@ -44,7 +47,7 @@ fn keys(json: &str) -> Keys {
 }
 
 async fn add(store: &Store, registry: &Registry, json: &str) {
-    Shelf::new(store, registry).add(keys(json), moment(0)).await.unwrap();
+    Shelf::new(store, registry, &NOBODY).add(keys(json), Replace::No, moment(0)).await.unwrap();
 }
 
 /// A gateway that no longer lets us in.
@@ -140,7 +143,7 @@ async fn the_stand_in_is_there_only_where_nothing_was_ever_configured_or_stored(
     assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Default").is_none() && registry.find("Shop").is_some());
-    Shelf::new(&store, &registry).remove("Shop").await.unwrap();
+    Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     let later = with_stand_in(&[], Exposure::LOOPBACK);
     later.refresh(&other).await.unwrap();
     for registry in [registry, later] {
@@ -162,7 +165,7 @@ async fn the_stand_in_goes_when_another_process_stored_a_connector_or_has_one_co
         if is_stored {
             // Between two looks of the other process.
             add(&there, &elsewhere, r#"{"name":"Shop","kind":"sandbox"}"#).await;
-            Shelf::new(&there, &elsewhere).remove("Shop").await.unwrap();
+            Shelf::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
         }
         sleep(Duration::from_secs(1)).await;
         assert!(!registry.is_stand_in() && registry.is_empty(), "{is_stored}");
@@ -205,14 +208,14 @@ async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
     assert!(registry.refuse_live_sandboxes().unwrap_err().to_string().contains("connectors remove Other"));
     let shown = registry.instance("Other").unwrap();
     assert_eq!((shown.state, shown.kind, shown.mode), (State::Refused, Some("sandbox"), Some(Mode::Live)));
-    let shelf = Shelf::new(&other, &registry);
-    let refused = shelf.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), moment(1)).await;
+    let shelf = Shelf::new(&other, &registry, &NOBODY);
+    let refused = shelf.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), Replace::No, moment(1)).await;
     assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
-    shelf.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), moment(1)).await.unwrap();
+    shelf.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), Replace::No, moment(1)).await.unwrap();
     let refused = shelf.live("Third", Keys::default(), moment(2)).await;
     assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
     // What the error says helps.
-    shelf.remove("Other").await.unwrap();
+    shelf.remove("Other", moment(9)).await.unwrap();
     assert_eq!(registry.refuse_live_sandboxes(), Ok(()));
 }
 
@@ -252,10 +255,10 @@ async fn a_name_that_is_configured_and_stored_is_refused_and_the_configured_one_
     assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Test);
     assert_eq!(registry.list().len(), 1);
     // What the error says helps.
-    Shelf::new(&store, &registry).remove("Shop").await.unwrap();
+    Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     assert_eq!(registry.refuse_twins(), Ok(()));
     assert!(matches!(
-        Shelf::new(&store, &registry).remove("Shop").await,
+        Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await,
         Err(crate::connector::ShelfError::Configured(_))
     ));
 }
@@ -271,11 +274,11 @@ async fn another_process_s_changes_are_seen_within_a_second() {
     assert!(registry.find("Shop").is_none());
     sleep(Duration::from_secs(1)).await;
     let held = registry.find("Shop").unwrap();
-    Shelf::new(&there, &elsewhere).live("Shop", Keys::default(), moment(1)).await.unwrap();
+    Shelf::new(&there, &elsewhere, &NOBODY).live("Shop", Keys::default(), moment(1)).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Live);
     assert_eq!(held.describe().mode, Mode::Test, "a payment goes on with the instance it holds");
-    Shelf::new(&there, &elsewhere).remove("Shop").await.unwrap();
+    Shelf::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert!(registry.find("Shop").is_none() && registry.find("Default").is_none());
 }
@@ -336,7 +339,7 @@ async fn a_withdrawn_authorization_is_written_down_and_seen_by_every_process() {
     assert!(elsewhere.find("Shop").unwrap().capabilities().withdrawn);
     assert_eq!(elsewhere.instance("Shop").unwrap().state, State::NeedsAuthorization);
     // What is changed beside the credentials authorizes nothing.
-    let shelf = Shelf::new(&there, &elsewhere);
+    let shelf = Shelf::new(&there, &elsewhere, &NOBODY);
     let changed = shelf.change("Shop", keys(r#"{"retries":1}"#), moment(5)).await.unwrap();
     assert_eq!((changed.state, changed.settings["retries"].as_str()), (State::NeedsAuthorization, "1"));
     let authorized = shelf.authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(6)).await.unwrap();
@@ -355,7 +358,7 @@ async fn a_loss_of_old_credentials_does_not_withdraw_new_ones() {
     let held = registry.find("Shop").unwrap();
     // Authorized anew elsewhere before the answer for the old credentials comes.
     let elsewhere = Registry::new(&[], &gateway()).unwrap();
-    Shelf::new(&there, &elsewhere).authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(1)).await.unwrap();
+    Shelf::new(&there, &elsewhere, &NOBODY).authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(1)).await.unwrap();
     charge_through(&*held).await;
     registry.refresh(&here).await.unwrap();
     assert_eq!(memory.connectors().await.unwrap()[0].withdrawn, None);

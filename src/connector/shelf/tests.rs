@@ -4,6 +4,7 @@ use super::*;
 use crate::connector::instance::{Origin, State};
 use crate::http::Gateway;
 use crate::secret::Secret;
+use crate::store::audit::{AuditFilter, AuditRow};
 use crate::store::memory::Memory;
 use crate::store::{Backend, NodeId, Seal};
 
@@ -11,6 +12,7 @@ struct House {
     memory: Arc<Memory>,
     store: Store,
     registry: Registry,
+    actor: Actor,
 }
 
 impl House {
@@ -20,15 +22,16 @@ impl House {
         let store = Store::new(Arc::clone(&memory) as Arc<dyn Backend>, seal, NodeId::random());
         let configured: ConnectorConfig = serde_json::from_str(r#"{"name":"Fixed","kind":"sandbox"}"#).unwrap();
         let registry = Registry::new(&[configured], &Arc::new(Gateway::new().unwrap())).unwrap();
-        Self { memory, store, registry }
+        let actor = Actor { name: "user 0".to_owned(), origin: "here".to_owned() };
+        Self { memory, store, registry, actor }
     }
 
     fn shelf(&self) -> Shelf<'_> {
-        Shelf::new(&self.store, &self.registry)
+        Shelf::new(&self.store, &self.registry, &self.actor)
     }
 
     async fn add(&self, json: &str) -> Result<Instance, ShelfError> {
-        self.shelf().add(keys(json), moment(0)).await
+        self.shelf().add(keys(json), Replace::No, moment(0)).await
     }
 }
 
@@ -86,7 +89,7 @@ async fn a_name_that_is_configured_or_stored_is_not_taken_twice() {
 async fn a_configured_instance_is_changed_in_the_configuration_only() {
     let house = House::new();
     let shelf = house.shelf();
-    assert!(matches!(shelf.remove("Fixed").await, Err(ShelfError::Configured(_))));
+    assert!(matches!(shelf.remove("Fixed", moment(9)).await, Err(ShelfError::Configured(_))));
     assert!(matches!(shelf.live("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
     assert!(matches!(shelf.change("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
     assert!(matches!(shelf.authorize("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
@@ -99,7 +102,7 @@ async fn an_unknown_name_is_told_with_one_that_may_have_been_meant() {
     house.add(STRIPE).await.unwrap();
     let said = house.shelf().show("Stripe_DevTets").await.unwrap_err().to_string();
     assert_eq!(said, "there is no connector `Stripe_DevTets`; `Stripe_DevTest`, perhaps?");
-    assert_eq!(house.shelf().remove("Qqq").await.unwrap_err().to_string(), "there is no connector `Qqq`");
+    assert_eq!(house.shelf().remove("Qqq", moment(9)).await.unwrap_err().to_string(), "there is no connector `Qqq`");
 }
 
 #[tokio::test]
@@ -190,7 +193,8 @@ async fn of_two_changes_at_the_same_moment_one_is_refused() {
     house.shelf().live("Shop", Keys::default(), moment(1)).await.unwrap();
     // What was read in test mode must not take the instance back to it.
     let late = config.with(keys(r#"{"retries":"1"}"#)).unwrap();
-    let refused = house.shelf().put(&row, &late, Authorized::AsBefore, moment(2)).await.unwrap_err();
+    let how = (AuditAction::ConnectorChanged, Authorized::AsBefore);
+    let refused = house.shelf().put(&row, (&late, &late), how, moment(2)).await.unwrap_err();
     assert!(matches!(refused, ShelfError::Meanwhile(_)), "{refused}");
     assert_eq!(house.shelf().show("Shop").await.unwrap().mode, Some(Mode::Live));
 }
@@ -201,6 +205,101 @@ async fn what_cannot_be_read_can_be_removed_and_nothing_else() {
     house.memory.insert_connector("Odd", vec![1, 2, 3], moment(0)).await.unwrap();
     let refused = house.shelf().live("Odd", Keys::default(), moment(1)).await.unwrap_err();
     assert!(matches!(refused, ShelfError::Unreadable { .. }), "{refused}");
-    house.shelf().remove("Odd").await.unwrap();
+    house.shelf().remove("Odd", moment(9)).await.unwrap();
     assert!(matches!(house.shelf().show("Odd").await, Err(ShelfError::Unknown { .. })));
+}
+
+impl House {
+    /// The trail, the oldest first.
+    async fn trail(&self) -> Vec<AuditRow> {
+        let mut rows = self.memory.audit(AuditFilter { limit: 99, ..AuditFilter::default() }).await.unwrap();
+        rows.reverse();
+        rows
+    }
+}
+
+fn value(text: Option<&String>) -> serde_json::Value {
+    text.map(|text| serde_json::from_str(text).unwrap()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_audit_trail_tells_every_change_and_no_secret() {
+    let house = House::new();
+    house.add(GENERIC).await.unwrap();
+    house.add(STRIPE).await.unwrap();
+    let shelf = house.shelf();
+    shelf.change("Shop", keys(r#"{"retries":1}"#), moment(1)).await.unwrap();
+    shelf.authorize("Shop", keys(r#"{"bearer":"4815162342-new"}"#), moment(2)).await.unwrap();
+    shelf.live("Shop", Keys::default(), moment(3)).await.unwrap();
+    shelf.live("Shop", Keys::default(), moment(4)).await.unwrap();
+    shelf.live("Shop", keys(r#"{"retries":2}"#), moment(5)).await.unwrap();
+    shelf.remove("Shop", moment(6)).await.unwrap();
+    // What is refused changes nothing, and is no change.
+    assert!(shelf.remove("Shop", moment(7)).await.is_err());
+    assert!(house.add(STRIPE).await.is_err());
+    let rows = house.trail().await;
+    let told: Vec<(&str, i64)> = rows
+        .iter()
+        .filter(|row| row.target == "connector Shop")
+        .map(|row| (row.action.as_str(), row.at.as_second() - moment(0).as_second()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("connector.add", 0),
+            ("connector.change", 1),
+            ("connector.authorize", 2),
+            ("connector.live", 3),
+            ("connector.change", 5),
+            ("connector.remove", 6),
+        ]
+    );
+    assert!(rows.iter().all(|row| (row.actor.as_str(), row.origin.as_str()) == ("user 0", "here")));
+    let live = rows.iter().find(|row| row.action == "connector.live").unwrap();
+    let (was, is) = (value(live.old_value.as_ref()), value(live.new_value.as_ref()));
+    assert_eq!((&was["mode"], &is["mode"]), (&"test".into(), &"live".into()));
+    assert_eq!((&is["address"], &is["secrets"][0]), (&"https://pay.example.com/".into(), &"bearer".into()));
+    let removed = rows.last().unwrap();
+    assert_eq!(
+        (value(removed.old_value.as_ref())["settings"]["retries"].clone(), removed.new_value.clone()),
+        ("2".into(), None)
+    );
+    assert!(!format!("{rows:?}").contains("4815162342"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_was_live_sends_payments_nowhere_else_unless_it_is_replaced_on_purpose() {
+    let house = House::new();
+    let json = |endpoint: &str| format!(r#"{{"name":"Shop","kind":"generic","endpoint":"{endpoint}"}}"#);
+    let (here, there) = (json("https://pay.example.com/?key=1"), json("https://evil.example.com/"));
+    // One that was never live may move.
+    house.add(&there).await.unwrap();
+    house.shelf().remove("Shop", moment(1)).await.unwrap();
+    house.add(&here).await.unwrap();
+    house.shelf().live("Shop", Keys::default(), moment(2)).await.unwrap();
+    house.shelf().remove("Shop", moment(3)).await.unwrap();
+    for other in [
+        &there,
+        r#"{"name":"Shop","kind":"sandbox"}"#,
+        r#"{"name":"Shop","kind":"stripe","secret_key":"sk_test_1","base_url":"https://pay.example.com/"}"#,
+    ] {
+        let refused = house.add(other).await.unwrap_err();
+        assert!(matches!(refused, ShelfError::WasLive { .. }), "{refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains("generic with https://pay.example.com/:") && said.contains("--replace"), "{said}");
+    }
+    // Another key in its query is the same place.
+    house.add(&json("https://pay.example.com/?key=2")).await.unwrap();
+    house.shelf().remove("Shop", moment(4)).await.unwrap();
+    assert!(house.add(&there).await.is_err(), "it was not live this time, but before");
+    house.shelf().add(keys(&there), Replace::Yes, moment(5)).await.unwrap();
+    let row = house.trail().await.pop().unwrap();
+    assert_eq!(row.action, "connector.replace");
+    assert_eq!(value(row.old_value.as_ref())["address"], "https://pay.example.com/");
+    assert_eq!(value(row.new_value.as_ref())["address"], "https://evil.example.com/");
+    // From now on it is there that the name leads, once it is live.
+    house.shelf().live("Shop", Keys::default(), moment(6)).await.unwrap();
+    house.shelf().remove("Shop", moment(7)).await.unwrap();
+    assert!(house.add(&here).await.is_err());
+    house.add(&there).await.unwrap();
 }

@@ -1,0 +1,81 @@
+//! What the audit trail says of connectors, and what follows from it.
+//!
+//! Shape:   [`shown`] is what a row holds of an instance; [`last_live`] is what a name stood for when it was last live.
+//! Secrets: which secret keys are set, never a value; an address without its query and credentials.
+
+use serde_json::{Value, json};
+
+use super::{ConnectorConfig, Description, Mode};
+use crate::store::audit::{AuditFilter, AuditRow};
+use crate::store::{Backend, BackendError, PAGE_MAX};
+
+/// What a row is about.
+pub(crate) fn target(name: &str) -> String {
+    format!("connector {name}")
+}
+
+/// An instance as a row holds it.
+pub(super) fn shown(config: &ConnectorConfig, described: Option<Description>) -> String {
+    let settings = described.map(|described| described.settings).unwrap_or_default();
+    let settings: serde_json::Map<String, Value> =
+        settings.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let shown = json!({
+        "kind": config.kind().name,
+        "mode": config.mode.word(),
+        "address": config.shown_address(),
+        "settings": settings,
+        "secrets": config.secrets(),
+    });
+    shown.to_string()
+}
+
+/// One that cannot be read, as a row holds it.
+pub(super) fn unreadable(fault: &str) -> String {
+    json!({ "unreadable": fault }).to_string()
+}
+
+/// Where payments of a name went when it was last live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Live {
+    pub(super) kind: String,
+    pub(super) address: String,
+    /// The instance, as its row holds it.
+    pub(super) shown: String,
+}
+
+impl Live {
+    /// Of what a row holds. A sandbox sends payments nowhere.
+    fn read(shown: Option<&str>) -> Option<Self> {
+        let shown = shown?;
+        let value: Value = serde_json::from_str(shown).ok()?;
+        let text = |key: &str| Some(value.get(key)?.as_str()?.to_owned());
+        let (mode, kind, address) = (text("mode")?, text("kind")?, text("address")?);
+        (Mode::parse(&mode) == Some(Mode::Live)).then(|| Self { kind, address, shown: shown.to_owned() })
+    }
+
+    /// Whether an instance would send payments to where they went then.
+    pub(super) fn is_same(&self, config: &ConnectorConfig) -> bool {
+        self.kind == config.kind().name && config.shown_address().as_deref() == Some(&self.address)
+    }
+}
+
+/// What a name stood for when it was last live, as far as the trail goes back.
+///
+/// # Errors
+/// [`BackendError`].
+pub(super) async fn last_live(backend: &dyn Backend, name: &str) -> Result<Option<Live>, BackendError> {
+    let mut before_id = None;
+    loop {
+        let filter = AuditFilter { target: Some(target(name)), before_id, limit: PAGE_MAX };
+        let rows = backend.audit(filter).await?;
+        let live =
+            |row: &AuditRow| Live::read(row.new_value.as_deref()).or_else(|| Live::read(row.old_value.as_deref()));
+        if let Some(live) = rows.iter().find_map(live) {
+            return Ok(Some(live));
+        }
+        match rows.last() {
+            Some(last) if rows.len() >= usize::try_from(PAGE_MAX).unwrap_or(usize::MAX) => before_id = Some(last.id),
+            _ => return Ok(None),
+        }
+    }
+}
