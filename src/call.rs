@@ -40,9 +40,16 @@ mod registry;
 mod render;
 mod sessions;
 mod stream;
+mod streams;
 pub(crate) mod writable;
 
 pub use registry::{COMMAND_LIMIT, COMMANDS_MAX, Calls, Command, CommandError, StreamPlace};
+pub use streams::NotAdmitted;
+
+/// The locks of `streams`. Its model test gives it others.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 /// What every call needs of the house.
 pub struct House {

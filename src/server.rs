@@ -291,6 +291,7 @@ async fn drained(
     attending: AbortHandle,
 ) {
     stop.await;
+    house.calls.close();
     draining.store(true, Ordering::Release);
     tracing::info!(calls = house.calls.live(), "stopping: no new calls; running ones may finish");
     if timeout(drain, house.calls.all_over()).await.is_err() {

@@ -5,7 +5,6 @@
 //! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
 //! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 
 use super::directory::{Origin, row};
 use super::history::{History, NotDeleted, Record};
+use super::streams::{NotAdmitted, StreamCount};
 use super::{House, metrics};
 use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
@@ -67,8 +67,7 @@ pub struct Calls {
     live: DashMap<String, Live>,
     history: Mutex<History>,
     /// Streams that are open, whether their call has begun or not.
-    streams: AtomicUsize,
-    count: watch::Sender<usize>,
+    streams: StreamCount,
     wall: Wall,
 }
 
@@ -112,13 +111,7 @@ impl Calls {
     /// None yet; when something happens is read off `wall`.
     #[must_use]
     pub fn new(wall: Wall) -> Self {
-        Self {
-            live: DashMap::new(),
-            history: Mutex::default(),
-            streams: AtomicUsize::new(0),
-            count: watch::Sender::new(0),
-            wall,
-        }
+        Self { live: DashMap::new(), history: Mutex::default(), streams: StreamCount::default(), wall }
     }
 
     /// How many calls are live.
@@ -127,24 +120,23 @@ impl Calls {
         self.live.len()
     }
 
-    /// Takes a place for a stream; none if `limit` (0: no limit) are taken.
-    #[must_use]
-    pub fn admit(house: &Arc<House>, limit: usize) -> Option<StreamPlace> {
-        let calls = &house.calls;
-        let taken = calls.streams.fetch_add(1, Ordering::AcqRel);
-        if limit > 0 && taken >= limit {
-            calls.streams.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        calls.count.send_replace(taken.saturating_add(1));
-        Some(StreamPlace { house: Arc::clone(house) })
+    /// Takes a place for a stream, one of `limit` (0: no limit).
+    ///
+    /// # Errors
+    /// [`NotAdmitted`].
+    pub fn admit(house: &Arc<House>, limit: usize) -> Result<StreamPlace, NotAdmitted> {
+        house.calls.streams.admit(limit)?;
+        Ok(StreamPlace { house: Arc::clone(house) })
+    }
+
+    /// Admits no more streams.
+    pub fn close(&self) {
+        self.streams.close();
     }
 
     /// Waits until no stream is open.
     pub async fn all_over(&self) {
-        let mut count = self.count.subscribe();
-        // The sender lives as long as `self`.
-        let _ = count.wait_for(|count| *count == 0).await;
+        self.streams.none_open().await;
     }
 
     /// Ends every call as if its caller had hung up: payments that are on their way are still waited for.
@@ -218,9 +210,7 @@ impl Calls {
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
-        let calls = &self.house.calls;
-        let taken = calls.streams.fetch_sub(1, Ordering::AcqRel);
-        calls.count.send_replace(taken.saturating_sub(1));
+        self.house.calls.streams.leave();
     }
 }
 

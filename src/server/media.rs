@@ -223,9 +223,12 @@ async fn admitted(
         return (StatusCode::NOT_FOUND, "no flow of that name\n").into_response();
     }
     let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);
-    let Some(place) = Calls::admit(&desk.house, limit) else {
-        tracing::warn!(flow, limit, "stream refused (503): media.max_calls are live");
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many calls\n").into_response();
+    let place = match Calls::admit(&desk.house, limit) {
+        Ok(place) => place,
+        Err(refused) => {
+            tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{refused}\n")).into_response();
+        }
     };
     let house = Arc::clone(&desk.house);
     // Last: what is refused uses nothing up.
