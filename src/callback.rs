@@ -90,8 +90,13 @@ pub enum FetchError {
     #[error(transparent)]
     NotFetched(#[from] OutboundError),
     /// It answered with something other than 2xx.
-    #[error("the application answered with HTTP status {0}")]
-    Status(u16),
+    #[error("the application answered with HTTP status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// How long it wants not to be asked again.
+        retry_after: Option<Duration>,
+    },
     /// It answered with a redirect that leads nowhere.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
@@ -112,18 +117,9 @@ impl FetchError {
         FetchFailure { code: self.code(), message: format!("{}: {self}", Target::Url(url.clone())) }
     }
 
-    /// The status that the application answered with, if that is what was wrong.
-    const fn status(&self) -> Option<u16> {
-        match self {
-            Self::Status(status) => Some(*status),
-            Self::NotFetched(_) | Self::Redirect(_) => None,
-            Self::Redirected { error, .. } => error.status(),
-        }
-    }
-
     const fn code(&self) -> u32 {
         match self {
-            Self::NotFetched(_) | Self::Status(_) => 11200,
+            Self::NotFetched(_) | Self::Status { .. } => 11200,
             Self::Redirect(RedirectError::TooMany | RedirectError::Loop) => 11215,
             Self::Redirect(RedirectError::Invalid { .. }) => 11216,
             Self::Redirected { error, .. } => error.code(),
@@ -177,10 +173,10 @@ impl Application {
                 |hop| async move { measured(request.kind, self.outbound.send(&hop)).await },
             )
             .await?;
-        let OutboundResponse { status, content_type, body, cut, .. } = answer.response;
+        let OutboundResponse { status, content_type, retry_after, body, cut, .. } = answer.response;
         match status {
             200..=299 => Ok(FetchedDocument { url: answer.url, content_type, body, cut }),
-            status => Err(answer.place.error(FetchError::Status(status))),
+            status => Err(answer.place.error(FetchError::Status { status, retry_after })),
         }
     }
 
@@ -234,13 +230,9 @@ impl delivery::Courier for Application {
                             "a redirect made a GET without fields of a callback: answer 307 or 308 to have it repeated"
                         );
                     }
-                    match answer.response.status {
-                        status @ 500.. => delivery::Tried::Again(format!("HTTP status {status}")),
-                        status => delivery::Tried::Answered(status),
-                    }
+                    delivery::Tried::of_status(answer.response.status, answer.response.retry_after)
                 }
-                Err(error) if may_pass(&error) => delivery::Tried::Again(error.to_string()),
-                Err(error) => delivery::Tried::Hopeless(error.to_string()),
+                Err(error) => not_answered(&error),
             }
         }
         .boxed()
@@ -251,29 +243,30 @@ impl delivery::Courier for Application {
 pub(crate) fn tried(answer: &Result<FetchedDocument, FetchError>) -> Tried {
     match answer {
         Ok(_) => Tried::Answered(200),
-        Err(error) => match error.status() {
-            Some(status @ ..500) => Tried::Answered(status),
-            _ if may_pass(error) => Tried::Again(error.to_string()),
-            _ => Tried::Hopeless(error.to_string()),
-        },
+        Err(error) => not_answered(error),
     }
 }
 
-/// Whether another try can end otherwise.
-const fn may_pass(error: &FetchError) -> bool {
+/// What an error means for a delivery: whether another try can end otherwise.
+fn not_answered(error: &FetchError) -> Tried {
     match error {
-        FetchError::NotFetched(OutboundError::NotReached(_) | OutboundError::TimedOut | OutboundError::Broken(_))
-        | FetchError::Status(_) => true,
+        FetchError::Status { status, retry_after } => Tried::of_status(*status, *retry_after),
+        FetchError::NotFetched(OutboundError::NotReached(_) | OutboundError::TimedOut | OutboundError::Broken(_)) => {
+            Tried::Again { reason: error.to_string(), retry_after: None }
+        }
         // The configuration says no, and will say no again.
         FetchError::NotFetched(
             OutboundError::InvalidUrl
             | OutboundError::PlainHttp
             | OutboundError::AddressNotAllowed
             | OutboundError::NoCertificates,
-        ) => false,
+        ) => Tried::Hopeless(error.to_string()),
         // The application has answered, with nothing to go by.
-        FetchError::Redirect(_) => false,
-        FetchError::Redirected { error, .. } => may_pass(error),
+        FetchError::Redirect(_) => Tried::Hopeless(error.to_string()),
+        FetchError::Redirected { error: behind, .. } => match not_answered(behind) {
+            Tried::Again { retry_after, .. } => Tried::Again { reason: error.to_string(), retry_after },
+            Tried::Answered(_) | Tried::Hopeless(_) => Tried::Hopeless(error.to_string()),
+        },
     }
 }
 

@@ -71,12 +71,30 @@ impl Default for Patience {
 /// How one try ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tried {
-    /// With an answer, 2xx to 4xx: the application has it, whatever it thinks of it.
+    /// With an answer, 2xx: the application has it.
     Answered(u16),
     /// Not, for a reason that may pass.
-    Again(String),
-    /// Not, for a reason that will not pass.
+    Again {
+        /// The reason.
+        reason: String,
+        /// How long the application wants not to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// Not, for a reason that will not pass by itself: a person may want another try.
     Hopeless(String),
+}
+
+impl Tried {
+    /// What an application's status says (spec/pay.md, section 7).
+    pub(crate) fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
+        let reason = format!("HTTP status {status}");
+        match status {
+            200..=299 => Self::Answered(status),
+            // Request timeout, too early, too many requests.
+            408 | 425 | 429 | 500.. => Self::Again { reason, retry_after },
+            _ => Self::Hopeless(reason),
+        }
+    }
 }
 
 /// What carries a request to the application, once.

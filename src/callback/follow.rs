@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn response(status: u16, location: Option<String>) -> OutboundResponse {
-        OutboundResponse { status, content_type: None, location, body: Bytes::new(), cut: false }
+        OutboundResponse { status, content_type: None, location, retry_after: None, body: Bytes::new(), cut: false }
     }
 
     /// Every hop takes so long and leads on, `hops` times; tells what each was given.

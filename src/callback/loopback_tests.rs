@@ -292,6 +292,53 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
 }
 
 #[tokio::test]
+async fn what_an_application_says_of_the_next_try_is_heeded() {
+    let server = TestServer::start(|seen, _| {
+        let dated = |after: &'static str| {
+            let mut answer = with_header(429, "retry-after", after, "");
+            answer.headers_mut().insert("date", "Sun, 22 Nov 2026 10:00:00 GMT".parse().unwrap());
+            answer
+        };
+        match seen.target.as_str() {
+            "/seconds" => with_header(503, "retry-after", "7", ""),
+            "/date" => dated("Sun, 22 Nov 2026 10:00:30 GMT"),
+            "/past" => dated("Sun, 22 Nov 2026 09:00:00 GMT"),
+            "/timeout" => StatusCode::REQUEST_TIMEOUT.into_response(),
+            "/early" => StatusCode::TOO_EARLY.into_response(),
+            "/moved" => with_header(307, "location", "/seconds", ""),
+            "/moved-away" => with_header(307, "location", "/gone", ""),
+            _ => StatusCode::GONE.into_response(),
+        }
+    })
+    .await;
+    let application = application(TargetPolicy::PublicHttpsAndLoopback);
+    let told = async |path: &str| {
+        let asked = request(Method::Post, server.url(path));
+        let delivered = delivery::Courier::deliver(&application, &asked, Uuid::new_v4()).await;
+        // The same, where a caller waits for the answer.
+        [delivered, tried(&application.ask(&asked).await)]
+    };
+    for (path, seconds) in [
+        ("/seconds", Some(7)),
+        ("/date", Some(30)),
+        ("/past", Some(0)),
+        ("/timeout", None),
+        ("/early", None),
+        ("/moved", Some(7)),
+    ] {
+        for told in told(path).await {
+            let Tried::Again { retry_after, .. } = told else { panic!("{path}: {told:?}") };
+            assert_eq!(retry_after, seconds.map(Duration::from_secs), "{path}");
+        }
+    }
+    for path in ["/gone", "/moved-away"] {
+        for told in told(path).await {
+            assert!(matches!(&told, Tried::Hopeless(why) if why.contains("HTTP status 410")), "{path}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_error_notice_has_its_three_fields() {
     let server = TestServer::answering(204, "").await;
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));

@@ -118,7 +118,8 @@ impl Deliveries {
         let mut state = self.state();
         for PendingCallback { id, call_sid, kind, url, tries, was_tried, since } in callbacks {
             let (host, patience) = (state.host(&url), self.patience_since(since));
-            let new = New { id, call: &call_sid, kind, host, tries, was_tried, patience };
+            let due = Duration::ZERO;
+            let new = New { id, call: &call_sid, kind, host, tries, was_tried, patience, due };
             self.push(&mut state, new, None, self.counted());
         }
         self.wake(&mut state);
@@ -132,10 +133,16 @@ impl Deliveries {
     }
 
     pub(super) fn send_stored(&self, callback: StoredCallback, counted: Counted) {
+        self.send_stored_after(callback, counted, None);
+    }
+
+    /// The same, not before a wait is over.
+    pub(super) fn send_stored_after(&self, callback: StoredCallback, counted: Counted, wait: Option<Duration>) {
         let StoredCallback { id, token, call_sid, held, tries, was_tried, since, request: content } = callback;
         let mut state = self.state();
         let (host, patience) = (state.host(&content.url), self.patience_since(since));
-        let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience };
+        let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
+        let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
         let request = (!held).then_some(Request { content, token });
         self.push(&mut state, new, request, counted);
@@ -160,7 +167,8 @@ impl Deliveries {
         state.notices = state.notices.saturating_add(1);
         state.last_notice = state.last_notice.saturating_sub(1);
         let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
-        let new = New { id, call: call_sid, kind: content.kind, host, tries: 0, was_tried: false, patience };
+        let (tries, was_tried, due) = (0, false, Duration::ZERO);
+        let new = New { id, call: call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         let request = Request { content, token: self.clocks.chance.uuid() };
         self.push(&mut state, new, Some(request), self.counted());
         self.wake(&mut state);
@@ -200,10 +208,10 @@ impl Deliveries {
     }
 
     fn push(&self, state: &mut State, new: New<'_>, request: Option<Request>, counted: Counted) {
-        let New { id, call, kind, host, tries, was_tried, patience } = new;
+        let New { id, call, kind, host, tries, was_tried, patience, due } = new;
         let order = if kind == CallbackKind::Status { Order::InCall } else { Order::Alone };
         let is_new =
-            state.schedule.push(Scheduled { id, call: Arc::from(call), host, order, tries, was_tried, patience });
+            state.schedule.push(Scheduled { id, call: Arc::from(call), host, order, tries, was_tried, patience, due });
         if is_new {
             state.fresh.push(id);
             state.waiting.insert(id, Waiting { _counted: counted, request: request.map(Box::new) });
@@ -282,7 +290,9 @@ impl Deliveries {
         };
         let Request { content, token } = &*request;
         let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
-        let tried = trying.await.unwrap_or_else(|_| Tried::Again("the delivery broke down".to_owned()));
+        let tried = trying
+            .await
+            .unwrap_or_else(|_| Tried::Again { reason: "the delivery broke down".to_owned(), retry_after: None });
         self.tried(id, request, tried).await;
     }
 
@@ -319,7 +329,7 @@ impl Deliveries {
         let is_stored = id > 0;
         let ended = match &tried {
             Tried::Answered(_) => Ended::Answered,
-            Tried::Again(_) => Ended::Failed,
+            Tried::Again { retry_after, .. } => Ended::Failed { not_before: retry_after.unwrap_or_default() },
             Tried::Hopeless(_) => Ended::Hopeless,
         };
         let target = self.state().schedule.target(id);
@@ -329,21 +339,12 @@ impl Deliveries {
         let content = &request.content;
         match (tried, after) {
             (_, None) => {}
-            (Tried::Answered(status), Some(_)) => {
-                if !(200..=299).contains(&status) {
-                    tracing::warn!(
-                        call_sid = &*call_sid,
-                        kind = content.kind.word(),
-                        url = shown(&content.url),
-                        status,
-                        "the application rejected a callback"
-                    );
-                }
+            (Tried::Answered(_), Some(_)) => {
                 if is_stored {
                     self.place(id).delivered().await;
                 }
             }
-            (Tried::Again(reason), Some(After::Again(wait))) => {
+            (Tried::Again { reason, .. }, Some(After::Again(wait))) => {
                 tracing::warn!(
                     call_sid = &*call_sid,
                     kind = content.kind.word(),
@@ -358,7 +359,7 @@ impl Deliveries {
                     waiting.request = Some(request);
                 }
             }
-            (Tried::Again(reason) | Tried::Hopeless(reason), Some(_)) => {
+            (Tried::Again { reason, .. } | Tried::Hopeless(reason), Some(_)) => {
                 count_given_up(&call_sid, content, &reason);
                 if is_stored {
                     self.place(id).parked(&reason).await;
@@ -389,6 +390,7 @@ struct New<'a> {
     tries: u32,
     was_tried: bool,
     patience: Duration,
+    due: Duration,
 }
 
 impl State {

@@ -49,6 +49,8 @@ pub(super) struct Scheduled {
     pub(super) was_tried: bool,
     /// For how long it is tried, from its next try on.
     pub(super) patience: Duration,
+    /// When it may be sent at the earliest, if it waits for no other.
+    pub(super) due: Duration,
 }
 
 /// What [`Schedule::next`] says.
@@ -67,8 +69,8 @@ pub(super) enum Ended {
     Answered,
     /// Another try cannot end otherwise.
     Hopeless,
-    /// It may be answered the next time.
-    Failed,
+    /// It may be answered the next time, not before this time has passed.
+    Failed { not_before: Duration },
 }
 
 /// What becomes of a callback after a try. It is written down, then [`Schedule::recorded`] is called.
@@ -204,7 +206,7 @@ impl Schedule {
 
     /// Takes a callback. False: it is here already.
     pub(super) fn push(&mut self, callback: Scheduled) -> bool {
-        let Scheduled { id, call, host, order, tries, was_tried, patience } = callback;
+        let Scheduled { id, call, host, order, tries, was_tried, patience, due } = callback;
         if self.items.contains_key(&id) {
             return false;
         }
@@ -223,7 +225,7 @@ impl Schedule {
         };
         self.items.insert(id, item);
         if order == Order::Alone || (was_tried && self.has_been_passed(id, &call, tries)) {
-            self.leave_alone(id);
+            self.leave_alone(id, due);
             return true;
         }
         if was_tried {
@@ -298,13 +300,12 @@ impl Schedule {
         let after = match ended {
             Ended::Answered => After::Delivered,
             Ended::Hopeless => After::GivenUp,
-            Ended::Failed => {
+            Ended::Failed { not_before } => {
                 let wait = backoff(&patience, item.tries);
                 item.tries = item.tries.saturating_add(1);
-                match item.give_up_at {
-                    Some(end) if now.saturating_add(wait) > end => After::GivenUp,
-                    _ => After::Again(wait),
-                }
+                let left = item.give_up_at.unwrap_or(Duration::MAX).saturating_sub(now);
+                // Whoever asks for more time than is left is asked once more at its end.
+                if wait > left { After::GivenUp } else { After::Again(wait.max(not_before.min(left))) }
             }
         };
         let again_at = match after {
@@ -388,11 +389,11 @@ impl Schedule {
         self.go_on(&call);
     }
 
-    fn leave_alone(&mut self, id: i64) {
+    fn leave_alone(&mut self, id: i64, due: Duration) {
         if let Some(item) = self.items.get_mut(&id) {
             item.order = Order::Alone;
         }
-        self.make_ready(id);
+        if due.is_zero() { self.make_ready(id) } else { self.back_off(id, due) }
     }
 
     /// Gives the turn to the next one of a call, if it is nobody's.

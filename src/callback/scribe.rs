@@ -321,13 +321,17 @@ impl Scribe {
             }
             Tried::Answered(_) => place.delivered().await,
             // What was tried was another request than the one that is held.
-            Tried::Again(_) | Tried::Hopeless(_) if occasion == Occasion::Unwritten => {
+            Tried::Again { retry_after, .. } if occasion == Occasion::Unwritten => {
+                self.deliveries.send_stored_after(callback, counted, retry_after);
+            }
+            Tried::Hopeless(_) if occasion == Occasion::Unwritten => {
                 self.deliveries.send_stored(callback, counted);
             }
-            Tried::Again(reason) => {
+            Tried::Again { reason, retry_after } => {
                 let tries = callback.tries.saturating_add(1);
                 place.failed(&reason, tries).await;
-                self.deliveries.send_stored(StoredCallback { tries, was_tried: true, ..callback }, counted);
+                let callback = StoredCallback { tries, was_tried: true, ..callback };
+                self.deliveries.send_stored_after(callback, counted, retry_after);
             }
             Tried::Hopeless(reason) => {
                 count_given_up(&self.call_sid, &callback.request, &reason);

@@ -305,7 +305,7 @@ fn date(value: &HeaderValue) -> Option<Timestamp> {
 }
 
 /// Reads `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         // Too many digits for a number are a very long wait all the same.

@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
 use super::bulkhead::Bulkhead;
+use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{Authorization, ClientError, builder, shown_url};
@@ -103,6 +104,8 @@ pub struct OutboundResponse {
     pub content_type: Option<String>,
     /// `Location`, if it is text of at most 8 KiB.
     pub location: Option<String>,
+    /// `Retry-After`, at most a day: seconds, or a date told as seconds after the answer's own `Date`.
+    pub retry_after: Option<Duration>,
     /// The body, as much of it as was asked for.
     pub body: Bytes,
     /// Whether there was more of it.
@@ -248,6 +251,7 @@ impl Outbound {
             status,
             content_type: header(&headers, CONTENT_TYPE, CONTENT_TYPE_MAX),
             location: header(&headers, LOCATION, LOCATION_MAX),
+            retry_after: asked_to_wait(&headers),
             body: Bytes::from(std::mem::take(&mut *body)),
             cut,
         })
@@ -315,6 +319,17 @@ impl From<WireFault> for OutboundError {
 /// A header's value. Signatures and tokens are ASCII.
 fn text(value: &str) -> Result<HeaderValue, OutboundError> {
     HeaderValue::from_str(value).map_err(|_| OutboundError::InvalidUrl)
+}
+
+/// A date means something beside the server's own clock only.
+fn asked_to_wait(headers: &HeaderMap) -> Option<Duration> {
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
+    let value = headers.get(RETRY_AFTER)?;
+    match date {
+        Some(date) => retry_after(value, date),
+        None => retry_after(value, jiff::Timestamp::MAX).filter(|wait| !wait.is_zero()),
+    }
 }
 
 fn header(headers: &HeaderMap, name: HeaderName, longest: usize) -> Option<String> {

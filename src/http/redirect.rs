@@ -128,7 +128,7 @@ mod tests {
 
     fn response(status: u16, location: Option<&str>) -> OutboundResponse {
         let location = location.map(str::to_owned);
-        OutboundResponse { status, content_type: None, location, body: Bytes::new(), cut: false }
+        OutboundResponse { status, content_type: None, location, retry_after: None, body: Bytes::new(), cut: false }
     }
 
     fn followed(method: Method, url: &str, status: u16, location: &str) -> Result<OutboundRequest, RedirectError> {

@@ -26,7 +26,7 @@ impl Scripted {
 
     /// Fails this often, then answers.
     fn fails(&self, url: &str, times: usize) {
-        let failures = std::iter::repeat_n(Tried::Again("HTTP status 500".into()), times).collect();
+        let failures = std::iter::repeat_n(Tried::of_status(500, None), times).collect();
         self.script.lock().unwrap().insert(url.into(), failures);
     }
 
@@ -347,19 +347,45 @@ async fn what_cannot_be_read_is_parked_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_is_an_answer_and_a_target_that_is_not_allowed_is_given_up_at_once() {
+async fn what_is_refused_is_parked_at_once_with_its_fields_and_sent_when_a_person_wants_it() {
     let application = Scripted::new(Duration::ZERO);
-    application.says("rejected", Tried::Answered(404));
-    application.says("redirected", Tried::Answered(302));
+    application.says("refused", Tried::of_status(404, None));
     application.says("hopeless", Tried::Hopeless("not allowed".into()));
     let deliveries = deliveries(&application, Patience::default());
     let queue = deliveries.queue("CA1");
-    for url in ["rejected", "redirected", "hopeless", "last"] {
+    for url in ["refused", "hopeless", "last"] {
         queue.send(status(url));
     }
     deliveries.drained(DAY).await.unwrap();
-    assert_eq!(application.urls(), ["rejected", "redirected", "hopeless", "last"]);
+    assert_eq!(application.urls(), ["refused", "hopeless", "last"]);
     assert_eq!(application.times("last"), [0]);
+    let books = deliveries.store.backend();
+    let parked = CallbackFilter { state: Some(CallbackState::Parked), limit: 10, ..CallbackFilter::default() };
+    let rows = books.callbacks(parked).await.unwrap();
+    let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref().unwrap()).collect();
+    assert_eq!(reasons, ["HTTP status 404", "not allowed"]);
+    // Mended, and told so.
+    assert_eq!(books.retry_callbacks(Some(vec![rows[0].id]), Wall::System.now()).await, Ok(1));
+    assert_eq!(take_over(&deliveries).await, 1);
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.times("refused"), [0, 0]);
+    assert_eq!(application.tries.lock().unwrap().last().unwrap().2, rows[0].token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_asks_for_time_has_it_and_its_other_callbacks_wait_no_longer_than_a_minute() {
+    let application = Scripted::new(Duration::ZERO);
+    for status in [408, 425, 503] {
+        application.says("a", Tried::of_status(status, None));
+    }
+    application.says("a", Tried::of_status(429, Some(Duration::from_secs(90))));
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.times("a"), [0, 500, 1500, 3500, 93_500]);
+    assert_eq!(application.times("b"), [60_000]);
 }
 
 #[tokio::test(start_paused = true)]

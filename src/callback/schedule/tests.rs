@@ -20,6 +20,7 @@ fn scheduled(id: i64, call: &str, host: &str, order: Order) -> Scheduled {
         tries: 0,
         was_tried: false,
         patience: seconds(24 * 60 * 60),
+        due: Duration::ZERO,
     }
 }
 
@@ -63,7 +64,7 @@ fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
     one_place.push(scheduled(1, "CA1", "dead", Order::Alone));
     one_place.push(scheduled(2, "CA2", "dead", Order::Alone));
     assert_eq!(sent(&mut one_place, Duration::ZERO), [1]);
-    assert!(matches!(end(&mut one_place, 1, Duration::ZERO, Ended::Failed), After::Again(_)));
+    assert!(matches!(end(&mut one_place, 1, Duration::ZERO, FAILED), After::Again(_)));
     assert_eq!(sent(&mut one_place, Duration::ZERO), [2]);
 }
 
@@ -102,7 +103,7 @@ fn after_a_restart_only_what_had_stepped_aside_is_passed() {
     }
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1, 2]);
     for id in [1, 2] {
-        end(&mut schedule, id, Duration::ZERO, Ended::Failed);
+        end(&mut schedule, id, Duration::ZERO, FAILED);
     }
     assert!(sent(&mut schedule, seconds(59)).iter().all(|id| *id < 3));
     assert!(sent(&mut schedule, seconds(60)).contains(&3));
@@ -124,10 +125,31 @@ fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
         schedule.put_back(1, seconds(second), seconds(1));
     }
     assert_eq!(sent(&mut schedule, seconds(120)), [1]);
-    assert_eq!(end(&mut schedule, 1, seconds(121), Ended::Failed), After::Again(Duration::from_millis(500)));
+    assert_eq!(end(&mut schedule, 1, seconds(121), FAILED), After::Again(Duration::from_millis(500)));
     assert_eq!(sent(&mut schedule, seconds(179)), [1]);
     assert_eq!(sent(&mut schedule, seconds(180)), [2], "a minute after it was first sent");
 }
+
+#[test]
+fn whoever_asks_not_to_be_asked_again_for_a_while_is_not() {
+    let mut schedule = Schedule::new(patience(9, 9));
+    schedule.push(scheduled(1, "CA1", "shop", Order::Alone));
+    schedule.push(Scheduled { due: seconds(7), ..scheduled(2, "CA1", "shop", Order::Alone) });
+    assert_eq!(sent(&mut schedule, Duration::ZERO), [1]);
+    let asked = Ended::Failed { not_before: seconds(90) };
+    assert_eq!(end(&mut schedule, 1, Duration::ZERO, asked), After::Again(seconds(90)));
+    assert_eq!((sent(&mut schedule, seconds(6)).len(), sent(&mut schedule, seconds(7))), (0, vec![2]));
+    assert_eq!((sent(&mut schedule, seconds(89)).len(), sent(&mut schedule, seconds(90))), (0, vec![1]));
+    // A wait that was asked for is no shorter than the one there would be, and no longer than the time that is left.
+    let asked = |hours: u64| Ended::Failed { not_before: seconds(hours * 3600) };
+    assert_eq!(end(&mut schedule, 1, seconds(90), asked(0)), After::Again(seconds(1)));
+    assert_eq!(sent(&mut schedule, seconds(91)), [1]);
+    assert_eq!(end(&mut schedule, 1, seconds(91), asked(48)), After::Again(seconds(24 * 3600 - 91)));
+    assert_eq!(sent(&mut schedule, seconds(24 * 3600)), [1]);
+    assert_eq!(end(&mut schedule, 1, seconds(24 * 3600), asked(0)), After::GivenUp);
+}
+
+const FAILED: Ended = Ended::Failed { not_before: Duration::ZERO };
 
 const CALLS: i64 = 3;
 const HOSTS: i64 = 2;
@@ -152,7 +174,8 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     let ended = prop_oneof![
-        4 => Just(Ended::Failed),
+        4 => Just(FAILED),
+        1 => (0..200_u64).prop_map(|wait| Ended::Failed { not_before: seconds(wait) }),
         2 => Just(Ended::Answered),
         1 => Just(Ended::Hopeless),
     ];
