@@ -51,13 +51,11 @@ pub(super) struct Claimable {
 }
 
 impl Claimable {
-    /// The places of the first rows that are free for `node`, in order and locked: of those that are nobody's or whose node
-    /// is silent.
-    pub(super) async fn free(&self, on: &mut On<'_>, limit: u32, node: NodeId) -> Result<Vec<i64>, Trouble> {
-        lock_claims(on).await?;
+    /// The places of the first free rows, in order and locked: of those that are nobody's or one's of these, who are silent.
+    pub(super) async fn free(&self, on: &mut On<'_>, silent: &[String], limit: u32) -> Result<Vec<i64>, Trouble> {
         let mut places = self.places(on, None, limit).await?;
-        for owner in self.silent_for(on, node).await? {
-            places.extend(self.places(on, Some(owner), limit).await?);
+        for owner in silent {
+            places.extend(self.places(on, Some(owner.clone()), limit).await?);
         }
         places.sort_unstable();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

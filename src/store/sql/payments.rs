@@ -25,13 +25,19 @@ use crate::store::settling::{self, Entry, Known};
 const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
      state, result, error_code, error, confirmation_code, sends, first_sent, last_sent, created, updated";
 
-/// Payments that nothing was told of.
+/// Payments whose outcome may still be found out.
+const OPEN: Claimable = Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL" };
+
+/// Those of them that nothing was told of.
 const UNTOLD: Claimable =
     Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL AND state <> 'unknown'" };
 
-/// Payments that were told as unknown and may still be found out.
-const UNKNOWN: Claimable =
-    Claimable { table: "payments", place: "place", open: "sealed IS NOT NULL AND state = 'unknown'" };
+/// Those of them that were told as unknown, in words by which SQLite does not find the index of all that ever were.
+const UNKNOWN: Claimable = Claimable {
+    table: "payments",
+    place: "place",
+    open: "sealed IS NOT NULL AND state NOT IN ('preparing', 'submitting')",
+};
 
 /// See [`crate::store::Backend::insert_payment`].
 pub(super) struct InsertPayment {
@@ -288,10 +294,12 @@ impl Work for ClaimPayments {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
+            nodes::lock_claims(on).await?;
+            let silent = OPEN.silent_for(on, self.node).await?;
             let mut claimed = Vec::new();
             let (mut room, mut now) = (self.limit, None);
             for kind in [UNTOLD, UNKNOWN] {
-                let places = kind.free(on, room, self.node).await?;
+                let places = kind.free(on, &silent, room).await?;
                 if places.is_empty() {
                     continue;
                 }
