@@ -184,3 +184,25 @@ async fn a_database_that_is_back_in_time_makes_nobody_doubt() {
     assert_eq!(token_of(&action), token(&shop.payment().await.0, Occasion::First, CallbackKind::Action));
     back.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_taken_away_makes_the_server_unready_until_it_is_back() {
+    let shop = Shop::new("").await;
+    assert_eq!(shop.server.get("/readyz").await.0, 200);
+    let away = shop.server.folder.path().join("away");
+    std::fs::rename(shop.database(), &away).unwrap();
+    until(&shop.server, 503).await;
+    assert_eq!(shop.server.get("/healthz").await.0, 200);
+    std::fs::rename(&away, shop.database()).unwrap();
+    until(&shop.server, 200).await;
+    shop.server.call("pay").await.pay(&CARD).await;
+    assert_eq!(shop.application.result().await.field("Result"), "success");
+}
+
+async fn until(server: &TestServer, status: u16) {
+    let since = Instant::now();
+    while server.get("/readyz").await.0 != status {
+        assert!(since.elapsed() < Duration::from_secs(10), "it does not become {status}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

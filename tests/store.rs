@@ -22,12 +22,16 @@ mod audited;
 mod contract;
 #[path = "store/full.rs"]
 mod full;
+#[path = "store/gone.rs"]
+mod gone;
 #[path = "store/opening.rs"]
 mod opening;
 #[path = "store/samples.rs"]
 mod samples;
 #[path = "store/sessions.rs"]
 mod sessions;
+#[path = "store/speed.rs"]
+mod speed;
 mod support;
 
 use std::path::Path;

@@ -15,7 +15,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -38,6 +38,7 @@ mod callbacks;
 mod calls;
 mod connectors;
 mod failure;
+mod identity;
 mod nodes;
 mod nonces;
 mod payments;
@@ -50,6 +51,7 @@ pub use address::{AddressError, DatabaseAddress};
 
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
+use identity::Identity;
 use schema::SchemaError;
 use work::{Borrowed, Committer, On, Work, alone, within};
 
@@ -168,6 +170,8 @@ pub struct Sql {
     dialect: Dialect,
     pool: AnyPool,
     committer: Option<Committer>,
+    /// Of SQLite's file.
+    identity: Option<Arc<Identity>>,
     /// SQLite's last connection takes the log along, and whoever comes next needs room on the disk to make it anew: this one
     /// is there as long as the database is.
     _kept: Mutex<Option<AnyConnection>>,
@@ -220,11 +224,20 @@ impl Sql {
             Dialect::Sqlite => SQLITE_READERS,
             Dialect::Postgres => POSTGRES_CONNECTIONS,
         };
-        let committer = (dialect == Dialect::Sqlite).then(|| Committer::start(options.clone()));
+        let identity = match address {
+            DatabaseAddress::Sqlite(path) => {
+                let identity = Identity::of(path);
+                identity.check().map_err(|error| unusable(error.to_string()))?;
+                Some(Arc::new(identity))
+            }
+            DatabaseAddress::Postgres(_) => None,
+        };
+        let committer = identity.as_ref().map(|identity| Committer::start(options.clone(), Arc::clone(identity)));
         Ok(Self {
             dialect,
             pool: pool(dialect, most).connect_lazy_with(options),
             committer,
+            identity,
             _kept: Mutex::new(kept),
             held: Vec::new(),
         })
@@ -249,6 +262,10 @@ impl Sql {
 
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut On<'_>) -> Result<T, Trouble>) -> Result<T, BackendError> {
         within(async {
+            if let Some(identity) = &self.identity {
+                // A reader's next connection is to whatever is there by now.
+                identity.check()?;
+            }
             let mut connection = Borrowed::from(&self.pool).await.map_err(|error| unavailable(&error))?;
             let done = read(&mut On::new(&mut connection, self.dialect)).await;
             if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
@@ -409,7 +426,13 @@ impl Backend for Sql {
     }
 
     fn heartbeat(&self, node: NodeId) -> Done<'_, ()> {
-        self.write(nodes::Heartbeat(node))
+        async move {
+            if let Some(identity) = &self.identity {
+                identity.check_size(self.read(async |on| schema::size(on).await).await?)?;
+            }
+            self.write(nodes::Heartbeat(node)).await
+        }
+        .boxed()
     }
 
     fn release(&self, node: NodeId) -> Done<'_, ()> {

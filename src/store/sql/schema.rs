@@ -7,6 +7,9 @@
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use super::Dialect;
+use super::failure::Trouble;
+use super::value::number;
+use super::work::On;
 
 /// The steps, in order; the first makes version 1. A step that was released is never changed.
 const STEPS: &[Step] = &[
@@ -85,6 +88,13 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) ->
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// How large SQLite's file has to be once everything is in it, in bytes.
+pub(super) async fn size(on: &mut On<'_>) -> Result<u64, Trouble> {
+    let select = sqlx::query("SELECT page_count * page_size AS size FROM pragma_page_count(), pragma_page_size()");
+    let row = on.row(select).await?.ok_or(sqlx::Error::RowNotFound)?;
+    number(&row, "size")
 }
 
 #[cfg(test)]

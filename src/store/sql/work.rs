@@ -11,6 +11,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Dialect;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
+use super::identity::Identity;
 use crate::store::backend::BackendError;
 
 /// How much one transaction of SQLite takes in. Our choice: past some dozen the flush costs next to nothing each.
@@ -189,9 +191,9 @@ pub(super) struct Committer(mpsc::Sender<Box<dyn Piece>>);
 
 impl Committer {
     /// Begins to write; ends when the last clone is gone.
-    pub(super) fn start(options: AnyConnectOptions) -> Self {
+    pub(super) fn start(options: AnyConnectOptions, identity: Arc<Identity>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(Writer { options, connection: None }.run(receiver));
+        tokio::spawn(Writer { options, identity, connection: None }.run(receiver));
         Self(sender)
     }
 
@@ -256,6 +258,8 @@ enum Failed {
     One(Error),
     /// For a reason that every piece has.
     All(Error),
+    /// The file is not the one that was opened.
+    NotThere(BackendError),
     /// It took too long.
     TimedOut,
     /// A piece panicked.
@@ -266,19 +270,24 @@ impl Failed {
     fn told(&self) -> String {
         match self {
             Self::One(error) | Self::All(error) => super::failure::told(error),
+            Self::NotThere(error) => error.to_string(),
             Self::TimedOut => format!("it was not done within {} s", PATIENCE.as_secs()),
             Self::Panicked => "it broke down".to_owned(),
         }
     }
 
     fn unavailable(&self) -> BackendError {
-        BackendError::Unavailable(self.told())
+        match self {
+            Self::NotThere(error) => error.clone(),
+            Self::One(_) | Self::All(_) | Self::TimedOut | Self::Panicked => BackendError::Unavailable(self.told()),
+        }
     }
 }
 
 /// What writes, and its connection. Not a pool's: that would go on trying to make one until its time is up.
 struct Writer {
     options: AnyConnectOptions,
+    identity: Arc<Identity>,
     /// None: it was closed, or never made.
     connection: Option<AnyConnection>,
 }
@@ -310,6 +319,10 @@ impl Writer {
     async fn together(&mut self, batch: &mut [Box<dyn Piece>], until: Instant) -> Result<(), Failed> {
         if batch.is_empty() {
             return Ok(());
+        }
+        if let Err(error) = self.identity.check() {
+            self.connection = None;
+            return Err(Failed::NotThere(error));
         }
         match timeout_at(until, AssertUnwindSafe(self.transact(batch)).catch_unwind()).await {
             Ok(Ok(Ok(()))) => Ok(()),

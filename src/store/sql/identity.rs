@@ -1,0 +1,103 @@
+//! Whether a SQLite file is still the one that was opened.
+//!
+//! Shape:   [`Identity::of`] when it is open, [`Identity::check`] before every write, [`Identity::check_size`] with a heartbeat.
+//! Errors:  [`BackendError::Unavailable`] with what has happened: nothing that is written then would outlive the process.
+//!
+//! By `stat` alone: to open the file and close it again would take SQLite's own locks from this process.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::backend::BackendError;
+
+/// What SQLite puts after the name of a file for the files that belong to it.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+/// The database's file and those beside it, as they were when they were first seen.
+#[derive(Debug)]
+pub(super) struct Identity {
+    files: Vec<PathBuf>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Device and number of each file. None: it was not there.
+    files: Vec<Option<(u64, u64)>>,
+    /// The size of the database's file at the last heartbeat.
+    size: u64,
+    /// It was cut once: what is missing does not come back by its being written to.
+    is_cut: bool,
+}
+
+impl Identity {
+    /// Of the file at a path, which is open.
+    pub(super) fn of(path: &Path) -> Self {
+        // SQLite follows a link, and has the others beside what it leads to.
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let beside = |suffix: &str| {
+            let mut name = real.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let files: Vec<PathBuf> = [path.to_owned()].into_iter().chain(BESIDE.map(beside)).collect();
+        let seen = Seen { files: vec![None; files.len()], ..Seen::default() };
+        Self { files, seen: Mutex::new(seen) }
+    }
+
+    /// Whether the files are those that were seen first.
+    pub(super) fn check(&self) -> Result<(), BackendError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, known) in self.files.iter().zip(&mut seen.files) {
+            match (identity(path), &known) {
+                (Ok(now), Some(before)) if now == *before => {}
+                (Ok(now), None) => *known = Some(now),
+                (Ok(_), Some(_)) => return Err(gone(path, "was replaced")),
+                (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(gone(path, "was deleted"));
+                }
+                // SQLite makes it when it needs it.
+                (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {}
+                (Err(error), _) => return Err(BackendError::Unavailable(format!("{}: {error}", path.display()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file still holds what it did; `needed` is what SQLite says it has to hold at last, in bytes: a database that
+    /// was made smaller needs less.
+    pub(super) fn check_size(&self, needed: u64) -> Result<(), BackendError> {
+        let Some(path) = self.files.first() else { return Ok(()) };
+        let now = std::fs::metadata(path).map(|metadata| metadata.len());
+        let now = now.map_err(|error| BackendError::Unavailable(format!("{}: {error}", path.display())))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_cut |= now < seen.size && now < needed;
+        if seen.is_cut {
+            return Err(gone(path, "was cut"));
+        }
+        seen.size = now;
+        Ok(())
+    }
+}
+
+fn gone(path: &Path, what: &str) -> BackendError {
+    BackendError::Unavailable(format!(
+        "{} {what} while the server ran: put it back and restart; nothing is written until then",
+        path.display()
+    ))
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Where files have no numbers, only that there is one.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|_| (0, 0))
+}
