@@ -33,6 +33,8 @@ mod sessions;
 #[path = "store/speed.rs"]
 mod speed;
 mod support;
+#[path = "store/unreadable.rs"]
+mod unreadable;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -171,7 +171,8 @@ async fn take_again(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError
     let (store, mut last) = (&house.store, 0);
     loop {
         let callbacks = store.claimed_callbacks(last, TAKEN_AT_ONCE).await?;
-        let is_last = is_short(callbacks.len());
+        // A page may be short because rows of it cannot be read.
+        let is_last = callbacks.is_empty();
         last = callbacks.last().map_or(last, |callback| callback.id);
         house.deliveries.adopt(callbacks);
         if is_last {
@@ -181,12 +182,11 @@ async fn take_again(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError
     let mut last = None;
     loop {
         let payments = store.claimed_payments(last.take(), TAKEN_AT_ONCE, now).await?;
-        let is_last = is_short(payments.len());
         last = payments.last().map(|open| open.row.sid.clone());
         for open in payments {
             recover(house, open);
         }
-        if is_last || last.is_none() {
+        if last.is_none() {
             return Ok(());
         }
     }

@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
@@ -217,7 +217,8 @@ impl ClaimCallbacks {
         for text in calls.into_iter().chain(silent) {
             update = update.bind(text);
         }
-        let mut claimed = on.rows(update).await?.iter().map(pending).collect::<Result<Vec<_>, _>>()?;
+        let rows = on.rows(update).await?;
+        let mut claimed: Vec<PendingCallback> = rows.iter().filter_map(|row| readable("id", row, pending)).collect();
         // What an update returns is in no order.
         claimed.sort_unstable_by_key(|callback| callback.id);
         Ok(claimed)
@@ -236,7 +237,7 @@ pub(super) async fn claimed(
          ORDER BY id LIMIT $3"
     );
     let select = sqlx::query(AssertSqlSafe(select)).bind(nodes::text(keeper)).bind(after_id).bind(i64::from(limit));
-    on.rows(select).await?.iter().map(pending).collect()
+    Ok(on.rows(select).await?.iter().filter_map(|row| readable("id", row, pending)).collect())
 }
 
 /// See [`crate::store::Backend::open_callback`].
@@ -347,7 +348,7 @@ pub(super) async fn list(on: &mut On<'_>, filter: CallbackFilter) -> Result<Vec<
     conditions.and("id > ?", after_id.map(Bound::Number));
     let select = format!("SELECT {ROW} FROM callbacks");
     let rows = on.rows(conditions.query(&select, "id", limit)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("id", row, read)).collect())
 }
 
 /// How many are in a state.

@@ -4,7 +4,8 @@
 //! Secrets: PostgreSQL quotes values in some of its messages: of those only the SQLSTATE is told. SQLite's name tables and
 //!          columns alone.
 
-use sqlx::Error;
+use sqlx::any::AnyRow;
+use sqlx::{Error, Row};
 
 use crate::store::backend::BackendError;
 
@@ -32,6 +33,23 @@ impl From<BackendError> for Trouble {
 /// A row that is not what this program writes.
 pub(super) fn unreadable(column: &'static str) -> Trouble {
     Trouble::Refused(BackendError::Unavailable(format!("the column {column} holds what this version does not know")))
+}
+
+/// What a row holds. None: it is not what this program writes, as one of a later version; that is logged and keeps nothing else
+/// from being read. One that was claimed stays claimed, so that it is not claimed again and again.
+pub(super) fn readable<T>(
+    name: &'static str,
+    row: &AnyRow,
+    read: impl FnOnce(&AnyRow) -> Result<T, Trouble>,
+) -> Option<T> {
+    let why = match read(row) {
+        Ok(read) => return Some(read),
+        Err(Trouble::Refused(error)) => error.to_string(),
+        Err(Trouble::Database(error)) => told(&error),
+    };
+    let which = row.try_get::<String, _>(name).or_else(|_| row.try_get::<i64, _>(name).map(|id| id.to_string()));
+    tracing::error!(row = which.unwrap_or_default(), why, "a stored row cannot be read; it is passed over");
+    None
 }
 
 /// The error for whoever asked.

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use super::Dialect;
 use super::callbacks::{self, Insert, Stored};
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::sessions;
 use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
@@ -309,7 +309,8 @@ impl Work for ClaimPayments {
                     None => *now.insert(nodes::now(on, self.now).await?),
                 };
                 let rows = kind.take(on, &places, self.node, ("", &unsettled_columns())).await?;
-                let mut taken = rows.iter().map(|row| unsettled(row, now)).collect::<Result<Vec<_>, _>>()?;
+                let mut taken: Vec<(i64, Unsettled)> =
+                    rows.iter().filter_map(|row| readable("place", row, |row| unsettled(row, now))).collect();
                 // What an update returns is in no order.
                 taken.sort_unstable_by_key(|(place, _)| *place);
                 claimed.extend(taken.into_iter().map(|(_, unsettled)| unsettled));
@@ -350,7 +351,8 @@ pub(super) async fn claimed(
         .bind(some_text(after_sid.as_deref()))
         .bind(i64::from(limit));
     let rows = on.rows(select).await?;
-    rows.iter().map(|row| unsettled(row, now).map(|(_, unsettled)| unsettled)).collect()
+    let read = rows.iter().filter_map(|row| readable("place", row, |row| unsettled(row, now)));
+    Ok(read.map(|(_, unsettled)| unsettled).collect())
 }
 
 /// See [`crate::store::Backend::give_up_payment`].
@@ -398,7 +400,7 @@ pub(super) async fn list(on: &mut On<'_>, filter: PaymentFilter) -> Result<Vec<P
     conditions.and("place < COALESCE((SELECT place FROM payments WHERE sid = ?), 9223372036854775807)", of(after_sid));
     let select = format!("SELECT {ROW} FROM payments");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
 }
 
 fn read(row: &AnyRow) -> Result<PaymentRow, Trouble> {

@@ -1,0 +1,44 @@
+//! Rows that this version cannot read, as of a later one: they keep no other from being claimed or listed.
+
+use std::sync::Arc;
+
+use sqlx::{AnyConnection, Connection, Executor};
+use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentFilter};
+use uuid::Uuid;
+
+use crate::samples::{A, at, payment, sid, waiting};
+use crate::support::postgres::Postgres;
+
+const B: NodeId = NodeId(Uuid::from_u128(0xb));
+
+async fn hinder_nobody(books: Arc<dyn Backend>, url: &str) {
+    for number in 1..=3 {
+        books.insert_payment(payment(number), A, at(1)).await.unwrap();
+        books.insert_callback(waiting(number), A, at(1)).await.unwrap();
+    }
+    let mut other = AnyConnection::connect(url).await.unwrap();
+    let strange = format!("UPDATE payments SET means = 'hologram', sends = -1 WHERE sid = '{}'", sid(1));
+    other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(strange))).await.unwrap();
+    let strange = format!("UPDATE callbacks SET kind = 'hologram' WHERE token = '{}'", Uuid::from_u128(2));
+    other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(strange))).await.unwrap();
+    books.release(A).await.unwrap();
+    let callbacks = books.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+    let payments = books.payments(PaymentFilter { limit: 9, ..PaymentFilter::default() }).await.unwrap();
+    assert_eq!((callbacks.len(), payments.len()), (2, 2));
+    // One at a time: what cannot be read takes no place from what can.
+    let (mut callbacks, mut payments) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        callbacks.extend(books.claim_callbacks(B, B, 1).await.unwrap().into_iter().map(|row| row.id));
+        payments.extend(books.claim_payments(B, 1, at(2)).await.unwrap().into_iter().map(|open| open.row.sid));
+    }
+    assert_eq!((callbacks, payments), (vec![1, 3], vec![sid(2), sid(3)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_hinders_no_other() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), Postgres::start(&["fsync=off"]));
+    let path = folder.path().join("books.db");
+    hinder_nobody(crate::sqlite(&path).await, &format!("sqlite://{}", path.display())).await;
+    let url = server.database().await;
+    hinder_nobody(crate::postgres(&url).await, &url).await;
+}
