@@ -44,13 +44,13 @@ mod writable;
 
 pub use backend::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
-    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
-    Settling, Unsettled,
+    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SentAgo,
+    SettledPayment, Settling, Unsettled,
 };
 pub use calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
 pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
-pub use seal::{Seal, SealError};
+pub use seal::{Opened, Place, Seal, SealError};
 pub use sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
 pub use writable::ProbeBackend;
 
@@ -225,7 +225,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: then it must not be asked.
     pub async fn intend(&self, intended: &Intended, begun: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        let sealed = self.seal.close(&record::intended(intended))?;
+        let sealed = self.seal.close(&record::intended(intended), Place::payment(&intended.payment.sid))?;
         let payment = record::new_payment(intended, begun, sealed);
         self.seen(self.backend.insert_payment(payment, self.node, now).await)
     }
@@ -242,7 +242,8 @@ impl Store {
         holder: Holder,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let note = note.map(|note| self.seal.close(&Secret::new(note.0.clone()))).transpose()?;
+        let close = |note: &RecoveryNote| self.seal.close(&Secret::new(note.0.clone()), Place::payment_note(sid));
+        let note = note.map(close).transpose()?;
         self.seen(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await)
     }
 
@@ -368,7 +369,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn open_callback(&self, id: i64) -> Result<Option<StoredCallback>, StoreError> {
         let row = self.backend.open_callback(id, self.node).await?;
-        row.map(|row| self.stored_callback(row)).transpose()
+        match row {
+            Some(row) => Ok(Some(self.claimed_callback(row).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being
@@ -378,7 +382,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
         let rows = self.backend.claim_payments(self.keeper, limit.min(PAGE_MAX), now).await?;
-        Ok(self.read_payments(rows))
+        Ok(self.read_payments(rows).await)
     }
 
     /// What this process has claimed and may still be found out, after the payment of this id.
@@ -392,14 +396,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<Open>, StoreError> {
         let rows = self.backend.claimed_payments(self.keeper, after_sid, limit.min(PAGE_MAX), now).await?;
-        Ok(self.read_payments(rows))
+        Ok(self.read_payments(rows).await)
     }
 
-    fn read_payments(&self, rows: Vec<Unsettled>) -> Vec<Open> {
+    async fn read_payments(&self, rows: Vec<Unsettled>) -> Vec<Open> {
         let mut open = Vec::new();
         for payment in rows {
             let sid = payment.row.sid.clone();
-            match self.read_payment(payment) {
+            match self.read_payment(payment).await {
                 Ok(payment) => open.push(payment),
                 // It stays as it is, for a person: nobody can say whom to tell.
                 Err(error) => tracing::error!(payment = sid, %error, "a payment without an outcome cannot be read"),
@@ -408,10 +412,41 @@ impl Store {
         open
     }
 
-    fn read_payment(&self, Unsettled { row, sent, sealed, note }: Unsettled) -> Result<Open, StoreError> {
-        let intended = record::read_intended(&self.seal.open(&sealed)?)?;
-        let note = note.map(|note| self.seal.open(&note)).transpose()?;
+    async fn read_payment(&self, unsettled: Unsettled) -> Result<Open, StoreError> {
+        let Unsettled { row, sent, sealed, note } = unsettled;
+        let text = self.opened(&sealed, Resealed::Payment(row.sid.clone())).await?;
+        let intended = record::read_intended(&text)?;
+        let note = match note {
+            Some(note) => Some(self.opened(&note, Resealed::PaymentNote(row.sid.clone())).await?),
+            None => None,
+        };
         Ok(Open { row, sent, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) })
+    }
+
+    /// Opens what is stored; seals it anew where it is not bound to its row.
+    async fn opened(&self, sealed: &[u8], what: Resealed) -> Result<Secret, StoreError> {
+        let Opened { text, is_bound } = self.seal.open(sealed, what.place())?;
+        if !is_bound {
+            let bound = self.seal.close(&text, what.place())?;
+            self.backend.reseal(what, sealed, bound).await?;
+        }
+        Ok(text)
+    }
+
+    /// The stored connectors, by name, each sealed for its row, if it can be read at all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
+        let mut rows = self.backend.connectors().await?;
+        for row in &mut rows {
+            let place = Place::connector(&row.name);
+            let Ok(Opened { text, is_bound: false }) = self.seal.open(&row.sealed, place.clone()) else { continue };
+            let bound = self.seal.close(&text, place)?;
+            self.backend.reseal(Resealed::Connector(row.name.clone()), &row.sealed, bound.clone()).await?;
+            row.sealed = bound;
+        }
+        Ok(rows)
     }
 
     /// Begins to run. What the run `ended` left is anybody's; of a database that this server has to itself, what any did.
@@ -439,10 +474,18 @@ impl Store {
         Ok(self.backend.release(self.keeper).await?)
     }
 
+    /// The request of a callback that was stored before.
+    async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
+        let sealed = row.sealed.clone().ok_or(RecordError::Shape)?;
+        self.opened(&sealed, Resealed::Callback(row.token)).await?;
+        self.stored_callback(row)
+    }
+
     /// The request of a stored callback.
     fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
         let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
-        let (url, form) = record::read_request(&self.seal.open(sealed)?)?;
+        let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
+        let (url, form) = record::read_request(&text)?;
         let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
         let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
         let request = CallbackRequest { kind, method, url, form };
@@ -464,7 +507,7 @@ impl Store {
             method: request.method,
             // An address may hold a password.
             url: shown(&request.url),
-            sealed: self.seal.close(&record::request(&request.url, &request.form))?,
+            sealed: self.seal.close(&record::request(&request.url, &request.form), Place::callback(token))?,
             state,
         })
     }

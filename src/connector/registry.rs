@@ -29,7 +29,7 @@ use super::{Connector, ConnectorConfig, Description, Mode};
 use crate::exposure::Exposure;
 use crate::http::Gateway;
 use crate::pay::test_numbers::AcceptedNumbers;
-use crate::store::{ConnectorRow, Seal, Store, StoreError};
+use crate::store::{ConnectorRow, Place, Seal, Store, StoreError};
 use crate::wall::Wall;
 
 #[cfg(test)]
@@ -324,7 +324,7 @@ impl Registry {
         // First the revision, then the rows: what changes between is seen again, not missed.
         let revision = store.backend().connectors_revision().await?;
         if seen.revision != Some(revision) {
-            let rows = store.backend().connectors().await?;
+            let rows = store.connectors().await?;
             self.take(rows, store.seal());
             seen.revision = Some(revision);
         }
@@ -421,7 +421,7 @@ impl Registry {
 
 /// What a row holds, or why it cannot be read.
 pub(super) fn opened(row: &ConnectorRow, seal: &Seal) -> Result<ConnectorConfig, String> {
-    let json = seal.open(&row.sealed).map_err(|error| error.to_string())?;
+    let json = seal.open(&row.sealed, Place::connector(&row.name)).map_err(|error| error.to_string())?.text;
     let keys = super::config::Keys::from_json(json.expose().as_bytes()).map_err(|error| error.to_string())?;
     let config = ConnectorConfig::of(keys).map_err(|error| error.to_string())?;
     // Rows that changed places would send one instance's payments to another's gateway.

@@ -16,7 +16,7 @@ use super::instance::{Instance, Origin};
 use super::registry::{Registry, opened};
 use super::{Mode, audited};
 use crate::store::audit::{Actor, AuditAction, ConnectorChange, NewAudit};
-use crate::store::{Authorized, BackendError, ConnectorRow, Store, StoreError};
+use crate::store::{Authorized, BackendError, ConnectorRow, Place, Store, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -162,7 +162,7 @@ impl<'a> Shelf<'a> {
             }
             (Some(was), Replace::Yes) => (AuditAction::ConnectorReplaced, Some(was.shown)),
         };
-        let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
+        let sealed = self.store.seal().close(&config.to_json(), Place::connector(name)).map_err(StoreError::from)?;
         let audit = self.audit(action, name, old_value, Some(self.shown(&config)));
         let change = ConnectorChange::Insert { sealed };
         match self.store.backend().change_connector(name, change, audit, now).await {
@@ -263,7 +263,8 @@ impl<'a> Shelf<'a> {
         now: Timestamp,
     ) -> Result<Instance, ShelfError> {
         self.refuse_live_sandbox(config)?;
-        let sealed = self.store.seal().close(&config.to_json()).map_err(StoreError::from)?;
+        let sealed =
+            self.store.seal().close(&config.to_json(), Place::connector(&row.name)).map_err(StoreError::from)?;
         let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
         let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
         match self.store.backend().change_connector(&row.name, change, audit, now).await {
@@ -296,7 +297,7 @@ impl<'a> Shelf<'a> {
         }
         // What the registry found out and the store does not know yet would be lost with the row.
         self.registry.refresh(self.store).await?;
-        let rows = self.store.backend().connectors().await?;
+        let rows = self.store.connectors().await?;
         let Some(row) = rows.into_iter().find(|row| row.name == name) else { return Err(self.unknown(name)) };
         match opened(&row, self.store.seal()) {
             Ok(config) => Ok((row, config)),

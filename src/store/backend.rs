@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::calls::CallBackend;
+use super::seal::Place;
 use super::sessions::{NewSession, SessionBackend};
 use super::writable::ProbeBackend;
 use crate::flow::LedBy;
@@ -326,6 +327,32 @@ pub struct ConnectorRow {
     pub updated: Timestamp,
 }
 
+/// What is sealed anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resealed {
+    /// A payment's intent, by the payment's id.
+    Payment(String),
+    /// A payment's note, by the payment's id.
+    PaymentNote(String),
+    /// A callback's address and fields, by its token.
+    Callback(Uuid),
+    /// A connector's configuration, by its name.
+    Connector(String),
+}
+
+impl Resealed {
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        match self {
+            Self::Payment(sid) => Place::payment(sid),
+            Self::PaymentNote(sid) => Place::payment_note(sid),
+            Self::Callback(token) => Place::callback(*token),
+            Self::Connector(name) => Place::connector(name),
+        }
+    }
+}
+
 /// What a change of a connector is to its authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorized {
@@ -538,6 +565,10 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// Takes a random value that is used once, and forgets those that have expired. [`BackendError::Duplicate`] if it was
     /// taken before.
     fn use_nonce<'a>(&'a self, value: &'a str, expires: Timestamp, now: Timestamp) -> Done<'a, ()>;
+
+    /// Puts `sealed` where `was` stood: the same text, sealed in another way. Nothing happens if something else stands there by
+    /// now. To whoever looks, a connector has changed.
+    fn reseal<'a>(&'a self, what: Resealed, was: &'a [u8], sealed: Vec<u8>) -> Done<'a, ()>;
 
     /// A small text kept under a name (`seal`: what shows that the key is the right one).
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>>;

@@ -10,7 +10,7 @@ use super::backend::{BackendError, CallbackState, SettledPayment};
 use super::batch::Change;
 use super::calls::CallRow;
 use super::sessions::NewSession;
-use super::{LeftSession, Occasion, PAGE_MAX, Store, StoreError, StoredCallback, record};
+use super::{LeftSession, Occasion, PAGE_MAX, Place, Store, StoreError, StoredCallback, record};
 use crate::flow::{Begun, Settled};
 use crate::pay::outcome::Ending;
 
@@ -30,7 +30,7 @@ impl Store {
     /// # Errors
     /// When it cannot be sealed.
     pub fn note_session(&self, begun: &Begun, at: Timestamp) -> Result<Arc<NewSession>, StoreError> {
-        let sealed = self.seal.close(&record::begun(begun))?;
+        let sealed = self.seal.close(&record::begun(begun), Place::session(&begun.payment.sid))?;
         let session = Arc::new(record::new_session(begun, sealed, at));
         self.batch.note(&self.backend, self.node, Change::Session(Arc::clone(&session)));
         Ok(session)
@@ -53,7 +53,8 @@ impl Store {
         let rows = self.backend.claim_sessions(self.keeper, limit.min(PAGE_MAX)).await?;
         let mut sessions = Vec::new();
         for LeftSession { sid, sealed, .. } in rows {
-            match self.seal.open(&sealed).map_err(StoreError::from).and_then(|text| Ok(record::read_begun(&text)?)) {
+            let opened = self.seal.open(&sealed, Place::session(&sid)).map_err(StoreError::from);
+            match opened.and_then(|opened| Ok(record::read_begun(&opened.text)?)) {
                 Ok(begun) => sessions.push(begun),
                 // Nobody can say whom to tell.
                 Err(error) => {

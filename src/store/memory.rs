@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
-    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, SentAgo, SettledPayment,
-    Settling, Unsettled,
+    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SentAgo,
+    SettledPayment, Settling, Unsettled,
 };
 use super::calls::CallRow;
 use super::record::led_by;
@@ -833,6 +833,27 @@ impl Backend for Memory {
             if let Some(row) = row.filter(|row| row.sealed == sealed && row.withdrawn.is_none()) {
                 row.withdrawn = Some(since);
                 books.revision = books.revision.saturating_add(1);
+            }
+            Ok(())
+        })
+    }
+
+    fn reseal<'a>(&'a self, what: Resealed, was: &'a [u8], sealed: Vec<u8>) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            let stood = match &what {
+                Resealed::Payment(sid) => books.payments.get_mut(sid).and_then(|payment| payment.sealed.as_mut()),
+                Resealed::PaymentNote(sid) => books.payments.get_mut(sid).and_then(|payment| payment.note.as_mut()),
+                Resealed::Callback(token) => {
+                    let mut callbacks = books.callbacks.values_mut();
+                    callbacks.find(|known| known.row.token == *token).and_then(|known| known.row.sealed.as_mut())
+                }
+                Resealed::Connector(name) => books.connectors.get_mut(name).map(|row| &mut row.sealed),
+            };
+            if let Some(stood) = stood.filter(|stood| **stood == was) {
+                *stood = sealed;
+                if let Resealed::Connector(_) = what {
+                    books.revision = books.revision.saturating_add(1);
+                }
             }
             Ok(())
         })

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::backend::{Backend, BackendError, NodeId};
-use super::seal::Seal;
+use super::seal::{Place, Seal};
 use super::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use super::{Store, StoreError};
 use crate::config::Config;
@@ -152,12 +152,13 @@ async fn check(sql: &Sql, seal: &Seal, data: &Path) -> Result<(), OpenError> {
     let sealed = match known {
         Some(known) => known,
         None => {
-            let new = seal.close(&Secret::new(SEALED.to_owned())).map_err(StoreError::from)?;
+            let new = seal.close(&Secret::new(SEALED.to_owned()), Place::note(SEAL_NOTE)).map_err(StoreError::from)?;
             sql.keep_note(SEAL_NOTE, new).await?
         }
     };
-    match seal.open(&sealed) {
-        Ok(text) if text.matches(SEALED) => Ok(()),
+    match seal.open(&sealed, Place::note(SEAL_NOTE)) {
+        // It is a text that everybody knows: to whom it is bound does not matter.
+        Ok(opened) if opened.text.matches(SEALED) => Ok(()),
         _ => Err(OpenError::WrongKey(data.join(KEY_FILE))),
     }
 }

@@ -1,12 +1,16 @@
 //! Encryption at rest: what the database's files show nobody.
 //!
-//! Shape:   [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text.
+//! Shape:   [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text. A text is bound to
+//!          its place in the database ([`Place`], associated data): what somebody moves to another row does not open there.
 //! Limits:  2^32 texts a key are safe with random nonces (NIST SP 800-38D, section 8.3): at a thousand a second, 49 days
 //!          of nothing else; a key per kind of server is enough for years of payments.
 //! Errors:  [`SealError::Opening`] for another key as for altered bytes: nobody can tell them apart.
 
+use std::borrow::Cow;
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -23,6 +27,65 @@ pub enum SealError {
     /// The text is too long.
     #[error("too long to be sealed")]
     Closing,
+}
+
+/// Where a sealed text stands: the column, and what names its row.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    column: &'static str,
+    row: Cow<'a, str>,
+}
+
+impl<'a> Place<'a> {
+    /// What a payment's outcome is told with.
+    #[must_use]
+    pub const fn payment(sid: &'a str) -> Self {
+        Self { column: "payments.sealed", row: Cow::Borrowed(sid) }
+    }
+
+    /// What a connector noted of a payment.
+    #[must_use]
+    pub const fn payment_note(sid: &'a str) -> Self {
+        Self { column: "payments.note", row: Cow::Borrowed(sid) }
+    }
+
+    /// What a session's end is told with.
+    #[must_use]
+    pub const fn session(sid: &'a str) -> Self {
+        Self { column: "sessions.sealed", row: Cow::Borrowed(sid) }
+    }
+
+    /// A callback's address and fields, by its token.
+    #[must_use]
+    pub fn callback(token: Uuid) -> Self {
+        Self { column: "callbacks.sealed", row: Cow::Owned(token.to_string()) }
+    }
+
+    /// A connector's configuration.
+    #[must_use]
+    pub const fn connector(name: &'a str) -> Self {
+        Self { column: "connectors.sealed", row: Cow::Borrowed(name) }
+    }
+
+    /// A small text.
+    #[must_use]
+    pub const fn note(name: &'a str) -> Self {
+        Self { column: "notes.text", row: Cow::Borrowed(name) }
+    }
+
+    /// No column's name has a blank.
+    fn data(&self) -> String {
+        format!("{} {}", self.column, self.row)
+    }
+}
+
+/// A text that was sealed.
+#[derive(Debug)]
+pub struct Opened {
+    /// The text.
+    pub text: Secret,
+    /// Whether it is bound to its place. What an earlier version sealed is not, and should be sealed anew.
+    pub is_bound: bool,
 }
 
 /// A key that seals.
@@ -56,11 +119,15 @@ impl Seal {
         UnboundKey::new(&AES_256_GCM, hash).map(|key| Self(LessSafeKey::new(key))).map_err(|_| SealError::Closing)
     }
 
-    /// Seals a text.
+    /// Seals a text for its place.
     ///
     /// # Errors
     /// [`SealError::Random`], [`SealError::Closing`].
-    pub fn close(&self, text: &Secret) -> Result<Vec<u8>, SealError> {
+    pub fn close(&self, text: &Secret, place: Place<'_>) -> Result<Vec<u8>, SealError> {
+        self.close_with(text, Aad::from(place.data().as_bytes()))
+    }
+
+    fn close_with(&self, text: &Secret, data: Aad<impl AsRef<[u8]>>) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|error| SealError::Random(error.to_string()))?;
         // In one block that is never reallocated, so that no copy of the plain text stays behind.
@@ -70,27 +137,45 @@ impl Seal {
         sealed.extend_from_slice(text.expose().as_bytes());
         let Some(plain) = sealed.get_mut(NONCE_LEN..) else { return Err(SealError::Closing) };
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), plain).map_err(|_| SealError::Closing)?;
+        let tag = self.0.seal_in_place_separate_tag(nonce, data, plain).map_err(|_| SealError::Closing)?;
         sealed.extend_from_slice(tag.as_ref());
         Ok(std::mem::take(&mut *sealed))
     }
 
-    /// Opens what was sealed.
+    /// Opens what was sealed for this place, or by an earlier version for any.
     ///
     /// # Errors
     /// [`SealError::Opening`].
-    pub fn open(&self, sealed: &[u8]) -> Result<Secret, SealError> {
+    pub fn open(&self, sealed: &[u8], place: Place<'_>) -> Result<Opened, SealError> {
+        match self.open_with(sealed, Aad::from(place.data().as_bytes())) {
+            Ok(text) => Ok(Opened { text, is_bound: true }),
+            Err(_) => Ok(Opened { text: self.open_with(sealed, Aad::empty())?, is_bound: false }),
+        }
+    }
+
+    fn open_with(&self, sealed: &[u8], data: Aad<impl AsRef<[u8]>>) -> Result<Secret, SealError> {
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Opening)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Opening)?;
         let mut rest = Zeroizing::new(rest.to_vec());
-        let plain = self.0.open_in_place(nonce, Aad::empty(), &mut rest).map_err(|_| SealError::Opening)?;
+        let plain = self.0.open_in_place(nonce, data, &mut rest).map_err(|_| SealError::Opening)?;
         String::from_utf8(plain.to_vec()).map(Secret::new).map_err(|_| SealError::Opening)
+    }
+
+    /// Seals a text as versions before 0.2 did: bound to no place.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    #[cfg(test)]
+    pub(crate) fn close_unbound(&self, text: &Secret) -> Result<Vec<u8>, SealError> {
+        self.close_with(text, Aad::empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: Place<'_> = Place::note("1");
 
     fn seal(key: &str) -> Seal {
         Seal::new(&Secret::new(key.to_owned())).unwrap()
@@ -99,21 +184,38 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_the_same_key_and_no_other() {
         let secret = Secret::new("sk_test_123".to_owned());
-        let (first, second) = (seal("a").close(&secret).unwrap(), seal("a").close(&secret).unwrap());
+        let (first, second) = (seal("a").close(&secret, HERE).unwrap(), seal("a").close(&secret, HERE).unwrap());
         assert_ne!(first, second, "the same text is never sealed alike");
         assert!(!first.windows(4).any(|part| part == b"test"));
-        assert_eq!(seal("a").open(&first).unwrap().expose(), "sk_test_123");
-        assert_eq!(seal("b").open(&first).unwrap_err(), SealError::Opening);
+        assert_eq!(seal("a").open(&first, HERE).unwrap().text.expose(), "sk_test_123");
+        assert_eq!(seal("b").open(&first, HERE).unwrap_err(), SealError::Opening);
     }
 
     #[test]
     fn what_was_altered_or_cut_does_not_open() {
-        let sealed = seal("a").close(&Secret::new("x".repeat(100))).unwrap();
+        let sealed = seal("a").close(&Secret::new("x".repeat(100)), HERE).unwrap();
         for place in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[place] ^= 1;
-            assert_eq!(seal("a").open(&altered).unwrap_err(), SealError::Opening, "{place}");
-            assert_eq!(seal("a").open(&sealed[..place]).unwrap_err(), SealError::Opening, "{place}");
+            assert_eq!(seal("a").open(&altered, HERE).unwrap_err(), SealError::Opening, "{place}");
+            assert_eq!(seal("a").open(&sealed[..place], HERE).unwrap_err(), SealError::Opening, "{place}");
         }
+    }
+
+    #[test]
+    fn what_was_sealed_for_one_place_opens_at_no_other() {
+        let sealed = seal("a").close(&Secret::new("sk_test_123".to_owned()), Place::connector("Shop")).unwrap();
+        for other in [Place::connector("Shop2"), Place::connector(""), Place::note("Shop"), Place::payment("Shop")] {
+            assert_eq!(seal("a").open(&sealed, other.clone()).unwrap_err(), SealError::Opening, "{other:?}");
+        }
+        let opened = seal("a").open(&sealed, Place::connector("Shop")).unwrap();
+        assert!(opened.is_bound);
+    }
+
+    #[test]
+    fn what_an_earlier_version_sealed_opens_and_is_told_apart() {
+        let sealed = seal("a").close_unbound(&Secret::new("sk_test_123".to_owned())).unwrap();
+        let opened = seal("a").open(&sealed, HERE).unwrap();
+        assert_eq!((opened.text.expose(), opened.is_bound), ("sk_test_123", false));
     }
 }

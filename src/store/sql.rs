@@ -29,7 +29,7 @@ use url::Url;
 use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
     Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, SettledPayment, Settling, Unsettled,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
@@ -508,6 +508,10 @@ impl Backend for Sql {
 
     fn use_nonce<'a>(&'a self, value: &'a str, expires: Timestamp, now: Timestamp) -> Done<'a, ()> {
         self.write(nonces::UseNonce { value: value.to_owned(), expires, now })
+    }
+
+    fn reseal<'a>(&'a self, what: Resealed, was: &'a [u8], sealed: Vec<u8>) -> Done<'a, ()> {
+        self.write(connectors::Reseal { what, was: was.to_vec(), sealed })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> Done<'a, Option<Vec<u8>>> {

@@ -58,6 +58,7 @@ pub async fn begins(books: Books) {
     };
     there.write_changes(elsewhere("another server's"), B).await.unwrap();
     here.write_changes(elsewhere("later"), A).await.unwrap();
+    books.a_is_gone().await;
     let left = there.claim_sessions(B, 9).await.unwrap();
     let sealed: Vec<&[u8]> = left.iter().map(|left| left.sealed.as_slice()).collect();
     assert_eq!(sealed, [&b"later"[..], b"begun 2", b"begun 3"], "the oldest first");

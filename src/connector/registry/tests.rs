@@ -15,7 +15,7 @@ use crate::pay::submission::{Ask, Reply};
 use crate::secret::Secret;
 use crate::store::audit::Actor;
 use crate::store::memory::Memory;
-use crate::store::{Backend, NodeId};
+use crate::store::{Backend, NodeId, Place};
 
 static NOBODY: LazyLock<Actor> = LazyLock::new(|| Actor { name: "nobody".to_owned(), origin: "here".to_owned() });
 
@@ -225,17 +225,23 @@ async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
     let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
     let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
-    memory.insert_connector("Lost", others.close(&json).unwrap(), moment(0)).await.unwrap();
+    memory.insert_connector("Lost", others.close(&json, Place::connector("Lost")).unwrap(), moment(0)).await.unwrap();
     registry.refresh(&store).await.unwrap();
     assert!(registry.find("Default").is_none(), "payments must not go to a sandbox because a key is wrong");
     assert!(registry.find("Lost").is_none());
     let strange = Secret::new(r#"{"name":"Strange","kind":"of a later version"}"#.to_owned());
-    memory.insert_connector("Strange", seal().close(&strange).unwrap(), moment(0)).await.unwrap();
-    // A row that was put under another name.
-    memory.insert_connector("Moved", seal().close(&json).unwrap(), moment(0)).await.unwrap();
+    memory
+        .insert_connector("Strange", seal().close(&strange, Place::connector("Strange")).unwrap(), moment(0))
+        .await
+        .unwrap();
+    // A row that was put under another name; and one that an earlier version sealed for any.
+    memory.insert_connector("Moved", seal().close(&json, Place::connector("Lost")).unwrap(), moment(0)).await.unwrap();
+    memory.insert_connector("Old", seal().close_unbound(&json).unwrap(), moment(0)).await.unwrap();
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Shop").is_some());
-    for (name, fault) in [("Lost", "secret_key"), ("Strange", "none of sandbox"), ("Moved", "that of `Lost`")] {
+    for (name, fault) in
+        [("Lost", "secret_key"), ("Strange", "none of sandbox"), ("Moved", "was altered"), ("Old", "that of `Lost`")]
+    {
         let shown = registry.instance(name).unwrap();
         assert_eq!((shown.state, shown.kind), (State::Unreadable, None));
         assert!(shown.fault.as_ref().unwrap().contains(fault), "{shown:?}");
@@ -396,4 +402,19 @@ async fn a_loss_is_written_down_as_soon_as_the_store_can_be_used_again() {
     *disk.0.lock().unwrap() = false;
     sleep(Duration::from_secs(1)).await;
     assert!(memory.connectors().await.unwrap()[0].withdrawn.is_some());
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_sealed_is_bound_to_its_row_when_it_is_read() {
+    let (memory, store, _) = stores();
+    let json = Secret::new(r#"{"name":"Shop","kind":"sandbox"}"#.to_owned());
+    memory.insert_connector("Shop", seal().close_unbound(&json).unwrap(), moment(0)).await.unwrap();
+    let registry = Registry::new(&[], &gateway()).unwrap();
+    registry.refresh(&store).await.unwrap();
+    assert!(registry.find("Shop").is_some());
+    let rows = memory.connectors().await.unwrap();
+    assert!(seal().open(&rows[0].sealed, Place::connector("Shop")).unwrap().is_bound);
+    assert!(seal().open(&rows[0].sealed, Place::connector("Other")).is_err());
+    registry.refresh(&store).await.unwrap();
+    assert!(registry.find("Shop").is_some());
 }

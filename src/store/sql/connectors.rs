@@ -9,7 +9,7 @@ use super::failure::Trouble;
 use super::payments::changed;
 use super::value::{moment, number, some_moment, string, text};
 use super::work::{On, Work};
-use crate::store::backend::{Authorized, BackendError, ConnectorRow};
+use crate::store::backend::{Authorized, BackendError, ConnectorRow, Resealed};
 
 /// What becomes of a connector.
 pub(super) enum Change {
@@ -126,4 +126,38 @@ pub(super) async fn list(on: &mut On<'_>) -> Result<Vec<ConnectorRow>, Trouble> 
 pub(super) async fn revision(on: &mut On<'_>) -> Result<i64, Trouble> {
     let row = on.row(sqlx::query("SELECT revision FROM connectors_revision")).await?;
     number(&row.ok_or(sqlx::Error::RowNotFound)?, "revision")
+}
+
+/// See [`crate::store::Backend::reseal`].
+pub(super) struct Reseal {
+    pub(super) what: Resealed,
+    pub(super) was: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl Work for Reseal {
+    type Done = ();
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        let (update, row) = match &self.what {
+            Resealed::Payment(sid) => ("UPDATE payments SET sealed = $2 WHERE sid = $1 AND sealed = $3", text(sid)),
+            Resealed::PaymentNote(sid) => ("UPDATE payments SET note = $2 WHERE sid = $1 AND note = $3", text(sid)),
+            Resealed::Callback(token) => {
+                ("UPDATE callbacks SET sealed = $2 WHERE token = $1 AND sealed = $3", token.to_string())
+            }
+            Resealed::Connector(name) => {
+                ("UPDATE connectors SET sealed = $2 WHERE name = $1 AND sealed = $3", text(name))
+            }
+        };
+        async move {
+            let update = sqlx::query(update).bind(row).bind(self.sealed.clone()).bind(self.was.clone());
+            if on.execute(update).await? > 0
+                && let Resealed::Connector(_) = self.what
+            {
+                on.execute(sqlx::query("UPDATE connectors_revision SET revision = revision + 1")).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
 }
