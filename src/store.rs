@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
@@ -31,6 +32,7 @@ mod backend;
 mod batch;
 mod calls;
 mod directory;
+mod lease;
 pub mod memory;
 pub mod moment;
 pub mod open;
@@ -48,6 +50,8 @@ pub use backend::{
     SettledPayment, Settling, Unsettled,
 };
 pub use calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
+pub use lease::Epoch;
+use lease::Lease;
 pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
 pub use seal::{Opened, Place, Seal, SealError};
@@ -174,6 +178,7 @@ pub struct Store {
     batch: Arc<batch::Batch>,
     /// What the last write found.
     writable: Arc<writable::Writable>,
+    lease: Arc<Lease>,
 }
 
 impl std::fmt::Debug for Store {
@@ -186,9 +191,10 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
+        let lease = Arc::new(Lease::new(backend.is_shared()));
         let writable = Arc::<writable::Writable>::default();
         let batch = Arc::new(batch::Batch::new(Arc::clone(&writable)));
-        Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable }
+        Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable, lease }
     }
 
     const fn holder(&self, holder: Holder) -> NodeId {
@@ -462,7 +468,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
-        Ok(self.backend.heartbeat(self.node).await?)
+        let begun = Instant::now();
+        self.backend.heartbeat(self.node).await?;
+        self.lease.renew(begun);
+        Ok(())
+    }
+
+    /// Until when what this server holds now is certainly its own.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.lease.epoch()
+    }
+
+    /// Whether what was this server's in an epoch certainly still is.
+    #[must_use]
+    pub fn holds_since(&self, epoch: Epoch) -> bool {
+        self.lease.is_fresh_in(epoch)
+    }
+
+    /// Waits until somebody has heard of this server lately: whom nobody hears must not do what others may be doing in its
+    /// place. What is its own in the books after that is so in this epoch.
+    pub async fn heard(&self) -> Epoch {
+        self.lease.fresh().await
     }
 
     /// Gives back what this run has not done: it works on nothing of it any more.

@@ -23,7 +23,7 @@ use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::form::Form;
 use crate::http::shown;
-use crate::store::{BackendError, PendingCallback, Store, StoreError, StoredCallback};
+use crate::store::{BackendError, Epoch, PendingCallback, Store, StoreError, StoredCallback};
 use crate::twiml::Method;
 
 #[cfg(test)]
@@ -75,6 +75,8 @@ struct Waiting {
 struct Request {
     content: CallbackRequest,
     token: Uuid,
+    /// When it was certain that it is this server's to make.
+    epoch: Epoch,
 }
 
 impl Deliveries {
@@ -144,7 +146,7 @@ impl Deliveries {
         let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
         let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
-        let request = (!held).then_some(Request { content, token });
+        let request = (!held).then(|| Request { content, token, epoch: self.store.epoch() });
         self.push(&mut state, new, request, counted);
         self.wake(&mut state);
     }
@@ -169,7 +171,7 @@ impl Deliveries {
         let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
         let new = New { id, call: call_sid, kind: content.kind, host, tries, was_tried, patience, due };
-        let request = Request { content, token: self.clocks.chance.uuid() };
+        let request = Request { content, token: self.clocks.chance.uuid(), epoch: self.store.epoch() };
         self.push(&mut state, new, Some(request), self.counted());
         self.wake(&mut state);
     }
@@ -254,6 +256,8 @@ impl Deliveries {
             match next {
                 Next::Send(id) => {
                     let request = state.waiting.get_mut(&id).and_then(|waiting| waiting.request.take());
+                    // Where nobody heard of this server lately, others may have taken a stored one over: it is read anew.
+                    let request = request.filter(|request| id < 0 || self.store.holds_since(request.epoch));
                     if request.is_some() {
                         state.schedule.sent(id, now);
                     }
@@ -288,7 +292,7 @@ impl Deliveries {
                 None => return,
             },
         };
-        let Request { content, token } = &*request;
+        let Request { content, token, .. } = &*request;
         let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
         let tried = trying
             .await
@@ -298,10 +302,11 @@ impl Deliveries {
 
     /// The request, if it is to be sent from here.
     async fn read(&self, id: i64) -> Option<Box<Request>> {
+        let epoch = self.store.heard().await;
         match self.store.open_callback(id).await {
             Ok(Some(callback)) => {
                 self.change(|state, now| state.schedule.sent(id, now));
-                Some(Box::new(Request { content: callback.request, token: callback.token }))
+                Some(Box::new(Request { content: callback.request, token: callback.token, epoch }))
             }
             Ok(None) => {
                 tracing::info!(callback = id, "a callback was delivered, parked or taken over elsewhere");

@@ -508,6 +508,9 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// `node` is there, and so is its [`NodeId::keeper`].
     fn heartbeat(&self, node: NodeId) -> Done<'_, ()>;
 
+    /// Whether several servers use it: then each has a lease.
+    fn is_shared(&self) -> bool;
+
     /// Everything that is `node`'s is nobody's.
     fn release(&self, node: NodeId) -> Done<'_, ()>;
 

@@ -701,6 +701,10 @@ impl Backend for Memory {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        self.clock.is_some()
+    }
+
     fn release(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
         self.write(move |books| {
             books.release(|owner| owner == node);

@@ -435,6 +435,10 @@ impl Backend for Sql {
         .boxed()
     }
 
+    fn is_shared(&self) -> bool {
+        self.dialect == Dialect::Postgres
+    }
+
     fn release(&self, node: NodeId) -> Done<'_, ()> {
         self.write(nodes::Release(node))
     }

@@ -10,7 +10,7 @@ use touchtone::callback::CallbackKind;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, GONE_AFTER, HEARTBEAT_EVERY,
-    HEARTBEAT_GAP_MAX, NewCallback, NodeId, PaymentFilter, PaymentState, SettledPayment,
+    HEARTBEAT_GAP_MAX, NewCallback, NodeId, PaymentFilter, PaymentState, Resealed, SettledPayment,
 };
 use uuid::Uuid;
 
@@ -87,6 +87,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("a connector's change and what is told of it are one", |books| audited::changes(books).boxed()),
     ("the audit trail is listed by what is asked for", |books| audited::lists(books).boxed()),
     ("a random value is used once", |books| audited::nonces(books).boxed()),
+    ("what is sealed anew stands where it stood", |books| resealed(books).boxed()),
     ("a note is kept once", |books| notes(books).boxed()),
     ("any text can be stored", |books| texts(books).boxed()),
     ("a session is written down once", |books| sessions::begins(books).boxed()),
@@ -570,6 +571,30 @@ async fn open_callbacks(Books { here, there, .. }: Books) {
     here.retry_callbacks(Some(vec![id]), at(5)).await.unwrap();
     let claimed = there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
     assert!(claimed.len() == 1 && claimed[0].was_tried && claimed[0].since == at(5), "{claimed:?}");
+}
+
+async fn resealed(Books { here, there, .. }: Books) {
+    here.insert_payment(payment(1), A, at(1)).await.unwrap();
+    here.mark_sending(&sid(1), Some(b"note".to_vec()), 1, A, at(1)).await.unwrap();
+    here.insert_callback(waiting(7), A, at(1)).await.unwrap();
+    here.insert_connector("Shop", b"keys".to_vec(), at(1)).await.unwrap();
+    let revision = here.connectors_revision().await.unwrap();
+    let all = [
+        (Resealed::Payment(sid(1)), &b"sealed 1"[..]),
+        (Resealed::PaymentNote(sid(1)), b"note"),
+        (Resealed::Callback(Uuid::from_u128(7)), b"form 7"),
+        (Resealed::Connector("Shop".to_owned()), b"keys"),
+    ];
+    for (what, was) in all {
+        there.reseal(what.clone(), b"something else", b"wrong".to_vec()).await.unwrap();
+        there.reseal(what, was, [was, b", bound"].concat()).await.unwrap();
+    }
+    here.release(A).await.unwrap();
+    let open = here.claim_payments(B, 9, at(2)).await.unwrap().remove(0);
+    assert_eq!((open.sealed.as_slice(), open.note.as_deref()), (&b"sealed 1, bound"[..], Some(&b"note, bound"[..])));
+    assert_eq!(here.callbacks(all_callbacks()).await.unwrap()[0].sealed.as_deref(), Some(&b"form 7, bound"[..]));
+    assert_eq!(here.connectors().await.unwrap()[0].sealed, b"keys, bound");
+    assert_eq!(here.connectors_revision().await.unwrap(), revision + 1, "whoever has it reads it anew");
 }
 
 async fn claimed_payments(books: Books) {

@@ -498,3 +498,40 @@ async fn what_waits_takes_little_memory() {
     let each = resident().saturating_sub(before) / COUNT;
     assert!(deliveries.under_way() == COUNT && each < 600, "{each} bytes each");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nobody_hears_stops_delivering_and_never_delivers_what_another_has_taken_over() {
+    let start = Instant::now();
+    let memory = Arc::new(Memory::default().shared(Box::new(move || start.elapsed())));
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("a", 5);
+    let server = || {
+        let store = Store::new(Arc::clone(&memory) as _, Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
+        Deliveries::by(Arc::<Scripted>::clone(&application), store, Patience::default(), Clocks::default())
+    };
+    let (cut_off, other) = (server(), server());
+    for deliveries in [&cut_off, &other] {
+        deliveries.store.register(None).await.unwrap();
+    }
+    let queue = cut_off.queue("CA1");
+    queue.send(status("a"));
+    queue.send(status("b"));
+    let mut tried = Vec::new();
+    for second in 0..40 {
+        sleep(Duration::from_secs(1)).await;
+        if second % 5 == 0 {
+            other.store.heartbeat().await.unwrap();
+        }
+        tried.push(application.urls().len());
+    }
+    // Tries at 0, 0.5, 1.5, 3.5, 7.5 s; the next one would be at 15.5 s, when others may do it.
+    assert_eq!(tried[39], 5, "{:?}", application.times("a"));
+    let claimed = other.store.claim_callbacks(9).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+    other.adopt(claimed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(application.urls()[5..], ["a", "b"][..], "the other one delivers them in order");
+    cut_off.store.heartbeat().await.unwrap();
+    cut_off.drained(DAY).await.unwrap();
+    assert_eq!(application.urls().len(), 7, "and nothing twice");
+}

@@ -1,0 +1,110 @@
+//! Whether this server may still count on what it holds in a database that it shares.
+//!
+//! Shape:   each heartbeat that was written renews the lease ([`Lease::renew`]); whoever is about to act on something that was
+//!          stored waits until it is fresh ([`Lease::fresh`]), and looks again whether it is still this server's when the
+//!          lease was interrupted meanwhile: that is what an [`Epoch`] is for.
+//! Units:   tokio's clock, from before a heartbeat was sent: the database heard it later than that.
+//! Limits:  [`FRESH_FOR`].
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::GONE_AFTER;
+
+/// How long after a heartbeat something new may be begun. Our choice: a third of [`GONE_AFTER`] is left for it to end before
+/// anybody else begins.
+const FRESH_FOR: Duration = Duration::from_secs(10);
+
+/// A time in which nobody can have taken anything over. Another one begins when the lease was interrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+/// The lease of one server.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// None: the database is this server's alone.
+    state: Option<watch::Sender<State>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    heard: Instant,
+    epoch: Epoch,
+}
+
+impl Lease {
+    /// Of a server that was just registered.
+    pub(super) fn new(is_shared: bool) -> Self {
+        let state = || watch::Sender::new(State { heard: Instant::now(), epoch: Epoch(1) });
+        Self { state: is_shared.then(state) }
+    }
+
+    /// A heartbeat was written that was begun at this moment.
+    pub(super) fn renew(&self, begun: Instant) {
+        let Some(state) = &self.state else { return };
+        state.send_modify(|state| {
+            if begun.saturating_duration_since(state.heard) >= GONE_AFTER.saturating_sub(Duration::from_secs(1)) {
+                state.epoch = Epoch(state.epoch.0.saturating_add(1));
+            }
+            state.heard = begun;
+        });
+    }
+
+    /// The epoch of the moment.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.state.as_ref().map_or(Epoch::default(), |state| state.borrow().epoch)
+    }
+
+    /// Whether the lease is fresh and was not interrupted since.
+    pub(super) fn is_fresh_in(&self, epoch: Epoch) -> bool {
+        self.state.as_ref().is_none_or(|state| {
+            let state = state.borrow();
+            state.heard.elapsed() < FRESH_FOR && state.epoch == epoch
+        })
+    }
+
+    /// Waits until the lease is fresh.
+    pub(super) async fn fresh(&self) -> Epoch {
+        let Some(state) = &self.state else { return Epoch::default() };
+        let mut state = state.subscribe();
+        // Whoever waits holds the lease, so that its sender is there.
+        let fresh = state.wait_for(|state| state.heard.elapsed() < FRESH_FOR).await;
+        fresh.map_or(Epoch::default(), |state| state.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_interrupted_is_another_one_and_a_stale_one_is_waited_for() {
+        let lease = Lease::new(true);
+        let first = lease.fresh().await;
+        advance(Duration::from_secs(9)).await;
+        assert_eq!(lease.fresh().now_or_never(), Some(first));
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(lease.fresh().now_or_never(), None, "nobody has heard of this server for too long");
+        assert!(!lease.is_fresh_in(first));
+        lease.renew(Instant::now());
+        assert_eq!(lease.fresh().await, first, "but not for so long that others took over");
+        assert!(lease.is_fresh_in(first));
+        advance(Duration::from_secs(66)).await;
+        assert_eq!(lease.fresh().now_or_never(), None);
+        lease.renew(Instant::now());
+        assert_ne!(lease.fresh().await, first);
+        assert!(!lease.is_fresh_in(first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_of_ones_own_needs_none() {
+        let lease = Lease::new(false);
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(lease.fresh().now_or_never(), Some(lease.epoch()));
+    }
+}
