@@ -39,6 +39,7 @@ pub mod recovery;
 mod registry;
 mod render;
 mod sessions;
+pub mod socket;
 mod stream;
 mod streams;
 pub(crate) mod writable;

@@ -129,7 +129,13 @@ struct World {
 }
 
 impl World {
-    fn start(folder: &Path, application: Somebody, gateway: &str, environment: &[(&str, &str)]) -> Self {
+    fn start(
+        folder: &Path,
+        application: Somebody,
+        gateway: &str,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
         let requests =
             format!("action=\"{}\" statusCallback=\"{}\"", application.url("/paid"), application.url("/status"));
         let flows = [
@@ -145,6 +151,13 @@ impl World {
             ),
             ("bank", format!("<Response><Pay chargeAmount=\"3\" paymentMethod=\"ach-debit\" {requests}/></Response>")),
             ("hold", "<Response><Say>Please hold.</Say><Pause length=\"600\"/></Response>".to_owned()),
+            (
+                "then-hold",
+                format!(
+                    "<Response><Pay chargeAmount=\"3\" statusCallback=\"{}\"/><Pause length=\"600\"/></Response>",
+                    application.url("/status")
+                ),
+            ),
         ];
         let flows: Vec<(&str, &str)> = flows.iter().map(|(name, document)| (*name, document.as_str())).collect();
         write_flows(&folder.join("flows"), &flows);
@@ -163,7 +176,7 @@ impl World {
         std::fs::write(folder.join("touchtone.toml"), toml).unwrap();
         let environment: Vec<(&str, &str)> =
             environment.iter().copied().chain([SILENT, ("RUST_LOG", "trace")]).collect();
-        let process = Process::start(folder, &["--log", "json", "--record", "data/recordings"], &environment);
+        let process = Process::start(folder, &[&["--log", "json"], arguments].concat(), &environment);
         touchtone::http::install_crypto_provider();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { process, application, http, keys: AtomicU32::new(0) }
@@ -286,6 +299,11 @@ impl World {
         }
     }
 
+    /// Messages of keys that lie side by side in the server's memory and spell a part of a number.
+    fn keys_left(&self, number: &str) -> Vec<Hit> {
+        search::keys(self.process.child.id(), number).unwrap()
+    }
+
     /// Waits until every call is over and its recording written, or refused, as some script in some thousands would have a
     /// keyed number in it by chance.
     async fn all_over(&self, recordings: &Path, wanted: usize) {
@@ -338,7 +356,8 @@ async fn nothing_is_left(folder: &Path, gateway: &Somebody, url: &str, environme
     eprintln!("TOUCHTONE_TEST_SEED={seed}");
     let payments = payments(seed);
     let recordings = folder.join("data/recordings");
-    let world = World::start(folder, Somebody::application("<Response/>").await, url, environment);
+    let application = Somebody::application("<Response/>").await;
+    let world = World::start(folder, application, url, environment, &["--record", "data/recordings"]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", world.process.child.id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().rev().take(3).collect::<Vec<_>>(), ["bytes", "0", "0"], "core dumps are off");
@@ -434,6 +453,104 @@ async fn nothing_is_left(folder: &Path, gateway: &Somebody, url: &str, environme
             assert!(!text.contains(&payment.number), "{} in {name}", payment.number);
         }
     }
+}
+
+/// What happens to a number in a call that goes on.
+#[derive(Clone, Copy, Debug)]
+enum Live {
+    /// An agent cancels once it is keyed.
+    Cancelled,
+    /// An agent cancels before its last digit.
+    CancelledHalfway,
+    /// An agent has it, and asks for the next field.
+    Captured,
+    /// The caller ends the `<Pay>` with a star.
+    Star,
+    /// It is charged.
+    Charged,
+}
+
+/// Keys a number and leaves the call where it is.
+async fn held(world: &World, live: Live, call_sid: &str, number: &str) -> Caller {
+    match live {
+        Live::Star | Live::Charged => {
+            let mut caller = Caller::dial(world.process.address, "then-hold", call_sid, &[]).await;
+            caller.hear().await;
+            let rest: &[&str] = if matches!(live, Live::Star) { &["*"] } else { &["1228", "94111", "737"] };
+            caller.press(number).await;
+            for keys in rest {
+                caller.hear().await;
+                caller.press(keys).await;
+            }
+            let over = |told: &support::Arrived| told.field("CallSid") == call_sid && !told.field("Result").is_empty();
+            world.application.wait_for(over).await;
+            caller
+        }
+        Live::Cancelled | Live::CancelledHalfway | Live::Captured => {
+            let desktop = Somebody::application("").await;
+            let mut caller = Caller::dial(world.process.address, "hold", call_sid, &[]).await;
+            caller.hear().await;
+            let list = format!("Calls/{call_sid}/Payments.json");
+            let created = world.post(&list, &desktop, &[("ChargeAmount", "3")]).await;
+            let created: Value = serde_json::from_str(&created).unwrap();
+            let one = format!("Calls/{call_sid}/Payments/{}.json", created["sid"].as_str().unwrap());
+            world.post(&one, &desktop, &[("Capture", "payment-card-number")]).await;
+            let keyed = if matches!(live, Live::CancelledHalfway) { &number[..number.len() - 1] } else { number };
+            caller.press(keyed).await;
+            let all = "x".repeat(keyed.len());
+            match live {
+                Live::CancelledHalfway => desktop.wait_for(|told| told.field("PaymentCardNumber") == all).await,
+                _ => desktop.wait_for(|told| told.field("PartialResult") == "false").await,
+            };
+            let next =
+                if matches!(live, Live::Captured) { ("Capture", "expiration-date") } else { ("Status", "cancel") };
+            world.post(&one, &desktop, &[next]).await;
+            caller
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_goes_on_keeps_no_number_of_a_payment_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = gateway::plain().await;
+    let application = Somebody::application("<Response/>").await;
+    let world = World::start(folder.path(), application, &gateway.url(""), &[], &[]);
+    let mut chance = Chance(getrandom::u64().unwrap());
+    let ways = [Live::Cancelled, Live::CancelledHalfway, Live::Star, Live::Charged];
+    let mut calls = Vec::new();
+    for (place, live) in ways.into_iter().enumerate() {
+        let (number, _) = chance.card();
+        let caller = held(&world, live, &format!("CAlive{place}"), &number).await;
+        calls.push((live, number, caller));
+    }
+    // What is not over is there, but in the one place that it belongs to: not as the messages that it came in.
+    let (captured, _) = chance.card();
+    let capturing = held(&world, Live::Captured, "CAcaptured", &captured).await;
+    if world.memory(&Search::new([PLANTED])).is_none() {
+        eprintln!("only root can search the server's memory: it is not searched");
+        return;
+    }
+    let since = Instant::now();
+    loop {
+        let mut left = Vec::new();
+        for (live, number, _) in &calls {
+            let hits = world.memory(&Search::new([number.as_str()])).unwrap();
+            left.extend(hits.into_iter().map(|hit| (*live, hit)));
+            left.extend(world.keys_left(number).into_iter().map(|hit| (*live, hit)));
+        }
+        left.extend(world.keys_left(&captured).into_iter().map(|hit| (Live::Captured, hit)));
+        if left.is_empty() {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "{} times: {:#?}", left.len(), &left[..left.len().min(3)]);
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(!world.memory(&Search::new([captured.as_str()])).unwrap().is_empty(), "the search finds nothing");
+    for (_, _, caller) in calls {
+        caller.hang_up().await;
+    }
+    capturing.hang_up().await;
 }
 
 /// Asserts that no run of a number's digits is in a text, nor a code as the whole value of a field.

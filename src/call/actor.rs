@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket, close_code};
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::beginning::Beginning;
 use super::clock::{Arrival, Clock};
@@ -24,6 +24,7 @@ use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
+use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
 use crate::audio::Clip;
@@ -57,7 +58,7 @@ pub(super) enum Answered {
 }
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
-pub async fn run(socket: WebSocket, dialect: Dialect, beginning: Beginning, house: Arc<House>, place: StreamPlace) {
+pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, house: Arc<House>, place: StreamPlace) {
     let flow = beginning.flow();
     let (sink, source) = socket.split();
     let mut line = Line::new(sink, dialect);
@@ -203,7 +204,7 @@ impl Actor {
             let writing = recorder.finish(self.house.library.clone(), self.house.chance.uuid().as_u64_pair().0);
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
-        self.line.close(close_code::NORMAL, "").await;
+        self.line.close(CloseCode::Normal, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
         metrics::call_ended(how);
         tracing::info!(how = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
@@ -237,7 +238,7 @@ impl Actor {
     }
 
     /// A message of the stream.
-    fn take(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Refusal> {
+    fn take(&mut self, message: Option<Result<Heard, SocketError>>) -> Result<(), Refusal> {
         match heard(&mut self.line.stream, message)? {
             Some(MediaEvent::Key(key)) => self.tell(Arrival::Caller, Event::Key(key)),
             Some(MediaEvent::Played(mark)) => {
@@ -315,7 +316,7 @@ impl Actor {
         }
         match why {
             Refusal::Closed | Refusal::Lost(_) | Refusal::Stuck | Refusal::Completed => {
-                self.line.close(close_code::NORMAL, "").await
+                self.line.close(CloseCode::Normal, "").await
             }
             why => self.line.refuse(why).await,
         }

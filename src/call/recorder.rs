@@ -67,12 +67,16 @@ impl Recorder {
         }
     }
 
-    fn write(&self, library: &Library, seed: u64) {
-        let recording = match replay::record(&self.tape, library, seed) {
+    fn write(self, library: &Library, seed: u64) {
+        let Self { tape, folder, name } = self;
+        let recorded = replay::record(&tape, library, seed);
+        // Made-up keys stand for the caller's from here on: those are wiped before the disk is waited for.
+        drop(tape);
+        let recording = match recorded {
             Ok(recording) => recording,
             Err(error) => return tracing::error!(%error, "the call is not recorded"),
         };
-        match self.save(&recording.text) {
+        match save(&folder, &name, &recording.text) {
             Ok(path) => match recording.difference {
                 None => tracing::info!(file = %path.display(), "call recorded"),
                 Some(_) => tracing::warn!(
@@ -80,23 +84,23 @@ impl Recorder {
                     "call recorded, but its script does not replay as the call went; its first line says where"
                 ),
             },
-            Err(error) => tracing::error!(folder = %self.folder.display(), %error, "the recording cannot be written"),
+            Err(error) => tracing::error!(folder = %folder.display(), %error, "the recording cannot be written"),
         }
     }
+}
 
-    /// Writes a file under another name first, so that nobody finds half a script.
-    fn save(&self, text: &str) -> std::io::Result<PathBuf> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(text.as_bytes())?;
-        for number in 1..=SAME_MAX {
-            let number = if number == 1 { String::new() } else { format!("-{number}") };
-            let path = self.folder.join(format!("{}{number}.yaml", self.name));
-            match file.persist_noclobber(&path) {
-                Ok(_) => return Ok(path),
-                Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => file = taken.file,
-                Err(failed) => return Err(failed.error),
-            }
+/// Writes a file under another name first, so that nobody finds half a script.
+fn save(folder: &Path, name: &str, text: &str) -> std::io::Result<PathBuf> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    for number in 1..=SAME_MAX {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = folder.join(format!("{name}{number}.yaml"));
+        match file.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            Err(taken) if taken.error.kind() == std::io::ErrorKind::AlreadyExists => file = taken.file,
+            Err(failed) => return Err(failed.error),
         }
-        Err(std::io::ErrorKind::AlreadyExists.into())
     }
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }

@@ -8,12 +8,15 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::beginning::NoUrl;
+use super::socket::{CallSocket, Heard, SocketError};
 use super::{House, metrics};
 use crate::media::{Dialect, Frame, Incoming, MediaCommand, MediaError, MediaEvent, Start, Stream};
 
@@ -94,23 +97,23 @@ pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refus
 /// What a WebSocket message means. None: nothing.
 pub(super) fn heard(
     stream: &mut Stream,
-    message: Option<Result<Message, axum::Error>>,
+    message: Option<Result<Heard, SocketError>>,
 ) -> Result<Option<MediaEvent<'_>>, Refusal> {
     match message {
-        Some(Ok(Message::Text(text))) => {
+        Some(Ok(Heard::Text(text))) => {
             // The event borrows from the stream only, never from the message.
             Ok(Some(stream.decode(Incoming::Text(text.as_str()))?))
         }
-        Some(Ok(Message::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        Some(Ok(Message::Close(_))) | None => Err(Refusal::Closed),
+        Some(Ok(Heard::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
+        Some(Ok(Heard::Alive)) => Ok(None),
+        Some(Ok(Heard::Closed)) | None => Err(Refusal::Closed),
         Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
     }
 }
 
 /// The reading side: how fast, and how long without a word.
 pub(super) struct Ear {
-    pub(super) source: SplitStream<WebSocket>,
+    pub(super) source: SplitStream<CallSocket>,
     pub(super) idle: Duration,
     pub(super) idle_at: Instant,
     rate: u32,
@@ -119,7 +122,7 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub(super) fn new(source: SplitStream<WebSocket>, house: &House) -> Self {
+    pub(super) fn new(source: SplitStream<CallSocket>, house: &House) -> Self {
         let media = &house.config.media;
         let now = Instant::now();
         Self {
@@ -152,13 +155,13 @@ impl Ear {
 
 /// The writing side, until it is lost.
 pub(super) struct Line {
-    sink: Option<SplitSink<WebSocket, Message>>,
+    sink: Option<SplitSink<CallSocket, Message>>,
     pub(super) stream: Stream,
 }
 
 impl Line {
     /// The writing side of a stream that speaks `dialect`.
-    pub(super) fn new(sink: SplitSink<WebSocket, Message>, dialect: Dialect) -> Self {
+    pub(super) fn new(sink: SplitSink<CallSocket, Message>, dialect: Dialect) -> Self {
         Self { sink: Some(sink), stream: Stream::new(dialect) }
     }
 
@@ -167,7 +170,7 @@ impl Line {
         let message = match self.stream.encode(command) {
             Ok(Frame::Text(text)) => Message::Text(text.into()),
             Ok(Frame::Binary(bytes)) => Message::Binary(bytes.into()),
-            Ok(Frame::Close) => close(close_code::NORMAL, ""),
+            Ok(Frame::Close) => close(CloseCode::Normal, ""),
             // The platform has stopped the stream: there is nobody to tell.
             Err(_) => return Ok(()),
         };
@@ -182,15 +185,15 @@ impl Line {
     pub(super) async fn refuse(&mut self, why: Refusal) {
         metrics::stream_refused(why.word());
         let code = match why {
-            Refusal::Media(MediaError::TooLong { .. }) => close_code::SIZE,
-            Refusal::Media(_) => close_code::PROTOCOL,
-            Refusal::Stopping => close_code::AWAY,
-            _ => close_code::POLICY,
+            Refusal::Media(MediaError::TooLong { .. }) => CloseCode::Size,
+            Refusal::Media(_) => CloseCode::Protocol,
+            Refusal::Stopping => CloseCode::Away,
+            _ => CloseCode::Policy,
         };
         self.close(code, &why.to_string()).await;
     }
 
-    pub(super) async fn close(&mut self, code: u16, reason: &str) {
+    pub(super) async fn close(&mut self, code: CloseCode, reason: &str) {
         if let Some(mut sink) = self.sink.take() {
             // The platform may be gone; then it needs no goodbye.
             let _ = timeout(CLOSE_LIMIT, async {
@@ -202,7 +205,7 @@ impl Line {
     }
 }
 
-fn close(code: u16, reason: &str) -> Message {
+fn close(code: CloseCode, reason: &str) -> Message {
     // A close frame has room for 123 bytes of reason (RFC 6455, section 5.5).
     let reason: String = reason.chars().filter(char::is_ascii).take(120).collect();
     Message::Close(Some(CloseFrame { code, reason: reason.into() }))

@@ -16,10 +16,13 @@ use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::Desk;
 use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::call::beginning::Beginning;
+use crate::call::socket::{self, WebSocket};
 use crate::call::{Calls, actor};
 use crate::mask;
 use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
@@ -231,26 +234,36 @@ async fn admitted(
         }
     };
     let house = Arc::clone(&desk.house);
+    // axum has looked at it; the socket is ours.
+    drop(upgrade);
+    let Some((answer, connection)) = socket::upgraded(parts) else {
+        return (StatusCode::UPGRADE_REQUIRED, "the connection cannot be upgraded\n").into_response();
+    };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
         && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
     {
         return Refused::Proof(why.into()).answer(told(desk, &beginning), peer);
     }
-    upgrade
+    let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
-        .max_message_size(TEXT_MAX)
-        .max_frame_size(TEXT_MAX)
-        .on_failed_upgrade(|error| tracing::warn!(%error, "a stream's upgrade failed"))
-        .on_upgrade(move |socket| async move {
-            // A task of its own: whatever breaks down in it, breaks down alone.
-            let call = tokio::spawn(actor::run(socket, dialect, beginning, house, place));
-            if let Err(error) = call.await {
-                tracing::error!(%error, "a call broke down");
-            }
-        })
+        .max_message_size(Some(TEXT_MAX))
+        .max_frame_size(Some(TEXT_MAX));
+    tokio::spawn(async move {
+        let connection = match connection.await {
+            Ok(connection) => TokioIo::new(connection),
+            Err(error) => return tracing::warn!(%error, "a stream's upgrade failed"),
+        };
+        let socket = WebSocket::new(connection, config).await;
+        // A task of its own: whatever breaks down in it, breaks down alone.
+        let call = tokio::spawn(actor::run(socket, dialect, beginning, house, place));
+        if let Err(error) = call.await {
+            tracing::error!(%error, "a call broke down");
+        }
+    });
+    answer
 }
 
 /// Describes what is counted here.

@@ -49,30 +49,12 @@ impl Search {
     /// # Errors
     /// When its memory may not be read.
     pub fn memory(&self, pid: u32) -> std::io::Result<Vec<Hit>> {
-        let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mut hits = Vec::new();
-        let mut buffer = vec![0; CHUNK];
-        for (start, mut end, name) in mappings(pid)? {
-            let mut at = start;
-            while at < end {
-                let length = usize::try_from(end - at).unwrap().min(CHUNK);
-                if let Err(error) = memory.read_exact_at(&mut buffer[..length], at) {
-                    // The heap shrinks and threads end while they are looked at.
-                    match mappings(pid)?.into_iter().find(|(from, to, _)| (*from..*to).contains(&at)) {
-                        None => break,
-                        Some((_, now, _)) if now != end => end = now,
-                        Some(_) => panic!("{name} at {at:x} cannot be read: {error}"),
-                    }
-                    continue;
-                }
-                for (number, form, around) in self.bytes(&buffer[..length]) {
-                    hits.push(Hit { number, form, mapping: format!("{at:x} {name}"), around });
-                }
-                // What lies across the border is found from the next piece.
-                let overlap = if at + length as u64 == end { 0 } else { self.longest as u64 };
-                at += length as u64 - overlap;
+        read(pid, self.longest, |bytes, place| {
+            for (number, form, around) in self.bytes(bytes) {
+                hits.push(Hit { number, form, mapping: place.to_owned(), around });
             }
-        }
+        })?;
         Ok(hits)
     }
 
@@ -92,6 +74,80 @@ impl Search {
             })
             .collect()
     }
+}
+
+/// The beginning of a key's message, as test callers write it.
+const KEY: &[u8] = b"\"digit\":\"";
+
+/// How far apart messages of keys are that lie side by side, in bytes.
+const APART: usize = 512;
+
+/// How many keys in a row are too many.
+const KEYS: usize = 5;
+
+/// Searches process `pid` for messages of keys that lie side by side and spell a part of `number`.
+///
+/// # Errors
+/// When its memory may not be read.
+pub fn keys(pid: u32, number: &str) -> std::io::Result<Vec<Hit>> {
+    let mut hits = Vec::new();
+    read(pid, number.len() * APART, |bytes, place| {
+        let around = spelt(bytes, number);
+        hits.extend(around.map(|around| Hit {
+            number: number.to_owned(),
+            form: "messages",
+            mapping: place.to_owned(),
+            around,
+        }));
+    })?;
+    Ok(hits)
+}
+
+/// The messages of keys in `bytes` that spell a part of `number`.
+fn spelt(bytes: &[u8], number: &str) -> Option<String> {
+    let finder = AhoCorasick::new([KEY]).unwrap();
+    let mut row: Vec<(usize, u8)> = Vec::new();
+    for found in finder.find_iter(bytes) {
+        let Some(key) = bytes.get(found.end()).copied() else { break };
+        if row.last().is_some_and(|(last, _)| found.start() - last > APART) {
+            row.clear();
+        }
+        row.push((found.start(), key));
+        if row.len() >= KEYS {
+            let last: Vec<u8> = row[row.len() - KEYS..].iter().map(|(_, key)| *key).collect();
+            if number.as_bytes().windows(KEYS).any(|part| part == last) {
+                let from = row[row.len() - KEYS].0;
+                return Some(bytes[from..found.end() + 1].escape_ascii().to_string());
+            }
+        }
+    }
+    None
+}
+
+/// Hands every piece of the memory that process `pid` can write to, and its place, to `look`; pieces overlap.
+fn read(pid: u32, overlap: usize, mut look: impl FnMut(&[u8], &str)) -> std::io::Result<()> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let mut buffer = vec![0; CHUNK];
+    for (start, mut end, name) in mappings(pid)? {
+        let mut at = start;
+        while at < end {
+            let length = usize::try_from(end - at).unwrap().min(CHUNK);
+            if let Err(error) = memory.read_exact_at(&mut buffer[..length], at) {
+                // The heap shrinks and threads end while they are looked at.
+                match mappings(pid)?.into_iter().find(|(from, to, _)| (*from..*to).contains(&at)) {
+                    None => break,
+                    Some((_, now, _)) if now != end => end = now,
+                    Some(_) => panic!("{name} at {at:x} cannot be read: {error}"),
+                }
+                continue;
+            }
+            look(&buffer[..length], &format!("{at:x} {name}"));
+            // What lies across the border is found from the next piece.
+            let overlap = if at + length as u64 == end { 0 } else { overlap as u64 };
+            at += length as u64 - overlap;
+        }
+    }
+    Ok(())
 }
 
 /// The writable mappings of a process: from, to, name.
@@ -149,6 +205,16 @@ fn base64(bytes: &[u8], shift: usize) -> Vec<u8> {
     let padded: Vec<u8> = std::iter::repeat_n(0, shift).chain(bytes.iter().copied()).collect();
     let text = STANDARD.encode(&padded);
     text.as_bytes()[(shift * 8).div_ceil(6)..padded.len() * 8 / 6].to_vec()
+}
+
+#[test]
+fn messages_of_keys_side_by_side_are_found() {
+    let message = |key: char| format!("{{\"dtmf\":{{\"digit\":\"{key}\",\"track\":\"inbound_track\"}}}}");
+    let messages: String = "9294205".chars().map(message).collect();
+    assert!(spelt(messages.as_bytes(), "4929420573595709").is_some());
+    assert!(spelt(messages.as_bytes(), "4929320573595709").is_none());
+    let apart: String = "92942".chars().map(|key| message(key) + &" ".repeat(600)).collect();
+    assert!(spelt(apart.as_bytes(), "4929420573595709").is_none());
 }
 
 #[test]
