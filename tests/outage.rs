@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{AnyConnection, Connection, Executor, Row};
+use support::postgres::Postgres;
 use support::{Arrived, Somebody, TestServer};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
@@ -86,11 +87,7 @@ impl Shop {
             "<Response><Pay action=\"{}\" chargeAmount=\"3\" {attributes}/></Response>",
             application.url("/paid")
         );
-        let toml = format!(
-            "[speech]\nengine = \"none\"\n[[connector]]\nname = \"Default\"\nkind = \"generic\"\nmode = \"test\"\nendpoint = \"{}\"",
-            gateway.url("/charge")
-        );
-        let server = TestServer::start(&[("pay", &document)], &toml).await;
+        let server = TestServer::start(&[("pay", &document)], &connector(&gateway)).await;
         Self { server, application, file, locked, asked, _gateway: gateway }
     }
 
@@ -113,6 +110,14 @@ impl Shop {
     fn since_asked(&self) -> Duration {
         self.asked.lock().unwrap().unwrap().elapsed()
     }
+}
+
+/// The configuration of a server that charges there.
+fn connector(gateway: &Somebody) -> String {
+    let endpoint = gateway.url("/charge");
+    format!(
+        "[speech]\nengine = \"none\"\n[[connector]]\nname = \"Default\"\nkind = \"generic\"\nmode = \"test\"\nendpoint = \"{endpoint}\""
+    )
 }
 
 const CARD: [&str; 4] = ["4111111111111111", "1228", "94111", "123"];
@@ -205,4 +210,40 @@ async fn until(server: &TestServer, status: u16) {
         assert!(since.elapsed() < Duration::from_secs(10), "it does not become {status}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_server_that_hangs_in_mid_payment_is_given_up_in_time_and_told_late() {
+    let (postgres, application) =
+        (Arc::new(Postgres::start(&["fsync=off"])), Somebody::application("<Response/>").await);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let gateway = {
+        let (postgres, asked) = (Arc::clone(&postgres), Arc::clone(&asked));
+        Somebody::start(move |_| {
+            postgres.hang();
+            asked.lock().unwrap().push(Instant::now());
+            (200, json!({ "charge_id": "ch_1" }).to_string())
+        })
+        .await
+    };
+    let document = format!(
+        "<Response><Pay action=\"{}\" statusCallback=\"{}\" chargeAmount=\"3\"/></Response>",
+        application.url("/paid"),
+        application.url("/status")
+    );
+    let database = format!("database = \"{}\"", postgres.database().await);
+    let server = TestServer::start(&[("pay", &document)], &format!("{database}\n{}", connector(&gateway))).await;
+    server.call("pay").await.pay(&CARD).await;
+    let action = application.wait_for(|arrived| arrived.path == "/paid").await;
+    let waited = asked.lock().unwrap()[0].elapsed();
+    assert!(is_unknown(&action) && (5..9).contains(&waited.as_secs()), "{waited:?}: {:?}", action.fields());
+    until(&server, 503).await;
+    postgres.go_on();
+    let told = |arrived: &Arrived| arrived.path == "/status" && !arrived.field("Result").is_empty();
+    let late = application.wait_for(told).await;
+    assert_eq!((late.field("Result"), late.field("PaymentConfirmationCode")), ("success".into(), "ch_1".into()));
+    until(&server, 200).await;
+    assert_ne!(token_of(&action), token_of(&late));
+    let told = application.arrived().iter().filter(|arrived| !arrived.field("Result").is_empty()).count();
+    assert_eq!((told, asked.lock().unwrap().len()), (2, 1), "told twice, charged once");
 }

@@ -108,6 +108,24 @@ impl Postgres {
         format!("postgres:///{database}?host={}&user=touchtone", self.folder.path().display())
     }
 
+    /// Makes it answer nobody, as a machine that hangs, until it goes on.
+    pub fn hang(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    /// To it and to what it has for each connection.
+    fn signal(&self, signal: &str) {
+        let own = self.child.id().to_string();
+        let children = Command::new("pgrep").args(["-P", &own]).output().unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        let sent = Command::new("kill").arg(signal).arg(&own).args(children.split_whitespace()).status().unwrap();
+        assert!(sent.success());
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
