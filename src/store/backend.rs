@@ -410,8 +410,8 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 ///   everybody is heard again before anybody is taken over. So a node never claims what is its own.
 /// - A database that one server has to itself knows no silence: nothing is claimed but what is nobody's, whatever any clock
 ///   says, and what an earlier run left is nobody's as soon as the next one is registered.
-/// - The callbacks of a call belong together: they are claimed together, in one claim. While open ones of a call are another
-///   node's that it may not claim from, a node gets none of that call; and a status callback that is stored while earlier
+/// - The callbacks of a call belong together: they are claimed together, in one claim. While open status
+///   callbacks of a call are another node's that it may not claim from, a node gets none of that call; and a status callback that is stored while earlier
 ///   ones of its call are not its node's or that node's keeper's is nobody's, so that whoever has to see to those claims it
 ///   too.
 /// - An idempotency token never carries two results. A payment's known outcome never changes, the requests that tell it are

@@ -258,7 +258,9 @@ impl Books {
     fn is_seen_to(&self, call_sid: &str, own: [NodeId; 2], silent: Silent) -> bool {
         self.callbacks.values().any(|callback| {
             let is_others = callback.node.is_some_and(|node| !own.contains(&node));
-            callback.row.call_sid == call_sid && callback.is_open() && is_others && !self.is_free(callback.node, silent)
+            let follows = callback.row.kind == CallbackKind::Status;
+            let counts = callback.row.call_sid == call_sid && callback.is_open() && follows && is_others;
+            counts && !self.is_free(callback.node, silent)
         })
     }
 

@@ -332,6 +332,21 @@ async fn a_server_that_lost_its_callbacks_to_another_no_longer_sends_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_taken_over_while_its_call_made_the_request_is_not_sent_from_here_too() {
+    let application = Scripted::new(Duration::ZERO);
+    let servers = Servers::new();
+    let (one, heir) = (servers.start(&application).await, servers.start(&application).await);
+    let stored = one.store.queue("CA1", &status("a"), Uuid::new_v4(), Wall::System.now()).await.unwrap().unwrap();
+    one.store.release_own().await.unwrap();
+    assert_eq!(take_over(&heir).await, 1);
+    one.send_stored(StoredCallback { held: true, ..stored }, one.counted());
+    for deliveries in [&one, &heir] {
+        deliveries.drained(DAY).await.unwrap();
+    }
+    assert_eq!(application.urls(), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_is_parked_and_keeps_nobody_waiting() {
     let application = Scripted::new(Duration::ZERO);
     let servers = Servers::new();

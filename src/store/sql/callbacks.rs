@@ -178,7 +178,7 @@ impl ClaimCallbacks {
             "SELECT free.id AS id, free.call_sid AS call_sid FROM callbacks AS free \
              WHERE free.state IN ('waiting', 'held') AND {whose} AND NOT EXISTS (SELECT 1 FROM callbacks AS other \
              WHERE other.call_sid = free.call_sid AND other.state IN ('waiting', 'held') \
-             AND other.node NOT IN ($2, $3{not_others})) ORDER BY free.id LIMIT $1"
+             AND other.kind = 'status' AND other.node NOT IN ($2, $3{not_others})) ORDER BY free.id LIMIT $1"
         );
         let mut select = sqlx::query(AssertSqlSafe(select))
             .persistent(silent.is_empty())

@@ -100,7 +100,9 @@ impl Work for FailLeftCalls {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         async move {
-            let free = OPEN.free(on, self.limit, self.node).await?;
+            nodes::lock_claims(on).await?;
+            let silent = OPEN.silent_for(on, self.node).await?;
+            let free = OPEN.free(on, &silent, self.limit).await?;
             let set = format!(", status = 'failed', updated = {}", self.now.as_millisecond());
             let failed = OPEN.take(on, &free, self.node, (&set, "place")).await?;
             Ok(u64::try_from(failed.len()).unwrap_or(u64::MAX))

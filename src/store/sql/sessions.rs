@@ -158,7 +158,9 @@ impl Work for ClaimSessions {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            let mut free = OPEN.free(on, self.limit, self.node).await?;
+            nodes::lock_claims(on).await?;
+            let silent = OPEN.silent_for(on, self.node).await?;
+            let mut free = OPEN.free(on, &silent, self.limit).await?;
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &free, self.node, ("", "place, sid, call_sid, sealed")).await? {
