@@ -492,6 +492,11 @@ impl Store {
         self.lease.fresh().await
     }
 
+    /// Waits until others may begin what this server has under way, because nobody has heard of it for too long.
+    pub async fn lapsed(&self) {
+        self.lease.lapsed().await;
+    }
+
     /// Gives back what this run has not done: it works on nothing of it any more.
     ///
     /// # Errors

@@ -158,7 +158,10 @@ fn is_generic(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply:
         }
         Answer::Declined(denial) => {
             let plain = matches!(status, 200..=299 | 400..=499) && !busy;
-            assert!(plain || (matches!(status, 429 | 500..=599) && dialect.refuses_with_any_status()), "{status}: declined");
+            assert!(
+                plain || (matches!(status, 429 | 500..=599) && dialect.refuses_with_any_status()),
+                "{status}: declined"
+            );
             assert!(denial.code.is_some());
             if let Some(json) = &json {
                 assert!(is_error(json.get("error_code")), "declined without an error code");

@@ -114,8 +114,10 @@ struct Actor {
     asked_last: u32,
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
-    /// The outcome that the next action tells, and what becomes of it in the store.
-    settled: Option<(Arc<Settled>, Booking)>,
+    /// The session that was last noted for the store.
+    noted: Option<String>,
+    /// The outcome that the next action tells, what becomes of it in the store, and whether its session was noted there.
+    settled: Option<(Arc<Settled>, Booking, bool)>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -148,6 +150,7 @@ impl Actor {
             asked_last: 0,
             answers,
             inbox,
+            noted: None,
             settled: None,
             last_words: JoinSet::new(),
             ended: None,
@@ -375,14 +378,18 @@ impl Actor {
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
-            Action::Begin(begun) => self.callbacks.session_begun(&begun),
+            Action::Begin(begun) => {
+                self.callbacks.session_begun(&begun);
+                self.noted = Some(begun.payment.sid);
+            }
             Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);
                 let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
+                let is_noted = self.noted.as_ref() == Some(&settled.payment.sid);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
-                    self.settled = Some((settled, booking));
+                    self.settled = Some((settled, booking, is_noted));
                 }
             }
             Action::Notify(url, method, form) => {
@@ -415,9 +422,10 @@ impl Actor {
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
         let telling = match fetch.purpose {
-            Purpose::Pay => self.settled.take().map(|(settled, booking)| Outcome {
+            Purpose::Pay => self.settled.take().map(|(settled, booking, is_noted)| Outcome {
                 settled,
                 booking,
+                is_noted,
                 books: self.callbacks.another(),
             }),
             Purpose::First | Purpose::Gather | Purpose::Redirect => None,

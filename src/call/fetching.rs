@@ -14,6 +14,7 @@ use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::pay::step::PayResult;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
 
@@ -27,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) settled: Arc<Settled>,
     /// What becomes of it in the store.
     pub(super) booking: Booking,
+    /// Whether its session was noted in the store when it began.
+    pub(super) is_noted: bool,
     /// Where what becomes of the request is written down.
     pub(super) books: CallbackQueue,
 }
@@ -42,6 +45,8 @@ impl Outcome {
         match booked {
             Some(Booked::First) => Occasion::First,
             Some(Booked::Late) => Occasion::Late,
+            // Of one that could not begin the store knows nothing, so that nobody else tells anything of it.
+            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Occasion::First,
             Some(Booked::Otherwise) | None => Occasion::Unwritten,
         }
     }

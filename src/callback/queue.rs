@@ -293,10 +293,14 @@ impl Deliveries {
             },
         };
         let Request { content, token, .. } = &*request;
+        let again = |reason: &str| Tried::Again { reason: reason.to_owned(), retry_after: None };
         let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
-        let tried = trying
-            .await
-            .unwrap_or_else(|_| Tried::Again { reason: "the delivery broke down".to_owned(), retry_after: None });
+        let tried = tokio::select! {
+            biased;
+            tried = trying => tried.unwrap_or_else(|_| again("the delivery broke down")),
+            // An error notice is in memory only, and nobody else's.
+            () = self.store.lapsed(), if id >= 0 => again("another server may be about to deliver it"),
+        };
         self.tried(id, request, tried).await;
     }
 

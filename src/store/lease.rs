@@ -4,18 +4,22 @@
 //!          stored waits until it is fresh ([`Lease::fresh`]), and looks again whether it is still this server's when the
 //!          lease was interrupted meanwhile: that is what an [`Epoch`] is for.
 //! Units:   tokio's clock, from before a heartbeat was sent: the database heard it later than that.
-//! Limits:  [`FRESH_FOR`].
+//!          What is under way is given up when the lease lapses ([`Lease::lapsed`]).
+//! Limits:  [`FRESH_FOR`], [`HELD_FOR`].
 
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::GONE_AFTER;
 
 /// How long after a heartbeat something new may be begun. Our choice: a third of [`GONE_AFTER`] is left for it to end before
 /// anybody else begins.
 const FRESH_FOR: Duration = Duration::from_secs(10);
+
+/// How long after a heartbeat something that is under way may go on. Our choice: a second before others may begin.
+const HELD_FOR: Duration = GONE_AFTER.saturating_sub(Duration::from_secs(1));
 
 /// A time in which nobody can have taken anything over. Another one begins when the lease was interrupted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +49,7 @@ impl Lease {
     pub(super) fn renew(&self, begun: Instant) {
         let Some(state) = &self.state else { return };
         state.send_modify(|state| {
-            if begun.saturating_duration_since(state.heard) >= GONE_AFTER.saturating_sub(Duration::from_secs(1)) {
+            if begun.saturating_duration_since(state.heard) >= HELD_FOR {
                 state.epoch = Epoch(state.epoch.0.saturating_add(1));
             }
             state.heard = begun;
@@ -75,6 +79,22 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Waits until nobody has heard of this server for so long that others may begin what it does.
+    pub(super) async fn lapsed(&self) {
+        let Some(state) = &self.state else { return std::future::pending().await };
+        let mut state = state.subscribe();
+        loop {
+            let until = state.borrow_and_update().heard + HELD_FOR;
+            tokio::select! {
+                () = sleep_until(until) => return,
+                // Whoever waits holds the lease, so that its sender is there.
+                _ = state.changed() => {}
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -99,6 +119,19 @@ mod tests {
         lease.renew(Instant::now());
         assert_ne!(lease.fresh().await, first);
         assert!(!lease.is_fresh_in(first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_is_given_up_before_others_may_begin_it() {
+        let lease = Lease::new(true);
+        let begun = Instant::now();
+        let renewed = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            lease.renew(Instant::now());
+        };
+        tokio::join!(lease.lapsed(), renewed);
+        assert_eq!(begun.elapsed(), Duration::from_secs(9) + HELD_FOR);
+        assert_eq!(Lease::new(false).lapsed().now_or_never(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,6 +32,10 @@ enum Mood {
     Slow(u64),
     Fails,
     Closes,
+    /// It wants to be asked again.
+    NotNow(u16),
+    /// It does not.
+    Refuses,
 }
 
 impl Application {
@@ -57,6 +61,8 @@ impl Application {
         match chance.below(100) {
             0..=5 => Mood::Fails,
             6..=9 => Mood::Closes,
+            18..=20 => Mood::NotNow([408, 425, 429][usize::try_from(chance.below(3)).unwrap()]),
+            21 => Mood::Refuses,
             10..=17 => Mood::Slow(chance.below(SLOW)),
             _ => Mood::Well,
         }
@@ -79,6 +85,7 @@ impl Service for Application {
             is_signed: is_signed(&request, &fields),
             fields,
             is_taken,
+            is_refused: matches!(mood, Mood::Refuses),
             answer: format!("{mood:?}"),
         };
         let token = telling.token.clone();
@@ -100,6 +107,10 @@ impl Service for Application {
         };
         match mood {
             Mood::Fails => return Reply::Answer { status: 500, headers: "", body: String::new() },
+            Mood::NotNow(status) => {
+                return Reply::Answer { status, headers: "retry-after: 1\r\n", body: String::new() };
+            }
+            Mood::Refuses => return Reply::Answer { status: 422, headers: "", body: String::new() },
             Mood::Closes => return Reply::Nothing,
             Mood::Slow(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
             Mood::Well => {}

@@ -47,6 +47,8 @@ pub struct Telling {
     pub fields: BTreeMap<String, String>,
     /// Whether the application said that it has it.
     pub is_taken: bool,
+    /// Whether it said that it does not want it, ever.
+    pub is_refused: bool,
     /// What it answered with.
     pub answer: String,
 }

@@ -53,7 +53,7 @@ impl fmt::Display for Fault {
 pub fn faults(state: &State) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (name, session) in &state.sessions {
-        let wrongs = Check { session, must_be_told: must_be_told(state, session) }.all();
+        let wrongs = Check::of(state, session).all();
         faults.extend(wrongs.into_iter().map(|(wrong, why)| Fault { session: name.clone(), wrong, why }));
     }
     faults
@@ -61,10 +61,7 @@ pub fn faults(state: &State) -> Vec<Fault> {
 
 /// The payments of which something has yet to be told.
 pub fn untold(state: &State) -> usize {
-    let untold = |session: &&Session| {
-        let must_be_told = must_be_told(state, session);
-        !Check { session, must_be_told }.untold().is_empty()
-    };
+    let untold = |session: &&Session| !Check::of(state, session).untold().is_empty();
     state.sessions.values().filter(untold).count()
 }
 
@@ -75,7 +72,10 @@ fn must_be_told(state: &State, session: &Session) -> bool {
         return true;
     }
     match (session.begun(), state.death(session.life)) {
-        (Some(begun), Some(death)) => death > begun + WRITTEN_WITHIN && !state.was_away(begun, death),
+        // A caller keys on into a call that is over.
+        (Some(begun), Some(death)) => {
+            session.began() && death > begun + WRITTEN_WITHIN && !state.was_away(begun, death)
+        }
         _ => false,
     }
 }
@@ -83,11 +83,20 @@ fn must_be_told(state: &State, session: &Session) -> bool {
 struct Check<'a> {
     session: &'a Session,
     must_be_told: bool,
+    /// Whether the database was away meanwhile: a call that cannot write its outcome down in time tells it, or that nobody
+    /// knows it, by an action with a token of its own; what is written down later has the usual ones.
+    may_be_unwritten: bool,
 }
 
 type Wrongs = Vec<(Wrong, String)>;
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn of(state: &State, session: &'a Session) -> Self {
+        let span = session.events.first().zip(session.events.last());
+        let may_be_unwritten = span.is_some_and(|((first, _), (last, _))| state.was_away(*first, *last));
+        Self { session, must_be_told: must_be_told(state, session), may_be_unwritten }
+    }
+
     fn all(&self) -> Wrongs {
         let told = [self.untold(), self.once(), self.repeats(), self.order(), self.at_once(), self.signatures()];
         [self.charges(), self.truth(), told.concat()].concat()
@@ -132,7 +141,12 @@ impl Check<'_> {
                 wrongs.push((Wrong::ToldNotCharged, format!("{:?} told {result}, taken: {charges:?}", told.kind)));
             }
         }
-        if !charges.is_empty() && self.taken(Kind::Action).is_none() && self.taken(Kind::Status).is_none() {
+        let is_refused = self.is_refused(Kind::Action) || self.is_refused(Kind::Status);
+        if !charges.is_empty()
+            && self.taken(Kind::Action).is_none()
+            && self.taken(Kind::Status).is_none()
+            && !is_refused
+        {
             wrongs.push((Wrong::Silent, format!("taken: {charges:?}, and nobody was told")));
         }
         wrongs
@@ -146,7 +160,7 @@ impl Check<'_> {
         let mut wrongs = Wrongs::new();
         for kind in [Kind::Action, Kind::Status] {
             let has = if kind == Kind::Action { self.session.has_action } else { self.session.has_status };
-            if has && self.taken(kind).is_none() {
+            if has && self.taken(kind).is_none() && !self.is_refused(kind) {
                 wrongs.push((Wrong::Untold, format!("no {kind:?} tells how it ended")));
             }
         }
@@ -163,6 +177,10 @@ impl Check<'_> {
             first_told.extend(finals.first().copied());
             // Once nobody knew, the outcome is told late: by the status callback if there is one, else by the action.
             let may_be_late = (kind == Kind::Status) == self.session.has_status;
+            let finals = match (kind, &finals[..]) {
+                (Kind::Action, [_, rest @ ..]) if self.may_be_unwritten && !rest.is_empty() => rest.to_vec(),
+                _ => finals,
+            };
             match finals[..] {
                 [] | [_] => {}
                 [first, late] if may_be_late && first.is_unknown() && !late.is_unknown() => {}
@@ -172,7 +190,10 @@ impl Check<'_> {
                 }
             }
         }
+        let is_unwritten = self.may_be_unwritten
+            && matches!(first_told[..], [action, status] if action.is_unknown() && !status.is_unknown());
         if let [action, status] = first_told[..]
+            && !is_unwritten
             && ["Result", "PaymentConfirmationCode", "PayErrorCode", "PaymentError"]
                 .iter()
                 .any(|name| action.field(name) != status.field(name))
@@ -238,6 +259,11 @@ impl Check<'_> {
     /// An ending that the application took.
     fn taken(&self, kind: Kind) -> Option<&Telling> {
         self.session.tellings().find(|told| told.kind == kind && told.is_final() && told.is_taken)
+    }
+
+    /// Whether the application did not want to be told an ending.
+    fn is_refused(&self, kind: Kind) -> bool {
+        self.session.tellings().any(|told| told.kind == kind && told.is_final() && told.is_refused)
     }
 
     /// The first request of each token.
@@ -325,6 +351,7 @@ mod tests {
                 is_signed: true,
                 fields: fields.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
                 is_taken: true,
+                is_refused: false,
                 answer: String::new(),
             };
             self.did(Event::Told(telling));
@@ -357,7 +384,7 @@ mod tests {
     }
 
     fn wrongs(session: &Session) -> BTreeSet<Wrong> {
-        Check { session, must_be_told: session.was_asked() || session.life == 9 }
+        Check { session, must_be_told: session.was_asked() || session.life == 9, may_be_unwritten: session.life == 8 }
             .all()
             .into_iter()
             .map(|(wrong, _)| wrong)
@@ -470,6 +497,18 @@ mod tests {
         torn.tell(Kind::Status, "status", &[UNKNOWN, &[("SequenceNumber", "2")]].concat());
         torn.tell(Kind::Action, "action", SUCCESS);
         assert_wrong(&torn, &[Wrong::ToldTwice]);
+    }
+
+    #[test]
+    fn what_was_not_written_down_in_time_is_told_by_one_action_more() {
+        let mut unwritten = right();
+        let first = Telling { token: "unwritten".to_owned(), ..unwritten.telling("action").clone() };
+        unwritten.events.insert(0, (Duration::ZERO, Event::Told(first)));
+        assert_wrong(&unwritten, &[Wrong::ToldTwice]);
+        unwritten.life = 8;
+        assert_wrong(&unwritten, &[]);
+        unwritten.tell(Kind::Action, "again", SUCCESS);
+        assert_wrong(&unwritten, &[Wrong::ToldTwice]);
     }
 
     #[test]

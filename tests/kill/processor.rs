@@ -31,6 +31,8 @@ pub enum Fault {
     Half,
     /// It counts, and a 500 comes back.
     Broken,
+    /// It counts, and 503 with `Retry-After` comes back.
+    BusyAfter,
     /// 401, as if the credentials had been withdrawn; nothing is done.
     Withdrawn,
 }
@@ -47,6 +49,7 @@ impl Fault {
             15..=17 => Self::Half,
             18..=22 => Self::Broken,
             23 => Self::Withdrawn,
+            24 | 25 => Self::BusyAfter,
             _ => Self::None,
         }
     }
@@ -110,11 +113,15 @@ impl Service for Processor {
                 self.books.write(&session, Event::Replied(format!("{fault:?} duplicate")));
                 return Reply::json(200, &no);
             }
-            Fault::None | Fault::Silent | Fault::Half | Fault::Broken => {
+            Fault::None | Fault::Silent | Fault::Half | Fault::Broken | Fault::BusyAfter => {
                 let made = self.charge(&session, &id, takes, declines).await;
                 match fault {
                     Fault::Silent => Reply::Nothing,
                     Fault::Half => Reply::Half(made.to_string()),
+                    Fault::BusyAfter => {
+                        let headers = "content-type: application/json\r\nretry-after: 1\r\n";
+                        Reply::Answer { status: 503, headers, body: made.to_string() }
+                    }
                     Fault::Broken => Reply::json(500, &json!({"message": "an error occurred"})),
                     _ => Reply::json(200, &made),
                 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::application::session;
-use super::world::Session;
+use super::world::{Crash, Session};
 
 /// How long a status callback keeps those after it waiting (spec/pay.md, section 7).
 const ASIDE_AFTER: Duration = Duration::from_secs(60);
@@ -90,9 +90,10 @@ impl Attempts {
         sessions.filter(|(word, _)| matches!(*word, "paid" | "status")).map(|(_, session)| session)
     }
 
-    /// Whether a server has heard that a request need not be made again.
-    pub fn is_done(&self, token: &str) -> bool {
-        self.all.iter().any(|attempt| attempt.token == token && attempt.is_done())
+    /// Whether a server knows that a request need not be made again: it has heard so, and was not among `crashes` later.
+    pub fn is_known(&self, token: &str, crashes: &[Crash]) -> bool {
+        let mut those = self.all.iter().filter(|attempt| attempt.token == token && attempt.is_done());
+        those.any(|attempt| !crashes.iter().any(|crash| crash.server == attempt.server && crash.at >= attempt.from))
     }
 
     /// When a session was first told of.

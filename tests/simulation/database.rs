@@ -143,7 +143,7 @@ impl Rows {
         let waiting =
             |row: &CallbackRow| matches!(row.state, CallbackState::Waiting | CallbackState::Held) && !is_dead(&row.url);
         let going_on = |row: &SessionRow| row.state == SessionState::Open;
-        !self.payments.iter().any(open) && !self.callbacks.iter().any(waiting) && !self.sessions.iter().any(going_on)
+        !self.sessions.iter().any(going_on) && !self.payments.iter().any(open) && !self.callbacks.iter().any(waiting)
     }
 }
 

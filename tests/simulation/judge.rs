@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use touchtone::store::{CallbackKind, Occasion, PaymentRow, PaymentState, token};
+use touchtone::store::{CallbackKind, Occasion, PaymentRow, PaymentState, SessionRow, token};
 
 use super::application::{amount, session};
 use super::database::Rows;
@@ -229,7 +229,8 @@ impl<'a> Judge<'a> {
         }
         let row = rows.first().copied();
         let (actions, finals) = (self.tellings("paid", session), self.tellings("status", session));
-        let unwritten = row.map(|row| told_with(&row.sid, Occasion::Unwritten, CallbackKind::Action));
+        let sid = row.map(|row| row.sid.as_str()).or_else(|| self.sid(session));
+        let unwritten = sid.map(|sid| told_with(sid, Occasion::Unwritten, CallbackKind::Action));
         let unwritten = unwritten.as_deref();
         for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
             self.true_and_once(&what, kind, tellings, unwritten, charged);
@@ -243,7 +244,9 @@ impl<'a> Judge<'a> {
         if !charged.is_empty() && actions.is_empty() && finals.is_empty() && !is_dead && refused == (false, false) {
             self.find(Rule::Told, format!("{what}: charged, and nobody was told"));
         }
-        let may_be_lost = is_dead || (row.is_none() && self.may_be_lost(session));
+        let begun = |row: &SessionRow| row.amount.as_deref() == Some(&amount(session));
+        let is_written = row.is_some() || self.rows.sessions.iter().any(begun);
+        let may_be_lost = is_dead || (!is_written && self.may_be_lost(session));
         for (kind, refused, tellings) in [("action", refused.0, &actions), ("status callback", refused.1, &finals)] {
             if tellings.is_empty() && !may_be_lost && !refused {
                 let cut = self.cut_at(session).zip(self.begun(session)).filter(|_| row.is_none());
@@ -273,6 +276,12 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// The id of a session that is in no books, by what was to be told of it.
+    fn sid(&self, about: Session) -> Option<&'a str> {
+        let of = |url: &str| session(path(url)).is_some_and(|(_, session)| session == about);
+        self.rows.callbacks.iter().filter(|row| of(&row.url)).find_map(|row| row.payment_sid.as_deref())
+    }
+
     fn true_and_once(
         &mut self,
         what: &str,
@@ -282,11 +291,13 @@ impl<'a> Judge<'a> {
         charged: &[&str],
     ) {
         let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
-        // What was told before it was written down counts only if the server has heard that it arrived.
+        // What was told before it was written down counts only if the server has heard that it arrived, and has lived on.
         let attempts = self.world.attempts.lock().unwrap();
         let lost = tellings.iter().filter(|telling| {
             let token = telling.arrival.token.as_str();
-            Some(token) == unwritten && !attempts.is_done(token)
+            // Or another server has ended the session meanwhile, which does not know of it.
+            let is_lost = self.world.plan.servers > 1 || !attempts.is_known(token, &self.world.crashes.lock().unwrap());
+            Some(token) == unwritten && is_lost
         });
         let lost = lost.count();
         drop(attempts);
