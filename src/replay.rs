@@ -16,6 +16,7 @@ mod record;
 mod run;
 mod script;
 
+pub use expect::{Requests, Sent};
 pub use record::{RecordError, Recording, record};
 pub use run::{Outcome, run};
 pub use script::{Script, duration};
@@ -86,8 +87,8 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ScriptError> {
 
 /// Reads and runs one script.
 #[must_use]
-pub fn replay(path: &Path, library: &Library) -> Report {
-    let outcome = read(path).map(|(_, script)| run(&script, library));
+pub fn replay(path: &Path, library: &Library, requests: Requests) -> Report {
+    let outcome = read(path).map(|(_, script)| run(&script, library, requests));
     Report { path: path.to_owned(), outcome }
 }
 
@@ -109,7 +110,7 @@ pub fn bless(path: &Path, library: &Library) -> Result<bool, ScriptError> {
 
 /// The text of a script with what happens in it as what is expected, or why it cannot be written so.
 pub(crate) fn blessed(text: &str, script: &Script, library: &Library) -> Result<String, String> {
-    let blessed = bless::blessed(text, &run(script, library));
+    let blessed = bless::blessed(text, &run(script, library, Requests::Some));
     // A script of one line in braces has no place for expectations: nobody's file is replaced by what is none.
     match Script::parse(&blessed) {
         Ok(again) if again.does_as(script) => Ok(blessed),

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use touchtone::flow::check::check;
 use touchtone::library::Library;
 use touchtone::pay::step::{EntryError, PayErrorCode, PayResult, SessionError};
-use touchtone::replay::{self, Outcome};
+use touchtone::replay::{self, Outcome, Requests};
 use touchtone::twiml;
 
 /// Every script, by its path below `flows/scripts`, and what came of it.
@@ -18,7 +18,7 @@ static OUTCOMES: LazyLock<BTreeMap<String, Outcome>> = LazyLock::new(|| {
     let folder = root().join("flows/scripts");
     let scripts = replay::find(std::slice::from_ref(&folder)).unwrap();
     let outcome = |path: &PathBuf| {
-        let report = replay::replay(path, &library);
+        let report = replay::replay(path, &library, Requests::Exact);
         let name = path.strip_prefix(&folder).unwrap().display().to_string();
         (name.clone(), report.outcome.unwrap_or_else(|error| panic!("{name}: {error}")))
     };

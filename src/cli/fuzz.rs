@@ -255,7 +255,7 @@ mod tests {
         for (seed, (flow, missing)) in (0..300).zip(flows.iter().cycle()) {
             let (plan, played) = chance::call(&shelf, flow, missing, seed);
             let text = plan.script(&played);
-            let outcome = replay::run(&Script::parse(&text).unwrap(), &library);
+            let outcome = replay::run(&Script::parse(&text).unwrap(), &library, replay::Requests::Some);
             assert!(outcome.failures.is_empty(), "{text}\n{:?}", outcome.failures);
             // A script has no ledger.
             let records = played.records().iter().filter(|(_, record)| !matches!(record, Record::Acted(_)));

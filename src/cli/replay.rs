@@ -9,7 +9,7 @@ use super::{Failure, Flows};
 use crate::flow::Ended;
 use crate::library::Library;
 use crate::pay::step::PayResult;
-use crate::replay::{self, Report};
+use crate::replay::{self, Report, Requests, Sent};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -22,6 +22,9 @@ pub(super) struct Replay {
     /// Show every event and action with its time; keys as •
     #[arg(long)]
     trace: bool,
+    /// Fail on requests that a script does not list, and on scripts without `requests:` (`[]` is none)
+    #[arg(long)]
+    strict: bool,
     /// Write what happens into the scripts as what they expect
     #[arg(long)]
     bless: bool,
@@ -33,12 +36,13 @@ impl Replay {
     pub(super) fn run(self) -> Result<bool, Failure> {
         let library = Library::new(&self.flows.flows);
         let scripts = replay::find(&self.paths).map_err(Failure::new)?;
+        let requests = if self.strict { Requests::Exact } else { Requests::Some };
         let (mut passed, mut failed) = (0_u32, 0_u32);
         for script in &scripts {
             let blessed = if self.bless { replay::bless(script, &library).map(Some) } else { Ok(None) };
             let report = match &blessed {
                 Err(_) => None,
-                Ok(_) => Some(replay::replay(script, &library)),
+                Ok(_) => Some(replay::replay(script, &library, requests)),
             };
             let good = report.as_ref().is_some_and(Report::passed);
             if good {
@@ -74,6 +78,8 @@ impl Replay {
             if let (Some(outcome), Some(told)) = (outcome, told.as_object_mut()) {
                 told.insert("result".into(), json!(outcome.summary.result.map(PayResult::word)));
                 told.insert("ended".into(), json!(outcome.summary.ended.map(Ended::word)));
+                let requests: Vec<_> = outcome.summary.requests.iter().map(Sent::shown).collect();
+                told.insert("requests".into(), json!(requests));
                 if self.trace {
                     told.insert("trace".into(), json!(outcome.trace));
                 }

@@ -72,9 +72,8 @@ fn expectations(summary: &Summary) -> String {
         lines.push("  warnings:".to_owned());
         lines.extend(summary.warnings.iter().map(|warning| format!("    - {}", quoted(warning))));
     }
-    if !summary.requests.is_empty() {
-        lines.push("  requests:".to_owned());
-    }
+    // The whole list, also where it is empty: a script that is silent about requests would check none.
+    lines.push(if summary.requests.is_empty() { "  requests: []" } else { "  requests:" }.to_owned());
     for sent in &summary.requests {
         let mut fields = vec![format!("to: {}", sent.to.word())];
         if sent.method == Method::Get {

@@ -59,6 +59,16 @@ pub enum Recipient {
     Document,
 }
 
+impl Sent {
+    /// The request for machines: keys as a script's entry has them, secrets masked.
+    #[must_use]
+    pub fn shown(&self) -> BTreeMap<String, String> {
+        let fields = self.form.iter().map(|(name, value)| (name.to_owned(), value.shown().to_owned()));
+        let about = [("to", self.to.word()), ("url", &self.target), ("method", method_word(self.method))];
+        fields.chain(about.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+    }
+}
+
 impl Recipient {
     /// What scripts call it.
     #[must_use]
@@ -119,8 +129,18 @@ impl Summary {
     }
 }
 
+/// Whether a script's `requests:` may leave requests out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requests {
+    /// What is listed must occur in its order; others may lie between.
+    #[default]
+    Some,
+    /// The list is exact, and has to be there; `[]` is none.
+    Exact,
+}
+
 /// Everything expected that did not happen, in words.
-pub(super) fn compare(expected: &Expect, summary: &Summary) -> Vec<String> {
+pub(super) fn compare(expected: &Expect, summary: &Summary, requests: Requests) -> Vec<String> {
     let mut failures = Vec::new();
     let mut scalar = |what: &str, expected: &Option<Text>, actual: Option<&str>| {
         if let Some(Text(expected)) = expected
@@ -143,17 +163,31 @@ pub(super) fn compare(expected: &Expect, summary: &Summary) -> Vec<String> {
             failures.push(format!("warnings: expected \"{expected}\", got {:?}", summary.warnings));
         }
     }
-    failures.extend(compare_requests(&expected.requests, &summary.requests));
+    match (requests, &expected.requests) {
+        (Requests::Some, None) => {}
+        (Requests::Exact, None) => {
+            let count = summary.requests.len();
+            failures.push(format!("requests: not stated, and {count} were sent; [] states that none is"));
+        }
+        (_, Some(expected)) => failures.extend(compare_requests(expected, &summary.requests, requests)),
+    }
     failures
 }
 
-/// Expected requests must occur in their order; others may lie between. Status callbacks and the rest are two orders.
-fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent]) -> Vec<String> {
+/// Compares listed requests with those sent. Status callbacks and the rest are two orders.
+fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent], requests: Requests) -> Vec<String> {
     let mut failures = Vec::new();
+    let mut matched = vec![false; sent.len()];
     // Where to look on, for status callbacks and for the rest.
     let mut next = [0, 0];
-    for (number, expected) in expected.iter().enumerate() {
-        let number = number + 1;
+    let mut repeated = Vec::new();
+    for (number, expected) in (1..).zip(expected) {
+        match times(expected) {
+            Ok(times) => repeated.extend(std::iter::repeat_n((number, expected), times)),
+            Err(failure) => failures.push(format!("requests, entry {number}: {failure}")),
+        }
+    }
+    for (number, expected) in repeated {
         let to = expected.get("to").map_or("", |to| to.0.as_str());
         let kinds = [Recipient::StatusCallback, Recipient::Action, Recipient::Redirect, Recipient::Document];
         let Some(kind) = kinds.into_iter().find(|kind| kind.word() == to) else {
@@ -175,7 +209,12 @@ fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent]) -> Vec<S
                 }
             });
         match found {
-            Some((place, _)) => *from = place + 1,
+            Some((place, _)) => {
+                *from = place + 1;
+                if let Some(matched) = matched.get_mut(place) {
+                    *matched = true;
+                }
+            }
             None => {
                 let nearest = nearest.map_or_else(
                     || "no further one was sent".to_owned(),
@@ -185,7 +224,37 @@ fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent]) -> Vec<S
             }
         }
     }
+    if requests == Requests::Exact {
+        let unlisted = sent.iter().zip(&matched).enumerate().filter(|(_, (_, matched))| !**matched);
+        failures.extend(unlisted.map(|(place, (sent, _))| {
+            format!("requests: {} was sent as number {} and is not listed: {}", sent.to.word(), place + 1, fields(sent))
+        }));
+    }
     failures
+}
+
+/// The most requests that one entry may stand for.
+const TIMES_MAX: usize = 1000;
+
+/// How many requests in a row an entry stands for; one unless it says `times`.
+fn times(expected: &BTreeMap<String, Text>) -> Result<usize, String> {
+    let Some(Text(times)) = expected.get("times") else { return Ok(1) };
+    let number = times.parse().ok().filter(|times| (1..=TIMES_MAX).contains(times));
+    number.ok_or_else(|| format!("times is a number from 1 to {TIMES_MAX}, not \"{times}\""))
+}
+
+/// The fields that tell one request of a call from another.
+fn fields(sent: &Sent) -> String {
+    let fields: Vec<String> = ["For", "Attempt", "Result", "ErrorType", "Digits"]
+        .into_iter()
+        .filter_map(|name| sent.form.value(name).map(|value| format!("{name}: {}", value.shown())))
+        .collect();
+    if fields.is_empty() { sent.target.clone() } else { fields.join(", ") }
+}
+
+/// Whether an entry's key is something that was sent, and not how the entry is read.
+fn is_compared(name: &str) -> bool {
+    !matches!(name, "to" | "times")
 }
 
 /// The first difference between what is expected and what was sent.
@@ -193,7 +262,7 @@ fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &Sent) -> O
     if sent.to != kind {
         return Some(format!("to: {}", sent.to.word()));
     }
-    expected.iter().filter(|(name, _)| *name != "to").find_map(|(name, Text(expected))| {
+    expected.iter().filter(|(name, _)| is_compared(name)).find_map(|(name, Text(expected))| {
         let (actual, shown) = match name.as_str() {
             "url" => (sent.target.as_str(), sent.target.as_str()),
             "method" => (method_word(sent.method), method_word(sent.method)),
@@ -223,7 +292,10 @@ fn matches(expected: &str, actual: &str) -> Result<bool, String> {
 }
 
 fn shown(expected: &BTreeMap<String, Text>) -> String {
-    let fields: Vec<String> =
-        expected.iter().filter(|(name, _)| *name != "to").map(|(name, value)| format!("{name}: {}", value.0)).collect();
+    let fields: Vec<String> = expected
+        .iter()
+        .filter(|(name, _)| is_compared(name))
+        .map(|(name, value)| format!("{name}: {}", value.0))
+        .collect();
     if fields.is_empty() { "any fields".to_owned() } else { fields.join(", ") }
 }

@@ -8,6 +8,7 @@
 //! Secrets: the finished text is searched for what the caller keyed; if it is there, there is no script.
 
 use super::bless::blessed;
+use super::expect::Requests;
 use super::run::{Replayed, run_taped};
 use super::{SCRIPT_MAX, Script, run};
 use crate::library::Library;
@@ -67,7 +68,7 @@ fn written(tape: &Tape, draft: &Draft, library: &Library) -> Result<Recording, R
     if difference.is_none() {
         let text = blessed(&text, &outcome);
         let script = Script::parse(&text).map_err(|_| RecordError::Malformed)?;
-        if run(&script, library).failures.is_empty() {
+        if run(&script, library, Requests::Exact).failures.is_empty() {
             return Ok(Recording { text, difference: None });
         }
     }

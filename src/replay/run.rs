@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::expect::{self, Summary};
+use super::expect::{self, Requests, Summary};
 use super::outside::{self, Agent};
 use super::script::{
     Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, Reach, Script,
@@ -41,13 +41,13 @@ pub struct Outcome {
 
 /// Runs a script to its end.
 #[must_use]
-pub fn run(script: &Script, library: &Library) -> Outcome {
-    play(script, library, false).outcome
+pub fn run(script: &Script, library: &Library, requests: Requests) -> Outcome {
+    play(script, library, requests, false).outcome
 }
 
 /// As [`run`], and takes the call down.
 pub(super) fn run_taped(script: &Script, library: &Library) -> Replayed {
-    play(script, library, true)
+    play(script, library, Requests::Some, true)
 }
 
 /// A script that was run, and what was taken down of it.
@@ -58,7 +58,7 @@ pub(super) struct Replayed {
     pub(super) said: Vec<Said>,
 }
 
-fn play(script: &Script, library: &Library, taped: bool) -> Replayed {
+fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> Replayed {
     let context = context(script);
     let first: First = match (&script.flow, &script.document, &script.url) {
         (Some(name), ..) => library.load(name, &context.parameters).into(),
@@ -110,7 +110,7 @@ fn play(script: &Script, library: &Library, taped: bool) -> Replayed {
     }
     failures.extend(caller.agent.settle(&simulation));
     let summary = Summary::of(&simulation);
-    failures.extend(expect::compare(&script.expect, &summary));
+    failures.extend(expect::compare(&script.expect, &summary, requests));
     let trace = simulation.records().iter().map(|(at, record)| format!("{at:>9}  {record}")).collect();
     let said = simulation.records().iter().filter_map(|(at, record)| match record {
         Record::Said(_, heard) => Some((*at, words(heard))),

@@ -447,9 +447,8 @@ pub(super) struct Expect {
     pub(super) result: Option<Text>,
     /// The last Pay session's card brand.
     pub(super) card: Option<Text>,
-    /// Requests to the application.
-    #[serde(default)]
-    pub(super) requests: Vec<BTreeMap<String, Text>>,
+    /// Requests to the application; none given: they are not compared.
+    pub(super) requests: Option<Vec<BTreeMap<String, Text>>>,
     /// How the call ended.
     pub(super) ended: Option<Text>,
     /// Words of warnings, in order.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn outcome(script: &str) -> Outcome {
-    let outcome = run(&Script::parse(script).unwrap(), &Library::new("no such folder"));
+    let outcome = run(&Script::parse(script).unwrap(), &Library::new("no such folder"), Requests::Some);
     assert_eq!(outcome.failures, Vec::<String>::new(), "{}", outcome.trace.join("\n"));
     outcome
 }
@@ -122,5 +122,65 @@ fn where_http_may_not_lead_a_script_says_so() {
         outcome(&format!(
             "document: <Response><Pay action=\"http://example.com/paid\"/></Response>\nplain_http: {reach}\ncall: [hang up]\nexpect: {{ result: {result} }}\n"
         ));
+    }
+}
+
+const REDIRECTING: &str = "document: <Response><Redirect>https://example.com/a</Redirect></Response>
+documents:
+  https://example.com/a:
+    - <Response><Redirect>https://example.com/a</Redirect></Response>
+    - <Response><Redirect>https://example.com/a</Redirect></Response>
+    - <Response><Hangup/></Response>
+";
+
+/// What fails in [`REDIRECTING`] with these expectations.
+fn failures(expected: &str, requests: Requests) -> Vec<String> {
+    let script = Script::parse(&format!("{REDIRECTING}{expected}")).unwrap();
+    run(&script, &Library::new("no such folder"), requests).failures
+}
+
+#[test]
+fn a_strict_replay_wants_every_request_listed_and_stated() {
+    let all = "expect: { requests: [{to: redirect, times: \"3\"}] }";
+    let one = "expect: { requests: [{to: redirect}] }";
+    for (expected, lenient, exact) in [
+        (all, 0, 0),
+        (one, 0, 2),
+        ("expect: { ended: hangup }", 0, 1),
+        ("expect: { requests: [] }", 0, 3),
+        ("expect: { requests: [{to: redirect, times: \"4\"}] }", 1, 1),
+        ("expect: { requests: [{to: action}] }", 1, 4),
+    ] {
+        assert_eq!(failures(expected, Requests::Some).len(), lenient, "{expected}");
+        assert_eq!(failures(expected, Requests::Exact).len(), exact, "{expected}");
+    }
+    assert_eq!(
+        failures(one, Requests::Exact).first().map(String::as_str),
+        Some("requests: redirect was sent as number 2 and is not listed: https://example.com/a")
+    );
+    assert_eq!(
+        failures("expect: { ended: hangup }", Requests::Exact),
+        ["requests: not stated, and 3 were sent; [] states that none is"]
+    );
+}
+
+#[test]
+fn how_often_an_entry_stands_for_a_request_is_a_sensible_number() {
+    for times in ["0", "-1", "many", "1001", ""] {
+        let expected = format!("expect: {{ requests: [{{to: redirect, times: \"{times}\"}}] }}");
+        assert_eq!(
+            failures(&expected, Requests::Some),
+            [format!("requests, entry 1: times is a number from 1 to 1000, not \"{times}\"")]
+        );
+    }
+}
+
+#[test]
+fn what_is_blessed_holds_under_a_strict_replay() {
+    let library = Library::new("no such folder");
+    for text in [REDIRECTING, "document: <Response><Hangup/></Response>\n"] {
+        let blessed = blessed(text, &Script::parse(text).unwrap(), &library).unwrap();
+        let again = run(&Script::parse(&blessed).unwrap(), &library, Requests::Exact);
+        assert_eq!(again.failures, Vec::<String>::new(), "{blessed}");
     }
 }

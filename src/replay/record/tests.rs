@@ -134,7 +134,7 @@ fn taped(document: &str, steps: &str) -> Recording {
     assert_eq!(played.outcome.failures, Vec::<String>::new());
     let recording = record(&played.tape.unwrap(), &library, 11).unwrap();
     assert_eq!(recording.difference, None, "{}", recording.text);
-    let again = run(&Script::parse(&recording.text).unwrap(), &library);
+    let again = run(&Script::parse(&recording.text).unwrap(), &library, Requests::Exact);
     assert_eq!(again.failures, Vec::<String>::new(), "{}", recording.text);
     recording
 }
