@@ -19,6 +19,7 @@ use crate::mask;
 
 pub mod address;
 mod bulkhead;
+mod digest;
 mod gateway;
 mod outbound;
 mod proxies;

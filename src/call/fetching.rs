@@ -98,7 +98,7 @@ pub(super) async fn fetched(
         Err(error) => return (Err(error.failure(&url)), None),
     };
     let source = tape::Source {
-        text: String::from_utf8_lossy(&answer.body).into_owned(),
+        text: answer.text(),
         content_type: answer.content_type.clone(),
         from: (answer.url != url).then(|| answer.url.clone()),
     };

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use tokio::time::Instant;
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
 use super::bulkhead::Bulkhead;
+use super::digest;
 use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
@@ -33,6 +35,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How much of a `Content-Type` is kept, in bytes.
 const CONTENT_TYPE_MAX: usize = 256;
+
+/// The status of an answer that wants credentials.
+const UNAUTHORIZED: u16 = 401;
 
 /// The longest `Location` that is followed, in bytes. Chosen freely: what browsers take is of this order.
 const LOCATION_MAX: usize = 8 * 1024;
@@ -81,7 +86,8 @@ impl TargetPolicy {
 pub struct OutboundRequest {
     /// POST sends the form in the body, every other method in the query.
     pub method: Method,
-    /// An absolute URL. `user:password@` becomes Basic authentication; a fragment stays here.
+    /// An absolute URL. `user:password@` becomes Basic authentication, or the answer to a Digest challenge; a fragment stays
+    /// here.
     pub url: String,
     /// The fields.
     pub form: Form,
@@ -225,22 +231,31 @@ impl Outbound {
         if let Some(token) = request.idempotency_token {
             headers.insert("i-twilio-idempotency-token", text(&token.to_string())?);
         }
-        let mut body = None;
+        let body = in_body.then(|| Bytes::from_owner(Encoded(request.form.encoded())));
         if in_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            body = Some(Bytes::from_owner(Encoded(request.form.encoded())));
         }
-        let WireResponse { status, headers, mut body, end } = transport
-            .exchange(WireRequest {
+        let since = Instant::now();
+        let exchange = |url: &Url, headers: HeaderMap| {
+            transport.exchange(WireRequest {
                 method: request.method.clone(),
                 url: url.clone(),
                 headers,
                 authorization: &Authorization::None,
-                body,
-                timeout: request.timeout,
+                body: body.clone(),
+                timeout: request.timeout.saturating_sub(since.elapsed()),
                 body_limit: request.body_limit,
             })
-            .await?;
+        };
+        let mut response = exchange(&url, headers.clone()).await?;
+        // Basic authentication went with it: what is left is a server that wants Digest.
+        if response.status == UNAUTHORIZED
+            && let Some(authorization) = digest::respond(&url, &request.method, &response.headers)
+        {
+            headers.insert(AUTHORIZATION, authorization);
+            response = exchange(&as_signed(&url), headers).await?;
+        }
+        let WireResponse { status, headers, mut body, end } = response;
         let cut = match end {
             BodyEnd::Whole => false,
             BodyEnd::Cut => true,
