@@ -206,6 +206,7 @@ impl Application {
             form: request.form.clone(),
             auth_token: Some(self.auth_token.clone()),
             idempotency_token: Some(token),
+            cookies: request.cookies.clone(),
             timeout,
             body_limit,
         }

@@ -127,6 +127,7 @@ mod tests {
             form: Form::new(),
             auth_token: None,
             idempotency_token: None,
+            cookies: crate::http::Jar::default(),
             timeout: Duration::from_secs(15),
             body_limit: 100,
         }

@@ -3,7 +3,7 @@ use axum::response::IntoResponse;
 
 use super::*;
 use crate::form::Form;
-use crate::http::TargetPolicy;
+use crate::http::{Jar, TargetPolicy};
 use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};
 use crate::signature::{self, sign};
@@ -26,7 +26,7 @@ fn form() -> Form {
 }
 
 fn request(method: Method, url: String) -> CallbackRequest {
-    CallbackRequest { kind: CallbackKind::Action, method, url, form: form() }
+    CallbackRequest { kind: CallbackKind::Action, method, url, form: form(), cookies: Jar::default() }
 }
 
 async fn asked(method: Method, url: String) -> Result<FetchedDocument, FetchError> {
@@ -147,7 +147,7 @@ async fn a_loop_of_redirects_and_one_that_leads_nowhere_are_told_with_twilio_s_c
         "/nowhere" => StatusCode::FOUND.into_response(),
         "/choice" => with_header(300, "location", "/paid", ""),
         "/fault" => with_header(302, "location", "/broken", ""),
-        "/broken" => StatusCode::BAD_GATEWAY.into_response(),
+        "/broken?CallSid=CA1" => StatusCode::BAD_GATEWAY.into_response(),
         _ => with_header(307, "location", format!("/{before}"), ""),
     })
     .await;
@@ -223,7 +223,7 @@ async fn credentials_of_the_url_stay_with_the_server_they_are_for() {
 async fn a_callback_follows_redirects_and_gives_up_where_they_lead_nowhere() {
     let server = TestServer::start(|seen, _| match seen.target.as_str() {
         "/status" => with_header(308, "location", "/new-status", ""),
-        "/lost" => with_header(302, "location", "/lost", ""),
+        lost if lost.starts_with("/lost") => with_header(302, "location", "/lost", ""),
         _ => StatusCode::NO_CONTENT.into_response(),
     })
     .await;
@@ -443,4 +443,87 @@ async fn a_redirect_that_becomes_a_get_still_says_what_call_it_is_about() {
     let last = server.seen().pop().unwrap();
     assert_eq!(last.target, "/menu?CallSid=CA1&From=%2B15005550006&To=%2B15005550001");
     assert_eq!(last.header(signature::HEADER), Some(&*sign(&token(), &server.url(&last.target), None)));
+}
+
+/// What an application with sessions does: the first request begins one.
+fn with_sessions(seen: &Seen) -> axum::response::Response {
+    let path = seen.target.split('?').next().unwrap();
+    match (path, seen.header("cookie")) {
+        ("/first", None) => {
+            let mut answer = with_header(302, "location", "/begun", "");
+            answer.headers_mut().append("set-cookie", "sid=abc; HttpOnly".parse().unwrap());
+            answer.headers_mut().append("set-cookie", "menu=1; Path=/menu".parse().unwrap());
+            answer
+        }
+        (_, Some(cookies)) if cookies.contains("sid=abc") => {
+            with_header(200, "content-type", "text/xml", "<Response/>")
+        }
+        _ => StatusCode::FORBIDDEN.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn the_session_that_the_first_answer_begins_is_that_of_the_calls_redirects_actions_and_callbacks() {
+    let server = TestServer::start(|seen, _| with_sessions(seen)).await;
+    let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
+    let store = Store::in_memory().unwrap();
+    let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
+    let (call, another) = (deliveries.queue("CA1"), deliveries.queue("CA2"));
+    let of = |queue: &CallbackQueue, path: &str| CallbackRequest {
+        cookies: queue.cookies(),
+        ..request(Method::Post, server.url(path))
+    };
+    application.ask(&of(&call, "/first")).await.unwrap();
+    application.ask(&of(&call, "/menu/paid")).await.unwrap();
+    call.send(CallbackRequest { kind: CallbackKind::Status, ..of(&call, "/status") });
+    deliveries.drained(Duration::from_secs(60)).await.unwrap();
+    let seen = server.seen();
+    let sent: Vec<(&str, Option<&str>)> =
+        seen.iter().map(|seen| (seen.target.as_str(), seen.header("cookie"))).collect();
+    assert_eq!(
+        sent,
+        [
+            ("/first", None),
+            ("/begun?CallSid=CA1", Some("sid=abc")),
+            ("/menu/paid", Some("menu=1; sid=abc")),
+            ("/status", Some("sid=abc")),
+        ]
+    );
+    // Another call is another caller.
+    assert!(matches!(application.ask(&of(&another, "/paid")).await, Err(FetchError::Status { status: 403, .. })));
+    // And another server is not told.
+    let other = TestServer::answering(200, "<Response/>").await;
+    let elsewhere = other.url("/paid").replace("127.0.0.1", "localhost");
+    application.ask(&CallbackRequest { url: elsewhere, ..of(&call, "/paid") }).await.unwrap();
+    assert_eq!(other.seen()[0].header("cookie"), None);
+}
+
+#[tokio::test]
+async fn a_callback_that_is_delivered_from_the_store_later_carries_the_cookies_of_when_it_was_queued() {
+    use crate::store::{CallbackFilter, CallbackState, NodeId, Seal, memory::Memory};
+
+    let server = TestServer::start(|seen, _| with_sessions(seen)).await;
+    let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
+    let memory = Arc::new(Memory::default());
+    let store = || Store::new(Arc::<Memory>::clone(&memory), Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
+    let gone = store();
+    let jar = Jar::default();
+    application.ask(&CallbackRequest { cookies: jar.clone(), ..request(Method::Post, server.url("/first")) }).await.unwrap();
+    let url = server.url("/status");
+    let queued = CallbackRequest { kind: CallbackKind::Status, cookies: jar.snapshot(&url), ..request(Method::Post, url) };
+    gone.queue("CA1", &queued, Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    // Under the seal and nowhere else.
+    let rows = gone.backend().callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+    assert!(rows.len() == 1 && !format!("{rows:?} {queued:?}").contains("abc"), "{rows:?}");
+    let sealed = rows[0].sealed.clone().unwrap_or_default();
+    assert!(!sealed.windows(3).any(|three| three == b"abc"));
+    let heir = store();
+    heir.register(None).await.unwrap();
+    let claimed = heir.claim_callbacks(9).await.unwrap();
+    let deliveries = Deliveries::new(application, heir, Patience::default(), Clocks::default());
+    deliveries.adopt(claimed);
+    deliveries.drained(Duration::from_secs(60)).await.unwrap();
+    let last = server.seen().pop().unwrap();
+    assert_eq!((last.target.as_str(), last.header("cookie")), ("/status", Some("sid=abc")));
+    assert_eq!(deliveries.store.backend().count_callbacks(CallbackState::Delivered).await, Ok(1));
 }

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use tokio::time::Instant;
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
 use super::bulkhead::Bulkhead;
+use super::cookies::Jar;
 use super::digest;
 use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
@@ -95,6 +96,8 @@ pub struct OutboundRequest {
     pub auth_token: Option<Secret>,
     /// `I-Twilio-Idempotency-Token`: the same for every try of one request.
     pub idempotency_token: Option<Uuid>,
+    /// The cookies that go with it, and where those go that its answer sets. They are no part of the signature.
+    pub cookies: Jar,
     /// How long until the whole answer must be there.
     pub timeout: Duration,
     /// How many bytes of the answer are read.
@@ -236,16 +239,22 @@ impl Outbound {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         }
         let since = Instant::now();
-        let exchange = |url: &Url, headers: HeaderMap| {
-            transport.exchange(WireRequest {
+        let exchange = async |to: &Url, mut headers: HeaderMap| {
+            if let Some(cookies) = request.cookies.header(&url) {
+                headers.insert(COOKIE, cookies);
+            }
+            let answer = transport.exchange(WireRequest {
                 method: request.method.clone(),
-                url: url.clone(),
+                url: to.clone(),
                 headers,
                 authorization: &Authorization::None,
                 body: body.clone(),
                 timeout: request.timeout.saturating_sub(since.elapsed()),
                 body_limit: request.body_limit,
-            })
+            });
+            let answer = answer.await?;
+            request.cookies.receive(&url, &answer.headers);
+            Ok::<_, WireFault>(answer)
         };
         let mut response = exchange(&url, headers.clone()).await?;
         // Basic authentication went with it: what is left is a server that wants Digest.

@@ -141,6 +141,7 @@ mod tests {
             form,
             auth_token: None,
             idempotency_token: None,
+            cookies: crate::http::Jar::default(),
             timeout: Duration::from_secs(15),
             body_limit: 100,
         }
