@@ -3,9 +3,9 @@ use axum::response::IntoResponse;
 
 use super::*;
 use crate::form::Form;
-use crate::http::{Jar, TargetPolicy};
 use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::http::{Jar, TargetPolicy};
 use crate::signature::{self, sign};
 use crate::store::Store;
 
@@ -508,9 +508,13 @@ async fn a_callback_that_is_delivered_from_the_store_later_carries_the_cookies_o
     let store = || Store::new(Arc::<Memory>::clone(&memory), Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
     let gone = store();
     let jar = Jar::default();
-    application.ask(&CallbackRequest { cookies: jar.clone(), ..request(Method::Post, server.url("/first")) }).await.unwrap();
+    application
+        .ask(&CallbackRequest { cookies: jar.clone(), ..request(Method::Post, server.url("/first")) })
+        .await
+        .unwrap();
     let url = server.url("/status");
-    let queued = CallbackRequest { kind: CallbackKind::Status, cookies: jar.snapshot(&url), ..request(Method::Post, url) };
+    let queued =
+        CallbackRequest { kind: CallbackKind::Status, cookies: jar.snapshot(&url), ..request(Method::Post, url) };
     gone.queue("CA1", &queued, Uuid::new_v4(), Wall::System.now()).await.unwrap();
     // Under the seal and nowhere else.
     let rows = gone.backend().callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();

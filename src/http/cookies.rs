@@ -247,9 +247,8 @@ impl Cookie {
 
     /// Section 5.1.4.
     fn is_for_path(&self, path: &str) -> bool {
-        path.strip_prefix(&self.path).is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/')
-        })
+        path.strip_prefix(&self.path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path.ends_with('/'))
     }
 }
 
@@ -296,8 +295,7 @@ fn lifetime(value: &str) -> Option<i64> {
 
 /// `Expires`, in whatever order and form (section 5.1.1).
 fn date(value: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let is_delimiter = |letter: char| !(letter.is_ascii_alphanumeric() || letter == ':' || !letter.is_ascii());
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in value.split(is_delimiter).filter(|token| !token.is_empty()) {
@@ -403,13 +401,17 @@ mod tests {
     #[tokio::test]
     async fn what_is_secure_goes_over_https_only() {
         let jar = jar("https://a.example/", &["a=1; Secure", "b=2"]);
-        assert_eq!((sent(&jar, "https://a.example/"), sent(&jar, "http://a.example/")), ("a=1; b=2".into(), "b=2".into()));
+        assert_eq!(
+            (sent(&jar, "https://a.example/"), sent(&jar, "http://a.example/")),
+            ("a=1; b=2".into(), "b=2".into())
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cookie_is_set_anew_expires_and_is_taken_back() {
         let from = "https://a.example/";
-        let jar = jar(from, &["a=1; Max-Age=60", "b=2; Expires=Sun, 22 Nov 2026 10:02:00 GMT", "c=3", "a=4; Max-Age=60"]);
+        let jar =
+            jar(from, &["a=1; Max-Age=60", "b=2; Expires=Sun, 22 Nov 2026 10:02:00 GMT", "c=3", "a=4; Max-Age=60"]);
         assert_eq!(sent(&jar, from), "a=4; b=2; c=3");
         tokio::time::advance(std::time::Duration::from_secs(61)).await;
         assert_eq!(sent(&jar, from), "b=2; c=3");
@@ -447,13 +449,20 @@ mod tests {
         let snapshot = jar.snapshot("https://a.example/status");
         receive(&jar, "https://a.example/x/y", &["a=3"]);
         assert_eq!(format!("{snapshot:?}"), "Jar(1 cookies)");
-        assert_eq!((sent(&snapshot, "https://a.example/x/"), sent(&jar, "https://a.example/x/")), ("a=1".into(), "a=3".into()));
+        assert_eq!(
+            (sent(&snapshot, "https://a.example/x/"), sent(&jar, "https://a.example/x/")),
+            ("a=1".into(), "a=3".into())
+        );
     }
 
     #[tokio::test]
     async fn what_is_written_down_is_the_same_jar_again() {
         let from = "https://shop.example.com/x/";
-        let set = ["a=1; Domain=example.com; Path=/; Secure; Max-Age=60", "b=2; Expires=Sun, 22 Nov 2099 10:02:00 GMT", "c=3"];
+        let set = [
+            "a=1; Domain=example.com; Path=/; Secure; Max-Age=60",
+            "b=2; Expires=Sun, 22 Nov 2099 10:02:00 GMT",
+            "c=3",
+        ];
         let jar = jar(from, &set);
         let text = jar.to_text().unwrap();
         let again = Jar::of_text(&text);

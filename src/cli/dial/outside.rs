@@ -169,7 +169,13 @@ impl Live {
 
     pub(super) fn notify(&self, url: &Url, method: Method, form: Form) {
         let cookies = self.callbacks.cookies();
-        self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.to_string(), form, cookies });
+        self.callbacks.send(CallbackRequest {
+            kind: CallbackKind::Status,
+            method,
+            url: url.to_string(),
+            form,
+            cookies,
+        });
     }
 
     pub(super) fn warn(&self, warning: &Warning) {
