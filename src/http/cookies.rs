@@ -459,7 +459,7 @@ mod tests {
     async fn what_is_written_down_is_the_same_jar_again() {
         let from = "https://shop.example.com/x/";
         let set = [
-            "a=1; Domain=example.com; Path=/; Secure; Max-Age=60",
+            "a=1; Domain=example.com; Path=/; Secure; Max-Age=3155760000",
             "b=2; Expires=Sun, 22 Nov 2099 10:02:00 GMT",
             "c=3",
         ];
