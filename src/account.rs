@@ -41,6 +41,9 @@ pub enum AccountError {
     /// A configured id that is none.
     #[error("account_sid is AC and 32 hexadecimal digits")]
     Sid,
+    /// A configured id without the token that goes with it.
+    #[error("account_sid is set without auth_token: set both, or neither for an account that is made and kept")]
+    NoToken,
     /// There is no randomness to make a token of.
     #[error("the system has no random numbers: {0}")]
     Random(String),
@@ -54,18 +57,20 @@ struct Kept {
 }
 
 impl Account {
-    /// The configured account; what is not configured is read from the data folder, or made and kept there.
+    /// The configured account; what is not configured is read from the data folder, or made and kept there. A token without
+    /// the id of its account goes with an id that is made, and a warning says which.
     ///
     /// # Errors
-    /// When the data folder cannot be written, or what is in it cannot be read.
+    /// When an id is configured alone, the data folder cannot be written, or what is in it cannot be read.
     pub fn open(config: &Config) -> Result<Self, AccountError> {
         if let Some(sid) = &config.account_sid
             && !is_sid(sid)
         {
             return Err(AccountError::Sid);
         }
-        if let (Some(sid), Some(auth_token)) = (&config.account_sid, &config.auth_token) {
-            return Ok(Self { sid: sid.clone(), auth_token: auth_token.clone(), is_new: false });
+        if let Some(sid) = &config.account_sid {
+            let auth_token = config.auth_token.clone().ok_or(AccountError::NoToken)?;
+            return Ok(Self { sid: sid.clone(), auth_token, is_new: false });
         }
         let path = config.data.join(FILE);
         let (kept, is_new) = match std::fs::read_to_string(&path) {
@@ -73,8 +78,15 @@ impl Account {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (make(&path)?, true),
             Err(source) => return Err(AccountError::File { path, source }),
         };
+        if config.auth_token.is_some() {
+            tracing::warn!(
+                account_sid = kept.account_sid,
+                "auth_token is set without account_sid: the REST API and callbacks use this AccountSid, which was made here; \
+                 set account_sid beside auth_token to use your own"
+            );
+        }
         Ok(Self {
-            sid: config.account_sid.clone().unwrap_or(kept.account_sid),
+            sid: kept.account_sid,
             is_new: is_new && config.auth_token.is_none(),
             auth_token: config.auth_token.clone().unwrap_or(kept.auth_token),
         })

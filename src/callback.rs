@@ -10,6 +10,7 @@
 //! Secrets: of a form only the names of its fields are logged, of a URL neither query nor credentials.
 //! Sources: spec/pay.md, sections 6 and 7; Twilio, "Webhooks" and "Security".
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use uuid::Uuid;
 
 use crate::chance::Chance;
 use crate::flow::link::Target;
-use crate::flow::{FetchFailure, NextDocument, Received, read_answer};
+use crate::flow::{Body, FetchFailure, NextDocument, Received, read_answer};
 use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::secret::Secret;
@@ -78,8 +79,17 @@ impl FetchedDocument {
     /// # Errors
     /// As [`read_answer`].
     pub fn read(self) -> Result<NextDocument, FetchFailure> {
-        let received = Received { content_type: self.content_type.as_deref(), body: &self.body, cut: self.cut };
-        read_answer(self.url, received)
+        read_answer(self.url.clone(), self.received())
+    }
+
+    /// The body as text, for whoever writes the call down; whatever can be read of a recording.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.received().text().map_or_else(|_| String::from_utf8_lossy(&self.body).into_owned(), Cow::into_owned)
+    }
+
+    fn received(&self) -> Received<'_> {
+        Received { content_type: self.content_type.as_deref(), body: Body::Bytes(&self.body), cut: self.cut }
     }
 }
 
@@ -196,6 +206,7 @@ impl Application {
             form: request.form.clone(),
             auth_token: Some(self.auth_token.clone()),
             idempotency_token: Some(token),
+            cookies: request.cookies.clone(),
             timeout,
             body_limit,
         }
@@ -227,7 +238,8 @@ impl delivery::Courier for Application {
                         tracing::warn!(
                             kind = request.kind.word(),
                             url = http::shown(&request.url),
-                            "a redirect made a GET without fields of a callback: answer 307 or 308 to have it repeated"
+                            "a redirect made a GET of a callback, with the standard parameters alone: answer 307 or 308 to have \
+                             it repeated"
                         );
                     }
                     delivery::Tried::of_status(answer.response.status, answer.response.retry_after)

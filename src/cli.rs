@@ -3,13 +3,15 @@
 //! Shape:   [`run`] reads the command line, does what it says, and gives the exit code: 0 fine, 1 the thing checked failed,
 //!          2 usage or configuration.
 //! Sources: spec/interface.md, "Commands".
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
 #![allow(clippy::disallowed_methods, reason = "the terminal is outside of the machine")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+#[macro_use]
+mod print;
 
 mod actor;
 mod audit;

@@ -106,6 +106,9 @@ pub struct Config {
     /// Pay Connectors.
     #[serde(default, rename = "connector")]
     pub connectors: Vec<ConnectorConfig>,
+    /// Variables of the environment that name no key; they have no effect.
+    #[serde(skip)]
+    pub unknown_variables: Vec<UnknownVariable>,
 }
 
 /// What every connection is held to before anybody looks at what it wants. A media stream has limits of its own from its
@@ -302,9 +305,92 @@ impl Config {
         if let Some((path, text)) = file {
             figment = figment.merge(File { path, keys: keys(path, text)? });
         }
-        let settings = figment.merge(Serialized::globals(nested(environment)));
-        settings.extract().map_err(explained)
+        let mut variables: Vec<Variable> = environment.filter_map(|(name, value)| Variable::of(name, value)).collect();
+        let mut unknown = Vec::new();
+        loop {
+            let settings = figment.clone().merge(Serialized::globals(nested(&variables)));
+            let error = match settings.extract::<Self>() {
+                Ok(config) => return Ok(Self { unknown_variables: unknown, ..config }),
+                Err(error) => explained(error),
+            };
+            // Who else puts variables with our prefix there need not stop the server.
+            let ConfigError::UnknownKey { key, .. } = &error else { return Err(error) };
+            let (known, strange): (Vec<_>, Vec<_>) = variables.into_iter().partition(|variable| !variable.is_in(key));
+            if strange.is_empty() {
+                return Err(error);
+            }
+            unknown
+                .extend(strange.into_iter().map(|Variable { name, .. }| UnknownVariable { name, hint: hint(&error) }));
+            variables = known;
+        }
     }
+
+    /// Warns of variables of the environment that are no keys.
+    pub(crate) fn warn_of_unknown_variables(&self) {
+        for UnknownVariable { name, hint } in &self.unknown_variables {
+            tracing::warn!(variable = name, nearest = hint, "an environment variable names no key and has no effect");
+        }
+    }
+}
+
+/// A variable of the environment with our prefix that names no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The nearest known key.
+    pub hint: String,
+}
+
+fn hint(error: &ConfigError) -> String {
+    match error {
+        ConfigError::UnknownKey { nearest, .. } => nearest.clone(),
+        _ => String::new(),
+    }
+}
+
+/// A variable of the environment that may name a key.
+#[derive(Debug)]
+struct Variable {
+    name: String,
+    /// The key, with the tables it is in.
+    path: Vec<String>,
+    value: String,
+}
+
+impl Variable {
+    /// None: it is not meant for us.
+    fn of(name: String, value: String) -> Option<Self> {
+        let key = name.strip_prefix(PREFIX)?;
+        if is_of_kubernetes(key) {
+            return None;
+        }
+        let path = key.split("__").map(str::to_ascii_lowercase).collect();
+        Some(Self { name, path, value })
+    }
+
+    /// Whether it names a key, or one in a table of that name.
+    fn is_in(&self, key: &str) -> bool {
+        let path = self.path.join(".");
+        path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+/// Whether Kubernetes (and Docker's links before it) sets a variable so for a service called touchtone, or touchtone-something:
+/// `TOUCHTONE_SERVICE_HOST`, `TOUCHTONE_SERVICE_PORT_HTTP`, `TOUCHTONE_PORT`, `TOUCHTONE_PORT_8080_TCP_ADDR`. No key of ours ends
+/// so.
+fn is_of_kubernetes(key: &str) -> bool {
+    let ends = |name: &str| key == name || key.ends_with(&format!("_{name}"));
+    let has = |name: &str| key.starts_with(&format!("{name}_")) || key.contains(&format!("_{name}_"));
+    let is_port = || {
+        let words: Vec<&str> = key.split('_').collect();
+        let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_protocol = |word: &str| matches!(word, "TCP" | "UDP" | "SCTP");
+        words
+            .windows(3)
+            .any(|three| matches!(three, ["PORT", number, protocol] if is_number(number) && is_protocol(protocol)))
+    };
+    ends("SERVICE_HOST") || ends("SERVICE_PORT") || has("SERVICE_PORT") || ends("PORT") || is_port()
 }
 
 /// What a file sets.
@@ -337,11 +423,9 @@ fn keys(path: &Path, text: &str) -> Result<Dict, ConfigError> {
 
 /// `TOUCHTONE_MEDIA__MAX_CALLS=5` as `{"media": {"max_calls": "5"}}`: every value stays the text it is, so that a token of
 /// digits keeps its zeros.
-fn nested(environment: impl Iterator<Item = (String, String)>) -> Value {
+fn nested(variables: &[Variable]) -> Value {
     let mut root = Map::new();
-    for (name, value) in environment {
-        let Some(name) = name.strip_prefix(PREFIX) else { continue };
-        let path: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
+    for Variable { path, value, .. } in variables {
         let Some((last, tables)) = path.split_last() else { continue };
         let mut table = Some(&mut root);
         for name in tables {
@@ -350,7 +434,7 @@ fn nested(environment: impl Iterator<Item = (String, String)>) -> Value {
             });
         }
         if let Some(table) = table {
-            table.insert(last.clone(), Value::String(value));
+            table.insert(last.clone(), Value::String(value.clone()));
         }
     }
     Value::Object(root)
@@ -589,11 +673,50 @@ mod tests {
         assert!(error.contains("unknown key lissten; the nearest known one is listen"), "{error}");
         let error = read("[media]\nmax_call = 1\n", &[]).unwrap_err().to_string();
         assert!(error.contains("unknown key media.max_call; the nearest known one is max_calls"), "{error}");
-        let error = read("", &[("TOUCHTONE_FLOW", "x")]).unwrap_err().to_string();
-        assert!(error.contains("flows"), "{error}");
         assert!(
             matches!(read("[media]\nin_band_dtmf = \"auto\"", &[]), Err(ConfigError::NotYet(key)) if key == "media.in_band_dtmf")
         );
+    }
+
+    #[test]
+    fn a_variable_of_the_environment_that_names_no_key_is_told_and_has_no_effect() {
+        let variables = [
+            ("TOUCHTONE_FLOW", "x"),
+            ("TOUCHTONE_MEDIA__MAX_CALL", "7"),
+            ("TOUCHTONE_NOTHING__AT__ALL", "x"),
+            ("TOUCHTONE_MAX_CONNECTIONS", "7"),
+        ];
+        let config = read("", &variables).unwrap();
+        let mut unknown: Vec<_> =
+            config.unknown_variables.iter().map(|it| (it.name.as_str(), it.hint.as_str())).collect();
+        unknown.sort_unstable();
+        assert_eq!(unknown[..2], [("TOUCHTONE_FLOW", "flows"), ("TOUCHTONE_MEDIA__MAX_CALL", "max_calls")]);
+        assert_eq!((unknown.len(), unknown[2].0, config.max_connections), (3, "TOUCHTONE_NOTHING__AT__ALL", 7));
+        // The same key in the file is still an error.
+        assert!(matches!(read("flow = \"x\"", &variables), Err(ConfigError::UnknownKey { key, .. }) if key == "flow"));
+        // And so is a value that cannot be.
+        assert!(read("", &[("TOUCHTONE_MAX_CONNECTIONS", "many"), ("TOUCHTONE_FLOW", "x")]).is_err());
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_called_touchtone_is_not_looked_at() {
+        let variables = [
+            ("TOUCHTONE_SERVICE_HOST", "10.0.0.1"),
+            ("TOUCHTONE_SERVICE_PORT", "8080"),
+            ("TOUCHTONE_SERVICE_PORT_HTTP", "8080"),
+            ("TOUCHTONE_SERVICE_PORT_HTTPS_ALT", "8443"),
+            ("TOUCHTONE_PORT", "tcp://10.0.0.1:8080"),
+            ("TOUCHTONE_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("TOUCHTONE_PORT_8080_TCP_PROTO", "tcp"),
+            ("TOUCHTONE_PORT_8080_TCP_PORT", "8080"),
+            ("TOUCHTONE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TOUCHTONE_PORT_53_UDP_ADDR", "10.0.0.1"),
+            ("TOUCHTONE_MEDIA_SERVICE_HOST", "10.0.0.2"),
+            ("TOUCHTONE_MEDIA_PORT_8080_TCP_ADDR", "10.0.0.2"),
+        ];
+        let config = read("", &variables).unwrap();
+        assert_eq!(config.unknown_variables, []);
+        assert_eq!(config.listen, LISTEN);
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod tests;
 mod watched;
 
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
-pub use registry::{Registry, RegistryError};
+pub use registry::{DEFAULT_NAME, Registry, RegistryError};
 pub use shelf::{Replace, Shelf, ShelfError};
 
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.

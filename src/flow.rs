@@ -22,7 +22,7 @@ pub mod link;
 mod pay;
 mod voice;
 
-pub use answer::{Received, read_answer};
+pub use answer::{Body, Received, read_answer};
 pub use call::Call;
 pub use event::{
     Action, AgentCommand, Begun, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, Intended,
@@ -75,6 +75,10 @@ impl Context {
         form
     }
 }
+
+/// The parameters that every request to the application has, as far as they are known (spec/pay.md, section 6).
+pub const STANDARD_PARAMETERS: &[&str] =
+    &["AccountSid", "CallSid", "From", "To", "CallStatus", "ApiVersion", "Direction", "ForwardedFrom", "CallerName"];
 
 type Queue<T> = VecDeque<T>;
 

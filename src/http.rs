@@ -19,6 +19,8 @@ use crate::mask;
 
 pub mod address;
 mod bulkhead;
+mod cookies;
+mod digest;
 mod gateway;
 mod outbound;
 mod proxies;
@@ -30,6 +32,7 @@ pub(crate) mod test_server;
 mod tests;
 mod wire;
 
+pub use cookies::Jar;
 pub use gateway::{
     Authorization, Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };

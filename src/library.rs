@@ -12,6 +12,7 @@ use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
 use crate::mask::refused;
 use crate::twiml;
+use crate::twiml::encoding::decode;
 
 /// A folder of flow documents. Files are read when they are needed, so an edit counts for the next call.
 #[derive(Clone, Debug)]
@@ -78,8 +79,9 @@ impl Library {
             let message = format!("{}: longer than {} bytes", path.display(), twiml::SIZE_MAX);
             return Err(FetchFailure::not_readable(message));
         }
-        std::fs::read_to_string(&path)
-            .map_err(|error| FetchFailure::not_retrieved(format!("{}: {error}", path.display())))
+        let bytes = std::fs::read(&path)
+            .map_err(|error| FetchFailure::not_retrieved(format!("{}: {error}", path.display())))?;
+        decode(&bytes, None).map_err(|fault| FetchFailure::not_readable(format!("{}: {fault}", path.display())))
     }
 
     /// A flow, rendered with `parameters` and parsed.
@@ -107,4 +109,32 @@ pub fn read_flow(
     let text = twiml::template::render(name, source, &plain).map_err(failure)?;
     let document = twiml::parse_rendered(&text).map_err(failure)?;
     Ok(NextDocument { document, origin: Origin::Flow(name.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twiml::Verb;
+
+    #[test]
+    fn a_flow_is_read_in_the_encoding_that_its_file_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::new(folder.path());
+        let text = "<Response><Say>Grüße, {{ name }}</Say></Response>";
+        let latin = format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{text}")
+            .replace('ü', "\u{fc}")
+            .replace('ß', "\u{df}");
+        let latin: Vec<u8> = latin.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+        let utf_16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let parameters = BTreeMap::from([("name".to_owned(), Value::from("Zoë"))]);
+        for (name, bytes) in [("latin", &latin[..]), ("wide", &utf_16), ("plain", text.as_bytes())] {
+            std::fs::write(folder.path().join(format!("{name}.xml")), bytes).unwrap();
+            let document = library.load(name, &parameters).unwrap().document;
+            let Verb::Say(say) = &document.verbs[0].item else { panic!("{name}: {document:?}") };
+            assert_eq!(say.text, "Grüße, Zoë", "{name}");
+        }
+        std::fs::write(folder.path().join("broken.xml"), b"<Response>\xfc</Response>").unwrap();
+        let failure = library.load("broken", &parameters).unwrap_err();
+        assert!(failure.message.contains("broken.xml: byte 11 is not UTF-8"), "{failure}");
+    }
 }

@@ -57,7 +57,7 @@ pub struct Amount(Decimal);
 /// Why a text is no amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Something other than digits with at most one point between them.
+    /// Something other than digits with at most one point before, between or after them.
     #[error("an amount is digits with at most one decimal point, without sign, exponent or currency symbol")]
     NotANumber,
     /// More decimals than the currency has.
@@ -74,17 +74,14 @@ pub enum AmountError {
 }
 
 impl Amount {
-    /// Reads `20.45`, `20` or `020.450`, whose trailing zeros are dropped before decimals are counted.
+    /// Reads `20.45`, `20`, `20.`, `.50` or `020.450`, whose trailing zeros are dropped before decimals are counted.
     ///
     /// # Errors
     /// When the text is no plain decimal, is above the limit, or would lose digits in `currency`.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, AmountError> {
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let plain = match text.split_once('.') {
-            Some((whole, decimals)) => is_digits(whole) && is_digits(decimals),
-            None => is_digits(text),
-        };
-        if !plain {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let mut figures = whole.bytes().chain(decimals.bytes()).peekable();
+        if figures.peek().is_none() || !figures.all(|byte| byte.is_ascii_digit()) {
             return Err(AmountError::NotANumber);
         }
         let whole = text.split('.').next().unwrap_or_default().trim_start_matches('0');
@@ -161,6 +158,10 @@ mod tests {
             ("1.234", "kwd", "1.234", 1234),
             ("1000000.00", "usd", "1000000.00", 100_000_000),
             ("0010", "usd", "10.00", 1000),
+            (".50", "usd", "0.50", 50),
+            ("20.", "usd", "20.00", 2000),
+            ("20.", "jpy", "20", 20),
+            (".0", "jpy", "0", 0),
         ] {
             let amount = Amount::parse(text, currency(code)).unwrap();
             assert_eq!(amount.text(currency(code)), shown, "{text}");
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "$5", "1,000", "1.2.3", " 1", "٣", "0x10"] {
+        for text in ["", ".", "..", ".1.", "-1", "+1", "1e3", "$5", "1,000", "1.2.3", " 1", "٣", "0x10"] {
             assert_eq!(Amount::parse(text, Currency::USD), Err(AmountError::NotANumber), "{text:?}");
         }
         assert_eq!(Amount::parse("1000000.01", Currency::USD), Err(AmountError::TooLarge));

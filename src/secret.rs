@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The longest entry a caller can key into one field, in digits. A card number has at most 19 (ISO/IEC 7812-1), a bank
 /// account number 17; the rest is room for a Gather without `numDigits`.
@@ -80,6 +80,14 @@ impl Digits {
             self.0.push(digit);
         }
         fits
+    }
+
+    /// Forgets all digits but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        if let Some(rest) = self.0.get_mut(count..) {
+            rest.zeroize();
+        }
+        self.0.truncate(count);
     }
 
     /// How many digits there are.

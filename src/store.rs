@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
-use crate::http::shown;
+use crate::http::{Jar, shown};
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
 
@@ -304,7 +304,9 @@ impl Store {
         let sid = &settled.payment.sid;
         let new = |telling: &Telling, kind, state| {
             let Telling { method, form, .. } = telling.clone();
-            let request = CallbackRequest { kind, method, url: telling.url.to_string(), form };
+            let url = telling.url.to_string();
+            let cookies = settled.cookies.as_ref().map(|text| Jar::of_text(text).snapshot(&url)).unwrap_or_default();
+            let request = CallbackRequest { kind, method, url, form, cookies };
             let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
             Ok(NewCallback { payment_sid: Some(sid.clone()), ..row })
         };
@@ -517,10 +519,10 @@ impl Store {
     fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
         let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
         let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
-        let (url, form) = record::read_request(&text)?;
+        let (url, form, cookies) = record::read_request(&text)?;
         let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
         let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
-        let request = CallbackRequest { kind, method, url, form };
+        let request = CallbackRequest { kind, method, url, form, cookies };
         Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, request })
     }
 
@@ -539,7 +541,7 @@ impl Store {
             method: request.method,
             // An address may hold a password.
             url: shown(&request.url),
-            sealed: self.seal.close(&record::request(&request.url, &request.form), Place::callback(token))?,
+            sealed: self.seal.close(&record::request(request), Place::callback(token))?,
             state,
         })
     }
@@ -555,7 +557,8 @@ mod tests {
     fn request(url: &str) -> CallbackRequest {
         let mut form = Form::new();
         form.set("PaymentToken", Secret::new("tok_1".to_owned()));
-        CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.to_owned(), form }
+        let (url, cookies) = (url.to_owned(), Jar::default());
+        CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form, cookies }
     }
 
     #[tokio::test]

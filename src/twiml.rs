@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use crate::tone::Key;
 
+pub mod encoding;
 mod hint;
 mod parse;
 mod place;
 pub mod template;
 
-pub(crate) use hint::nearest;
+pub(crate) use hint::{misspelt, nearest};
 pub use parse::{DEPTH_MAX, SIZE_MAX, parse, parse_rendered, parse_view};
 
 /// A place in a document, both counted from 1; columns in characters.

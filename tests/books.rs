@@ -33,6 +33,7 @@ use support::{ACCOUNT, Somebody, TOKEN};
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
 use touchtone::form::Form;
+use touchtone::http::Jar;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::open::{self, Role};
 use touchtone::store::{NewCallback, Store};
@@ -175,6 +176,7 @@ async fn a_parked_callback_is_delivered_after_all_by_the_running_server() {
             method: Method::Post,
             url: format!("{}?key=hunter2", application.url(path)),
             form: form.clone(),
+            cookies: Jar::default(),
         };
         let id = store.queue("CA1", &request, Uuid::new_v4(), Timestamp::now()).await.unwrap().unwrap().id;
         store.backend().mark_parked(id, "HTTP 500", Timestamp::now()).await.unwrap();

@@ -226,13 +226,13 @@ async fn an_instance_added_by_command_takes_the_next_calls_and_its_secret_shows_
         (&json!({"bearer": "set"}), &json!("test"), &json!("stored"))
     );
     assert!(shows(run(shop.path(), &["list"])).out.contains("Shop"));
-    shows(run(shop.path(), &["live", "Shop"]));
+    shows(run(shop.path(), &["live", "Shop", "--yes"]));
     shop.pay_until(&server, OTHER_CARD, ("success", "")).await;
     let client = Client::new(&server);
     for path in ["", "/Shop"] {
         shown.push_str(&client.ask(Method::GET, path, None).await.1.to_string());
     }
-    assert!(run(shop.path(), &["remove", "Shop"]).fine().out.contains("Shop is removed"));
+    assert!(run(shop.path(), &["remove", "Shop", "--yes"]).fine().out.contains("Shop is removed"));
     shop.pay_until(&server, TEST_CARD, ("payment-connector-error", "64004")).await;
     shown.push_str(&server.log());
     assert!(shown.contains("no connector is left"), "{shown}");
@@ -252,7 +252,7 @@ async fn going_live_is_for_good_and_fixes_the_address() {
     let folder = shop.path();
     run(folder, &["add", "Shop", "--kind", "generic", "endpoint=https://pay.example.com/"]).fine();
     run(folder, &["change", "Shop", "endpoint=https://other.example.com/", "retries=2"]).fine();
-    let live = run(folder, &["live", "Shop", "--json"]).fine().json();
+    let live = run(folder, &["live", "Shop", "--json", "--yes"]).fine().json();
     assert_eq!((&live["mode"], &live["settings"]["retries"]), (&json!("live"), &json!("2")));
     for (arguments, said) in [
         (&["change", "Shop", "endpoint=https://third.example.com/"][..], "going live fixed its `endpoint` for good"),
@@ -263,16 +263,17 @@ async fn going_live_is_for_good_and_fixes_the_address() {
         let refused = run(folder, arguments).refused();
         assert!(refused.contains(said), "{refused}");
     }
-    run(folder, &["live", "Shop"]).fine();
+    run(folder, &["live", "Shop", "--yes"]).fine();
     // A key for tests is none for live payments.
     let add = ["add", "Stripe_DevTest", "--kind", "stripe", "secret_key=@-"];
     run_with(folder, &add, "sk_test_4815162342\n", &[]).fine();
-    let refused = run(folder, &["live", "Stripe_DevTest"]).refused();
+    let refused = run(folder, &["live", "Stripe_DevTest", "--yes"]).refused();
     assert!(refused.contains("this is a test key, and the connector's mode is live"), "{refused}");
     let refused =
         run_with(folder, &["add", "Other", "--kind", "stripe", "--mode", "live", "secret_key=@-"], "sk_test_1", &[]);
     assert!(refused.refused().contains("this is a test key"));
-    let live = run_with(folder, &["live", "Stripe_DevTest", "secret_key=@-"], "sk_live_4815162342\n", &[]).fine();
+    let live =
+        run_with(folder, &["live", "Stripe_DevTest", "secret_key=@-", "--yes"], "sk_live_4815162342\n", &[]).fine();
     assert!(live.out.contains("live") && !live.out.contains("4815162342"), "{}", live.out);
 }
 
@@ -362,7 +363,7 @@ async fn a_name_configured_and_stored_stops_the_start_and_configured_ones_are_re
     assert!(said.contains("the connector `Shop` is both configured and stored"), "{said}");
     let listed = run(folder, &["list"]);
     assert!(listed.err.contains("both configured and stored") && listed.out.contains("configured"), "{}", listed.err);
-    run(folder, &["remove", "Shop"]).fine();
+    run(folder, &["remove", "Shop", "--yes"]).fine();
     let server = shop.serve();
     for arguments in
         [&["remove", "Shop"][..], &["live", "Shop"], &["change", "Shop", "mode=live"], &["authorize", "Shop"]]
@@ -512,4 +513,35 @@ fn a_command_that_is_wrong_says_what_to_do() {
     assert_eq!(run(folder, &["kinds", "--json"]).fine().json()[1]["name"], "generic");
     let help = run(folder, &["add", "--help"]).fine().out;
     assert!(help.contains("KEY=@FILE"), "{help}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_not_done_where_nobody_can_be_asked() {
+    let shop = Shop::new().await;
+    let folder = shop.path();
+    run(folder, &["add", "Shop", "--kind", "generic", "endpoint=https://pay.example.com/"]).fine();
+    for arguments in [&["live", "Shop"][..], &["remove", "Shop"], &["live", "Shop", "--json"]] {
+        // Neither silence nor a pipe that says yes is a person.
+        for input in ["", "y\n"] {
+            let ran = run_with(folder, arguments, input, &[]);
+            let refused = ran.refused();
+            assert!(refused.contains("give --yes") && refused.contains("nothing was done"), "{refused}");
+        }
+        assert_eq!(run(folder, &["show", "Shop", "--json"]).fine().json()["mode"], "test", "{arguments:?}");
+    }
+    run(folder, &["live", "Shop", "--yes"]).fine();
+    // One that is live already is left as it is, so that nothing is asked.
+    run(folder, &["live", "Shop"]).fine();
+    run(folder, &["remove", "Shop", "--yes"]).fine();
+}
+
+#[test]
+fn storing_the_first_connector_says_when_it_takes_the_default_away() {
+    for (name, says) in [("Shop", true), ("Default", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let ran = run(folder.path(), &["add", name, "--kind", "sandbox"]).fine();
+        assert_eq!(ran.err.contains("There is no Default any more"), says, "{}", ran.err);
+        let second = run(folder.path(), &["add", "Another", "--kind", "sandbox"]).fine();
+        assert!(!second.err.contains("no Default"), "told once: {}", second.err);
+    }
 }

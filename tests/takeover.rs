@@ -23,6 +23,7 @@ use touchtone::config::Config;
 use touchtone::connector::{CheckRefused, Connector, Description, Mode, Undoing};
 use touchtone::flow::{Intended, LedBy, PaymentId};
 use touchtone::form::Form;
+use touchtone::http::Jar;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
     Answer, Approval, Attempt, Capabilities, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
@@ -49,7 +50,7 @@ fn fill(config: &Config, filling: impl AsyncFnOnce(Store)) {
 fn status(url: String) -> CallbackRequest {
     let mut form = Form::new();
     form.set("Result", "success");
-    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form }
+    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form, cookies: Jar::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +94,7 @@ fn intended(number: u32, status: Option<String>) -> Intended {
         intent: Intent { attempt: Arc::new(attempt), means: Means::Card, receipt: Receipt::default(), statement },
         status: status.map(|url| (url.parse().unwrap(), Method::Post)),
         action: None,
+        cookies: None,
     }
 }
 

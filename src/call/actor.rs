@@ -378,12 +378,17 @@ impl Actor {
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
-            Action::Begin(begun) => {
+            Action::Begin(mut begun) => {
+                begun.cookies = self.callbacks.cookies().to_text();
                 self.callbacks.session_begun(&begun);
                 self.noted = Some(begun.payment.sid);
             }
-            Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
-            Action::Settle(settled) => {
+            Action::Intend(mut intended) => {
+                intended.cookies = self.callbacks.cookies().to_text();
+                self.asking.intend(Arc::from(intended));
+            }
+            Action::Settle(mut settled) => {
+                settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
                 let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
                 let is_noted = self.noted.as_ref() == Some(&settled.payment.sid);
@@ -393,7 +398,8 @@ impl Actor {
                 }
             }
             Action::Notify(url, method, form) => {
-                self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.into(), form })
+                let (kind, cookies) = (CallbackKind::Status, self.callbacks.cookies());
+                self.callbacks.send(CallbackRequest { kind, method, url: url.into(), form, cookies });
             }
             Action::Fetch(fetch) => self.fetch(fetch),
             Action::Answer(CommandId(id), answer) => {
@@ -421,6 +427,7 @@ impl Actor {
 
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
+        let cookies = self.callbacks.cookies();
         let telling = match fetch.purpose {
             Purpose::Pay => self.settled.take().map(|(settled, booking, is_noted)| Outcome {
                 settled,
@@ -433,14 +440,14 @@ impl Actor {
         if fetch.answer_wanted {
             tokio::spawn(async move {
                 let id = fetch.id;
-                let (fetched, text) = fetched(&house, fetch, telling).await;
+                let (fetched, text) = fetched(&house, fetch, telling, cookies).await;
                 let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
                 let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {
             // The caller is gone; the application is told all the same.
             self.last_words.spawn(async move {
-                if let (Err(failure), _) = fetched(&house, fetch, telling).await {
+                if let (Err(failure), _) = fetched(&house, fetch, telling, cookies).await {
                     tracing::warn!(reason = failure.message, "the action of a caller who is gone");
                 }
             });

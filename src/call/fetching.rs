@@ -14,6 +14,7 @@ use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::http::Jar;
 use crate::pay::step::PayResult;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
@@ -58,11 +59,12 @@ impl Outcome {
     }
 }
 
-/// Gets a document, and what it was made of if the application gave it.
+/// Gets a document, and what it was made of if the application gave it. `cookies` are the call's.
 pub(super) async fn fetched(
     house: &Arc<House>,
     fetch: Fetch,
     telling: Option<Outcome>,
+    cookies: Jar,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let occasion = match &telling {
         Some(outcome) => outcome.occasion(&house.store).await,
@@ -83,7 +85,7 @@ pub(super) async fn fetched(
         Purpose::Gather | Purpose::Pay => CallbackKind::Action,
         Purpose::First | Purpose::Redirect => CallbackKind::Document,
     };
-    let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
+    let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form, cookies };
     let answer = match telling {
         Some(outcome) => {
             let token = store::token(&outcome.settled.payment.sid, occasion, CallbackKind::Action);
@@ -98,7 +100,7 @@ pub(super) async fn fetched(
         Err(error) => return (Err(error.failure(&url)), None),
     };
     let source = tape::Source {
-        text: String::from_utf8_lossy(&answer.body).into_owned(),
+        text: answer.text(),
         content_type: answer.content_type.clone(),
         from: (answer.url != url).then(|| answer.url.clone()),
     };

@@ -97,6 +97,8 @@ async fn fetched(house: &Arc<House>, url: &Url) -> Result<Vec<u8>, String> {
         form: Form::new(),
         auth_token: None,
         idempotency_token: None,
+        // A recording is kept for every call that plays it.
+        cookies: crate::http::Jar::default(),
         timeout: FETCH_LIMIT,
         body_limit: RECORDING_MAX,
     };

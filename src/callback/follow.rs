@@ -49,7 +49,7 @@ pub(super) struct Followed {
     pub(super) place: Place,
     /// What came.
     pub(super) response: OutboundResponse,
-    /// Whether a redirect made a GET without fields of a POST with some.
+    /// Whether a redirect made a GET of a POST, which says what call it is about and nothing else.
     pub(super) fields_lost: bool,
 }
 
@@ -127,6 +127,7 @@ mod tests {
             form: Form::new(),
             auth_token: None,
             idempotency_token: None,
+            cookies: crate::http::Jar::default(),
             timeout: Duration::from_secs(15),
             body_limit: 100,
         }

@@ -3,9 +3,9 @@ use axum::response::IntoResponse;
 
 use super::*;
 use crate::form::Form;
-use crate::http::TargetPolicy;
 use crate::http::address::Reach;
 use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::http::{Jar, TargetPolicy};
 use crate::signature::{self, sign};
 use crate::store::Store;
 
@@ -26,7 +26,7 @@ fn form() -> Form {
 }
 
 fn request(method: Method, url: String) -> CallbackRequest {
-    CallbackRequest { kind: CallbackKind::Action, method, url, form: form() }
+    CallbackRequest { kind: CallbackKind::Action, method, url, form: form(), cookies: Jar::default() }
 }
 
 async fn asked(method: Method, url: String) -> Result<FetchedDocument, FetchError> {
@@ -122,15 +122,15 @@ async fn a_document_that_is_too_long_is_still_too_long_when_it_is_cut() {
 async fn a_redirect_is_followed_signed_anew_and_where_it_ends_is_where_the_document_is_from() {
     let server = TestServer::start(|seen, _| match seen.target.as_str() {
         "/a/first?x=1" => with_header(307, "location", "../b/second?y=2", ""),
-        "/b/second?y=2" => with_header(303, "location", "third", ""),
+        "/b/second?y=2" => with_header(303, "location", "third?z=3", ""),
         _ => with_header(200, "content-type", "text/xml", "<Response/>"),
     })
     .await;
     let document = asked(Method::Post, server.url("/a/first?x=1#rc=2")).await.unwrap();
-    assert_eq!(document.url.as_str(), server.url("/b/third"));
+    assert_eq!(document.url.as_str(), server.url("/b/third?z=3"));
     let [first, second, third] = &server.seen()[..] else { panic!("three requests") };
     assert_eq!((first.method.as_str(), second.method.as_str(), third.method.as_str()), ("POST", "POST", "GET"));
-    assert_eq!((second.text(), third.text(), &*third.target), (first.text(), "", "/b/third"));
+    assert_eq!((second.text(), third.text(), &*third.target), (first.text(), "", "/b/third?z=3&CallSid=CA1"));
     for seen in [first, second, third] {
         let form = (seen.method == "POST").then(|| received(seen));
         let expected = sign(&token(), &server.url(&seen.target), form.as_ref());
@@ -147,7 +147,7 @@ async fn a_loop_of_redirects_and_one_that_leads_nowhere_are_told_with_twilio_s_c
         "/nowhere" => StatusCode::FOUND.into_response(),
         "/choice" => with_header(300, "location", "/paid", ""),
         "/fault" => with_header(302, "location", "/broken", ""),
-        "/broken" => StatusCode::BAD_GATEWAY.into_response(),
+        "/broken?CallSid=CA1" => StatusCode::BAD_GATEWAY.into_response(),
         _ => with_header(307, "location", format!("/{before}"), ""),
     })
     .await;
@@ -223,7 +223,7 @@ async fn credentials_of_the_url_stay_with_the_server_they_are_for() {
 async fn a_callback_follows_redirects_and_gives_up_where_they_lead_nowhere() {
     let server = TestServer::start(|seen, _| match seen.target.as_str() {
         "/status" => with_header(308, "location", "/new-status", ""),
-        "/lost" => with_header(302, "location", "/lost", ""),
+        lost if lost.starts_with("/lost") => with_header(302, "location", "/lost", ""),
         _ => StatusCode::NO_CONTENT.into_response(),
     })
     .await;
@@ -348,4 +348,186 @@ async fn an_error_notice_has_its_three_fields() {
     let [seen] = &server.seen()[..] else { panic!("one request") };
     assert_eq!(seen.text(), "CallSid=CA1&ErrorCode=64002&ErrorMessage=the+gateway+is+silent");
     assert_eq!(seen.header(signature::HEADER), Some(&*sign(&token(), &server.url("/faults"), Some(&received(seen)))));
+}
+
+fn md5(text: &str) -> String {
+    use md5::{Digest, Md5};
+    Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sha256(text: &str) -> String {
+    ring::digest::digest(&ring::digest::SHA256, text.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Whether a request answers the challenge of [`digest_challenge`] as RFC 7616 wants it.
+fn is_authorized(seen: &Seen, hash: fn(&str) -> String) -> bool {
+    let Some(given) = seen.header("authorization").and_then(|given| given.strip_prefix("Digest ")) else {
+        return false;
+    };
+    let field = |name: &str| {
+        let field = given.split(", ").find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        field.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    let (nonce, count, client) = (field("nonce"), field("nc"), field("cnonce"));
+    let who = hash("shop:payments:pass word");
+    let what = hash(&format!("{}:{}", seen.method, seen.target));
+    let expected = hash(&format!("{who}:{nonce}:{count}:{client}:auth:{what}"));
+    (field("username"), field("uri"), nonce.as_str(), field("response"))
+        == ("shop".to_owned(), seen.target.clone(), "n0nce", expected)
+}
+
+fn digest_challenge(algorithm: &str) -> axum::response::Response {
+    let challenge =
+        format!("Digest realm=\"payments\", qop=\"auth, auth-int\", nonce=\"n0nce\", algorithm={algorithm}");
+    with_header(401, "www-authenticate", challenge, "")
+}
+
+#[tokio::test]
+async fn credentials_of_the_url_answer_a_digest_challenge_for_documents_and_callbacks() {
+    let server = TestServer::start(|seen, _| {
+        let (algorithm, hash): (_, fn(&str) -> String) =
+            if seen.target.starts_with("/md5") { ("MD5", md5) } else { ("SHA-256", sha256) };
+        if is_authorized(seen, hash) {
+            with_header(200, "content-type", "text/xml", "<Response/>")
+        } else {
+            digest_challenge(algorithm)
+        }
+    })
+    .await;
+    let with_credentials = |path: &str| server.url(path).replace("http://", "http://shop:pass%20word@");
+    let application = application(TargetPolicy::PublicHttpsAndLoopback);
+    for path in ["/md5/status?order=7", "/sha/status?order=7"] {
+        for method in [Method::Post, Method::Get] {
+            let status = CallbackRequest { kind: CallbackKind::Status, ..request(method, with_credentials(path)) };
+            let told = delivery::Courier::deliver(&application, &status, Uuid::new_v4()).await;
+            assert_eq!(told, Tried::Answered(200), "{path} {method}");
+            assert_eq!(application.ask(&status).await.unwrap().body, "<Response/>");
+        }
+    }
+    let seen = server.seen();
+    assert_eq!(seen.len(), 16, "each is made once more");
+    assert!(seen.chunks(2).all(|pair| pair[0].body == pair[1].body));
+    assert_eq!(seen[0].header(signature::HEADER), seen[1].header(signature::HEADER));
+    assert_eq!(seen[0].header("i-twilio-idempotency-token"), seen[1].header("i-twilio-idempotency-token"));
+}
+
+#[tokio::test]
+async fn wrong_credentials_and_none_are_refused_once() {
+    let server = TestServer::start(|_, _| digest_challenge("MD5")).await;
+    let application = application(TargetPolicy::PublicHttpsAndLoopback);
+    for (credentials, times) in [("", 1), ("shop:wrong@", 2)] {
+        let before = server.seen().len();
+        let url = server.url("/status").replace("http://", &format!("http://{credentials}"));
+        let told = delivery::Courier::deliver(&application, &request(Method::Post, url), Uuid::new_v4()).await;
+        assert_eq!(told, Tried::Hopeless("HTTP status 401".into()), "{credentials}");
+        assert_eq!(server.seen().len() - before, times, "{credentials}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_that_becomes_a_get_still_says_what_call_it_is_about() {
+    let server = TestServer::start(|seen, _| match seen.target.as_str() {
+        "/gathered" => with_header(302, "location", "/menu", ""),
+        _ => with_header(200, "content-type", "text/xml", "<Response/>"),
+    })
+    .await;
+    let mut asked = request(Method::Post, server.url("/gathered"));
+    for (name, value) in [("From", "+15005550006"), ("To", "+15005550001")] {
+        asked.form.set(name, value);
+    }
+    application(TargetPolicy::PublicHttpsAndLoopback).ask(&asked).await.unwrap();
+    let last = server.seen().pop().unwrap();
+    assert_eq!(last.target, "/menu?CallSid=CA1&From=%2B15005550006&To=%2B15005550001");
+    assert_eq!(last.header(signature::HEADER), Some(&*sign(&token(), &server.url(&last.target), None)));
+}
+
+/// What an application with sessions does: the first request begins one.
+fn with_sessions(seen: &Seen) -> axum::response::Response {
+    let path = seen.target.split('?').next().unwrap();
+    match (path, seen.header("cookie")) {
+        ("/first", None) => {
+            let mut answer = with_header(302, "location", "/begun", "");
+            answer.headers_mut().append("set-cookie", "sid=abc; HttpOnly".parse().unwrap());
+            answer.headers_mut().append("set-cookie", "menu=1; Path=/menu".parse().unwrap());
+            answer
+        }
+        (_, Some(cookies)) if cookies.contains("sid=abc") => {
+            with_header(200, "content-type", "text/xml", "<Response/>")
+        }
+        _ => StatusCode::FORBIDDEN.into_response(),
+    }
+}
+
+#[tokio::test]
+async fn the_session_that_the_first_answer_begins_is_that_of_the_calls_redirects_actions_and_callbacks() {
+    let server = TestServer::start(|seen, _| with_sessions(seen)).await;
+    let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
+    let store = Store::in_memory().unwrap();
+    let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
+    let (call, another) = (deliveries.queue("CA1"), deliveries.queue("CA2"));
+    let of = |queue: &CallbackQueue, path: &str| CallbackRequest {
+        cookies: queue.cookies(),
+        ..request(Method::Post, server.url(path))
+    };
+    application.ask(&of(&call, "/first")).await.unwrap();
+    application.ask(&of(&call, "/menu/paid")).await.unwrap();
+    call.send(CallbackRequest { kind: CallbackKind::Status, ..of(&call, "/status") });
+    deliveries.drained(Duration::from_secs(60)).await.unwrap();
+    let seen = server.seen();
+    let sent: Vec<(&str, Option<&str>)> =
+        seen.iter().map(|seen| (seen.target.as_str(), seen.header("cookie"))).collect();
+    assert_eq!(
+        sent,
+        [
+            ("/first", None),
+            ("/begun?CallSid=CA1", Some("sid=abc")),
+            ("/menu/paid", Some("menu=1; sid=abc")),
+            ("/status", Some("sid=abc")),
+        ]
+    );
+    // Another call is another caller.
+    assert!(matches!(application.ask(&of(&another, "/paid")).await, Err(FetchError::Status { status: 403, .. })));
+    // And another server is not told.
+    let other = TestServer::answering(200, "<Response/>").await;
+    let elsewhere = other.url("/paid").replace("127.0.0.1", "localhost");
+    application.ask(&CallbackRequest { url: elsewhere, ..of(&call, "/paid") }).await.unwrap();
+    assert_eq!(other.seen()[0].header("cookie"), None);
+}
+
+#[tokio::test]
+async fn a_callback_that_is_delivered_from_the_store_later_carries_the_cookies_of_when_it_was_queued() {
+    use crate::store::{CallbackFilter, CallbackState, NodeId, Seal, memory::Memory};
+
+    let server = TestServer::start(|seen, _| with_sessions(seen)).await;
+    let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
+    let memory = Arc::new(Memory::default());
+    let store = || Store::new(Arc::<Memory>::clone(&memory), Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
+    let gone = store();
+    let jar = Jar::default();
+    application
+        .ask(&CallbackRequest { cookies: jar.clone(), ..request(Method::Post, server.url("/first")) })
+        .await
+        .unwrap();
+    let url = server.url("/status");
+    let queued =
+        CallbackRequest { kind: CallbackKind::Status, cookies: jar.snapshot(&url), ..request(Method::Post, url) };
+    gone.queue("CA1", &queued, Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    // Under the seal and nowhere else.
+    let rows = gone.backend().callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+    assert!(rows.len() == 1 && !format!("{rows:?} {queued:?}").contains("abc"), "{rows:?}");
+    let sealed = rows[0].sealed.clone().unwrap_or_default();
+    assert!(!sealed.windows(3).any(|three| three == b"abc"));
+    let heir = store();
+    heir.register(None).await.unwrap();
+    let claimed = heir.claim_callbacks(9).await.unwrap();
+    let deliveries = Deliveries::new(application, heir, Patience::default(), Clocks::default());
+    deliveries.adopt(claimed);
+    deliveries.drained(Duration::from_secs(60)).await.unwrap();
+    let last = server.seen().pop().unwrap();
+    assert_eq!((last.target.as_str(), last.header("cookie")), ("/status", Some("sid=abc")));
+    assert_eq!(deliveries.store.backend().count_callbacks(CallbackState::Delivered).await, Ok(1));
 }

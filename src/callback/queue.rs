@@ -22,7 +22,7 @@ use super::delivery::{Courier, Patience, Place, Tried, count_given_up};
 use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::form::Form;
-use crate::http::shown;
+use crate::http::{Jar, shown};
 use crate::store::{BackendError, Epoch, PendingCallback, Store, StoreError, StoredCallback};
 use crate::twiml::Method;
 
@@ -159,7 +159,8 @@ impl Deliveries {
         form.set("ErrorCode", error_code.to_string());
         form.set("ErrorMessage", error_message);
         let url = error_url.to_owned();
-        let content = CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form };
+        let cookies = Jar::default();
+        let content = CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form, cookies };
         let mut state = self.state();
         if state.notices >= self.patience.notices_max {
             drop(state);

@@ -19,6 +19,7 @@ use super::delivery::{Tried, count_given_up};
 use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
 use crate::flow::{Begun, Intended, Settled};
+use crate::http::Jar;
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::step::PayResult;
 use crate::store::{BackendError, Booked, Hold, Holder, NewSession, Occasion, StoreError, StoredCallback};
@@ -35,6 +36,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 pub struct CallbackQueue {
     deliveries: Deliveries,
     call_sid: String,
+    /// The call's cookies.
+    cookies: Jar,
     entries: mpsc::UnboundedSender<Entry>,
     /// Status callbacks that are not in the store yet.
     unwritten: Arc<AtomicUsize>,
@@ -148,7 +151,14 @@ impl CallbackQueue {
             is_stuck: Arc::clone(&is_stuck),
         };
         tokio::spawn(scribe.run(inbox));
-        Self { deliveries, call_sid: call_sid.to_owned(), entries, unwritten, is_stuck }
+        let cookies = Jar::new(deliveries.clocks.wall);
+        Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck }
+    }
+
+    /// The call's cookies: its requests for documents share them, and what is queued carries those of its moment.
+    #[must_use]
+    pub fn cookies(&self) -> Jar {
+        self.cookies.clone()
     }
 
     /// Has a status callback stored and delivered after those before it.
@@ -160,6 +170,8 @@ impl CallbackQueue {
             count_given_up(&self.call_sid, &request, reason);
             return;
         }
+        // The call's jar fills up while this waits.
+        let request = CallbackRequest { cookies: request.cookies.snapshot(&request.url), ..request };
         self.write(Entry::Notify(request, token, self.deliveries.counted()));
     }
 
@@ -211,6 +223,7 @@ impl CallbackQueue {
         Self {
             deliveries: self.deliveries.clone(),
             call_sid: self.call_sid.clone(),
+            cookies: self.cookies.clone(),
             entries: self.entries.clone(),
             unwritten: Arc::clone(&self.unwritten),
             is_stuck: Arc::clone(&self.is_stuck),

@@ -3,7 +3,7 @@
 //! Secrets: what platforms, gateways and applications sent is shown without control characters: it cannot command the
 //!          terminal.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -104,9 +104,9 @@ pub(super) fn loud(text: &str) -> String {
     if is_shown { format!("\u{1b}[1;31m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-/// Says it. Whoever has read enough closes the pipe: that is no fault.
+/// Says it.
 pub(super) fn say(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    print!("{text}");
 }
 
 /// Says it to a program.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failure, Flows};
 use crate::flow::check::check;
 use crate::library::Library;
+use crate::twiml::encoding::decode;
 use crate::twiml::{self, Fault, Severity};
 
 #[derive(Debug, Args)]
@@ -24,8 +25,17 @@ impl Check {
         let files = self.files(&library)?;
         let (mut errors, mut warnings) = (0_u32, 0_u32);
         for file in &files {
-            let source =
-                std::fs::read_to_string(file).map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+            let read = std::fs::read(file).map_err(|error| error.to_string());
+            let source = read.and_then(|bytes| decode(&bytes, None).map_err(|fault| fault.to_string()));
+            let source = match source {
+                Ok(source) => source,
+                // The others are checked all the same.
+                Err(unreadable) => {
+                    errors += 1;
+                    println!("{}: error: {unreadable}", file.display());
+                    continue;
+                }
+            };
             for fault in faults(&source, &library) {
                 let word = match fault.severity {
                     Severity::Error => {

@@ -15,7 +15,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::connector::config::KINDS;
 use crate::connector::instance::{Instance, Origin};
-use crate::connector::{Mode, Registry, Replace, Shelf, ShelfError};
+use crate::connector::{DEFAULT_NAME, Mode, Registry, Replace, Shelf, ShelfError};
 use crate::http::{Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -133,7 +133,7 @@ struct Output {
 
 #[derive(Debug, Args)]
 struct Sure {
-    /// Ask nothing
+    /// Ask nothing; needed where there is no terminal to ask on
     #[arg(long)]
     yes: bool,
 }
@@ -200,7 +200,11 @@ impl Desk {
                 }
                 given::ask_for_missing(&mut keys)?;
                 let replace = if replace { Replace::Yes } else { Replace::No };
+                let stood_in = self.registry.is_stand_in();
                 done(&shelf.add(keys, replace, Timestamp::now()).await?, "is stored", output.json)?;
+                if stood_in && self.registry.instance(DEFAULT_NAME).is_none() {
+                    eprintln!("\n{}", show::NO_DEFAULT);
+                }
             }
             Command::Authorize { name: Name { name }, keys, output } => {
                 let mut keys = given::keys(keys)?;
@@ -278,10 +282,13 @@ impl ModeWord {
 }
 
 impl Sure {
-    /// Asks a person. Where there is none, the command was meant as it was given.
+    /// Asks a person. Where there is none, somebody has to have said yes before.
     fn ask(&self, question: &str) -> Result<(), Failure> {
-        if self.yes || !std::io::stdin().is_terminal() {
+        if self.yes {
             return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure(format!("{question} Nobody is here to ask, so nothing was done: give --yes")));
         }
         eprint!("{question} [y/N] ");
         let mut answer = String::new();

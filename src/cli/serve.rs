@@ -61,6 +61,7 @@ impl Serve {
         super::hardening::harden();
         crate::server::raise_open_files();
         let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+        config.warn_of_unknown_variables();
         if let Some(listen) = self.listen {
             config.listen = listen;
         }

@@ -381,7 +381,14 @@ impl Registry {
             instances.stored.insert(name, shelved);
         }
         if stood_in && instances.stand_in().is_none() {
-            tracing::info!("a connector is stored: Default is no longer a sandbox that stands in");
+            if instances.stored.contains_key(DEFAULT_NAME) {
+                tracing::info!("a connector is stored: Default is no longer a sandbox that stands in");
+            } else {
+                tracing::warn!(
+                    "a connector is stored, and with it the sandbox that stood in as Default is gone: a <Pay> without \
+                     paymentConnector ends with 64004 until there is a Default"
+                );
+            }
         } else if had_some && instances.has_none() {
             tracing::warn!("no connector is left: payments end with 64004 until one is stored or configured");
         }
@@ -444,6 +451,8 @@ pub fn warn_of_none(registry: &Registry) {
         tracing::warn!(
             "there is no connector: payments end with 64004 until one is stored (touchtone connectors add) or configured"
         );
+    } else if registry.instance(DEFAULT_NAME).is_none() {
+        tracing::warn!("no connector is named Default: a <Pay> without paymentConnector ends with 64004");
     }
 }
 

@@ -5,11 +5,14 @@
 //! Errors:  [`FetchFailure`]: 12300 for a type that nothing can be done with, 12100 for a document that cannot be read.
 //! Sources: Twilio, "TwiML for Programmable Voice", "Twilio understands MIME types"; errors 12100 and 12300.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 use super::event::{FetchFailure, NextDocument};
 use super::link::{Origin, Target};
 use crate::mask::refused;
+use crate::twiml::encoding::{EncodingFault, decode};
 use crate::twiml::{self, Document, Fault, Placed, Play, PlaySource, Position, Say, Severity, Verb};
 
 /// An answer as it came.
@@ -18,9 +21,45 @@ pub struct Received<'a> {
     /// `Content-Type`, if there is one.
     pub content_type: Option<&'a str>,
     /// The body.
-    pub body: &'a [u8],
+    pub body: Body<'a>,
     /// Whether there was more of it than was read.
     pub cut: bool,
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// In the encoding that it names (`twiml::encoding`).
+    Bytes(&'a [u8]),
+    /// As text, whatever encoding it came in.
+    Text(&'a str),
+}
+
+impl<'a> Received<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match self.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Text(text) => text.as_bytes(),
+        }
+    }
+
+    /// The text of the body.
+    ///
+    /// # Errors
+    /// Where it is not of the encoding that it names.
+    pub fn text(&self) -> Result<Cow<'a, str>, EncodingFault> {
+        match self.body {
+            Body::Bytes(bytes) => decode(bytes, self.charset()).map(Cow::Owned),
+            Body::Text(text) => Ok(Cow::Borrowed(text)),
+        }
+    }
+
+    /// The parameter `charset` of the `Content-Type`.
+    fn charset(&self) -> Option<&'a str> {
+        let parameters = self.content_type?.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+        let charset = |(name, _): &(&str, &str)| name.trim().eq_ignore_ascii_case("charset");
+        parameters.into_iter().find(charset).map(|(_, value)| value.trim().trim_matches(['"', '\'']))
+    }
 }
 
 /// Where a document that an answer only stands for begins.
@@ -61,7 +100,7 @@ impl Kind {
 /// When the type is none of those Twilio understands, or the document cannot be read.
 pub fn read_answer(url: Url, answer: Received<'_>) -> Result<NextDocument, FetchFailure> {
     let place = Target::Url(url.clone()).to_string();
-    let document = if answer.body.trim_ascii().is_empty() {
+    let document = if answer.bytes().trim_ascii().is_empty() {
         Document::default()
     } else {
         match Kind::of(answer.content_type) {
@@ -120,24 +159,13 @@ fn wrong_type(place: &str, what: &str) -> FetchFailure {
     FetchFailure { code: 12300, message: format!("{place}: {what}: {expected}") }
 }
 
-/// The text of an answer: UTF-8, or ISO-8859-1 where it says so. Half a character at the cut is dropped.
-fn text(place: &str, answer: Received<'_>) -> Result<String, FetchFailure> {
-    let body = answer.body;
-    let decoded = match std::str::from_utf8(body) {
-        Ok(text) => Some(text.to_owned()),
-        Err(error) if answer.cut && error.error_len().is_none() => {
-            let whole = body.get(..error.valid_up_to()).unwrap_or_default();
-            std::str::from_utf8(whole).ok().map(str::to_owned)
-        }
-        Err(_) => {
-            let declared = answer.content_type.unwrap_or_default().to_ascii_lowercase();
-            // Every byte is the character of that number.
-            declared.contains("iso-8859-1").then(|| body.iter().copied().map(char::from).collect())
-        }
-    };
-    decoded.ok_or_else(|| {
-        FetchFailure::not_readable(format!("{place}: the answer is neither UTF-8 nor declared as ISO-8859-1"))
-    })
+/// The text of an answer. One that was cut is too long, whatever is left of it.
+fn text<'a>(place: &str, answer: Received<'a>) -> Result<Cow<'a, str>, FetchFailure> {
+    if answer.cut {
+        let message = format!("{place}: the answer is longer than {} bytes", twiml::SIZE_MAX);
+        return Err(FetchFailure::not_readable(message));
+    }
+    answer.text().map_err(|fault| FetchFailure::not_readable(format!("{place}: {fault}")))
 }
 
 #[cfg(test)]
@@ -148,7 +176,7 @@ mod tests {
 
     fn read(content_type: Option<&str>, body: &[u8]) -> Result<Document, FetchFailure> {
         let url = Url::parse("https://shop.example.com/ivr/start?order=7").unwrap();
-        let next = read_answer(url.clone(), Received { content_type, body, cut: false })?;
+        let next = read_answer(url.clone(), Received { content_type, body: Body::Bytes(body), cut: false })?;
         assert_eq!(next.origin, Origin::Url(url));
         Ok(next.document)
     }
@@ -227,13 +255,27 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_utf_8_or_what_it_declares() {
+    fn a_document_is_read_in_the_encoding_that_it_names() {
         let said = |content_type: &str, body: &[u8]| match only_verb(&read(Some(content_type), body).unwrap()) {
             Verb::Say(say) => say.text.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(said("text/plain", "é".as_bytes()), "é");
         assert_eq!(said("text/plain; charset=ISO-8859-1", b"\xe9"), "é");
+        assert_eq!(said("text/xml; boundary=x; Charset=\"latin1\"", b"<Response><Say>\xe9</Say></Response>"), "é");
+        let declared = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><Response><Say>\xe9</Say></Response>";
+        assert_eq!(said("text/xml", declared), "é");
+        let utf_16: Vec<u8> =
+            "\u{feff}<Response><Say>é</Say></Response>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(said("application/xml", &utf_16), "é");
+        // What was recorded as text is text, whatever it says of itself.
+        let text = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><Response><Say>é</Say></Response>";
+        let url = Url::parse("https://shop.example.com/").unwrap();
+        let recorded = Received { content_type: Some("text/xml; charset=latin1"), body: Body::Text(text), cut: false };
+        let Verb::Say(say) = only_verb(&read_answer(url, recorded).unwrap().document).clone() else { panic!("a Say") };
+        assert_eq!(say.text, "é");
+        let refused = read(Some("text/xml; charset=utf-8"), declared).unwrap_err();
+        assert!(refused.message.contains("is not UTF-8, which its Content-Type names"), "{refused}");
         assert_eq!(read(Some("text/xml"), b"\xe9<").unwrap_err().code, 12100);
     }
 
@@ -244,7 +286,7 @@ mod tests {
         body.push(0xe2);
         let url = Url::parse("https://shop.example.com/").unwrap();
         for content_type in ["text/xml", "text/plain"] {
-            let answer = Received { content_type: Some(content_type), body: &body, cut: true };
+            let answer = Received { content_type: Some(content_type), body: Body::Bytes(&body), cut: true };
             let failure = read_answer(url.clone(), answer).unwrap_err();
             assert!(failure.code == 12100 && failure.message.contains("long"), "{failure}");
         }

@@ -6,7 +6,7 @@
 use super::link::{LinkError, Origin, PlainHttp, Target};
 use crate::mask::refused;
 use crate::pay::settings::{AttemptRule, Settings};
-use crate::twiml::{Document, Fault, Pay, Position, Severity, Verb};
+use crate::twiml::{Attribute, Document, Fault, Pay, Position, Severity, Verb};
 
 /// Every fault of a flow document: those that reading it found, Pay attributes, and links that lead nowhere.
 /// `is_flow` says whether a flow of that name exists. Values that contain `{{` are not judged.
@@ -34,7 +34,9 @@ pub fn check(document: &Document, is_flow: impl Fn(&str) -> bool) -> Vec<Fault> 
             }
             Verb::Redirect(redirect) => link(verb.position, "<Redirect>", &redirect.url),
             Verb::Pay(pay) => {
-                if let Some(action) = pay.attributes.iter().find(|attribute| attribute.name == "action") {
+                let is_action =
+                    |attribute: &&Attribute| attribute.name == "action" && !attribute.value.trim().is_empty();
+                if let Some(action) = pay.attributes.iter().find(is_action) {
                     link(action.position, &format!("<Pay action=\"{}\">", refused(&action.value)), &action.value);
                 }
             }
@@ -53,7 +55,10 @@ pub fn check(document: &Document, is_flow: impl Fn(&str) -> bool) -> Vec<Fault> 
 fn check_pay(pay: &Pay, position: Position) -> Vec<Fault> {
     let mut judged = pay.clone();
     let is_template = |value: &str| value.contains("{{");
-    judged.attributes.retain(|attribute| !is_template(&attribute.value));
+    // A name that there is none of is told whatever its value is.
+    judged.attributes.retain(|attribute| {
+        !is_template(&attribute.name) && (!is_template(&attribute.value) || !Settings::knows(&attribute.name))
+    });
     judged.prompts.retain(|prompt| !prompt.item.attributes.iter().any(|attribute| is_template(&attribute.value)));
     // Whether an amount is there decides about other attributes: with a template in its place, one is assumed.
     let amount_unknown =

@@ -18,6 +18,7 @@ use crate::pay::intent::{Intent, SessionStart, Statement};
 use crate::pay::outcome::{Ending, Outcome};
 use crate::pay::session::{Progress, Timer};
 use crate::pay::submission::{Question, Reply};
+use crate::secret::Secret;
 use crate::tone::Key;
 use crate::twiml::{Document, Method, Position, Utterance};
 
@@ -115,13 +116,16 @@ pub struct Intended {
     pub status: Option<(Url, Method)>,
     /// Where the action request goes.
     pub action: Option<(Url, Method)>,
+    /// The cookies that these requests carry, as the shell writes them down; nothing to the machine.
+    pub cookies: Option<Secret>,
 }
 
 impl Intended {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        Settled::of(&self.payment, &self.intent.statement, ending, (&self.status, &self.action))
+        let settled = Settled::of(&self.payment, &self.intent.statement, ending, (&self.status, &self.action));
+        Settled { cookies: self.cookies.clone(), ..settled }
     }
 }
 
@@ -138,13 +142,16 @@ pub struct Begun {
     pub status: Option<(Url, Method)>,
     /// Where the action request goes.
     pub action: Option<(Url, Method)>,
+    /// The cookies that these requests carry, as the shell writes them down; nothing to the machine.
+    pub cookies: Option<Secret>,
 }
 
 impl Begun {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        Settled::of(&self.payment, &self.start.statement, ending, (&self.status, &self.action))
+        let settled = Settled::of(&self.payment, &self.start.statement, ending, (&self.status, &self.action));
+        Settled { cookies: self.cookies.clone(), ..settled }
     }
 }
 
@@ -159,6 +166,8 @@ pub struct Settled {
     pub status: Option<Telling>,
     /// The action request, as it is made when the call is over.
     pub action: Option<Telling>,
+    /// The cookies that these requests carry, as the shell writes them down; nothing to the machine.
+    pub cookies: Option<Secret>,
 }
 
 /// Where a request goes, if there is one.
@@ -173,6 +182,7 @@ impl Settled {
             outcome: ending.outcome(),
             status: telling(status, told.status),
             action: telling(action, told.action),
+            cookies: None,
         }
     }
 }

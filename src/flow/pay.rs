@@ -181,7 +181,14 @@ impl Call {
         statement.status = self.last_status(&statement.status);
         statement.action = self.last_action(&statement.action);
         let call_sid = self.context.call_sid.clone();
-        self.actions.push_back(Action::Begin(Box::new(Begun { payment, call_sid, start, status, action })));
+        self.actions.push_back(Action::Begin(Box::new(Begun {
+            payment,
+            call_sid,
+            start,
+            status,
+            action,
+            cookies: None,
+        })));
     }
 
     /// Has what the outcome will be told with written down.
@@ -195,7 +202,7 @@ impl Call {
         let Statement { status: last_status, action: last_action, .. } = &mut intent.statement;
         *last_status = self.last_status(&self.told(std::mem::take(last_status)));
         *last_action = self.last_action(&self.told(std::mem::take(last_action)));
-        self.actions.push_back(Action::Intend(Box::new(Intended { payment, intent, status, action })));
+        self.actions.push_back(Action::Intend(Box::new(Intended { payment, intent, status, action, cookies: None })));
     }
 
     /// Has the outcome written down and told.
@@ -215,7 +222,13 @@ impl Call {
             Some((Target::Url(url), method)) => Some(Telling { url, method, form: self.last_action(&told.action) }),
             Some((Target::Flow(_), _)) | None => None,
         };
-        self.actions.push_back(Action::Settle(Box::new(Settled { payment: payment.clone(), outcome, status, action })));
+        self.actions.push_back(Action::Settle(Box::new(Settled {
+            payment: payment.clone(),
+            outcome,
+            status,
+            action,
+            cookies: None,
+        })));
         self.actions.push_back(Action::Report(payment, progress, told.status));
     }
 

@@ -215,7 +215,7 @@ fn a_star_while_the_gateway_is_asked_waits_for_the_outcome_and_money_taken_is_to
     let world = TestWorld { answers: vec![(3000, Answer::Approved(approval))], ..TestWorld::default() };
     let mut call = call_in(PAY, world);
     press(&mut call, "4242424242424242 1228 94111 123");
-    wait(&mut call, 1000);
+    wait(&mut call, 2000);
     press(&mut call, "*");
     assert_eq!(result(&call), None);
     assert!(call.run_to_end());
@@ -227,7 +227,7 @@ fn a_decline_after_a_star_is_told_as_the_star() {
     let world = TestWorld { answers: vec![(3000, Answer::Declined(Default::default()))], ..TestWorld::default() };
     let mut call = call_in(PAY, world);
     press(&mut call, "4242424242424242 1228 94111 123");
-    wait(&mut call, 1000);
+    wait(&mut call, 2000);
     press(&mut call, "*");
     assert!(call.run_to_end());
     assert_eq!(result(&call), Some(PayResult::CallerInterruptedWithStar));

@@ -13,12 +13,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use tokio::time::Instant;
 use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
 use super::bulkhead::Bulkhead;
+use super::cookies::Jar;
+use super::digest;
 use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
@@ -33,6 +38,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How much of a `Content-Type` is kept, in bytes.
 const CONTENT_TYPE_MAX: usize = 256;
+
+/// The status of an answer that wants credentials.
+const UNAUTHORIZED: u16 = 401;
 
 /// The longest `Location` that is followed, in bytes. Chosen freely: what browsers take is of this order.
 const LOCATION_MAX: usize = 8 * 1024;
@@ -81,7 +89,8 @@ impl TargetPolicy {
 pub struct OutboundRequest {
     /// POST sends the form in the body, every other method in the query.
     pub method: Method,
-    /// An absolute URL. `user:password@` becomes Basic authentication; a fragment stays here.
+    /// An absolute URL. `user:password@` becomes Basic authentication, or the answer to a Digest challenge; a fragment stays
+    /// here.
     pub url: String,
     /// The fields.
     pub form: Form,
@@ -89,6 +98,8 @@ pub struct OutboundRequest {
     pub auth_token: Option<Secret>,
     /// `I-Twilio-Idempotency-Token`: the same for every try of one request.
     pub idempotency_token: Option<Uuid>,
+    /// The cookies that go with it, and where those go that its answer sets. They are no part of the signature.
+    pub cookies: Jar,
     /// How long until the whole answer must be there.
     pub timeout: Duration,
     /// How many bytes of the answer are read.
@@ -225,22 +236,37 @@ impl Outbound {
         if let Some(token) = request.idempotency_token {
             headers.insert("i-twilio-idempotency-token", text(&token.to_string())?);
         }
-        let mut body = None;
+        let body = in_body.then(|| Bytes::from_owner(Encoded(request.form.encoded())));
         if in_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            body = Some(Bytes::from_owner(Encoded(request.form.encoded())));
         }
-        let WireResponse { status, headers, mut body, end } = transport
-            .exchange(WireRequest {
+        let since = Instant::now();
+        let exchange = async |to: &Url, mut headers: HeaderMap| {
+            if let Some(cookies) = request.cookies.header(&url) {
+                headers.insert(COOKIE, cookies);
+            }
+            let answer = transport.exchange(WireRequest {
                 method: request.method.clone(),
-                url: url.clone(),
+                url: to.clone(),
                 headers,
                 authorization: &Authorization::None,
-                body,
-                timeout: request.timeout,
+                body: body.clone(),
+                timeout: request.timeout.saturating_sub(since.elapsed()),
                 body_limit: request.body_limit,
-            })
-            .await?;
+            });
+            let answer = answer.await?;
+            request.cookies.receive(&url, &answer.headers);
+            Ok::<_, WireFault>(answer)
+        };
+        let mut response = exchange(&url, headers.clone()).await?;
+        // Basic authentication went with it: what is left is a server that wants Digest.
+        if response.status == UNAUTHORIZED
+            && let Some(authorization) = digest::respond(&url, &request.method, &response.headers)
+        {
+            headers.insert(AUTHORIZATION, authorization);
+            response = exchange(&as_signed(&url), headers).await?;
+        }
+        let WireResponse { status, headers, mut body, end } = response;
         let cut = match end {
             BodyEnd::Whole => false,
             BodyEnd::Cut => true,

@@ -4,8 +4,8 @@
 //!          address checked anew, as [`super::Outbound::send`] does with every request.
 //! Limits:  [`HOPS_MAX`].
 //! Errors:  [`RedirectError`].
-//! Secrets: credentials of a URL are repeated to the same scheme, host and port only; a form never leaves a POST that was
-//!          not told to be repeated.
+//! Secrets: credentials of a URL are repeated to the same scheme, host and port only; of a form that is not to be
+//!          repeated only the standard parameters go on.
 //! Sources: RFC 9110, section 15.4; the WHATWG's Fetch, "HTTP-redirect fetch". Twilio follows 301, 302, 303 and 307 "just
 //!          like a normal web browser" (its errors 11215 and 11216).
 
@@ -16,6 +16,7 @@ use url::Url;
 
 use super::outbound::target as sent_to;
 use super::{OutboundRequest, OutboundResponse};
+use crate::flow::STANDARD_PARAMETERS;
 use crate::form::Form;
 
 /// How many redirects of one request are followed. Twilio does not tell its own limit; this one is a common client's.
@@ -57,8 +58,9 @@ impl fmt::Debug for Trail {
 impl Trail {
     /// The request that `response` asks for instead of `request`; none: it is an answer.
     ///
-    /// 307 and 308 repeat a POST with its form. 301, 302 and 303 make it a GET without any, as browsers do. A GET's form
-    /// went into its query, and the new URL has its own.
+    /// 307 and 308 repeat a POST with its form. 301, 302 and 303 make it a GET, as browsers do, which still says what call
+    /// it is about: it has the standard parameters in its query, those that the new URL has not itself. A GET goes on as
+    /// such a GET.
     ///
     /// # Errors
     /// [`RedirectError`].
@@ -78,16 +80,33 @@ impl Trail {
         let from = sent_to(request).map_err(|_| invalid)?;
         let location = response.location.as_deref().filter(|location| !location.trim().is_empty()).ok_or(invalid)?;
         let to = leads_to(&from, location).ok_or(invalid)?;
-        let (method, form) = if repeats { (Method::POST, request.form.clone()) } else { (Method::GET, Form::new()) };
+        let (method, form) = if repeats {
+            (Method::POST, request.form.clone())
+        } else {
+            (Method::GET, about_the_call(&request.form, &to))
+        };
+        let next = OutboundRequest { method, url: to.into(), form, ..request.clone() };
         self.made.push((request.method.clone(), from));
-        if self.made.contains(&(method.clone(), to.clone())) {
+        let made = (next.method.clone(), sent_to(&next).map_err(|_| invalid)?);
+        if self.made.contains(&made) {
             return Err(RedirectError::Loop);
         }
         if self.made.len() > HOPS_MAX {
             return Err(RedirectError::TooMany);
         }
-        Ok(Some(OutboundRequest { method, url: to.into(), form, ..request.clone() }))
+        Ok(Some(next))
     }
+}
+
+/// The standard parameters of a form, less what the verb gathered and what the query of `to` says itself.
+fn about_the_call(form: &Form, to: &Url) -> Form {
+    let mut standard = Form::new();
+    for name in STANDARD_PARAMETERS {
+        if to.query_pairs().all(|(known, _)| known != *name) {
+            standard.set_some(*name, form.value(name).cloned());
+        }
+    }
+    standard
 }
 
 fn leads_to(from: &Url, location: &str) -> Option<Url> {
@@ -115,12 +134,14 @@ mod tests {
     fn request(method: Method, url: &str) -> OutboundRequest {
         let mut form = Form::new();
         form.set("CallSid", "CA1");
+        form.set("Digits", "1234");
         OutboundRequest {
             method,
             url: url.to_owned(),
             form,
             auth_token: None,
             idempotency_token: None,
+            cookies: crate::http::Jar::default(),
             timeout: Duration::from_secs(15),
             body_limit: 100,
         }
@@ -137,20 +158,42 @@ mod tests {
     }
 
     #[test]
-    fn a_post_is_repeated_with_its_form_or_becomes_a_get_without_one() {
+    fn a_post_is_repeated_with_its_form_or_becomes_a_get_about_the_same_call() {
+        let (whole, standard) = ("CallSid=CA1 Digits=1234", "CallSid=CA1");
         for (method, status, becomes, fields) in [
-            (Method::POST, 301, Method::GET, 0),
-            (Method::POST, 302, Method::GET, 0),
-            (Method::POST, 303, Method::GET, 0),
-            (Method::POST, 307, Method::POST, 1),
-            (Method::POST, 308, Method::POST, 1),
-            (Method::GET, 301, Method::GET, 0),
-            (Method::GET, 307, Method::GET, 0),
+            (Method::POST, 301, Method::GET, standard),
+            (Method::POST, 302, Method::GET, standard),
+            (Method::POST, 303, Method::GET, standard),
+            (Method::POST, 307, Method::POST, whole),
+            (Method::POST, 308, Method::POST, whole),
+            (Method::GET, 301, Method::GET, standard),
+            (Method::GET, 307, Method::GET, standard),
         ] {
             let next = followed(method.clone(), "https://a.example/x", status, "/y?z=1").unwrap();
-            assert_eq!((next.method, next.form.iter().count()), (becomes, fields), "{method} {status}");
+            assert_eq!((next.method, &*next.form.shown()), (becomes, fields), "{method} {status}");
             assert_eq!(next.url, "https://a.example/y?z=1");
         }
+    }
+
+    #[test]
+    fn every_standard_parameter_goes_on_over_several_redirects_and_nothing_else_does() {
+        let mut first = request(Method::POST, "https://a.example/x");
+        for name in STANDARD_PARAMETERS.iter().chain(&["PaymentToken", "SpeechResult"]) {
+            first.form.set(*name, format!("the {name}"));
+        }
+        let mut trail = Trail::default();
+        let second = trail.next(&first, &response(302, Some("/y?From=me"))).unwrap().unwrap();
+        let third = trail.next(&second, &response(301, Some("/z"))).unwrap().unwrap();
+        let names = |request: &OutboundRequest| {
+            let query = sent_to(request).unwrap();
+            query.query_pairs().map(|(name, _)| name.into_owned()).collect::<Vec<_>>()
+        };
+        let mut expected = STANDARD_PARAMETERS.to_vec();
+        expected.retain(|name| *name != "From");
+        assert_eq!(names(&third), expected);
+        // What the new address says itself is not said again.
+        expected.insert(0, "From");
+        assert_eq!(names(&second), expected);
     }
 
     #[test]
@@ -199,10 +242,12 @@ mod tests {
         // The same address by GET is another request.
         let second = trail.next(&first, &response(303, Some("/x"))).unwrap().unwrap();
         assert_eq!(trail.next(&second, &response(302, Some("/x#again"))).unwrap_err(), RedirectError::Loop);
-        // And so is one without the fields that the first one had in its query.
+        // And so is one without what was gathered, which the first one had in its query.
         let mut trail = Trail::default();
-        let second = trail.next(&request(Method::GET, "https://a.example/x"), &response(302, Some("/x")));
-        assert_eq!(second.unwrap().unwrap().url, "https://a.example/x");
+        let second =
+            trail.next(&request(Method::GET, "https://a.example/x"), &response(302, Some("/x"))).unwrap().unwrap();
+        assert_eq!(second.url, "https://a.example/x");
+        assert_eq!(trail.next(&second, &response(302, Some("/x"))).unwrap_err(), RedirectError::Loop);
         let mut trail = Trail::default();
         let mut next = first;
         for hop in 1..=HOPS_MAX {

@@ -46,9 +46,6 @@ use telling::Partial;
 /// How long the shell may take to find a connector.
 const FIND_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a card number that could go on is given to go on.
-const ANOTHER_DIGIT: Duration = Duration::from_secs(2);
-
 /// What a session is told, beside commands and keys.
 #[derive(Debug)]
 pub enum Input {
@@ -478,7 +475,7 @@ impl AssistedSession {
             None => capture.field.completeness(digits, &self.settings, brand),
         };
         *wait = match completeness {
-            Completeness::PerhapsWhole => Entry::Another(now + patience.min(ANOTHER_DIGIT)),
+            Completeness::PerhapsWhole => Entry::Another(now + patience.min(field.another_digit())),
             Completeness::Open | Completeness::Whole => Entry::Next(now + patience),
         };
         self.report_partial();
@@ -489,8 +486,14 @@ impl AssistedSession {
 
     /// The entry of the moment is over: judge it. The next one is the agent's to ask for.
     fn end_entry(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
-        let Phase::Capturing { capture, digits, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let Phase::Capturing { capture, mut digits, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
         let Capture { field, matcher } = capture;
+        if !matcher {
+            // The rest was typed ahead, and keys that no field was asked for are dropped.
+            field.keep_own(&mut digits, &self.settings);
+        }
         self.updated = now;
         let today = self.around.today(now);
         let first = self.firsts.iter().find(|(first, _)| matcher && *first == field);

@@ -16,7 +16,8 @@ const ACCOUNT_DIGITS_MIN: usize = 4;
 /// The most digits of an account number (the ACH record has 17 places).
 pub const ACCOUNT_DIGITS_MAX: usize = 17;
 
-/// Checks a routing number: nine digits, a district in use, the checksum.
+/// Checks a routing number: nine digits, not all of them zeros (which would pass the rest), a district in use, the
+/// checksum.
 ///
 /// # Errors
 /// [`EntryError::InvalidBankRoutingNumber`].
@@ -28,8 +29,10 @@ pub fn check_routing(digits: &Digits) -> Result<String, EntryError> {
         .zip([3, 7, 1].into_iter().cycle())
         .map(|(byte, weight)| u32::from(byte.wrapping_sub(b'0')).wrapping_mul(weight))
         .sum();
-    let good =
-        text.len() == ROUTING_DIGITS && matches!(district, 0..=12 | 21..=32 | 61..=72 | 80) && sum.is_multiple_of(10);
+    let good = text.len() == ROUTING_DIGITS
+        && text.bytes().any(|byte| byte != b'0')
+        && matches!(district, 0..=12 | 21..=32 | 61..=72 | 80)
+        && sum.is_multiple_of(10);
     if good { Ok(text.to_owned()) } else { Err(EntryError::InvalidBankRoutingNumber) }
 }
 
@@ -57,8 +60,19 @@ mod tests {
         for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000"] {
             assert!(check_routing(&Digits::of(bad)).is_err(), "{bad}");
         }
-        // All zeros passes district and checksum; the rule of the specification is exactly those two.
-        assert!(check_routing(&Digits::of("000000000")).is_ok());
+    }
+
+    #[test]
+    fn every_district_is_one_in_use_and_all_zeros_are_no_bank() {
+        // Passes district and checksum.
+        assert!(check_routing(&Digits::of("000000000")).is_err());
+        for district in 0..=99 {
+            // 3-7-1 weights: with the other digits zero, a last digit completes the sum to a multiple of ten.
+            let sum = (district / 10) * 3 + (district % 10) * 7 + 3;
+            let number = format!("{district:02}0100{:03}", (10 - sum % 10) % 10);
+            let in_use = matches!(district, 0..=12 | 21..=32 | 61..=72 | 80);
+            assert_eq!(check_routing(&Digits::of(&number)).is_ok(), in_use, "{number}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Secrets: takes digits over into `secret` types.
 //! Sources: spec/pay.md, sections 3 and 4.
 
+use std::time::Duration;
+
 use super::bank;
 use super::card::{self, Brand, Completeness, Expiration, YearMonth};
 use super::gateway::{BankAccount, Card, Instrument, PaymentMethod};
@@ -14,6 +16,10 @@ use super::step::{EntryError, Step};
 use super::test_numbers::AcceptedNumbers;
 use crate::money::Currency;
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
+
+/// The digits of a zip code, without and with its four more.
+const ZIP_DIGITS: usize = 5;
+const ZIP_PLUS_FOUR_DIGITS: usize = 9;
 
 /// A step that captures digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,12 +125,43 @@ impl Field {
         let length = match self {
             Self::CardNumber => return card::completeness(digits, &settings.accepted),
             Self::ExpirationDate => 4,
-            Self::PostalCode => postal_digits(settings),
+            Self::PostalCode if has_zip_codes(settings) => {
+                return match digits.len() {
+                    0..ZIP_DIGITS => Completeness::Open,
+                    ZIP_DIGITS..ZIP_PLUS_FOUR_DIGITS => Completeness::PerhapsWhole,
+                    _ => Completeness::Whole,
+                };
+            }
+            Self::PostalCode => POSTAL_DIGITS_MAX,
             Self::SecurityCode => security_code_digits(brand),
             Self::RoutingNumber => bank::ROUTING_DIGITS,
             Self::AccountNumber => bank::ACCOUNT_DIGITS_MAX,
         };
         if digits.len() >= length { Completeness::Whole } else { Completeness::Open }
+    }
+
+    /// How long to wait for a digit that makes a whole entry longer, if the inter-digit timeout is not shorter
+    /// (spec/pay.md, section 3).
+    pub(super) const fn another_digit(self) -> Duration {
+        match self {
+            Self::PostalCode => Duration::from_secs(1),
+            Self::CardNumber
+            | Self::ExpirationDate
+            | Self::SecurityCode
+            | Self::RoutingNumber
+            | Self::AccountNumber => Duration::from_secs(2),
+        }
+    }
+
+    /// Cuts an entry that is over to what is the field's own, and says whether there was more: a zip code of five digits,
+    /// after which fewer than a ZIP+4's four more came, was followed by the beginning of the next field.
+    pub(super) fn keep_own(self, digits: &mut Digits, settings: &Settings) -> bool {
+        let more = ZIP_DIGITS < digits.len() && digits.len() < ZIP_PLUS_FOUR_DIGITS;
+        let has_more = more && self == Self::PostalCode && has_zip_codes(settings);
+        if has_more {
+            digits.truncate(ZIP_DIGITS);
+        }
+        has_more
     }
 
     /// Whether `digits` are right.
@@ -164,10 +201,10 @@ impl Field {
     }
 }
 
-/// US zip codes have five digits, and callers do not expect to end them.
-fn postal_digits(settings: &Settings) -> usize {
+/// Whether postal codes are those of the United States: five digits or nine, and callers do not expect to end them.
+fn has_zip_codes(settings: &Settings) -> bool {
     let american = settings.prompts.language == Language::EnUs && settings.currency == Currency::USD;
-    if american && matches!(settings.min_postal_code_length, None | Some(5)) { 5 } else { POSTAL_DIGITS_MAX }
+    american && settings.min_postal_code_length.is_none_or(|length| usize::from(length) == ZIP_DIGITS)
 }
 
 fn security_code_digits(brand: Option<Brand>) -> usize {

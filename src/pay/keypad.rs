@@ -3,7 +3,8 @@
 //!
 //! Shape:   one [`Keypad`] a call; it outlives verbs, so that nothing typed between two of them is lost.
 //! Units:   `CallTime`.
-//! Limits:  [`KEPT_MAX`] keys kept while nobody listens; what comes after them is dropped and told. Where keys went is
+//! Limits:  [`KEPT_MAX`] keys kept while nobody listens, and a few more that a field puts back; what comes after them is
+//!          dropped and told. Where keys went is
 //!          written down only if somebody asks for it, and of the first [`NOTED_MAX`] keys.
 //! Secrets: holds keys, whose `Debug` is masked.
 //! Sources: spec/pay.md, section 3, "Keys".
@@ -35,7 +36,7 @@ pub struct Keypad {
 
 /// A key that waits.
 #[derive(Clone, Copy, Debug)]
-struct Kept {
+pub(super) struct Kept {
     pressed: CallTime,
     key: Key,
     /// Its number in the ledger.
@@ -159,6 +160,21 @@ impl Keypad {
             self.kept.push_back(Kept { pressed, key, number });
         } else {
             self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// The key at hand, to be put back.
+    pub(super) fn at_hand(&self, pressed: CallTime, key: Key) -> Kept {
+        Kept { pressed, key, number: self.ledger.as_ref().map_or(0, |ledger| ledger.current) }
+    }
+
+    /// Keys that were taken, in order, and turn out to be the next listener's: they come before those that wait.
+    pub(super) fn put_back(&mut self, keys: impl DoubleEndedIterator<Item = Kept>) {
+        for kept in keys.rev() {
+            if let Some(place) = self.ledger.as_mut().and_then(|ledger| ledger.destinations.get_mut(kept.number)) {
+                *place = Destination::Nowhere;
+            }
+            self.kept.push_front(kept);
         }
     }
 

@@ -20,7 +20,7 @@ use super::card::{Brand, Completeness};
 use super::field::{Captured, Field};
 use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
 use super::intent::{Intent, Means, SessionStart, Statement, Told};
-use super::keypad::{Admission, Destination, EndedBy, Keypad};
+use super::keypad::{Admission, Destination, EndedBy, Kept, Keypad};
 use super::outcome::{Ending, Mask, Outcome, Receipt};
 use super::prompts::{Complaint, Scene};
 use super::settings::{PostalCode, Reading, Refusal, Settings};
@@ -38,9 +38,6 @@ use crate::twiml::Utterance;
 
 /// How long the shell may take to find a connector.
 const FIND_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a card number that could go on is given to go on.
-const ANOTHER_DIGIT: Duration = Duration::from_secs(2);
 
 /// What a session is told.
 #[derive(Debug)]
@@ -121,7 +118,7 @@ pub enum Timer {
     FirstDigit,
     /// For the next digit.
     NextDigit,
-    /// For a digit that would make a whole card number longer.
+    /// For a digit that would make a whole number longer.
     AnotherDigit,
     /// For the gateway, or until it may be asked again.
     Gateway,
@@ -152,6 +149,8 @@ struct Entry {
     digits: Digits,
     /// The first of two matching entries, once it was found right.
     first: Option<Digits>,
+    /// The keys of a field that may turn out to hold the beginning of the next one.
+    typed: Vec<Kept>,
 }
 
 /// How far the machine is with listening.
@@ -165,7 +164,7 @@ enum Ear {
     Waiting { until: CallTime },
     /// Keys are coming.
     Keying { until: CallTime },
-    /// The digits are a whole card number that could go on.
+    /// The digits are a whole number that could go on.
     PerhapsWhole { until: CallTime },
 }
 
@@ -347,6 +346,12 @@ impl PaySession {
             (Phase::Closing { .. }, _) => keypad.keep(pressed, key),
             (_, Key::Star) => self.interrupt(PayResult::CallerInterruptedWithStar),
             (Phase::Finding { .. } | Phase::Processing(_), _) => keypad.keep(pressed, key),
+            (Phase::Asking(entry, Ear::PerhapsWhole { .. }), Key::Digit(_) | Key::Pound)
+                if self.comes_too_late(entry.field, pressed) =>
+            {
+                keypad.put_back(std::iter::once(keypad.at_hand(pressed, key)));
+                self.complete(now, EndedBy::Itself, keypad);
+            }
             (Phase::Asking(..) | Phase::Confirming { .. }, Key::Digit(_) | Key::Pound) => {
                 if keypad.admit(pressed, key) == Admission::Input {
                     self.last_key = Some(pressed);
@@ -354,6 +359,12 @@ impl PaySession {
                 }
             }
         }
+    }
+
+    /// Whether a key was pressed after the wait in which a whole entry may go on: one that was typed ahead may have been.
+    fn comes_too_late(&self, field: Field, pressed: CallTime) -> bool {
+        let wait = self.settings.inter_digit_timeout.min(field.another_digit());
+        self.last_key.is_some_and(|last_key| pressed - last_key > wait)
     }
 
     /// A key that belongs to the field or question of the moment.
@@ -393,6 +404,9 @@ impl PaySession {
         let field = entry.field;
         keypad.entered(entry.digits.is_empty(), |entry| Destination::Field { field, entry });
         entry.digits.push(digit.ascii());
+        if let (Field::PostalCode, Some(pressed)) = (field, self.last_key) {
+            entry.typed.push(keypad.at_hand(pressed, Key::Digit(digit)));
+        }
         let completeness = match &entry.first {
             Some(first) if entry.digits.len() >= first.len() => Completeness::Whole,
             Some(_) => Completeness::Open,
@@ -400,7 +414,7 @@ impl PaySession {
         };
         match completeness {
             Completeness::Open => *ear = Ear::Keying { until: now + patience },
-            Completeness::PerhapsWhole => *ear = Ear::PerhapsWhole { until: now + patience.min(ANOTHER_DIGIT) },
+            Completeness::PerhapsWhole => *ear = Ear::PerhapsWhole { until: now + patience.min(field.another_digit()) },
             Completeness::Whole => self.complete(now, EndedBy::Itself, keypad),
         }
     }
@@ -408,7 +422,15 @@ impl PaySession {
     /// The entry of the moment is over: judge it.
     fn complete(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
         let Phase::Asking(entry, _) = std::mem::replace(&mut self.phase, Phase::Finished) else { return };
-        let Entry { field, attempt, digits, first } = entry;
+        let Entry { field, attempt, mut digits, first, typed } = entry;
+        let mut by = by;
+        if first.is_none() && field.keep_own(&mut digits, &self.settings) {
+            // The field came to its end five keys in; what came after is the next one's, a `#` too.
+            let pound =
+                (by == EndedBy::Pound).then(|| self.last_key.map(|pressed| keypad.at_hand(pressed, Key::Pound)));
+            keypad.put_back(typed.into_iter().skip(digits.len()).chain(pound.flatten()));
+            by = EndedBy::Itself;
+        }
         let today = self.around.today(now);
         let matching = self.settings.prompts.wants_matching(field.step().into());
         // Elsewhere a number that is not accepted is refused at submission (spec/pay.md, section 10).
@@ -429,7 +451,10 @@ impl PaySession {
             Ok(()) if matching && first.is_none() => {
                 keypad.field_accepted(by);
                 let ear = Ear::Due { complaint: None, card_type: self.captured.brand() };
-                self.phase = Phase::Asking(Entry { field, attempt, digits: Digits::new(), first: Some(digits) }, ear);
+                self.phase = Phase::Asking(
+                    Entry { field, attempt, digits: Digits::new(), first: Some(digits), typed: Vec::new() },
+                    ear,
+                );
             }
             Ok(()) => {
                 keypad.field_accepted(by);
@@ -450,7 +475,8 @@ impl PaySession {
         let attempt = attempt.saturating_add(1);
         self.at = (field.step(), attempt);
         let ear = Ear::Due { complaint: Some(Complaint::Entry(error)), card_type };
-        self.phase = Phase::Asking(Entry { field, attempt, digits: Digits::new(), first: None }, ear);
+        self.phase =
+            Phase::Asking(Entry { field, attempt, digits: Digits::new(), first: None, typed: Vec::new() }, ear);
     }
 
     fn confirmation_failed(&mut self, complaint: Complaint, keypad: &mut Keypad) {
@@ -475,7 +501,10 @@ impl PaySession {
                 self.at = (field.step(), 1);
                 self.report(What::Begun);
                 let ear = Ear::Due { complaint: None, card_type: self.captured.brand() };
-                self.phase = Phase::Asking(Entry { field, attempt: 1, digits: Digits::new(), first: None }, ear);
+                self.phase = Phase::Asking(
+                    Entry { field, attempt: 1, digits: Digits::new(), first: None, typed: Vec::new() },
+                    ear,
+                );
             }
             None if self.settings.confirmation && self.captured.last_digits().is_some() => {
                 let ear = Ear::Due { complaint: None, card_type: self.captured.brand() };

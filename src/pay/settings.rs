@@ -18,7 +18,7 @@ use super::step::{PayErrorCode, SessionError, Step};
 use crate::mask::refused;
 use crate::money::{Amount, Currency};
 use crate::secret::Secret;
-use crate::twiml::{Attribute, Fault, Method, Pay, Position, Severity};
+use crate::twiml::{Attribute, Fault, Method, Pay, Position, misspelt, nearest};
 
 mod json;
 mod prompt;
@@ -130,7 +130,7 @@ impl Refusal {
 pub struct Reading {
     /// Usable settings.
     pub settings: Settings,
-    /// Bad values: with any of these the verb ends at once.
+    /// Bad values and misspelt names: with any of these the verb ends at once.
     pub refusals: Vec<Refusal>,
     /// Unknown attributes.
     pub warnings: Vec<Fault>,
@@ -140,7 +140,13 @@ impl Settings {
     /// Reads a verb that stands at `position`.
     #[must_use]
     pub fn read(verb: &Pay, position: Position, rule: AttemptRule) -> Reading {
-        Reader::read(verb, position, rule, Wording::Verb)
+        Reader::read(verb, position, rule)
+    }
+
+    /// Whether a verb has an attribute of this name.
+    #[must_use]
+    pub fn knows(name: &str) -> bool {
+        KNOWN.contains(&name)
     }
 
     /// The step it begins with.
@@ -219,11 +225,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(verb: &'a Pay, position: Position, rule: AttemptRule, wording: Wording) -> Reading {
-        let mut reader = Self { verb, position, wording, refusals: Vec::new(), warnings: Vec::new() };
+    fn read(verb: &'a Pay, position: Position, rule: AttemptRule) -> Reading {
+        let mut reader = Self::new(verb, position, Wording::Verb);
         let settings = reader.settings(rule);
         reader.name_unknown_attributes();
-        Reading { settings, refusals: reader.refusals, warnings: reader.warnings }
+        reader.reading(settings)
+    }
+
+    const fn new(verb: &'a Pay, position: Position, wording: Wording) -> Self {
+        Self { verb, position, wording, refusals: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn reading(self, settings: Settings) -> Reading {
+        Reading { settings, refusals: self.refusals, warnings: self.warnings }
     }
 
     fn settings(&mut self, rule: AttemptRule) -> Settings {
@@ -260,7 +274,9 @@ impl<'a> Reader<'a> {
             },
             security_code: self.boolean("securityCode").unwrap_or(true),
             postal_code: self.postal_code(),
-            min_postal_code_length: self.whole("minPostalCodeLength", 1, POSTAL_DIGITS_MAX as u16),
+            min_postal_code_length: self
+                .whole("minPostalCodeLength", 0, POSTAL_DIGITS_MAX as u16)
+                .filter(|length| *length > 0),
             connector: self.connector(),
             operation,
             currency,
@@ -292,7 +308,8 @@ impl<'a> Reader<'a> {
     fn operation(&mut self, currency: Currency, token_type: TokenType, has_token: bool) -> Operation {
         let amount = self
             .find("chargeAmount")
-            .map(|attribute| (attribute.value.clone(), Amount::parse(&attribute.value, currency)));
+            .map(|attribute| attribute.value.trim())
+            .map(|value| (value.to_owned(), Amount::parse(value, currency)));
         let amount = match amount {
             Some((_, Ok(amount))) => Some(amount),
             Some((value, Err(error))) => {
@@ -325,17 +342,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn payment_token(&mut self) -> Option<Secret> {
-        let value = self.find("paymentToken")?.value.trim().to_owned();
-        if value.is_empty() {
-            self.refuse(
-                "paymentToken",
-                "paymentToken is empty; leave it out to ask the caller".to_owned(),
-                PayErrorCode::InvalidParameter,
-            );
-            return None;
-        }
-        Some(Secret::new(value))
+    fn payment_token(&self) -> Option<Secret> {
+        self.find("paymentToken").map(|attribute| Secret::new(attribute.value.trim().to_owned()))
     }
 
     fn postal_code(&mut self) -> PostalCode {
@@ -345,9 +353,8 @@ impl<'a> Reader<'a> {
             |value| {
                 let plain = |c: char| c.is_ascii_alphanumeric() || c == ' ' || c == '-';
                 match value.to_ascii_lowercase().as_str() {
-                    "true" => Some(PostalCode::Asked),
-                    "false" => Some(PostalCode::Left),
-                    "" => None,
+                    "true" | "1" => Some(PostalCode::Asked),
+                    "false" | "0" => Some(PostalCode::Left),
                     code => (code.len() <= POSTAL_DIGITS_MAX && code.chars().all(plain))
                         .then(|| PostalCode::Given(value.to_owned())),
                 }
@@ -356,18 +363,14 @@ impl<'a> Reader<'a> {
         .unwrap_or(PostalCode::Asked)
     }
 
-    fn connector(&mut self) -> String {
-        self.one_of("paymentConnector", "the unique name of a Pay Connector", |value| {
-            (!value.is_empty()).then(|| value.to_owned())
-        })
-        .unwrap_or_else(|| "Default".to_owned())
+    fn connector(&self) -> String {
+        self.text("paymentConnector").unwrap_or_else(|| "Default".to_owned())
     }
 
     fn accepted(&mut self) -> AcceptedBrands {
         let allowed = format!("a list, separated by blanks, of {}", list(Brand::ALL.iter().map(|brand| brand.word())));
         self.one_of("validCardTypes", &allowed, |value| {
-            let brands: Option<Vec<Brand>> = value.split_whitespace().map(Brand::parse).collect();
-            brands.filter(|brands| !brands.is_empty()).map(AcceptedBrands::new)
+            value.split_whitespace().map(Brand::parse).collect::<Option<_>>().map(AcceptedBrands::new)
         })
         .unwrap_or_default()
     }
@@ -382,11 +385,7 @@ impl<'a> Reader<'a> {
     }
 
     fn boolean(&mut self, name: &'static str) -> Option<bool> {
-        self.one_of(name, "true or false", |value| match value.to_ascii_lowercase().as_str() {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        })
+        self.one_of(name, "true or false", flag)
     }
 
     fn seconds(&mut self, name: &'static str) -> Option<Duration> {
@@ -422,13 +421,13 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A text; blank is as good as absent.
     fn text(&self, name: &str) -> Option<String> {
-        self.find(name).map(|attribute| attribute.value.trim().to_owned()).filter(|value| !value.is_empty())
+        self.find(name).map(|attribute| attribute.value.trim().to_owned())
     }
 
+    /// An attribute; one with a blank value is as good as absent.
     fn find(&self, name: &str) -> Option<&Attribute> {
-        self.verb.attributes.iter().find(|attribute| attribute.name == name)
+        self.verb.attributes.iter().find(|attribute| attribute.name == name && !attribute.value.trim().is_empty())
     }
 
     fn refuse(&mut self, name: &str, message: String, code: PayErrorCode) {
@@ -441,13 +440,31 @@ impl<'a> Reader<'a> {
     }
 
     fn name_unknown_attributes(&mut self) {
-        for attribute in self.verb.attributes.iter().filter(|attribute| !KNOWN.contains(&attribute.name.as_str())) {
-            self.warnings.push(Fault {
-                position: attribute.position,
-                severity: Severity::Warning,
-                message: format!("<Pay> has no attribute {}; it is passed over", refused(&attribute.name)),
-            });
+        for attribute in self.verb.attributes.iter().filter(|attribute| !Settings::knows(&attribute.name)) {
+            let message = format!("<Pay> has no attribute {}", refused(&attribute.name));
+            self.name_unknown(attribute.position, &attribute.name, message, KNOWN);
         }
+    }
+
+    /// Says of `name`, one that is not `known`, that there is none. One that is nearly another's is refused: a misspelt
+    /// `chargeAmount` would make a token where money was meant.
+    fn name_unknown(&mut self, position: Position, name: &str, message: String, known: &[&str]) {
+        if let Some(word) = misspelt(name, known) {
+            let message = format!("{message}: did you mean {word}?");
+            self.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidParameter));
+        } else {
+            let hint = nearest(name, known).map_or_else(String::new, |word| format!(" (did you mean {word}?)"));
+            self.warnings.push(Fault::warning(position, format!("{message}{hint}; it is passed over")));
+        }
+    }
+}
+
+/// `true` or `false`, which may be `1` or `0`.
+fn flag(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::script::{
     Step, WebAddress,
 };
 use crate::flow::link::{PlainHttp, Target};
-use crate::flow::{Context, Fetch, FetchFailure, Fetched, First, Received, read_answer};
+use crate::flow::{Body, Context, Fetch, FetchFailure, Fetched, First, Received, read_answer};
 use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
 use crate::money::Currency;
@@ -318,7 +318,8 @@ impl World for ScriptWorld<'_> {
                     let content_type =
                         content_type.map_or_else(|| "text/xml".to_owned(), |content_type| content_type.0);
                     let from = from.map(|from| from.0);
-                    let received = Received { content_type: Some(&content_type), body: text.0.as_bytes(), cut: false };
+                    let received =
+                        Received { content_type: Some(&content_type), body: Body::Text(&text.0), cut: false };
                     let document = read_answer(from.clone().unwrap_or_else(|| url.clone()), received);
                     self.source = Some(Source { text: text.0, content_type: Some(content_type), from });
                     (after.0, document)

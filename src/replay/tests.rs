@@ -71,7 +71,7 @@ gateway:
 {PAYING}expect: {{ result: success, submissions: 3 }}
 "
     ));
-    assert_eq!(times(&outcome, "gateway   submit"), ["0.300", "7.320", "13.350"]);
+    assert_eq!(times(&outcome, "gateway   submit"), ["1.300", "8.320", "14.350"]);
     let last = outcome.summary.requests.last().map(|sent| sent.form.value("PaymentConfirmationCode").is_some());
     assert_ne!(last, Some(true), "approved without an id");
 }
@@ -81,7 +81,7 @@ fn a_star_while_a_connector_prepares_ends_the_payment_before_anything_is_sent() 
     outcome(&format!(
         "document: <Response><Pay chargeAmount=\"1\"/></Response>
 gateway: [{{ prepare: true, outcome: silent }}]
-{PAYING}  - wait: 1s
+{PAYING}  - wait: 2s
   - press: \"*\"
 expect: {{ result: caller-interrupted-with-star, submissions: 0 }}
 "
@@ -111,7 +111,7 @@ gateway: [{{ outcome: silent }}, {{ outcome: silent }}]
 {PAYING}expect: {{ result: payment-connector-error, submissions: 2 }}
 "
     ));
-    assert_eq!(times(&outcome, "gateway   submit"), ["0.000", "2.000"]);
+    assert_eq!(times(&outcome, "gateway   submit"), ["1.000", "3.000"]);
 }
 
 #[test]

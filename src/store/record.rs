@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::CallbackRequest;
 use super::backend::NewPayment;
 use super::sessions::NewSession;
 use crate::flow::{Begun, Intended, LedBy, PaymentId};
 use crate::form::{Form, Value};
+use crate::http::Jar;
 use crate::money::{Amount, Currency};
 use crate::pay::card::Brand;
 use crate::pay::gateway::{Attempt, Operation, TokenType};
@@ -45,6 +47,8 @@ struct Field {
 struct RequestRecord {
     url: String,
     fields: Vec<Field>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cookies: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,6 +82,8 @@ struct IntendedRecord {
     step: String,
     status: Option<Place>,
     action: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cookies: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,22 +102,31 @@ struct BegunRecord {
     step: String,
     status: Option<Place>,
     action: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cookies: Option<String>,
 }
 
 /// Where a request goes, credentials and query included, and its fields, as text.
-pub(super) fn request(url: &str, form: &Form) -> Secret {
-    text(&RequestRecord { url: url.to_owned(), fields: fields(form) })
+pub(super) fn request(request: &CallbackRequest) -> Secret {
+    let CallbackRequest { url, form, cookies, .. } = request;
+    text(&RequestRecord { url: url.clone(), fields: fields(form), cookies: written(cookies.to_text().as_ref()) })
 }
 
-/// The address and the form of a text.
-pub(super) fn read_request(text: &Secret) -> Result<(String, Form), RecordError> {
+/// The address, the form and the cookies of a text.
+pub(super) fn read_request(text: &Secret) -> Result<(String, Form, Jar), RecordError> {
     let record: RequestRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
-    Ok((record.url, read_fields(record.fields)))
+    let cookies = record.cookies.map(|cookies| Jar::of_text(&Secret::new(cookies))).unwrap_or_default();
+    Ok((record.url, read_fields(record.fields), cookies))
+}
+
+/// Cookies on their way under the seal.
+fn written(cookies: Option<&Secret>) -> Option<String> {
+    cookies.map(|cookies| cookies.expose().to_owned())
 }
 
 /// An intended payment as text.
 pub(super) fn intended(intended: &Intended) -> Secret {
-    let Intended { payment, intent, status, action } = intended;
+    let Intended { payment, intent, status, action, cookies } = intended;
     let Intent { attempt, means, receipt, statement } = intent;
     text(&IntendedRecord {
         sid: payment.sid.clone(),
@@ -140,6 +155,7 @@ pub(super) fn intended(intended: &Intended) -> Secret {
         step: statement.step.word().to_owned(),
         status: place(status),
         action: place(action),
+        cookies: written(cookies.as_ref()),
     })
 }
 
@@ -190,12 +206,13 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
         intent: Intent { attempt: Arc::new(attempt), means, receipt, statement },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
+        cookies: record.cookies.map(Secret::new),
     })
 }
 
 /// A session that has begun, as text.
 pub(super) fn begun(begun: &Begun) -> Secret {
-    let Begun { payment, call_sid, start, status, action } = begun;
+    let Begun { payment, call_sid, start, status, action, cookies } = begun;
     let SessionStart { connector, operation, currency, means, statement } = start;
     text(&BegunRecord {
         sid: payment.sid.clone(),
@@ -212,6 +229,7 @@ pub(super) fn begun(begun: &Begun) -> Secret {
         step: statement.step.word().to_owned(),
         status: place(status),
         action: place(action),
+        cookies: written(cookies.as_ref()),
     })
 }
 
@@ -239,6 +257,7 @@ pub(super) fn read_begun(text: &Secret) -> Result<Begun, RecordError> {
         start: SessionStart { connector: record.connector, operation, currency, means, statement },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
+        cookies: record.cookies.map(Secret::new),
     })
 }
 
@@ -379,10 +398,12 @@ mod tests {
                 },
                 status: None,
                 action: Some((url, Method::Get)),
+                cookies: Some(Secret::new("[]".to_owned())),
             };
             let again = read_begun(&begun(&session)).unwrap();
             assert_eq!((again.payment.clone(), again.call_sid.as_str()), (session.payment.clone(), "CA1"));
             assert_eq!(format!("{:?}", again.start), format!("{:?}", session.start));
+            assert_eq!(again.cookies.as_ref().map(Secret::expose), Some("[]"));
             let (told, first) = (again.settled(&Ending::cut_off()), session.settled(&Ending::cut_off()));
             assert_eq!(format!("{told:?}"), format!("{first:?}"));
             let action = told.action.unwrap();

@@ -1,8 +1,9 @@
 //! One request to the merchant's application: what is stored, and what is sent.
 //!
-//! Secrets: a form masks its own; it is sealed before it is stored.
+//! Secrets: a form masks its own, cookies are shown to nobody; both are sealed before they are stored.
 
 use crate::form::Form;
+use crate::http::Jar;
 use crate::twiml::Method;
 
 /// What a request is for.
@@ -42,4 +43,6 @@ pub struct CallbackRequest {
     pub url: String,
     /// The fields.
     pub form: Form,
+    /// The cookies that go with it: the call's own jar where the call makes the request, what that had where it is queued.
+    pub cookies: Jar,
 }

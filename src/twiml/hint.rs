@@ -19,6 +19,32 @@ pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, word)| word)
 }
 
+/// Names of fewer letters have too many neighbours.
+const MISSPELT_LENGTH_MIN: usize = 6;
+
+/// How many edits make a name another's misspelling.
+const MISSPELT_EDITS_MAX: usize = 2;
+
+/// Of `known`, the word that `name` misspells: within two edits (a letter changed, added, left out or swapped with its
+/// neighbour; other capitals are one edit, however many), of words with six letters or more (spec/pay.md, section 2).
+pub(crate) fn misspelt<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    if name.len() > LENGTH_MAX {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    let edits = |word: &str| {
+        let letters = strsim::osa_distance(&lower, &word.to_lowercase());
+        letters.saturating_add(usize::from(strsim::osa_distance(name, word) > letters))
+    };
+    known
+        .iter()
+        .filter(|word| word.len() >= MISSPELT_LENGTH_MIN)
+        .map(|word| (edits(word), *word))
+        .filter(|(edits, _)| *edits <= MISSPELT_EDITS_MAX)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, word)| word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

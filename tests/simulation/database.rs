@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use touchtone::form::Form;
+use touchtone::http::Jar;
 use touchtone::store::memory::{Connection, Disk, Memory};
 use touchtone::store::{
     Backend, BackendError, CallbackFilter, CallbackKind, CallbackRequest, CallbackRow, CallbackState, NodeId,
@@ -96,7 +97,13 @@ impl Database {
             form.set("SequenceNumber", (number % LEFT_OF_A_CALL).to_string());
             let call = LEFT_CALLS + number / LEFT_OF_A_CALL;
             let url = format!("http://{application}.localhost/left/{call}/1");
-            let request = CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form };
+            let request = CallbackRequest {
+                kind: CallbackKind::Status,
+                method: Method::Post,
+                url,
+                form,
+                cookies: Jar::default(),
+            };
             let token = uuid::Uuid::from_u128(u128::from(dice.throw()) << 64 | u128::from(dice.throw()));
             let call_sid = format!("CA{call:032x}");
             store.queue(&call_sid, &request, token, then).now_or_never().unwrap().unwrap();

@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, Connection, Executor};
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
 use touchtone::form::Form;
+use touchtone::http::Jar;
 use touchtone::secret::Secret;
 use touchtone::store::open::{self, OpenError, Role};
 use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
@@ -49,7 +50,13 @@ async fn what_was_written_outlives_the_process() {
 /// A status callback, of a call of its own, that a store keeps as its own.
 async fn leave(store: &Store) {
     let url = "https://shop.example/status".to_owned();
-    let request = CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url, form: Form::new() };
+    let request = CallbackRequest {
+        kind: CallbackKind::Status,
+        method: Method::Post,
+        url,
+        form: Form::new(),
+        cookies: Jar::default(),
+    };
     let token = Uuid::new_v4();
     store.queue(&format!("CA{}", token.simple()), &request, token, at(1)).await.unwrap();
 }

@@ -60,7 +60,7 @@ impl Courier for Scripted {
 fn status(url: &str) -> CallbackRequest {
     let mut form = Form::new();
     form.set("For", "payment-card-number");
-    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.into(), form }
+    CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.into(), form, cookies: Jar::default() }
 }
 
 fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {

@@ -17,6 +17,11 @@ const STAND_IN: &str = "No connector is configured or stored: a server's Default
 pub(super) const NONE: &str = "There is no connector: every payment ends with 64004. Store one: touchtone connectors add NAME \
                                --kind KIND (see `connectors kinds`).";
 
+/// What it means that the first connector is stored under another name.
+pub(super) const NO_DEFAULT: &str = "There is no Default any more: the sandbox that stood in for it went when this connector was \
+                                     stored, and a <Pay> without paymentConnector ends with 64004. Name this one in \
+                                     paymentConnector, or store one named Default.";
+
 pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
     if json {
         return print(&instances);

@@ -157,7 +157,8 @@ impl Live {
             Purpose::Gather | Purpose::Pay => CallbackKind::Action,
             Purpose::First | Purpose::Redirect => CallbackKind::Document,
         };
-        let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form };
+        let cookies = self.callbacks.cookies();
+        let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form, cookies };
         let application = Arc::clone(&self.application);
         self.requests.spawn(async move {
             let answer = application.ask(&request).await.map_err(|error| error.failure(&url));
@@ -167,7 +168,14 @@ impl Live {
     }
 
     pub(super) fn notify(&self, url: &Url, method: Method, form: Form) {
-        self.callbacks.send(CallbackRequest { kind: CallbackKind::Status, method, url: url.to_string(), form });
+        let cookies = self.callbacks.cookies();
+        self.callbacks.send(CallbackRequest {
+            kind: CallbackKind::Status,
+            method,
+            url: url.to_string(),
+            form,
+            cookies,
+        });
     }
 
     pub(super) fn warn(&self, warning: &Warning) {

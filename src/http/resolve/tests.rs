@@ -30,6 +30,7 @@ fn get(url: &str) -> OutboundRequest {
         form: Form::new(),
         auth_token: None,
         idempotency_token: None,
+        cookies: crate::http::Jar::default(),
         timeout: Duration::from_secs(30),
         body_limit: 1024,
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Reader, Refusal, list};
+use super::{Reader, Refusal, flag, list};
 use crate::mask::refused;
 use crate::pay::card::Brand;
 use crate::pay::prompts::CustomPrompt;
 use crate::pay::step::{EntryError, Moment, PayErrorCode, SessionError};
-use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Severity, Utterance};
+use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Severity, Utterance, nearest};
 
 /// The most attempts a prompt can name (Twilio, "TwiML Voice: <Prompt>").
 const ATTEMPT_MAX: u8 = 10;
@@ -51,7 +51,11 @@ impl Reader<'_> {
             self.warnings.push(Fault {
                 position: unknown.position,
                 severity: Severity::Warning,
-                message: format!("<Prompt> has no attribute {}; it is passed over", refused(&unknown.name)),
+                message: format!(
+                    "<Prompt> has no attribute {}{}; it is passed over",
+                    refused(&unknown.name),
+                    nearest(&unknown.name, KNOWN).map_or_else(String::new, |word| format!(" (did you mean {word}?)"))
+                ),
             });
         }
         let find = |name: &str| prompt.attributes.iter().find(|attribute| attribute.name == name);
@@ -71,21 +75,18 @@ impl Reader<'_> {
             self.warnings.push(Fault { position, severity: Severity::Warning, message });
             return None;
         }
-        let matching = match find("requireMatchingInputs")
-            .map(|attribute| (attribute, attribute.value.trim().to_ascii_lowercase()))
-        {
-            None => false,
-            Some((attribute, value)) => match value.as_str() {
-                "true" => true,
-                "false" => false,
-                _ => {
-                    let value = refused(&value);
+        let matching = match find("requireMatchingInputs").map(|attribute| (attribute, attribute.value.trim())) {
+            None | Some((_, "")) => false,
+            Some((attribute, value)) => {
+                let matching = flag(value);
+                if matching.is_none() {
+                    let value = refused(value);
                     let message =
                         format!("<Prompt requireMatchingInputs=\"{value}\"> is not allowed: it is true or false");
                     self.refuse_at(attribute.position, message);
-                    return None;
                 }
-            },
+                matching?
+            }
         };
         Some(CustomPrompt { moments, card_types, attempts, errors, matching, content: prompt.content.clone() })
     }
@@ -209,8 +210,7 @@ fn from_json(entry: &Value, moments: &str) -> Option<CustomPrompt> {
                 .collect();
             let matching = match words(&["require_matching_inputs", "requireMatchingInputs"])?.as_slice() {
                 [] => false,
-                [word] if word.eq_ignore_ascii_case("true") => true,
-                [word] if word.eq_ignore_ascii_case("false") => false,
+                [word] => flag(word)?,
                 _ => return None,
             };
             (card_types?, attempts?, errors?, matching, content_of(entry)?)

@@ -6,7 +6,7 @@ use crate::mask::refused;
 use crate::pay::field::Field;
 use crate::pay::gateway::PaymentMethod;
 use crate::pay::step::PayErrorCode;
-use crate::twiml::{Attribute, Fault, Pay, Position, Severity};
+use crate::twiml::{Attribute, Pay, Position};
 
 /// Where a request's parameters stand: they have no place in a document.
 const NOWHERE: Position = Position { line: 1, column: 1 };
@@ -43,11 +43,11 @@ pub struct Requested {
 }
 
 impl Requested {
-    /// Reads a request's parameters. A parameter that nobody knows is passed over with a warning.
+    /// Reads a request's parameters. One that nobody knows is passed over with a warning, a misspelt one refused.
     #[must_use]
     pub fn read(form: &Form) -> Self {
         let mut verb = Pay::default();
-        let mut warnings = Vec::new();
+        let mut unknown = Vec::new();
         for (name, value) in form.iter().filter(|(name, _)| !OTHERS.contains(name)) {
             match PARAMETERS.iter().find(|(parameter, _)| *parameter == name) {
                 Some((_, attribute)) => verb.attributes.push(Attribute {
@@ -55,14 +55,18 @@ impl Requested {
                     name: (*attribute).to_owned(),
                     value: value.expose().to_owned(),
                 }),
-                None => {
-                    let message = format!("Payments has no parameter {}; it is passed over", refused(name));
-                    warnings.push(Fault { position: NOWHERE, severity: Severity::Warning, message });
-                }
+                None => unknown.push(name),
             }
         }
-        let mut reading = Reader::read(&verb, NOWHERE, AttemptRule::Retries, Wording::Request);
-        reading.warnings.extend(warnings);
+        let known: Vec<&str> =
+            PARAMETERS.iter().map(|(parameter, _)| *parameter).chain(OTHERS.iter().copied()).collect();
+        let mut reader = Reader::new(&verb, NOWHERE, Wording::Request);
+        let settings = reader.settings(AttemptRule::Retries);
+        for name in unknown {
+            let message = format!("Payments has no parameter {}", refused(name));
+            reader.name_unknown(NOWHERE, name, message, &known);
+        }
+        let mut reading = reader.reading(settings);
         let matched = matched(form, &reading.settings).unwrap_or_else(|message| {
             reading.refusals.push(Refusal::new(NOWHERE, message, PayErrorCode::InvalidParameter));
             Vec::new()

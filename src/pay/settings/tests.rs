@@ -75,16 +75,14 @@ fn every_bad_value_names_attribute_value_and_what_is_allowed() {
         ("maxAttempts", "4"),
         ("securityCode", "maybe"),
         ("postalCode", "12345678901"),
-        ("postalCode", ""),
-        ("minPostalCodeLength", "0"),
         ("minPostalCodeLength", "11"),
-        ("paymentConnector", " "),
         ("tokenType", "gold"),
         ("currency", "dollars"),
         ("language", "tlh"),
         ("validCardTypes", "visa diners"),
-        ("validCardTypes", ""),
-        ("confirmation", "1"),
+        ("confirmation", "yes"),
+        ("confirmation", "2"),
+        ("minPostalCodeLength", "00x"),
         ("transactionType", "refund"),
     ] {
         let reading = read(&[(name, value)]);
@@ -270,4 +268,203 @@ fn a_request_s_parameter_is_json_of_one_level() {
     assert_eq!(code(r#"{"order":"1","customer":7}"#), None);
     assert_eq!(code(r#"{"order":{"number":1}}"#), Some(PayErrorCode::InvalidParameter));
     assert_eq!(code(r#"{"order":[1]}"#), Some(PayErrorCode::InvalidParameter));
+}
+
+/// Every attribute, with a value that changes what a bare verb does.
+const ALL: &[(&str, &str)] = &[
+    ("input", "dtmf"),
+    ("action", "/paid"),
+    ("method", "GET"),
+    ("statusCallback", "/status"),
+    ("statusCallbackMethod", "GET"),
+    ("paymentMethod", "ach-debit"),
+    ("bankAccountType", "commercial-checking"),
+    ("timeout", "7"),
+    ("interDigitTimeout", "8"),
+    ("maxAttempts", "2"),
+    ("securityCode", "false"),
+    ("postalCode", "94111"),
+    ("minPostalCodeLength", "4"),
+    ("paymentConnector", "Stripe"),
+    ("tokenType", "one-time"),
+    ("chargeAmount", "20.45"),
+    ("currency", "eur"),
+    ("language", "de-DE"),
+    ("voice", "Vicki"),
+    ("description", "Rent"),
+    ("validCardTypes", "visa"),
+    ("parameters", "{\"order\":\"1\"}"),
+    ("prompts", "{\"postal_code\":\"Zip?\"}"),
+    ("metadata", "{\"a\":\"b\"}"),
+    ("confirmation", "true"),
+    ("transactionType", "tokenize"),
+    ("paymentToken", "tok_1"),
+];
+
+#[test]
+fn a_blank_value_is_as_good_as_no_attribute() {
+    assert_eq!(ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KNOWN);
+    let bare = format!("{:?}", accepted(&[]));
+    for (name, _) in ALL {
+        for blank in ["", " ", "\n\t", "\u{a0}"] {
+            assert_eq!(format!("{:?}", accepted(&[(name, blank)])), bare, "{name}={blank:?}");
+        }
+    }
+}
+
+#[test]
+fn values_are_trimmed() {
+    for (name, value) in ALL.iter().filter(|(name, _)| !["bankAccountType", "paymentToken"].contains(name)) {
+        let trimmed = format!("{:?}", accepted(&[(name, value)]));
+        assert_eq!(format!("{:?}", accepted(&[(name, &format!(" \n{value} "))])), trimmed, "{name}");
+    }
+}
+
+#[test]
+fn an_amount_may_begin_or_end_with_its_point() {
+    for (value, amount) in [(".50", "0.50"), ("20.", "20.00"), (" 7 ", "7.00")] {
+        let Operation::Charge(charged, currency) = accepted(&[("chargeAmount", value)]).operation else {
+            panic!("{value} is not charged")
+        };
+        assert_eq!(charged.text(currency), amount);
+    }
+    assert_eq!(code(&[("chargeAmount", ".")]), PayErrorCode::InvalidChargeAmount);
+    assert_eq!(accepted(&[("chargeAmount", ".00")]).operation, Operation::Tokenize(TokenType::Reusable));
+}
+
+#[test]
+fn one_and_zero_pass_for_true_and_false() {
+    assert!(!accepted(&[("securityCode", "0")]).security_code);
+    assert!(accepted(&[("securityCode", "1"), ("confirmation", "1")]).confirmation);
+    assert_eq!(accepted(&[("postalCode", "0")]).postal_code, PostalCode::Left);
+    assert_eq!(accepted(&[("postalCode", "1")]).postal_code, PostalCode::Asked);
+    assert_eq!(accepted(&[("minPostalCodeLength", "0")]).min_postal_code_length, None);
+    assert_eq!(accepted(&[("minPostalCodeLength", "1")]).min_postal_code_length, Some(1));
+    let matching = |value| {
+        let prompt = Prompt {
+            attributes: attributes(&[("for", "postal-code"), ("requireMatchingInputs", value)]),
+            content: vec![],
+        };
+        let verb = Pay { prompts: vec![Placed { position: HERE, item: prompt }], ..Pay::default() };
+        let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+        assert_eq!(reading.refusals, [], "{value}");
+        reading.settings.prompts.custom[0].matching
+    };
+    assert_eq!(["1", "true", "0", " ", ""].map(matching), [true, true, false, false, false]);
+    let json = |value: &str| {
+        let json = format!(r#"{{"postal_code":{{"text":"x","require_matching_inputs":{value}}}}}"#);
+        accepted(&[("prompts", &json)]).prompts.custom[0].matching
+    };
+    assert_eq!(["1", "\"1\"", "0", "\" \"", "null"].map(json), [true, true, false, false, false]);
+}
+
+#[test]
+fn a_request_reads_its_values_as_the_verb_does() {
+    let read = |pairs: &[(&'static str, &'static str)]| {
+        let mut form = crate::form::Form::new();
+        pairs.iter().for_each(|(name, value)| form.set(*name, *value));
+        let reading = Requested::read(&form).reading;
+        assert_eq!(reading.refusals, [], "{pairs:?}");
+        reading.settings
+    };
+    assert_eq!(read(&[("ChargeAmount", "")]).operation, Operation::Tokenize(TokenType::Reusable));
+    assert!(matches!(read(&[("ChargeAmount", " .50")]).operation, Operation::Charge(..)));
+    let settings =
+        read(&[("MinPostalCodeLength", "0"), ("SecurityCode", ""), ("PostalCode", "0"), ("Confirmation", "1")]);
+    assert_eq!((settings.min_postal_code_length, settings.security_code), (None, true));
+    assert_eq!((settings.postal_code, settings.confirmation), (PostalCode::Left, true));
+}
+
+#[test]
+fn a_misspelt_attribute_is_refused_and_the_right_one_is_named() {
+    for (name, word) in [
+        ("chargeAmout", "chargeAmount"),
+        ("chargeAmuont", "chargeAmount"),
+        ("ChargeAmount", "chargeAmount"),
+        ("CHARGEAMOUNT", "chargeAmount"),
+        ("chargeamout", "chargeAmount"),
+        ("charge_amount", "chargeAmount"),
+        ("charge-amount", "chargeAmount"),
+        ("chargAmout", "chargeAmount"),
+        ("statusCalback", "statusCallback"),
+        ("acton", "action"),
+        ("Timeout", "timeout"),
+        ("max_attempts", "maxAttempts"),
+    ] {
+        let reading = read(&[(name, "20.45")]);
+        assert_eq!((reading.refusals.len(), reading.warnings.len()), (1, 0), "{name}");
+        let refusal = &reading.refusals[0];
+        assert_eq!((refusal.code, refusal.position), (PayErrorCode::InvalidParameter, HERE), "{name}");
+        assert!(refusal.message.ends_with(&format!("did you mean {word}?")), "{}", refusal.message);
+    }
+    // Further away, or a short word: named in a warning.
+    for name in ["chargAmot", "amount", "voicee", "Voice", "inputs", "xmlns", "bank_account_type", "chargeAmountMax"] {
+        let reading = read(&[(name, "20.45")]);
+        assert_eq!((reading.refusals.len(), reading.warnings.len()), (0, 1), "{name}: {:?}", reading.refusals);
+    }
+}
+
+#[test]
+fn a_misspelt_parameter_of_a_request_is_refused_too() {
+    let read = |name: &str| {
+        let mut form = crate::form::Form::new();
+        form.set(name.to_owned(), "20.45");
+        Requested::read(&form).reading
+    };
+    for name in ["ChargeAmout", "chargeAmount", "Charge_Amount", "chargeamount"] {
+        let reading = read(name);
+        assert_eq!((reading.refusals.len(), reading.warnings.len()), (1, 0), "{name}");
+        assert_eq!(reading.refusals[0].code, PayErrorCode::InvalidParameter);
+        assert!(reading.refusals[0].message.ends_with("did you mean ChargeAmount?"), "{}", reading.refusals[0].message);
+    }
+    let others = ["Colour", "IdempotencyKey", "StatusCallback"];
+    assert_eq!(others.map(|name| (read(name).refusals.len(), read(name).warnings.len())), [(0, 1), (0, 0), (0, 0)]);
+}
+
+/// Attributes of a `<Pay>` beside ours, or of the verbs that stand beside one, by vendor: what real documents may carry.
+const OTHERS: &[(&str, &str)] = &[
+    ("Twilio's libraries", "credential_sid"),
+    (
+        "Twilio, <Gather>",
+        "actionOnEmptyResult bargeIn debug enhanced finishOnKey hints maxSpeechTime minConfidence numDigits \
+         partialResultCallback partialResultCallbackMethod profanityFilter speechEndThreshold speechModel speechTimeout",
+    ),
+    (
+        "Twilio, <Dial>, <Record>, <Say>, <Play>",
+        "answerOnBridge callerId digits hangupOnStar length loop maxLength playBeep record recordingChannels \
+         recordingStatusCallback recordingStatusCallbackEvent recordingStatusCallbackMethod recordingTrack ringTone \
+         sequential statusCallbackEvent timeLimit track transcribe transcribeCallback trim",
+    ),
+    ("Telnyx, TeXML", "amount clientState client_state commandId command_id connectorName connector_name"),
+    ("Telnyx, Call Control", "inter_digit_timeout_millis timeout_millis initial_timeout_millis"),
+    ("SignalWire", "payment_connector_url paymentConnectorUrl status_url statusUrl codecs swml transferAfterBridge"),
+    ("XML", "xmlns xml:lang xmlns:xsi xsi:noNamespaceSchemaLocation id class"),
+];
+
+/// SignalWire's keys of the `pay` method of its own markup: the same words in snake case.
+const SNAKE_CASE: &str = "charge_amount min_postal_code_length max_attempts payment_method postal_code security_code \
+    token_type valid_card_types bank_account_type payment_connector status_callback";
+
+#[test]
+fn no_attribute_of_another_vendor_is_that_near_to_ours() {
+    for (vendor, names) in OTHERS {
+        for name in names.split_whitespace() {
+            assert_eq!(misspelt(name, KNOWN), None, "{vendor}: {name}");
+        }
+    }
+    // What differs in the manner of writing only is meant for ours.
+    for name in SNAKE_CASE.split_whitespace() {
+        let camel = name.split('_').enumerate().map(|(place, word)| match place {
+            0 => word.to_owned(),
+            _ => word[..1].to_uppercase() + &word[1..],
+        });
+        let camel: String = camel.collect();
+        assert!(misspelt(name, KNOWN).is_none_or(|word| word == camel), "{name}");
+    }
+    assert_eq!(misspelt("charge_amount", KNOWN), Some("chargeAmount"));
+    // And no two of ours are each other's misspelling.
+    for name in KNOWN {
+        let others: Vec<&str> = KNOWN.iter().copied().filter(|other| other != name).collect();
+        assert_eq!(misspelt(name, &others), None, "{name}");
+    }
 }

@@ -11,7 +11,7 @@ use url::Url;
 use super::spelling::spelt;
 use super::{Chance, Flows};
 use crate::flow::link::Target;
-use crate::flow::{Fetch, Fetched, Received, read_answer};
+use crate::flow::{Body, Fetch, Fetched, Received, read_answer};
 use crate::form::Value;
 use crate::pay::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, Resolution,
@@ -303,7 +303,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
                 Some(text) => {
                     let text = filled(text, fetch);
                     self.given_documents.entry(url.clone()).or_default().push(text.clone());
-                    let received = Received { content_type: Some("text/xml"), body: text.as_bytes(), cut: false };
+                    let received = Received { content_type: Some("text/xml"), body: Body::Text(&text), cut: false };
                     read_answer(url.clone(), received)
                 }
             },
