@@ -44,6 +44,7 @@ mod nonces;
 mod payments;
 mod schema;
 mod sessions;
+mod settle;
 mod value;
 mod work;
 
@@ -364,7 +365,7 @@ impl Backend for Sql {
         node: NodeId,
         now: Timestamp,
     ) -> Done<'_, Settling> {
-        self.write(payments::SettlePayment { payment, first, late, node, now })
+        self.write(settle::SettlePayment { payment, first, late, node, now })
     }
 
     fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted> {

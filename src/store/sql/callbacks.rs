@@ -12,7 +12,7 @@ use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
-use super::work::{On, Work};
+use super::work::{On, Statement, Work};
 use crate::store::CallbackKind;
 use crate::store::backend::{
     CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
@@ -20,18 +20,13 @@ use crate::store::backend::{
 use crate::twiml::Method;
 
 /// Every column of a [`CallbackRow`].
-const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
+pub(super) const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
 
 /// Every column of a [`PendingCallback`].
 const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
 
 /// Callbacks that are to be delivered.
 const OPEN: Claimable = Claimable { table: "callbacks", place: "id", open: "state IN ('waiting', 'held')" };
-
-/// Whose a status callback is: nobody's if earlier ones of its call are others'.
-const FOLLOWING: &str = "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = $2 \
-     AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
-     AND (earlier.node IS NULL OR earlier.node NOT IN ($10, $11))) THEN NULL ELSE $10 END";
 
 /// The condition for a state, in the words by which SQLite finds the index: of those that are open, or of the others.
 const fn is(state: CallbackState) -> &'static str {
@@ -64,43 +59,100 @@ impl Stored {
     }
 }
 
-/// Stores a callback, unless its token is known.
+/// Stores callbacks, each unless its token is known, in one statement.
 pub(super) struct Insert<'a> {
-    pub(super) callback: &'a NewCallback,
+    pub(super) callbacks: &'a [NewCallback],
     pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
 
+/// Their columns, in the order of [`Insert::rows`].
+pub(super) const COLUMNS: &str =
+    "token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, node";
+
+/// How many values a callback has of its own.
+const OWN: usize = 8;
+
 impl Insert<'_> {
-    /// Gives it, or the known one.
-    pub(super) async fn run(self, on: &mut On<'_>) -> Result<Stored, Trouble> {
-        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = self.callback;
-        let follows = *kind == CallbackKind::Status;
-        let owner = if follows { FOLLOWING } else { "$10" };
-        let sql = format!(
-            "INSERT INTO callbacks (token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, \
-             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, {owner}) \
-             ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
-        );
-        let insert = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(token.to_string())
-            .bind(text(call_sid))
-            .bind(some_text(payment_sid.as_deref()))
-            .bind(kind.word())
-            .bind(method.to_string())
-            .bind(text(url))
-            .bind(sealed.clone())
-            .bind(state.word())
-            .bind(self.now.as_millisecond())
-            .bind(nodes::text(self.node));
-        let insert = if follows { insert.bind(nodes::text(self.node.keeper())) } else { insert };
-        // All of them, so that the statement is run to its end.
-        let rows = on.rows(insert).await?;
-        match rows.first() {
-            Some(row) => stored(row, true),
-            None => Ok(by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?),
+    /// Gives each, or the known one.
+    pub(super) async fn run(&self, on: &mut On<'_>) -> Result<Vec<Stored>, Trouble> {
+        if self.callbacks.is_empty() {
+            return Ok(Vec::new());
         }
+        let sql = format!(
+            "INSERT INTO callbacks ({COLUMNS}) VALUES {} ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}",
+            self.rows()
+        );
+        // All of them, so that the statement is run to its end.
+        let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql)))).await?;
+        let new = rows.iter().map(|row| stored(row, true)).collect::<Result<Vec<_>, _>>()?;
+        self.with_known(on, new).await
     }
+
+    /// Those that were stored just now, and those that were known, as they were given.
+    pub(super) async fn with_known(&self, on: &mut On<'_>, mut new: Vec<Stored>) -> Result<Vec<Stored>, Trouble> {
+        let mut all = Vec::with_capacity(self.callbacks.len());
+        for NewCallback { token, .. } in self.callbacks {
+            all.push(match new.iter().position(|stored| stored.row.token == *token) {
+                Some(place) => new.swap_remove(place),
+                None => by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?,
+            });
+        }
+        Ok(all)
+    }
+
+    /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
+    pub(super) fn rows(&self) -> String {
+        let keeper = self.bound();
+        let row = |(number, callback): (usize, &NewCallback)| {
+            let first = number.saturating_mul(OWN).saturating_add(3);
+            let own: Vec<String> = (first..).take(OWN).map(|number| format!("${number}")).collect();
+            let node = match callback.kind {
+                CallbackKind::Status => following(first.saturating_add(1), keeper),
+                CallbackKind::Action | CallbackKind::Document | CallbackKind::ErrorNotice => "$2".to_owned(),
+            };
+            format!("({}, 0, $1, $1, {node})", own.join(", "))
+        };
+        self.callbacks.iter().enumerate().map(row).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many parameters [`Self::rows`] has.
+    pub(super) fn bound(&self) -> usize {
+        let follows = usize::from(self.follow());
+        self.callbacks.len().saturating_mul(OWN).saturating_add(2).saturating_add(follows)
+    }
+
+    /// Whether any has a place in the order of its call.
+    fn follow(&self) -> bool {
+        self.callbacks.iter().any(|callback| callback.kind == CallbackKind::Status)
+    }
+
+    /// Binds them.
+    pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+        let mut statement = statement.bind(self.now.as_millisecond()).bind(nodes::text(self.node));
+        for NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } in self.callbacks {
+            statement = statement
+                .bind(token.to_string())
+                .bind(text(call_sid))
+                .bind(some_text(payment_sid.as_deref()))
+                .bind(kind.word())
+                .bind(method.to_string())
+                .bind(text(url))
+                .bind(sealed.clone())
+                .bind(state.word());
+        }
+        if self.follow() { statement.bind(nodes::text(self.node.keeper())) } else { statement }
+    }
+}
+
+/// Whose a status callback is: nobody's if earlier ones of its call are others'. The numbers are those of the parameters that
+/// are the call and the node's keeper.
+fn following(call_sid: usize, keeper: usize) -> String {
+    format!(
+        "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = ${call_sid} \
+         AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
+         AND (earlier.node IS NULL OR earlier.node NOT IN ($2, ${keeper}))) THEN NULL ELSE $2 END"
+    )
 }
 
 /// The callback with this token.
@@ -124,7 +176,8 @@ impl Work for InsertCallback {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Inserted, Trouble>> {
         async move {
-            let stored = Insert { callback: &self.callback, node: self.node, now: self.now }.run(on).await?;
+            let insert = Insert { callbacks: std::slice::from_ref(&self.callback), node: self.node, now: self.now };
+            let stored = insert.run(on).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
             Ok(Inserted { id: stored.row.id, is_own: stored.open_of(self.node).is_some() })
         }
         .boxed()
@@ -358,7 +411,8 @@ pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, 
     number(&row, "count")
 }
 
-fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
+/// The callback of a row of the columns `node` and [`ROW`].
+pub(super) fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
     Ok(Stored { row: read(row)?, node: row.try_get("node")?, is_new })
 }
 

@@ -206,12 +206,8 @@ impl Work for EndLeftSession {
             if on.execute(update).await? == 0 && !self.is_repeated(on).await? {
                 return Ok(Vec::new());
             }
-            let mut mine = Vec::new();
-            for callback in &self.callbacks {
-                let row = Insert { callback, node: self.node, now: self.now }.run(on).await?;
-                mine.extend(row.open_of(self.node));
-            }
-            Ok(mine)
+            let stored = Insert { callbacks: &self.callbacks, node: self.node, now: self.now }.run(on).await?;
+            Ok(stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect())
         }
         .boxed()
     }

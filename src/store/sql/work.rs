@@ -84,6 +84,12 @@ pub(super) trait Work: Send + Sync + 'static {
 
     /// Does it.
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>>;
+
+    /// Does what it mostly comes to on PostgreSQL, in a single statement outside any transaction. None: nothing was changed, and it
+    /// takes more.
+    fn at_once<'a>(&'a self, _on: &'a mut On<'_>) -> BoxFuture<'a, Result<Option<Self::Done>, Trouble>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// Does a piece of work in a transaction of its own; again, after a conflict.
@@ -110,7 +116,11 @@ async fn once<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -> Result<W::
     let done = if W::SINGLE && dialect == Dialect::Postgres {
         work.run(&mut On::new(&mut connection, dialect)).await
     } else {
-        in_transaction(&mut connection, dialect, work).await
+        match work.at_once(&mut On::new(&mut connection, dialect)).await {
+            Ok(None) => in_transaction(&mut connection, dialect, work).await,
+            Ok(Some(done)) => Ok(done),
+            Err(trouble) => Err(trouble),
+        }
     };
     // What the rows refuse leaves a connection as it was.
     if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
