@@ -2,7 +2,7 @@
 //!
 //! Shape:   [`Sql`] is a [`Backend`]. The queries go through sqlx's `Any`, whose `$1` both databases take; what differs is
 //!          [`Dialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
-//!          Reads go to a pool. Writes go to the pool too on PostgreSQL, to one writer on SQLite (`work`).
+//!          Reads go to lent connections. So do writes on PostgreSQL, on SQLite to one writer (`work`).
 //! Units:   milliseconds since 1970.
 //! Limits:  [`POSTGRES_CONNECTIONS`], [`SQLITE_READERS`]; those of `work`.
 //! Errors:  [`OpenDatabaseError`] at the start, [`BackendError`] later; neither has a value of a row or a part of the URL.
@@ -16,13 +16,12 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 use url::Url;
 
@@ -36,6 +35,7 @@ mod address;
 mod audit;
 mod callbacks;
 mod calls;
+mod connections;
 mod connectors;
 mod failure;
 mod identity;
@@ -50,25 +50,19 @@ mod work;
 
 pub use address::{AddressError, DatabaseAddress};
 
+use connections::{CONNECTING, Connections};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
 use identity::Identity;
 use schema::SchemaError;
-use work::{Borrowed, Committer, On, Work, alone, within};
+use work::{Committer, On, Work, alone, within};
 
 /// How many connections a server keeps to PostgreSQL at most. Our choice: payments hold one for a few milliseconds each,
 /// and a PostgreSQL server has 100 by default for all.
-const POSTGRES_CONNECTIONS: u32 = 16;
+const POSTGRES_CONNECTIONS: usize = 16;
 
 /// How many of SQLite's connections read. Our choice: lists are rare.
-const SQLITE_READERS: u32 = 4;
-
-/// How long to wait for a connection.
-const CONNECTING: Duration = Duration::from_secs(5);
-
-/// A connection that was idle for this long is asked whether it still stands before it is used. Our choice: a round trip
-/// less for what is busy.
-const IDLE: Duration = Duration::from_secs(1);
+const SQLITE_READERS: usize = 4;
 
 /// What each connection to SQLite begins with. Another process may hold the lock: a payment waits for it, but not long.
 const SQLITE_PRAGMAS: &str =
@@ -169,7 +163,7 @@ pub enum IfMissing {
 /// A database.
 pub struct Sql {
     dialect: Dialect,
-    pool: AnyPool,
+    connections: Connections,
     committer: Option<Committer>,
     /// Of SQLite's file.
     identity: Option<Arc<Identity>>,
@@ -236,7 +230,7 @@ impl Sql {
         let committer = identity.as_ref().map(|identity| Committer::start(options.clone(), Arc::clone(identity)));
         Ok(Self {
             dialect,
-            pool: pool(dialect, most).connect_lazy_with(options),
+            connections: Connections::new(options, dialect, most),
             committer,
             identity,
             _kept: Mutex::new(kept),
@@ -255,7 +249,7 @@ impl Sql {
         async move {
             match &self.committer {
                 Some(committer) => committer.commit(work).await,
-                None => alone(&self.pool, self.dialect, &work).await,
+                None => alone(&self.connections, self.dialect, &work).await,
             }
         }
         .boxed()
@@ -267,10 +261,10 @@ impl Sql {
                 // A reader's next connection is to whatever is there by now.
                 identity.check()?;
             }
-            let mut connection = Borrowed::from(&self.pool).await.map_err(|error| unavailable(&error))?;
-            let done = read(&mut On::new(&mut connection, self.dialect)).await;
+            let mut lent = self.connections.lend().await.map_err(|error| unavailable(&error))?;
+            let done = read(&mut On::new(lent.connection(), self.dialect)).await;
             if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
-                connection.give_back();
+                lent.give_back();
             }
             done.map_err(|trouble| match trouble {
                 Trouble::Refused(error) => error,
@@ -279,23 +273,6 @@ impl Sql {
         })
         .await
     }
-}
-
-fn pool(dialect: Dialect, most: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(CONNECTING)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| prepare(connection, dialect).boxed())
-        .before_acquire(move |connection, meta| {
-            async move {
-                if dialect == Dialect::Postgres && meta.idle_for >= IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            }
-            .boxed()
-        })
 }
 
 async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
