@@ -18,6 +18,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -379,6 +380,32 @@ impl Store {
             Some(row) => Ok(Some(self.claimed_callback(row).await?)),
             None => Ok(None),
         }
+    }
+
+    /// A callback of this process was answered ([`Backend::mark_delivered`]).
+    pub fn mark_delivered(&self, id: i64, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.backend.mark_delivered(id, self.node, now)
+    }
+
+    /// The `number`th try of a callback of this process failed ([`Backend::mark_failed`]).
+    pub fn mark_failed<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        number: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.backend.mark_failed(id, reason, number, self.node, now)
+    }
+
+    /// A callback of this process is given up ([`Backend::mark_parked`]).
+    pub fn mark_parked<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.backend.mark_parked(id, reason, self.node, now)
     }
 
     /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being

@@ -27,7 +27,7 @@ use url::Url;
 
 use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
     NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
 };
 
@@ -379,16 +379,16 @@ impl Backend for Sql {
         self.write(payments::GiveUpPayment { sid: sid.to_owned(), now })
     }
 
-    fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, now })
+    fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> Done<'_, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, node, now })
     }
 
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), now })
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), node, now })
     }
 
-    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), now })
+    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), node, now })
     }
 
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64> {
@@ -443,28 +443,6 @@ impl Backend for Sql {
 
     fn connectors_revision(&self) -> Done<'_, i64> {
         self.read(async |on| connectors::revision(on).await).boxed()
-    }
-
-    fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Insert(sealed, now) })
-    }
-
-    fn update_connector<'a>(
-        &'a self,
-        name: &'a str,
-        was: &'a [u8],
-        sealed: Vec<u8>,
-        authorized: Authorized,
-        now: Timestamp,
-    ) -> Done<'a, ()> {
-        self.write(ChangeConnector {
-            name: name.to_owned(),
-            change: Change::Update { was: was.to_vec(), sealed, authorized, now },
-        })
-    }
-
-    fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Remove })
     }
 
     fn mark_withdrawn<'a>(&'a self, name: &'a str, sealed: &'a [u8], since: Timestamp) -> Done<'a, ()> {

@@ -28,7 +28,7 @@ async fn pay(books: &dyn Backend, number: u32) {
     let told = books.settle_payment(settled(number, Standing::Succeeded), told, vec![], A, at(3)).await.unwrap();
     assert_eq!(told.callbacks.len(), 2);
     for row in told.callbacks {
-        books.mark_delivered(row.id, at(4)).await.unwrap();
+        books.mark_delivered(row.id, A, at(4)).await.unwrap();
     }
 }
 

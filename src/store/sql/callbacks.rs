@@ -20,7 +20,8 @@ use crate::store::backend::{
 use crate::twiml::Method;
 
 /// Every column of a [`CallbackRow`].
-pub(super) const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
+pub(super) const ROW: &str =
+    "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
 
 /// Every column of a [`PendingCallback`].
 const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
@@ -315,6 +316,7 @@ pub(super) enum Fate {
 pub(super) struct Mark {
     pub(super) id: i64,
     pub(super) fate: Fate,
+    pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
 
@@ -325,17 +327,20 @@ impl Work for Mark {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         let update = match &self.fate {
             Fate::Delivered => sqlx::query(
-                "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 WHERE id = $1",
+                "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 \
+                 WHERE id = $1 AND node IN ($3, $4)",
             ),
             Fate::Failed(..) => sqlx::query(
-                "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $4 THEN $4 ELSE tries END, \
-                 updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
+                "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $6 THEN $6 ELSE tries END, \
+                 updated = $2, reason = $5 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
             Fate::Parked(_) => sqlx::query(
-                "UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
+                "UPDATE callbacks SET state = 'parked', updated = $2, reason = $5 \
+                 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
         };
         let update = update.bind(self.id).bind(self.now.as_millisecond());
+        let update = update.bind(nodes::text(self.node)).bind(nodes::text(self.node.keeper()));
         let update = match &self.fate {
             Fate::Delivered => update,
             Fate::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
