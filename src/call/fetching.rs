@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
-use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
-use crate::pay::step::PayResult;
+use crate::flow::{Begun, Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::pay::outcome::Ending;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
 
@@ -28,26 +28,71 @@ pub(super) struct Outcome {
     pub(super) settled: Arc<Settled>,
     /// What becomes of it in the store.
     pub(super) booking: Booking,
-    /// Whether its session was noted in the store when it began.
-    pub(super) is_noted: bool,
+    /// What the store may know of it before.
+    pub(super) left: Left,
     /// Where what becomes of the request is written down.
     pub(super) books: CallbackQueue,
 }
 
+/// What the store may know of a payment whose outcome is not written down, and so what is told by whoever finds that.
+pub(super) enum Left {
+    /// Nothing: nobody else tells anything.
+    Nothing,
+    /// A session that was noted when it began: it is told late that it was cut off.
+    Session(Arc<Begun>),
+    /// A payment: what became of it is found out.
+    Payment,
+}
+
+/// What the call tells of an outcome.
+enum Version {
+    /// What it is.
+    AsItIs(Occasion),
+    /// What is told of one that is not written down.
+    Unwritten,
+    /// Not what it is, but what somebody else tells who has ended the session in the books: that it was cut off.
+    CutOff(Arc<Begun>),
+}
+
+impl Version {
+    const fn occasion(&self) -> Occasion {
+        match self {
+            Self::AsItIs(occasion) => *occasion,
+            Self::Unwritten => Occasion::Unwritten,
+            Self::CutOff(_) => Occasion::Late,
+        }
+    }
+
+    fn of(&self, fetch: Fetch) -> Fetch {
+        match self {
+            Self::AsItIs(_) => fetch,
+            Self::Unwritten => fetch.as_unwritten(),
+            Self::CutOff(begun) => {
+                let form = begun.start.statement.told(&Ending::cut_off()).action;
+                let mut parameters = fetch.parameters;
+                parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+                Fetch { form, parameters, unwritten: None, ..fetch }
+            }
+        }
+    }
+}
+
 impl Outcome {
-    /// On which occasion the call tells it.
-    async fn occasion(&self, store: &Store) -> Occasion {
+    /// What the call tells of it.
+    async fn version(&self, store: &Store) -> Version {
         let booked = match self.booking.clone().booked_in_time().await {
             Some(booked) => Some(booked),
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
-        match booked {
-            Some(Booked::First) => Occasion::First,
-            Some(Booked::Late) => Occasion::Late,
-            // Of one that could not begin the store knows nothing, so that nobody else tells anything of it.
-            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Occasion::First,
-            Some(Booked::Otherwise) | None => Occasion::Unwritten,
+        match (booked, &self.left) {
+            (Some(Booked::First), _) => Version::AsItIs(Occasion::First),
+            (Some(Booked::Late), _) => Version::AsItIs(Occasion::Late),
+            // The books and whoever wrote them say one thing; the call does not say another.
+            (Some(Booked::Otherwise), Left::Session(begun)) => Version::CutOff(Arc::clone(begun)),
+            // Nobody else tells it on this occasion: whoever takes the session over tells it late.
+            (None, Left::Session(_) | Left::Nothing) => Version::AsItIs(Occasion::First),
+            (None, Left::Payment) | (Some(Booked::Otherwise), Left::Payment | Left::Nothing) => Version::Unwritten,
         }
     }
 
@@ -64,12 +109,13 @@ pub(super) async fn fetched(
     fetch: Fetch,
     telling: Option<Outcome>,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
-    let occasion = match &telling {
-        Some(outcome) => outcome.occasion(&house.store).await,
-        None => Occasion::First,
+    let version = match &telling {
+        Some(outcome) => outcome.version(&house.store).await,
+        None => Version::AsItIs(Occasion::First),
     };
+    let occasion = version.occasion();
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
-    let fetch = if occasion == Occasion::Unwritten { fetch.as_unwritten() } else { fetch };
+    let fetch = version.of(fetch);
     let url = match fetch.target {
         Target::Flow(name) => {
             let library = house.library.clone();

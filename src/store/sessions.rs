@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::backend::{BackendError, CallbackRow, NewCallback, NodeId, SettledPayment};
 use crate::flow::LedBy;
+use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
 
 words! {
@@ -83,6 +84,15 @@ pub struct SessionRow {
     pub begun: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+}
+
+impl SessionRow {
+    /// Whether it ended so.
+    pub(super) fn says(&self, outcome: &Outcome) -> bool {
+        self.result.as_deref() == Some(outcome.result.word())
+            && self.error_code == outcome.code.map(|code| code.number())
+            && self.error == outcome.error
+    }
 }
 
 /// A session that a server left behind before its gateway was to be asked.

@@ -27,8 +27,8 @@ use url::Url;
 
 use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
-    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
+    NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
