@@ -150,3 +150,115 @@ pub(super) async fn fetched(
     };
     (answer.read(), Some(source))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use url::Url;
+
+    use super::*;
+    use crate::callback::{Application, Clocks, Deliveries, Patience};
+    use crate::chance::Chance;
+    use crate::flow::{FetchId, LedBy, PaymentId};
+    use crate::form::Form;
+    use crate::http::{Outbound, TargetPolicy};
+    use crate::pay::gateway::{Operation, TokenType};
+    use crate::pay::intent::{Means, SessionStart, Statement};
+    use crate::pay::step::{PayResult, Step};
+    use crate::secret::Secret;
+    use crate::store::memory::Memory;
+    use crate::store::{Backend, CallbackFilter, Hold, NodeId, Seal};
+    use crate::twiml::Method;
+    use crate::wall::Wall;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn begun() -> Begun {
+        let mut action = Form::new();
+        action.set("CallSid", "CA1");
+        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentCardNumber };
+        Begun {
+            payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Document },
+            call_sid: "CA1".to_owned(),
+            start: SessionStart {
+                connector: "Default".to_owned(),
+                operation: Operation::Tokenize(TokenType::OneTime),
+                currency: "usd".parse().unwrap(),
+                means: Means::Card,
+                statement,
+            },
+            status: None,
+            action: Some((Url::parse("https://shop.example/paid").unwrap(), Method::Post)),
+        }
+    }
+
+    fn fetch(settled: &Settled) -> Fetch {
+        let action = settled.action.clone().unwrap();
+        Fetch {
+            id: FetchId(1),
+            purpose: Purpose::Pay,
+            target: Target::Url(action.url),
+            method: action.method,
+            form: action.form,
+            parameters: BTreeMap::new(),
+            unwritten: None,
+            answer_wanted: true,
+        }
+    }
+
+    /// Two servers one after the other on one store, and what the first one tells of a session of its own that has failed.
+    async fn told(is_taken_over: bool) -> (Occasion, Fetch, Vec<uuid::Uuid>) {
+        let backend: Arc<dyn Backend> = Arc::new(Memory::default());
+        let server = || {
+            let seal = Seal::new(&Secret::new("key".to_owned())).unwrap();
+            Store::new(Arc::clone(&backend), seal, NodeId::random())
+        };
+        let (ours, theirs) = (server(), server());
+        let outbound = Arc::new(Outbound::new(TargetPolicy::Open).unwrap());
+        let application = Application::new(outbound, Secret::new("12345".to_owned()), Chance::System);
+        let clocks = Clocks { wall: Wall::System, chance: Chance::System };
+        let deliveries = Deliveries::new(Arc::new(application), ours.clone(), Patience::default(), clocks);
+        let (books, begun) = (deliveries.queue("CA1"), Arc::new(begun()));
+        books.session_begun(&begun);
+        ours.note_session(&begun, NOW).unwrap();
+        ours.flush().await.unwrap();
+        if is_taken_over {
+            theirs.register(None).await.unwrap();
+            let [left] = &theirs.claim_sessions(9, NOW).await.unwrap()[..] else { panic!("one was left behind") };
+            let cut_off = left.settled(&Ending::cut_off());
+            assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().len(), 1);
+        }
+        let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
+        let booking = books.settle(Arc::clone(&settled), Hold::Yes);
+        let fetch = fetch(&settled);
+        let outcome = Outcome { settled, booking, left: Left::Session(begun), books };
+        let version = outcome.version(&ours).await;
+        let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+        (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())
+    }
+
+    #[tokio::test]
+    async fn a_session_that_another_server_has_told_is_told_as_that_one_has_told_it() {
+        let (occasion, fetch, stored) = told(true).await;
+        let token = store::token("PK1", occasion, CallbackKind::Action);
+        assert_eq!((occasion, stored), (Occasion::Late, vec![token]), "one result, with one token");
+        for (name, value) in [
+            ("CallSid", "CA1"),
+            ("Result", "internal-error"),
+            ("PaymentError", "the server stopped before anything was sent"),
+        ] {
+            assert_eq!(fetch.form.value(name).unwrap().expose(), value);
+            assert_eq!(fetch.parameters[name].expose(), value);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_nobody_else_has_told_is_told_as_it_is() {
+        let (occasion, fetch, stored) = told(false).await;
+        let token = store::token("PK1", occasion, CallbackKind::Action);
+        assert_eq!((occasion, stored), (Occasion::First, vec![token]));
+        assert_eq!(fetch.form.value("Result").unwrap().expose(), "too-many-failed-attempts");
+    }
+}
