@@ -14,10 +14,10 @@ use crate::samples::{A, at, payment, settled, sid, waiting};
 use crate::support::postgres::Postgres;
 
 /// How many payments are made at a time, and how many in all.
-const LOADS: [(usize, u32); 2] = [(1, 400), (99, 3_000)];
+const LOADS: [(usize, u32); 2] = [(1, 200), (99, 2_000)];
 
 /// How often each load is put on.
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 3;
 
 async fn pay(books: &dyn Backend, number: u32) {
     books.insert_payment(payment(number), A, at(1)).await.unwrap();
