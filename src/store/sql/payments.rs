@@ -10,7 +10,9 @@ use super::Dialect;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::sessions;
-use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
+use super::value::{
+    Bound, Conditions, Narrowed, moment, number, some_moment, some_number, some_text, string, text, word,
+};
 use super::work::{On, Work};
 use crate::store::backend::{
     BackendError, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, Unsettled,
@@ -259,16 +261,9 @@ pub(super) async fn one(on: &mut On<'_>, sid: &str) -> Result<Option<PaymentRow>
 /// Payments, the newest first.
 pub(super) async fn list(on: &mut On<'_>, filter: PaymentFilter) -> Result<Vec<PaymentRow>, Trouble> {
     let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
-    let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
-    let at = |moment: Option<Timestamp>| moment.map(|moment| Bound::Number(moment.as_millisecond()));
-    let mut conditions = Conditions::default();
-    conditions.and("call_sid = ?", of(call_sid));
+    let narrowed = Narrowed { call_sid, connector, from, before, after_sid };
+    let mut conditions = Conditions::of_list("payments", "created", narrowed);
     conditions.and("state = ?", state.map(|state| Bound::Text(state.word().to_owned())));
-    conditions.and("connector = ?", of(connector));
-    conditions.and("created >= ?", at(from));
-    conditions.and("created < ?", at(before));
-    // No payment of that id: nothing is passed over.
-    conditions.and("place < COALESCE((SELECT place FROM payments WHERE sid = ?), 9223372036854775807)", of(after_sid));
     let select = format!("SELECT {ROW} FROM payments");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
     Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
