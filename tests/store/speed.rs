@@ -48,8 +48,14 @@ async fn measure(name: &str, books: Arc<dyn Backend>) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
-async fn payments_a_second() {
-    let (folder, server) = (tempfile::tempdir().unwrap(), Postgres::start(&[]));
+async fn payments_a_second_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
     measure("SQLite", crate::sqlite(&folder.path().join("books.db")).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn payments_a_second_on_postgresql() {
+    let server = Postgres::start(&[]);
     measure("PostgreSQL", crate::postgres(&server.database().await).await).await;
 }

@@ -20,8 +20,7 @@ use crate::store::backend::{
 use crate::twiml::Method;
 
 /// Every column of a [`CallbackRow`].
-pub(super) const ROW: &str =
-    "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
+const ROW: &str = "id, token, call_sid, payment_sid, kind, method, url, sealed, state, tries, reason, since, updated";
 
 /// Every column of a [`PendingCallback`].
 const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
@@ -60,6 +59,22 @@ impl Stored {
     }
 }
 
+/// What the database says of a callback that was stored just now; the rest is known.
+pub(super) const NEW: &str = "id, token, node";
+
+/// A row of [`NEW`].
+pub(super) struct New {
+    id: i64,
+    token: Uuid,
+    node: Option<String>,
+}
+
+impl New {
+    pub(super) fn read(row: &AnyRow) -> Result<Self, Trouble> {
+        Ok(Self { id: number(row, "id")?, token: word(row, "token", uuid)?, node: row.try_get("node")? })
+    }
+}
+
 /// Stores callbacks, each unless its token is known, in one statement.
 pub(super) struct Insert<'a> {
     pub(super) callbacks: &'a [NewCallback],
@@ -81,25 +96,46 @@ impl Insert<'_> {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "INSERT INTO callbacks ({COLUMNS}) VALUES {} ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}",
+            "INSERT INTO callbacks ({COLUMNS}) VALUES {} ON CONFLICT (token) DO NOTHING RETURNING {NEW}",
             self.rows()
         );
         // All of them, so that the statement is run to its end.
         let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql)))).await?;
-        let new = rows.iter().map(|row| stored(row, true)).collect::<Result<Vec<_>, _>>()?;
-        self.with_known(on, new).await
+        self.with_known(on, rows.iter().map(New::read).collect::<Result<_, _>>()?).await
     }
 
     /// Those that were stored just now, and those that were known, as they were given.
-    pub(super) async fn with_known(&self, on: &mut On<'_>, mut new: Vec<Stored>) -> Result<Vec<Stored>, Trouble> {
+    pub(super) async fn with_known(&self, on: &mut On<'_>, mut new: Vec<New>) -> Result<Vec<Stored>, Trouble> {
         let mut all = Vec::with_capacity(self.callbacks.len());
-        for NewCallback { token, .. } in self.callbacks {
-            all.push(match new.iter().position(|stored| stored.row.token == *token) {
-                Some(place) => new.swap_remove(place),
-                None => by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?,
+        for callback in self.callbacks {
+            all.push(match new.iter().position(|new| new.token == callback.token) {
+                Some(place) => self.stored(callback, new.swap_remove(place)),
+                None => by_token(on, callback.token).await?.ok_or(sqlx::Error::RowNotFound)?,
             });
         }
         Ok(all)
+    }
+
+    /// What was stored just now.
+    fn stored(&self, callback: &NewCallback, New { id, node, .. }: New) -> Stored {
+        // As a database keeps it.
+        let now = Timestamp::from_millisecond(self.now.as_millisecond()).unwrap_or(self.now);
+        let row = CallbackRow {
+            id,
+            token: callback.token,
+            call_sid: text(&callback.call_sid),
+            payment_sid: some_text(callback.payment_sid.as_deref()),
+            kind: callback.kind,
+            method: callback.method,
+            url: text(&callback.url),
+            sealed: Some(callback.sealed.clone()),
+            state: callback.state,
+            tries: 0,
+            reason: None,
+            since: now,
+            updated: now,
+        };
+        Stored { row, node, is_new: true }
     }
 
     /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
@@ -160,7 +196,7 @@ fn following(call_sid: usize, keeper: usize) -> String {
 pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
     let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
-    row.map(|row| stored(&row, false)).transpose()
+    row.map(|row| Ok(Stored { row: read(&row)?, node: row.try_get("node")?, is_new: false })).transpose()
 }
 
 /// See [`crate::store::Backend::insert_callback`].
@@ -414,11 +450,6 @@ pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, 
     let select = format!("SELECT COUNT(*) AS count FROM callbacks WHERE {}", is(state));
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select))).await?.ok_or(sqlx::Error::RowNotFound)?;
     number(&row, "count")
-}
-
-/// The callback of a row of the columns `node` and [`ROW`].
-pub(super) fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
-    Ok(Stored { row: read(row)?, node: row.try_get("node")?, is_new })
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {

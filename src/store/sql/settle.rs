@@ -93,14 +93,14 @@ impl Work for SettlePayment {
             let (told, columns) = if self.first.is_empty() {
                 (String::new(), String::new())
             } else {
-                let (into, rows, row) = (callbacks::COLUMNS, insert.rows(), callbacks::ROW);
+                let (into, rows, new) = (callbacks::COLUMNS, insert.rows(), callbacks::NEW);
                 (
                     // One row of the payment at most, so that the callbacks are stored as they stand here.
                     format!(
                         ", told AS (INSERT INTO callbacks ({into}) SELECT new.* FROM settled CROSS JOIN (VALUES {rows}) AS new \
-                         ON CONFLICT (token) DO NOTHING RETURNING node, {row})"
+                         ON CONFLICT (token) DO NOTHING RETURNING {new})"
                     ),
-                    format!(", node, {row}"),
+                    format!(", {new}"),
                 )
             };
             let joined = if self.first.is_empty() { "" } else { " LEFT JOIN told ON TRUE" };
@@ -122,7 +122,7 @@ impl Work for SettlePayment {
             for row in &rows {
                 // None: every token was known.
                 if !self.first.is_empty() && row.try_get::<Option<i64>, _>("id")?.is_some() {
-                    new.push(callbacks::stored(row, true)?);
+                    new.push(callbacks::New::read(row)?);
                 }
             }
             let stored = insert.with_known(on, new).await?;
