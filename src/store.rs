@@ -12,12 +12,14 @@
 //!
 //! Invariant: the same idempotency token never carries two results. [`token`] makes one of a payment and an [`Occasion`]; what
 //! the first and the late occasion tell is written down in one transaction with the outcome, which never changes after that;
-//! what is told without the store is told once, by the call that made it, on an occasion of its own.
+//! what is told without the store is told by the call that made it: of a payment once, on an occasion of its own; of a session whose
+//! gateway was not to be asked on the first one, which then is that call's alone: whoever takes the session over tells it late.
 #![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -103,7 +105,8 @@ pub enum Hold {
 pub enum Occasion {
     /// The one that every payment has.
     First,
-    /// The one after the first said that the outcome is unknown.
+    /// The one after the first said that the outcome is unknown; and the one by whoever took a session over that its own server may
+    /// have told.
     Late,
     /// The one by a live call that cannot wait for the outcome to be written down, or finds that the books say otherwise.
     Unwritten,
@@ -331,8 +334,13 @@ impl Store {
             Some(row) if !settling::says(&row, &settled.outcome) => None,
             Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
             Some(_) => Some(Booked::First),
-            // Of a session that is not in the books, somebody else may have written the end.
-            None => None,
+            None => match self.backend.session(sid).await? {
+                Some(row) if row.state != SessionState::Ended => None,
+                Some(row) if row.says(&settled.outcome) => Some(Booked::First),
+                Some(_) => Some(Booked::Otherwise),
+                // One that nobody noted: whether its callbacks are stored does not say who has told it.
+                None => None,
+            },
         })
     }
 
@@ -381,6 +389,32 @@ impl Store {
             Some(row) => Ok(Some(self.claimed_callback(row).await?)),
             None => Ok(None),
         }
+    }
+
+    /// A callback of this process was answered ([`Backend::mark_delivered`]).
+    pub fn mark_delivered(&self, id: i64, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.backend.mark_delivered(id, self.node, now)
+    }
+
+    /// The `number`th try of a callback of this process failed ([`Backend::mark_failed`]).
+    pub fn mark_failed<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        number: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.backend.mark_failed(id, reason, number, self.node, now)
+    }
+
+    /// A callback of this process is given up ([`Backend::mark_parked`]).
+    pub fn mark_parked<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.backend.mark_parked(id, reason, self.node, now)
     }
 
     /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being

@@ -86,7 +86,7 @@ async fn fill(store: &Store) {
         ..waiting(7)
     };
     let rows = books.settle_payment(settled(5, Standing::Unknown), vec![callback], vec![], node, at(600_000)).await;
-    books.mark_parked(rows.unwrap().callbacks[0].id, "HTTP 500\u{1b}[2J, for an hour", at(700_000)).await.unwrap();
+    books.mark_parked(rows.unwrap().callbacks[0].id, "HTTP 500\u{1b}[2J, for an hour", A, at(700_000)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,7 @@ async fn a_parked_callback_is_delivered_after_all_by_the_running_server() {
             cookies: Jar::default(),
         };
         let id = store.queue("CA1", &request, Uuid::new_v4(), Timestamp::now()).await.unwrap().unwrap().id;
-        store.backend().mark_parked(id, "HTTP 500", Timestamp::now()).await.unwrap();
+        store.mark_parked(id, "HTTP 500", Timestamp::now()).await.unwrap();
         ids.push(id.to_string());
     }
     let _server = Process::start(folder, &[], &[SILENT]);

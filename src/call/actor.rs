@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::beginning::Beginning;
 use super::clock::{Arrival, Clock};
-use super::fetching::{Outcome, fetched};
+use super::fetching::{Left, Outcome, fetched};
 use super::gateway::Asking;
 use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
@@ -28,10 +28,11 @@ use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
 use crate::audio::Clip;
-use crate::callback::{Booking, CallbackKind, CallbackQueue, CallbackRequest};
+use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, LedBy, Purpose, Settled, TurnId,
+    Action, Begun, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, LedBy, PaymentId, Purpose, Settled,
+    TurnId,
 };
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
@@ -115,9 +116,9 @@ struct Actor {
     answers: mpsc::Sender<Answered>,
     inbox: mpsc::Receiver<Answered>,
     /// The session that was last noted for the store.
-    noted: Option<String>,
-    /// The outcome that the next action tells, what becomes of it in the store, and whether its session was noted there.
-    settled: Option<(Arc<Settled>, Booking, bool)>,
+    noted: Option<Arc<Begun>>,
+    /// The outcome that the next action tells.
+    settled: Option<Outcome>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -381,7 +382,7 @@ impl Actor {
             Action::Begin(mut begun) => {
                 begun.cookies = self.callbacks.cookies().to_text();
                 self.callbacks.session_begun(&begun);
-                self.noted = Some(begun.payment.sid);
+                self.noted = Some(Arc::from(begun));
             }
             Action::Intend(mut intended) => {
                 intended.cookies = self.callbacks.cookies().to_text();
@@ -391,10 +392,10 @@ impl Actor {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
                 let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
-                let is_noted = self.noted.as_ref() == Some(&settled.payment.sid);
+                let left = self.left(&settled.payment);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
-                    self.settled = Some((settled, booking, is_noted));
+                    self.settled = Some(Outcome { settled, booking, left, books: self.callbacks.another() });
                 }
             }
             Action::Notify(url, method, form) => {
@@ -425,16 +426,20 @@ impl Actor {
         Ok(())
     }
 
+    /// What the store may know of a payment whose outcome is not written down.
+    fn left(&self, payment: &PaymentId) -> Left {
+        match &self.noted {
+            _ if self.asking.is_about(payment) => Left::Payment,
+            Some(begun) if begun.payment == *payment => Left::Session(Arc::clone(begun)),
+            Some(_) | None => Left::Nothing,
+        }
+    }
+
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
         let cookies = self.callbacks.cookies();
         let telling = match fetch.purpose {
-            Purpose::Pay => self.settled.take().map(|(settled, booking, is_noted)| Outcome {
-                settled,
-                booking,
-                is_noted,
-                books: self.callbacks.another(),
-            }),
+            Purpose::Pay => self.settled.take(),
             Purpose::First | Purpose::Gather | Purpose::Redirect => None,
         };
         if fetch.answer_wanted {

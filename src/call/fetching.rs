@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
-use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::flow::{Begun, Fetch, FetchFailure, NextDocument, Purpose, Settled};
 use crate::http::Jar;
-use crate::pay::step::PayResult;
+use crate::pay::outcome::Ending;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
 
@@ -29,26 +29,71 @@ pub(super) struct Outcome {
     pub(super) settled: Arc<Settled>,
     /// What becomes of it in the store.
     pub(super) booking: Booking,
-    /// Whether its session was noted in the store when it began.
-    pub(super) is_noted: bool,
+    /// What the store may know of it before.
+    pub(super) left: Left,
     /// Where what becomes of the request is written down.
     pub(super) books: CallbackQueue,
 }
 
+/// What the store may know of a payment whose outcome is not written down, and so what is told by whoever finds that.
+pub(super) enum Left {
+    /// Nothing: nobody else tells anything.
+    Nothing,
+    /// A session that was noted when it began: it is told late that it was cut off.
+    Session(Arc<Begun>),
+    /// A payment: what became of it is found out.
+    Payment,
+}
+
+/// What the call tells of an outcome.
+enum Version {
+    /// What it is.
+    AsItIs(Occasion),
+    /// What is told of one that is not written down.
+    Unwritten,
+    /// Not what it is, but what somebody else tells who has ended the session in the books: that it was cut off.
+    CutOff(Arc<Begun>),
+}
+
+impl Version {
+    const fn occasion(&self) -> Occasion {
+        match self {
+            Self::AsItIs(occasion) => *occasion,
+            Self::Unwritten => Occasion::Unwritten,
+            Self::CutOff(_) => Occasion::Late,
+        }
+    }
+
+    fn of(&self, fetch: Fetch) -> Fetch {
+        match self {
+            Self::AsItIs(_) => fetch,
+            Self::Unwritten => fetch.as_unwritten(),
+            Self::CutOff(begun) => {
+                let form = begun.start.statement.told(&Ending::cut_off()).action;
+                let mut parameters = fetch.parameters;
+                parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+                Fetch { form, parameters, unwritten: None, ..fetch }
+            }
+        }
+    }
+}
+
 impl Outcome {
-    /// On which occasion the call tells it.
-    async fn occasion(&self, store: &Store) -> Occasion {
+    /// What the call tells of it.
+    async fn version(&self, store: &Store) -> Version {
         let booked = match self.booking.clone().booked_in_time().await {
             Some(booked) => Some(booked),
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
-        match booked {
-            Some(Booked::First) => Occasion::First,
-            Some(Booked::Late) => Occasion::Late,
-            // Of one that could not begin the store knows nothing, so that nobody else tells anything of it.
-            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Occasion::First,
-            Some(Booked::Otherwise) | None => Occasion::Unwritten,
+        match (booked, &self.left) {
+            (Some(Booked::First), _) => Version::AsItIs(Occasion::First),
+            (Some(Booked::Late), _) => Version::AsItIs(Occasion::Late),
+            // The books and whoever wrote them say one thing; the call does not say another.
+            (Some(Booked::Otherwise), Left::Session(begun)) => Version::CutOff(Arc::clone(begun)),
+            // Nobody else tells it on this occasion: whoever takes the session over tells it late.
+            (None, Left::Session(_) | Left::Nothing) => Version::AsItIs(Occasion::First),
+            (None, Left::Payment) | (Some(Booked::Otherwise), Left::Payment | Left::Nothing) => Version::Unwritten,
         }
     }
 
@@ -66,12 +111,13 @@ pub(super) async fn fetched(
     telling: Option<Outcome>,
     cookies: Jar,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
-    let occasion = match &telling {
-        Some(outcome) => outcome.occasion(&house.store).await,
-        None => Occasion::First,
+    let version = match &telling {
+        Some(outcome) => outcome.version(&house.store).await,
+        None => Version::AsItIs(Occasion::First),
     };
+    let occasion = version.occasion();
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
-    let fetch = if occasion == Occasion::Unwritten { fetch.as_unwritten() } else { fetch };
+    let fetch = version.of(fetch);
     let url = match fetch.target {
         Target::Flow(name) => {
             let library = house.library.clone();
@@ -105,4 +151,116 @@ pub(super) async fn fetched(
         from: (answer.url != url).then(|| answer.url.clone()),
     };
     (answer.read(), Some(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use url::Url;
+
+    use super::*;
+    use crate::callback::{Application, Clocks, Deliveries, Patience};
+    use crate::chance::Chance;
+    use crate::flow::{FetchId, LedBy, PaymentId};
+    use crate::form::Form;
+    use crate::http::{Outbound, TargetPolicy};
+    use crate::pay::gateway::{Operation, TokenType};
+    use crate::pay::intent::{Means, SessionStart, Statement};
+    use crate::pay::step::{PayResult, Step};
+    use crate::secret::Secret;
+    use crate::store::memory::Memory;
+    use crate::store::{Backend, CallbackFilter, Hold, NodeId, Seal};
+    use crate::twiml::Method;
+    use crate::wall::Wall;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn begun() -> Begun {
+        let mut action = Form::new();
+        action.set("CallSid", "CA1");
+        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentCardNumber };
+        Begun {
+            payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Document },
+            call_sid: "CA1".to_owned(),
+            start: SessionStart {
+                connector: "Default".to_owned(),
+                operation: Operation::Tokenize(TokenType::OneTime),
+                currency: "usd".parse().unwrap(),
+                means: Means::Card,
+                statement,
+            },
+            status: None,
+            action: Some((Url::parse("https://shop.example/paid").unwrap(), Method::Post)),
+        }
+    }
+
+    fn fetch(settled: &Settled) -> Fetch {
+        let action = settled.action.clone().unwrap();
+        Fetch {
+            id: FetchId(1),
+            purpose: Purpose::Pay,
+            target: Target::Url(action.url),
+            method: action.method,
+            form: action.form,
+            parameters: BTreeMap::new(),
+            unwritten: None,
+            answer_wanted: true,
+        }
+    }
+
+    /// Two servers one after the other on one store, and what the first one tells of a session of its own that has failed.
+    async fn told(is_taken_over: bool) -> (Occasion, Fetch, Vec<uuid::Uuid>) {
+        let backend: Arc<dyn Backend> = Arc::new(Memory::default());
+        let server = || {
+            let seal = Seal::new(&Secret::new("key".to_owned())).unwrap();
+            Store::new(Arc::clone(&backend), seal, NodeId::random())
+        };
+        let (ours, theirs) = (server(), server());
+        let outbound = Arc::new(Outbound::new(TargetPolicy::Open).unwrap());
+        let application = Application::new(outbound, Secret::new("12345".to_owned()), Chance::System);
+        let clocks = Clocks { wall: Wall::System, chance: Chance::System };
+        let deliveries = Deliveries::new(Arc::new(application), ours.clone(), Patience::default(), clocks);
+        let (books, begun) = (deliveries.queue("CA1"), Arc::new(begun()));
+        books.session_begun(&begun);
+        ours.note_session(&begun, NOW).unwrap();
+        ours.flush().await.unwrap();
+        if is_taken_over {
+            theirs.register(None).await.unwrap();
+            let [left] = &theirs.claim_sessions(9, NOW).await.unwrap()[..] else { panic!("one was left behind") };
+            let cut_off = left.settled(&Ending::cut_off());
+            assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().len(), 1);
+        }
+        let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
+        let booking = books.settle(Arc::clone(&settled), Hold::Yes);
+        let fetch = fetch(&settled);
+        let outcome = Outcome { settled, booking, left: Left::Session(begun), books };
+        let version = outcome.version(&ours).await;
+        let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+        (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())
+    }
+
+    #[tokio::test]
+    async fn a_session_that_another_server_has_told_is_told_as_that_one_has_told_it() {
+        let (occasion, fetch, stored) = told(true).await;
+        let token = store::token("PK1", occasion, CallbackKind::Action);
+        assert_eq!((occasion, stored), (Occasion::Late, vec![token]), "one result, with one token");
+        for (name, value) in [
+            ("CallSid", "CA1"),
+            ("Result", "internal-error"),
+            ("PaymentError", "the server stopped before anything was sent"),
+        ] {
+            assert_eq!(fetch.form.value(name).unwrap().expose(), value);
+            assert_eq!(fetch.parameters[name].expose(), value);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_nobody_else_has_told_is_told_as_it_is() {
+        let (occasion, fetch, stored) = told(false).await;
+        let token = store::token("PK1", occasion, CallbackKind::Action);
+        assert_eq!((occasion, stored), (Occasion::First, vec![token]));
+        assert_eq!(fetch.form.value("Result").unwrap().expose(), "too-many-failed-attempts");
+    }
 }

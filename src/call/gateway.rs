@@ -14,7 +14,7 @@ use super::actor::Answered;
 use super::recovery;
 use crate::callback::{Booking, CallbackQueue, Written};
 use crate::connector::{self, Connector};
-use crate::flow::{Intended, Settled};
+use crate::flow::{Intended, PaymentId, Settled};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
@@ -110,6 +110,11 @@ impl Asking {
             None => written,
         };
         Some(self.writing.insert(written).clone())
+    }
+
+    /// Whether the gateway is asked for this payment, or was to be.
+    pub(super) fn is_about(&self, payment: &PaymentId) -> bool {
+        self.intended.as_ref().is_some_and(|intended| intended.payment == *payment)
     }
 
     /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.

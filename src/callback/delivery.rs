@@ -115,18 +115,18 @@ impl Place {
     /// Writes down that it was answered, however long it takes. If the process ends before, it will be delivered once
     /// more, with the same token.
     pub(super) async fn delivered(&self) {
-        self.write("delivered", usize::MAX, || self.store.backend().mark_delivered(self.id, self.wall.now())).await;
+        self.write("delivered", usize::MAX, || self.store.mark_delivered(self.id, self.wall.now())).await;
     }
 
     /// Writes down that the `number`th try has failed.
     pub(super) async fn failed(&self, reason: &str, number: u32) {
-        let write = || self.store.backend().mark_failed(self.id, reason, number, self.wall.now());
+        let write = || self.store.mark_failed(self.id, reason, number, self.wall.now());
         self.write("failed", TRIES, write).await;
     }
 
     /// Writes down that it is given up, however long it takes.
     pub(super) async fn parked(&self, reason: &str) {
-        self.write("parked", usize::MAX, || self.store.backend().mark_parked(self.id, reason, self.wall.now())).await;
+        self.write("parked", usize::MAX, || self.store.mark_parked(self.id, reason, self.wall.now())).await;
     }
 
     async fn write<'a>(

@@ -10,7 +10,8 @@ use crate::rest::books::session::SessionStory;
 use crate::rest::books::view::{BookedPayment, PaymentStory};
 use crate::store::moment::moment;
 use crate::store::{
-    Backend, CallbackFilter, CallbackRow, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState, SessionFilter,
+    Backend, BackendError, CallbackFilter, CallbackRow, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState,
+    SessionFilter,
 };
 
 mod sessions;
@@ -100,16 +101,6 @@ impl Payments {
 impl List {
     async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
         let json = self.json;
-        let of_sessions = SessionFilter {
-            call_sid: self.call.clone(),
-            connector: self.connector.clone(),
-            from: self.from,
-            before: self.before,
-            ..SessionFilter::default()
-        };
-        if self.sessions {
-            return sessions::list(backend, of_sessions, self.limit, json).await;
-        }
         let filter = PaymentFilter {
             call_sid: self.call,
             state: self.state,
@@ -117,15 +108,20 @@ impl List {
             from: self.from,
             before: self.before,
             after_sid: None,
-            limit: 0,
+            limit: PAGE_MAX,
         };
+        let of_sessions = SessionFilter { limit: PAGE_MAX, ..SessionFilter::like(&filter) };
+        if self.sessions {
+            return sessions::list(backend, of_sessions, self.limit, json).await;
+        }
         let is_narrow = filter.call_sid.is_some()
             || filter.state.is_some()
             || filter.connector.is_some()
             || filter.from.is_some()
             || filter.before.is_some();
         let wants_sessions = filter.state.is_none();
-        let (rows, more) = first(backend, filter, self.limit).await?;
+        let page = async |after_sid| backend.payments(PaymentFilter { after_sid, ..filter.clone() }).await;
+        let (rows, more) = first(self.limit, |row: &PaymentRow| &row.sid, page).await?;
         if json {
             say_json(&rows.into_iter().map(BookedPayment::of).collect::<Vec<_>>())?;
             return Ok(true);
@@ -146,7 +142,7 @@ impl List {
         let cells: Vec<_> = rows.iter().map(cells).collect();
         let mut told = table(head, &cells);
         if more {
-            told.push_str(&format!("there are more than these {}; --limit shows more\n", rows.len()));
+            told.push_str(&there_are_more(rows.len()));
         }
         let unknown = rows.iter().filter(|row| row.state == PaymentState::Unknown).count();
         if unknown > 0 {
@@ -162,19 +158,17 @@ impl List {
     }
 }
 
-/// The first `limit` payments, and whether there are more.
-async fn first(
-    backend: &dyn Backend,
-    mut filter: PaymentFilter,
+/// The first `limit` rows of a list that comes in pages, each after the row of an id, and whether there are more.
+async fn first<T>(
     limit: u32,
-) -> Result<(Vec<PaymentRow>, bool), Failure> {
+    sid: impl Fn(&T) -> &String,
+    mut page: impl AsyncFnMut(Option<String>) -> Result<Vec<T>, BackendError>,
+) -> Result<(Vec<T>, bool), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    filter.limit = PAGE_MAX;
-    let mut rows: Vec<PaymentRow> = Vec::new();
+    let mut rows: Vec<T> = Vec::new();
     loop {
-        let page = backend.payments(filter.clone()).await.map_err(unusable)?;
+        let page = page(rows.last().map(|row| sid(row).clone())).await.map_err(unusable)?;
         let is_last = page.len() < usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
-        filter.after_sid = page.last().map(|row| row.sid.clone());
         rows.extend(page);
         if is_last || rows.len() > limit {
             let more = rows.len() > limit;
@@ -184,13 +178,18 @@ async fn first(
     }
 }
 
+/// What is said below a list that is not whole.
+fn there_are_more(shown: usize) -> String {
+    format!("there are more than these {shown}; --limit shows more\n")
+}
+
 fn cells(row: &PaymentRow) -> [String; 8] {
     [
         second(row.created),
         plain(&row.sid),
         plain(&row.call_sid),
         plain(&row.connector),
-        amount(row),
+        amount(&row.amount, &row.currency, &row.token_type),
         means(row),
         word(row.state),
         outcome(row),
@@ -207,9 +206,9 @@ fn word(state: PaymentState) -> String {
     }
 }
 
-fn amount(row: &PaymentRow) -> String {
-    match (&row.amount, &row.token_type) {
-        (Some(amount), _) => format!("{} {}", plain(amount), plain(&row.currency)),
+fn amount(amount: &Option<String>, currency: &str, token_type: &Option<String>) -> String {
+    match (amount, token_type) {
+        (Some(amount), _) => format!("{} {}", plain(amount), plain(currency)),
         (None, Some(token_type)) => format!("{} token", plain(token_type)),
         (None, None) => "-".to_owned(),
     }
@@ -225,9 +224,19 @@ fn means(row: &PaymentRow) -> String {
 
 fn outcome(row: &PaymentRow) -> String {
     let code = row.error_code.map(|code| code.to_string());
-    let parts = [row.confirmation_code.as_deref(), code.as_deref(), row.error.as_deref()];
+    let told = [row.confirmation_code.as_deref(), code.as_deref(), row.error.as_deref()];
+    if told == [None; 3] { or_dash(row.result.as_deref()) } else { together(told) }
+}
+
+/// What there is of several things.
+fn together(parts: [Option<&str>; 3]) -> String {
     let told: Vec<String> = parts.into_iter().flatten().map(plain).collect();
-    if told.is_empty() { or_dash(row.result.as_deref()) } else { told.join(" ") }
+    if told.is_empty() { or_dash(None) } else { told.join(" ") }
+}
+
+/// Things and their names, one a line.
+fn named<const N: usize>(things: [(&str, String); N]) -> String {
+    things.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
 }
 
 impl Show {
@@ -274,7 +283,7 @@ fn told(row: &PaymentRow, callbacks: &[CallbackRow]) -> String {
         ("led by", plain(&row.led_by)),
         ("connector", plain(&row.connector)),
         ("operation", plain(&row.operation)),
-        ("amount", amount(row)),
+        ("amount", amount(&row.amount, &row.currency, &row.token_type)),
         ("pays with", means(row)),
         ("result", or_dash(row.result.as_deref())),
         ("error code", or_dash(code.as_deref())),
@@ -284,10 +293,7 @@ fn told(row: &PaymentRow, callbacks: &[CallbackRow]) -> String {
         ("began", second(row.created)),
         ("changed", second(row.updated)),
     ];
-    let mut told = String::new();
-    for (name, value) in lines {
-        told.push_str(&format!("{name:<14}{value}\n"));
-    }
+    let mut told = named(lines);
     if row.state == PaymentState::Unknown {
         let whether = "nobody knows whether money moved: look for this id at the gateway before charging anew";
         told.push_str(&format!("\n{}\n", loud(whether)));

@@ -107,15 +107,9 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
     {
         return Err(unknown("after_session is no session here"));
     }
-    let of_sessions = SessionFilter {
-        call_sid: filter.call_sid.clone(),
-        connector: filter.connector.clone(),
-        from: filter.from,
-        before: filter.before,
-        // A page further on in one list is the first one of the other no more.
-        after_sid: after_session.clone(),
-        limit: page_size.saturating_add(1),
-    };
+    // A page further on in one list is the first one of the other no more.
+    let (after_sid, limit) = (after_session.clone(), page_size.saturating_add(1));
+    let of_sessions = SessionFilter { after_sid, limit, ..SessionFilter::like(&filter) };
     let wants_payments = after_session.is_none();
     let wants_sessions = filter.state.is_none() && filter.after_sid.is_none();
     // One more than the page holds tells whether there is another page.

@@ -54,6 +54,21 @@ pub struct NewAudit {
     pub new_value: Option<String>,
 }
 
+#[cfg(test)]
+impl NewAudit {
+    /// That a connector was added.
+    pub(crate) fn of_tests(connector: &str) -> Self {
+        Self {
+            token: Uuid::new_v4(),
+            actor: Actor { name: "a test".to_owned(), origin: "here".to_owned() },
+            action: AuditAction::ConnectorAdded,
+            target: format!("connector {connector}"),
+            old_value: None,
+            new_value: None,
+        }
+    }
+}
+
 /// What was done, as it was written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
@@ -94,7 +109,8 @@ pub enum ConnectorChange {
         /// Its configuration.
         sealed: Vec<u8>,
     },
-    /// As [`super::Backend::update_connector`].
+    /// Its configuration becomes another one; one that is authorized anew is no longer withdrawn. [`super::BackendError::NotFound`]
+    /// if there is none, or it is neither the one nor the other: it was changed meanwhile.
     Update {
         /// The configuration it was made from.
         was: Vec<u8>,

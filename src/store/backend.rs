@@ -484,15 +484,16 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// [`BackendError::NotFound`] if it is in another state: it was not told yet.
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()>;
 
-    /// A callback was answered: its fields are wiped.
-    fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()>;
+    /// A callback was answered: its fields are wiped. [`BackendError::NotFound`] if it is not `node`'s or its keeper's: somebody else
+    /// delivers it.
+    fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> Done<'_, ()>;
 
     /// The `number`th try failed; the callback stays `waiting`, or becomes so if it was `held`. [`BackendError::NotFound`]
-    /// if it is delivered: another try of it was answered, and its fields are wiped.
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, now: Timestamp) -> Done<'a, ()>;
+    /// if it is not `node`'s or its keeper's, or is delivered: another try of it was answered, and its fields are wiped.
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> Done<'a, ()>;
 
     /// A callback is given up. [`BackendError::NotFound`] as for [`Self::mark_failed`].
-    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
+    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()>;
 
     /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on. All of them if `ids` is none. Gives how
     /// many.
@@ -531,23 +532,6 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
 
     /// A number that changes whenever a connector is added, changed or removed.
     fn connectors_revision(&self) -> Done<'_, i64>;
-
-    /// Adds a connector. [`BackendError::Duplicate`] if there is one of that name.
-    fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()>;
-
-    /// Changes a connector's configuration from `was` to `sealed`; one that is authorized anew is no longer withdrawn.
-    /// [`BackendError::NotFound`] if there is none, or it is neither the one nor the other: it was changed meanwhile.
-    fn update_connector<'a>(
-        &'a self,
-        name: &'a str,
-        was: &'a [u8],
-        sealed: Vec<u8>,
-        authorized: Authorized,
-        now: Timestamp,
-    ) -> Done<'a, ()>;
-
-    /// Removes a connector. [`BackendError::NotFound`] if there is none.
-    fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()>;
 
     /// The gateway no longer lets a stored connector in that is configured so. Nothing happens if there is none, if it is
     /// configured otherwise by now, or if that is known already.

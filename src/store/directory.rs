@@ -84,7 +84,8 @@ impl Store {
             let told = self.backend.count_told(call_sid, &sid).await?;
             status.form.set("SequenceNumber", told.to_string());
         }
-        let callbacks = self.tellings(&settled, Occasion::First, CallbackState::Waiting, call_sid)?;
+        // Its own server may have told it on the first occasion, without having written that down.
+        let callbacks = self.tellings(&settled, Occasion::Late, CallbackState::Waiting, call_sid)?;
         let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
         let rows = self.backend.end_left_session(session, callbacks, self.node, now).await?;
         rows.into_iter().map(|row| self.stored_callback(row)).collect()

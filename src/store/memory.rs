@@ -316,10 +316,12 @@ impl Books {
     fn change_callback(
         &mut self,
         id: i64,
+        node: NodeId,
         now: Timestamp,
         change: impl FnOnce(&mut CallbackRow),
     ) -> Result<(), BackendError> {
-        let callback = self.callbacks.get_mut(&id).ok_or(BackendError::NotFound)?;
+        let is_own = |callback: &&mut Callback| [Some(node), Some(node.keeper())].contains(&callback.node);
+        let callback = self.callbacks.get_mut(&id).filter(is_own).ok_or(BackendError::NotFound)?;
         callback.row.updated = now;
         change(&mut callback.row);
         Ok(())
@@ -356,12 +358,13 @@ impl Books {
     fn change_undelivered(
         &mut self,
         id: i64,
+        node: NodeId,
         now: Timestamp,
         change: impl FnOnce(&mut CallbackRow),
     ) -> Result<(), BackendError> {
         let is_delivered =
             self.callbacks.get(&id).is_some_and(|callback| callback.row.state == CallbackState::Delivered);
-        if is_delivered { Err(BackendError::NotFound) } else { self.change_callback(id, now, change) }
+        if is_delivered { Err(BackendError::NotFound) } else { self.change_callback(id, node, now, change) }
     }
 }
 
@@ -618,9 +621,9 @@ impl Backend for Memory {
         })
     }
 
-    fn mark_delivered(&self, id: i64, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
+    fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
         self.write(move |books| {
-            books.change_callback(id, now, |row| {
+            books.change_callback(id, node, now, |row| {
                 row.state = CallbackState::Delivered;
                 row.sealed = None;
                 row.reason = None;
@@ -633,10 +636,11 @@ impl Backend for Memory {
         id: i64,
         reason: &'a str,
         number: u32,
+        node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            books.change_undelivered(id, now, |row| {
+            books.change_undelivered(id, node, now, |row| {
                 row.state = CallbackState::Waiting;
                 row.tries = row.tries.max(number);
                 row.reason = Some(reason.to_owned());
@@ -644,9 +648,15 @@ impl Backend for Memory {
         })
     }
 
-    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
+    fn mark_parked<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
         self.write(move |books| {
-            books.change_undelivered(id, now, |row| {
+            books.change_undelivered(id, node, now, |row| {
                 row.state = CallbackState::Parked;
                 row.reason = Some(reason.to_owned());
             })
@@ -767,31 +777,6 @@ impl Backend for Memory {
 
     fn connectors_revision(&self) -> BoxFuture<'_, Result<i64, BackendError>> {
         self.read(|books| books.revision)
-    }
-
-    fn insert_connector<'a>(
-        &'a self,
-        name: &'a str,
-        sealed: Vec<u8>,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| books.change_connector(name, ConnectorChange::Insert { sealed }, now))
-    }
-
-    fn update_connector<'a>(
-        &'a self,
-        name: &'a str,
-        was: &'a [u8],
-        sealed: Vec<u8>,
-        authorized: Authorized,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<(), BackendError>> {
-        let change = ConnectorChange::Update { was: was.to_vec(), sealed, authorized };
-        self.write(move |books| books.change_connector(name, change, now))
-    }
-
-    fn remove_connector<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| books.change_connector(name, ConnectorChange::Remove, Timestamp::MIN))
     }
 
     fn change_connector<'a>(

@@ -7,8 +7,9 @@
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::backend::{BackendError, CallbackRow, NewCallback, NodeId, SettledPayment};
+use super::backend::{BackendError, CallbackRow, NewCallback, NodeId, PaymentFilter, SettledPayment};
 use crate::flow::LedBy;
+use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
 
 words! {
@@ -85,6 +86,15 @@ pub struct SessionRow {
     pub ended: Option<Timestamp>,
 }
 
+impl SessionRow {
+    /// Whether it ended so.
+    pub(super) fn says(&self, outcome: &Outcome) -> bool {
+        self.result.as_deref() == Some(outcome.result.word())
+            && self.error_code == outcome.code.map(|code| code.number())
+            && self.error == outcome.error
+    }
+}
+
 /// A session that a server left behind before its gateway was to be asked.
 #[derive(Clone, Debug)]
 pub struct LeftSession {
@@ -111,6 +121,15 @@ pub struct SessionFilter {
     pub after_sid: Option<String>,
     /// How many at most.
     pub limit: u32,
+}
+
+impl SessionFilter {
+    /// From the first one on, what is narrowed as payments are by `filter`; those have a state that sessions have not.
+    #[must_use]
+    pub fn like(filter: &PaymentFilter) -> Self {
+        let PaymentFilter { call_sid, connector, from, before, .. } = filter.clone();
+        Self { call_sid, connector, from, before, after_sid: None, limit: 0 }
+    }
 }
 
 type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;

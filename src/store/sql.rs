@@ -2,7 +2,7 @@
 //!
 //! Shape:   [`Sql`] is a [`Backend`]. The queries go through sqlx's `Any`, whose `$1` both databases take; what differs is
 //!          [`Dialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
-//!          Reads go to a pool. Writes go to the pool too on PostgreSQL, to one writer on SQLite (`work`).
+//!          Reads go to lent connections. So do writes on PostgreSQL, on SQLite to one writer (`work`).
 //! Units:   milliseconds since 1970.
 //! Limits:  [`POSTGRES_CONNECTIONS`], [`SQLITE_READERS`]; those of `work`.
 //! Errors:  [`OpenDatabaseError`] at the start, [`BackendError`] later; neither has a value of a row or a part of the URL.
@@ -16,26 +16,26 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 use url::Url;
 
 use super::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use super::backend::{
-    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
+    NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
 };
 
 mod address;
 mod audit;
 mod callbacks;
 mod calls;
+mod connections;
 mod connectors;
 mod failure;
 mod identity;
@@ -44,30 +44,25 @@ mod nonces;
 mod payments;
 mod schema;
 mod sessions;
+mod settle;
 mod value;
 mod work;
 
 pub use address::{AddressError, DatabaseAddress};
 
+use connections::{CONNECTING, Connections};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
 use identity::Identity;
 use schema::SchemaError;
-use work::{Borrowed, Committer, On, Work, alone, within};
+use work::{Committer, On, Work, alone, within};
 
 /// How many connections a server keeps to PostgreSQL at most. Our choice: payments hold one for a few milliseconds each,
 /// and a PostgreSQL server has 100 by default for all.
-const POSTGRES_CONNECTIONS: u32 = 16;
+const POSTGRES_CONNECTIONS: usize = 16;
 
 /// How many of SQLite's connections read. Our choice: lists are rare.
-const SQLITE_READERS: u32 = 4;
-
-/// How long to wait for a connection.
-const CONNECTING: Duration = Duration::from_secs(5);
-
-/// A connection that was idle for this long is asked whether it still stands before it is used. Our choice: a round trip
-/// less for what is busy.
-const IDLE: Duration = Duration::from_secs(1);
+const SQLITE_READERS: usize = 4;
 
 /// What each connection to SQLite begins with. Another process may hold the lock: a payment waits for it, but not long.
 const SQLITE_PRAGMAS: &str =
@@ -168,7 +163,7 @@ pub enum IfMissing {
 /// A database.
 pub struct Sql {
     dialect: Dialect,
-    pool: AnyPool,
+    connections: Connections,
     committer: Option<Committer>,
     /// Of SQLite's file.
     identity: Option<Arc<Identity>>,
@@ -235,7 +230,7 @@ impl Sql {
         let committer = identity.as_ref().map(|identity| Committer::start(options.clone(), Arc::clone(identity)));
         Ok(Self {
             dialect,
-            pool: pool(dialect, most).connect_lazy_with(options),
+            connections: Connections::new(options, dialect, most),
             committer,
             identity,
             _kept: Mutex::new(kept),
@@ -254,7 +249,7 @@ impl Sql {
         async move {
             match &self.committer {
                 Some(committer) => committer.commit(work).await,
-                None => alone(&self.pool, self.dialect, &work).await,
+                None => alone(&self.connections, self.dialect, &work).await,
             }
         }
         .boxed()
@@ -266,10 +261,10 @@ impl Sql {
                 // A reader's next connection is to whatever is there by now.
                 identity.check()?;
             }
-            let mut connection = Borrowed::from(&self.pool).await.map_err(|error| unavailable(&error))?;
-            let done = read(&mut On::new(&mut connection, self.dialect)).await;
+            let mut lent = self.connections.lend().await.map_err(|error| unavailable(&error))?;
+            let done = read(&mut On::new(lent.connection(), self.dialect)).await;
             if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
-                connection.give_back();
+                lent.give_back();
             }
             done.map_err(|trouble| match trouble {
                 Trouble::Refused(error) => error,
@@ -278,23 +273,6 @@ impl Sql {
         })
         .await
     }
-}
-
-fn pool(dialect: Dialect, most: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(CONNECTING)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| prepare(connection, dialect).boxed())
-        .before_acquire(move |connection, meta| {
-            async move {
-                if dialect == Dialect::Postgres && meta.idle_for >= IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            }
-            .boxed()
-        })
 }
 
 async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
@@ -364,7 +342,7 @@ impl Backend for Sql {
         node: NodeId,
         now: Timestamp,
     ) -> Done<'_, Settling> {
-        self.write(payments::SettlePayment { payment, first, late, node, now })
+        self.write(settle::SettlePayment { payment, first, late, node, now })
     }
 
     fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted> {
@@ -401,16 +379,16 @@ impl Backend for Sql {
         self.write(payments::GiveUpPayment { sid: sid.to_owned(), now })
     }
 
-    fn mark_delivered(&self, id: i64, now: Timestamp) -> Done<'_, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, now })
+    fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> Done<'_, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, node, now })
     }
 
-    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), now })
+    fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), node, now })
     }
 
-    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), now })
+    fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()> {
+        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), node, now })
     }
 
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64> {
@@ -465,28 +443,6 @@ impl Backend for Sql {
 
     fn connectors_revision(&self) -> Done<'_, i64> {
         self.read(async |on| connectors::revision(on).await).boxed()
-    }
-
-    fn insert_connector<'a>(&'a self, name: &'a str, sealed: Vec<u8>, now: Timestamp) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Insert(sealed, now) })
-    }
-
-    fn update_connector<'a>(
-        &'a self,
-        name: &'a str,
-        was: &'a [u8],
-        sealed: Vec<u8>,
-        authorized: Authorized,
-        now: Timestamp,
-    ) -> Done<'a, ()> {
-        self.write(ChangeConnector {
-            name: name.to_owned(),
-            change: Change::Update { was: was.to_vec(), sealed, authorized, now },
-        })
-    }
-
-    fn remove_connector<'a>(&'a self, name: &'a str) -> Done<'a, ()> {
-        self.write(ChangeConnector { name: name.to_owned(), change: Change::Remove })
     }
 
     fn mark_withdrawn<'a>(&'a self, name: &'a str, sealed: &'a [u8], since: Timestamp) -> Done<'a, ()> {

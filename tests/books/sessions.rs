@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection, Executor};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 
@@ -89,7 +91,7 @@ async fn a_session_that_is_cut_in_the_middle_of_a_card_is_told_once_after_the_re
     let (status, action) = (result(&application, "/status/cut").await, result(&application, "/paid/cut").await);
     for (told, kind) in [(&status, CallbackKind::Status), (&action, CallbackKind::Action)] {
         assert!(is_signed(&application, told));
-        assert_eq!(told.header("I-Twilio-Idempotency-Token"), token(&sid, Occasion::First, kind).to_string());
+        assert_eq!(told.header("I-Twilio-Idempotency-Token"), token(&sid, Occasion::Late, kind).to_string());
         for (field, value) in [
             ("Result", "internal-error"),
             ("PaymentError", "the server stopped before anything was sent"),
@@ -137,6 +139,43 @@ async fn a_session_that_is_cut_in_the_middle_of_a_card_is_told_once_after_the_re
     for path in ["/status/cut", "/paid/cut", "/status/ended", "/paid/ended"] {
         assert_eq!(results(&application, path).len(), 1, "{path}");
     }
+}
+
+/// What a caller is told while nothing can be written is the first server's alone; its successor cannot know of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_told_before_it_could_be_written_is_told_again_only_with_the_late_token() {
+    let application = Somebody::application("<Response/>").await;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    set_up(folder, &application);
+    let mut server = Process::start(folder, &[], &[SILENT]);
+    let mut caller = Caller::dial(server.address, "pay", "CA1", &[("name", "cut")]).await;
+    application.wait_for(|arrived| arrived.path == "/status/cut").await;
+    assert_eq!(calls(&server, "").await.len(), 1);
+    let sid = told_json(folder, &["payments", "list", "--sessions"])[0]["sid"].as_str().unwrap().to_owned();
+    sqlx::any::install_default_drivers();
+    let database = folder.join("data/touchtone.db");
+    let mut lock = AnyConnection::connect(&format!("sqlite://{}", database.display())).await.unwrap();
+    lock.execute("PRAGMA busy_timeout = 10000").await.unwrap();
+    lock.execute("BEGIN IMMEDIATE").await.unwrap();
+    let since = Instant::now();
+    caller.press("*").await;
+    let told = result(&application, "/paid/cut").await;
+    assert!((5..8).contains(&since.elapsed().as_secs()), "a caller waits five seconds: {:?}", since.elapsed());
+    assert_eq!(told.field("Result"), "caller-interrupted-with-star");
+    let token_of = |arrived: &Arrived| arrived.header("I-Twilio-Idempotency-Token").to_owned();
+    assert_eq!(token_of(&told), token(&sid, Occasion::First, CallbackKind::Action).to_string());
+    server.child.kill().unwrap();
+    server.wait();
+    lock.close().await.unwrap();
+    let _server = Process::start(folder, &[], &[SILENT]);
+    let status = result(&application, "/status/cut").await;
+    let again =
+        application.wait_for(|arrived| arrived.path == "/paid/cut" && arrived.field("Result") == "internal-error");
+    let again = again.await;
+    assert_eq!(token_of(&status), token(&sid, Occasion::Late, CallbackKind::Status).to_string());
+    assert_eq!(token_of(&again), token(&sid, Occasion::Late, CallbackKind::Action).to_string());
+    assert_eq!(results(&application, "/paid/cut").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

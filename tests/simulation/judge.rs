@@ -168,6 +168,8 @@ impl Unwritten {
         let noted: BTreeSet<&str> =
             arrivals.iter().filter(|arrival| arrival.noted).map(|arrival| arrival.token.as_str()).collect();
         let (mut tokens, mut instead) = (BTreeSet::new(), BTreeSet::new());
+        // What tells of a session that its own server could not write down: it is that server's alone.
+        let written: BTreeSet<&str> = rows.payments.iter().map(|row| row.sid.as_str()).collect();
         let callbacks = rows.callbacks.iter().filter_map(|row| row.payment_sid.as_deref());
         for sid in rows.payments.iter().map(|row| row.sid.as_str()).chain(callbacks) {
             let unwritten = told_with(sid, Occasion::Unwritten, CallbackKind::Action);
@@ -176,6 +178,9 @@ impl Unwritten {
                 instead.extend(occasions.map(|occasion| told_with(sid, occasion, CallbackKind::Action)));
             }
             tokens.insert(unwritten);
+            if !written.contains(sid) {
+                tokens.insert(told_with(sid, Occasion::First, CallbackKind::Action));
+            }
         }
         Self { tokens, instead }
     }
@@ -232,8 +237,14 @@ impl<'a> Judge<'a> {
         let sid = row.map(|row| row.sid.as_str()).or_else(|| self.sid(session));
         let unwritten = sid.map(|sid| told_with(sid, Occasion::Unwritten, CallbackKind::Action));
         let unwritten = unwritten.as_deref();
+        // A session whose gateway was not to be asked is told by its own server on the first occasion, written down or not.
+        let before = sid.filter(|_| row.is_none()).map(|sid| told_with(sid, Occasion::First, CallbackKind::Action));
+        let before: Vec<&str> = unwritten.into_iter().chain(before.as_deref()).collect();
         for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
-            self.true_and_once(&what, kind, tellings, unwritten, charged);
+            self.true_and_once(&what, kind, tellings, &before, charged);
+        }
+        if let (None, Some(sid)) = (row, sid) {
+            self.late_after_another(&what, sid, &actions);
         }
         self.in_the_books(&what, row, charged);
         if row.is_none() {
@@ -282,14 +293,20 @@ impl<'a> Judge<'a> {
         self.rows.callbacks.iter().filter(|row| of(&row.url)).find_map(|row| row.payment_sid.as_deref())
     }
 
-    fn true_and_once(
-        &mut self,
-        what: &str,
-        kind: &str,
-        tellings: &[Telling<'_>],
-        unwritten: Option<&str>,
-        charged: &[&str],
-    ) {
+    /// What is told twice of a session without a payment, is told the second time with the late token.
+    fn late_after_another(&mut self, what: &str, sid: &str, tellings: &[Telling<'_>]) {
+        let late = told_with(sid, Occasion::Late, CallbackKind::Action);
+        let others = tellings.iter().filter(|telling| telling.arrival.token != late).count();
+        if others > 1 {
+            let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
+            self.find(
+                Rule::OneResult,
+                format!("{what}: told by actions with {others} tokens besides the late one: {all:?}"),
+            );
+        }
+    }
+
+    fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], before: &[&str], charged: &[&str]) {
         let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
         // What was told before it was written down counts only if the server has heard that it arrived, and has lived on.
         let attempts = self.world.attempts.lock().unwrap();
@@ -297,7 +314,7 @@ impl<'a> Judge<'a> {
             let token = telling.arrival.token.as_str();
             // Or another server has ended the session meanwhile, which does not know of it.
             let is_lost = self.world.plan.servers > 1 || !attempts.is_known(token, &self.world.crashes.lock().unwrap());
-            Some(token) == unwritten && is_lost
+            before.contains(&token) && is_lost
         });
         let lost = lost.count();
         drop(attempts);

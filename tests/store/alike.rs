@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use touchtone::pay::outcome::Standing;
+use touchtone::store::audit::ConnectorChange;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
     Authorized, Backend, BackendError, CallFilter, CallRow, CallStatus, CallbackFilter, CallbackRow, CallbackState,
@@ -12,7 +13,7 @@ use touchtone::store::{
 };
 use uuid::Uuid;
 
-use crate::samples::{at, call, callback, payment, session, settled, sid, waiting};
+use crate::samples::{at, call, callback, change, payment, session, settled, sid, waiting};
 
 /// One method, with small numbers for everything, so that they meet.
 #[derive(Clone, Debug)]
@@ -34,9 +35,9 @@ enum Step {
     ClaimPayments(u8, u32),
     ClaimedPayments(u8, Option<u32>),
     GiveUp(u32),
-    Delivered(i64),
-    Failed(i64, u32),
-    Parked(i64),
+    Delivered(i64, u8),
+    Failed(i64, u32, u8),
+    Parked(i64, u8),
     Retry(Option<Vec<i64>>),
     Forget(u64),
     Heartbeat(u8),
@@ -76,9 +77,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (node.clone(), proptest::option::of(number.clone()))
             .prop_map(|(node, after)| Step::ClaimedPayments(node, after)),
         1 => number.prop_map(Step::GiveUp),
-        2 => id.clone().prop_map(Step::Delivered),
-        2 => (id.clone(), 0..4_u32).prop_map(|(id, tries)| Step::Failed(id, tries)),
-        2 => id.clone().prop_map(Step::Parked),
+        4 => (id.clone(), node.clone()).prop_map(|(id, node)| Step::Delivered(id, node)),
+        4 => (id.clone(), 0..4_u32, node.clone()).prop_map(|(id, tries, node)| Step::Failed(id, tries, node)),
+        4 => (id.clone(), node.clone()).prop_map(|(id, node)| Step::Parked(id, node)),
         1 => proptest::option::of(vec(id, 0..4)).prop_map(Step::Retry),
         1 => (0..100_u64).prop_map(Step::Forget),
         1 => node.clone().prop_map(Step::Heartbeat),
@@ -194,9 +195,11 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             format!("{:?}", backend.claimed_payments(node(by), after.map(sid), 2, now).await)
         }
         Step::GiveUp(number) => format!("{:?}", backend.give_up_payment(&sid(number), now).await),
-        Step::Delivered(id) => format!("{:?}", backend.mark_delivered(side.id(id), now).await),
-        Step::Failed(id, tries) => format!("{:?}", backend.mark_failed(side.id(id), "refused", tries, now).await),
-        Step::Parked(id) => format!("{:?}", backend.mark_parked(side.id(id), "gone", now).await),
+        Step::Delivered(id, by) => format!("{:?}", backend.mark_delivered(side.id(id), node(by), now).await),
+        Step::Failed(id, tries, by) => {
+            format!("{:?}", backend.mark_failed(side.id(id), "refused", tries, node(by), now).await)
+        }
+        Step::Parked(id, by) => format!("{:?}", backend.mark_parked(side.id(id), "gone", node(by), now).await),
         Step::Retry(ids) => {
             let ids = ids.map(|ids| ids.into_iter().map(|id| side.id(id)).collect());
             format!("{:?}", backend.retry_callbacks(ids, now).await)
@@ -208,11 +211,17 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             backend.release(node(by).keeper()).await.unwrap();
             format!("{:?}", backend.release(node(by)).await)
         }
-        Step::InsertConnector(name) => format!("{:?}", backend.insert_connector(&name.to_string(), vec![1], now).await),
-        Step::UpdateConnector(name) => {
-            format!("{:?}", backend.update_connector(&name.to_string(), &[1], vec![2], Authorized::Anew, now).await)
+        Step::InsertConnector(name) => {
+            let insert = ConnectorChange::Insert { sealed: vec![1] };
+            format!("{:?}", change(&*backend, &name.to_string(), insert, now).await)
         }
-        Step::RemoveConnector(name) => format!("{:?}", backend.remove_connector(&name.to_string()).await),
+        Step::UpdateConnector(name) => {
+            let update = ConnectorChange::Update { was: vec![1], sealed: vec![2], authorized: Authorized::Anew };
+            format!("{:?}", change(&*backend, &name.to_string(), update, now).await)
+        }
+        Step::RemoveConnector(name) => {
+            format!("{:?}", change(&*backend, &name.to_string(), ConnectorChange::Remove, now).await)
+        }
         Step::Withdrawn(name, is) => {
             format!("{:?}", backend.mark_withdrawn(&name.to_string(), &[if is { 1 } else { 2 }], now).await)
         }

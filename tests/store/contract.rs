@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use touchtone::callback::CallbackKind;
 use touchtone::pay::outcome::Standing;
+use touchtone::store::audit::ConnectorChange;
 use touchtone::store::{
     Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, GONE_AFTER, HEARTBEAT_EVERY,
     HEARTBEAT_GAP_MAX, NewCallback, NodeId, PaymentFilter, PaymentState, Resealed, SettledPayment,
@@ -15,7 +16,7 @@ use touchtone::store::{
 use uuid::Uuid;
 
 use crate::audited;
-use crate::samples::{A, at, callback, payment, settled, sid, waiting};
+use crate::samples::{A, at, callback, change, payment, settled, sid, waiting};
 use crate::sessions;
 
 /// One database as two servers see it.
@@ -63,6 +64,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("a payment is written down once", |books| once(books).boxed()),
     ("each submission is counted", |books| sending(books).boxed()),
     ("an outcome and its callbacks are one", |books| first_outcome(books).boxed()),
+    ("a callback that was lost to another node is that node's to change", |books| lost(books).boxed()),
     ("an unknown outcome is kept open and told once more", |books| late_outcome(books).boxed()),
     ("a known outcome stays", |books| known_outcome(books).boxed()),
     ("a session without a payment has its callbacks", |books| no_payment(books).boxed()),
@@ -205,7 +207,7 @@ async fn first_outcome(Books { here, there, .. }: Books) {
     assert_eq!(settle(5).await, told);
     assert_eq!(here.payment(&sid(4)).await.unwrap().unwrap().updated, at(3));
     assert_eq!(here.callbacks(all_callbacks()).await.unwrap(), told);
-    here.mark_delivered(told[0].id, at(6)).await.unwrap();
+    here.mark_delivered(told[0].id, A, at(6)).await.unwrap();
     assert_eq!(numbers(&settle(7).await), [11], "what was delivered is done");
     let elsewhere = there.settle_payment(settled(4, Standing::Failed), first(), vec![], B, at(8)).await.unwrap();
     assert!(elsewhere.callbacks.is_empty(), "they are another node's");
@@ -427,7 +429,7 @@ async fn one_token(Books { here, there, .. }: Books) {
     let first = here.insert_callback(waiting(1), A, at(1)).await.unwrap().id;
     let second = here.insert_callback(waiting(2), A, at(1)).await.unwrap().id;
     assert!(first < second);
-    here.mark_delivered(first, at(2)).await.unwrap();
+    here.mark_delivered(first, A, at(2)).await.unwrap();
     let known = there.insert_callback(waiting(1), B, at(3)).await.unwrap();
     assert_eq!((known.id, known.is_own), (first, false));
     let rows = here.callbacks(all_callbacks()).await.unwrap();
@@ -443,8 +445,8 @@ async fn claimed_callbacks(books: Books) {
     }
     let ids: Vec<i64> = here.callbacks(all_callbacks()).await.unwrap().iter().map(|row| row.id).collect();
     let of = |numbers: &[usize]| numbers.iter().map(|number| ids[number - 1]).collect::<Vec<_>>();
-    here.mark_delivered(ids[2], at(1)).await.unwrap();
-    here.mark_parked(ids[3], "gone", at(1)).await.unwrap();
+    here.mark_delivered(ids[2], A, at(1)).await.unwrap();
+    here.mark_parked(ids[3], "gone", A, at(1)).await.unwrap();
     assert!(claim(there, B, 9).await.is_empty(), "A is there");
     books.a_is_gone().await;
     // The first two are of two calls; the fifth is of the second one's.
@@ -476,7 +478,7 @@ async fn whole_calls(Books { here, there, .. }: Books) {
     let second = here.insert_callback(status(2, 1), A, at(1)).await.unwrap();
     assert!(first.is_own && second.is_own);
     // One that a person wants again belongs to whoever has the others.
-    here.mark_parked(first.id, "gone", at(1)).await.unwrap();
+    here.mark_parked(first.id, "gone", A, at(1)).await.unwrap();
     here.retry_callbacks(None, at(2)).await.unwrap();
     assert!(claim(&there, B, 9).await.is_empty());
     assert_eq!(claim_as_a().await, [first.id]);
@@ -555,19 +557,19 @@ async fn open_callbacks(Books { here, there, .. }: Books) {
     let next = here.insert_callback(status(2, 2), A, at(1)).await.unwrap().id;
     here.release(A).await.unwrap();
     there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
-    here.mark_failed(next, "refused", 1, at(3)).await.unwrap();
+    here.mark_failed(next, "refused", 1, B, at(3)).await.unwrap();
     let list = async |after| here.claimed_callbacks(B.keeper(), after, 9).await.unwrap();
     assert_eq!(list(0).await.iter().map(|callback| callback.id).collect::<Vec<_>>(), [id, next]);
     let [last] = &list(id).await[..] else { panic!("one comes after it") };
     assert_eq!((last.id, last.tries, last.was_tried), (next, 1, true));
-    here.mark_delivered(id, at(3)).await.unwrap();
-    here.mark_parked(next, "gone", at(3)).await.unwrap();
+    here.mark_delivered(id, B, at(3)).await.unwrap();
+    here.mark_parked(next, "gone", B, at(3)).await.unwrap();
     assert!(list(0).await.is_empty());
     assert_eq!(here.open_callback(id, B).await.unwrap(), None);
     assert_eq!(here.open_callback(next, B).await.unwrap(), None);
     // One that was parked at its first try has been tried.
     let id = here.insert_callback(status(3, 3), A, at(1)).await.unwrap().id;
-    here.mark_parked(id, "HTTP status 404", at(4)).await.unwrap();
+    here.mark_parked(id, "HTTP status 404", A, at(4)).await.unwrap();
     here.retry_callbacks(Some(vec![id]), at(5)).await.unwrap();
     let claimed = there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
     assert!(claimed.len() == 1 && claimed[0].was_tried && claimed[0].since == at(5), "{claimed:?}");
@@ -577,7 +579,7 @@ async fn resealed(Books { here, there, .. }: Books) {
     here.insert_payment(payment(1), A, at(1)).await.unwrap();
     here.mark_sending(&sid(1), Some(b"note".to_vec()), 1, A, at(1)).await.unwrap();
     here.insert_callback(waiting(7), A, at(1)).await.unwrap();
-    here.insert_connector("Shop", b"keys".to_vec(), at(1)).await.unwrap();
+    change(&*here, "Shop", ConnectorChange::Insert { sealed: b"keys".to_vec() }, at(1)).await.unwrap();
     let revision = here.connectors_revision().await.unwrap();
     let all = [
         (Resealed::Payment(sid(1)), &b"sealed 1"[..]),
@@ -669,18 +671,18 @@ async fn fates(Books { here, .. }: Books) {
     for number in 1..=3 {
         ids.push(here.insert_callback(callback(number, CallbackState::Held), A, at(1)).await.unwrap().id);
     }
-    here.mark_failed(ids[0], "refused", 1, at(2)).await.unwrap();
+    here.mark_failed(ids[0], "refused", 1, A, at(2)).await.unwrap();
     for _ in 0..2 {
         // The second time as after an answer that was lost: it failed twice, not three times.
-        here.mark_failed(ids[0], "timed out", 2, at(3)).await.unwrap();
+        here.mark_failed(ids[0], "timed out", 2, A, at(3)).await.unwrap();
     }
-    here.mark_failed(ids[1], "refused", 1, at(3)).await.unwrap();
-    here.mark_delivered(ids[1], at(4)).await.unwrap();
-    here.mark_failed(ids[2], "refused", 1, at(4)).await.unwrap();
-    here.mark_parked(ids[2], "for an hour", at(5)).await.unwrap();
+    here.mark_failed(ids[1], "refused", 1, A, at(3)).await.unwrap();
+    here.mark_delivered(ids[1], A, at(4)).await.unwrap();
+    here.mark_failed(ids[2], "refused", 1, A, at(4)).await.unwrap();
+    here.mark_parked(ids[2], "for an hour", A, at(5)).await.unwrap();
     // Another try of one that was answered: there is nothing left of it to deliver.
-    assert_eq!(here.mark_failed(ids[1], "timed out", 2, at(5)).await, Err(BackendError::NotFound));
-    assert_eq!(here.mark_parked(ids[1], "for an hour", at(5)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_failed(ids[1], "timed out", 2, A, at(5)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_parked(ids[1], "for an hour", A, at(5)).await, Err(BackendError::NotFound));
     let rows = here.callbacks(all_callbacks()).await.unwrap();
     let told = |row: &CallbackRow| (row.state, row.tries, row.reason.clone(), row.since, row.updated);
     assert_eq!(told(&rows[0]), (CallbackState::Waiting, 2, Some("timed out".to_owned()), at(1), at(3)));
@@ -696,9 +698,37 @@ async fn fates(Books { here, .. }: Books) {
     ] {
         assert_eq!(here.count_callbacks(state).await, Ok(count), "{state}");
     }
-    assert_eq!(here.mark_delivered(99, at(6)).await, Err(BackendError::NotFound));
-    assert_eq!(here.mark_failed(99, "x", 1, at(6)).await, Err(BackendError::NotFound));
-    assert_eq!(here.mark_parked(99, "x", at(6)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_delivered(99, A, at(6)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_failed(99, "x", 1, A, at(6)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_parked(99, "x", A, at(6)).await, Err(BackendError::NotFound));
+}
+
+/// What a server had and has no more, another one delivers.
+async fn lost(Books { here, there, .. }: Books) {
+    let id = here.insert_callback(callback(1, CallbackState::Held), A, at(1)).await.unwrap().id;
+    let changes = async |node: NodeId| {
+        [
+            here.mark_failed(id, "refused", 1, node, at(2)).await,
+            here.mark_parked(id, "HTTP status 404", node, at(2)).await,
+            here.mark_delivered(id, node, at(2)).await,
+        ]
+    };
+    let refused = [const { Err(BackendError::NotFound) }; 3];
+    let row = async || here.callbacks(all_callbacks()).await.unwrap().remove(0);
+    let stored = row().await;
+    assert_eq!(changes(B).await, refused, "it is A's");
+    assert_eq!(row().await, stored);
+    here.release(A).await.unwrap();
+    assert_eq!(changes(A).await, refused, "it is nobody's");
+    assert_eq!(claim(&there, B, 9).await, [id]);
+    let claimed = row().await;
+    assert_eq!(changes(A).await, refused, "it is B's by now");
+    assert_eq!(row().await, claimed);
+    assert_eq!(changes(B).await, [const { Ok(()) }; 3]);
+    let delivered = row().await;
+    assert_eq!((delivered.state, delivered.sealed), (CallbackState::Delivered, None));
+    assert_eq!(here.mark_delivered(id, A, at(3)).await, Err(BackendError::NotFound));
+    assert_eq!(here.mark_delivered(id, B, at(3)).await, Ok(()), "again, as after an answer that was lost");
 }
 
 async fn retried(Books { here, there, .. }: Books) {
@@ -708,7 +738,7 @@ async fn retried(Books { here, there, .. }: Books) {
         ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap().id);
     }
     for id in &ids[..3] {
-        here.mark_parked(*id, "gone", at(2)).await.unwrap();
+        here.mark_parked(*id, "gone", A, at(2)).await.unwrap();
     }
     assert_eq!(there.retry_callbacks(Some(vec![ids[1], ids[1], ids[3], 99]), at(3)).await, Ok(1), "parked ones alone");
     let rows = here.callbacks(all_callbacks()).await.unwrap();
@@ -725,7 +755,7 @@ async fn forgotten(Books { here, .. }: Books) {
     for number in 1..=4 {
         let id = here.insert_callback(waiting(number), A, at(1)).await.unwrap().id;
         if number != 3 {
-            here.mark_delivered(id, at(number.into())).await.unwrap();
+            here.mark_delivered(id, A, at(number.into())).await.unwrap();
         }
     }
     let last = here.callbacks(all_callbacks()).await.unwrap()[3].id;
@@ -777,7 +807,7 @@ async fn callback_lists(Books { here, .. }: Books) {
     for number in 1..=6 {
         ids.push(here.insert_callback(waiting(number), A, at(1)).await.unwrap().id);
     }
-    here.mark_parked(ids[3], "gone", at(2)).await.unwrap();
+    here.mark_parked(ids[3], "gone", A, at(2)).await.unwrap();
     let list = async |filter: CallbackFilter| numbers(&here.callbacks(filter).await.unwrap());
     assert_eq!(list(all_callbacks()).await, [1, 2, 3, 4, 5, 6], "the oldest first");
     assert_eq!(list(CallbackFilter { limit: 2, after_id: Some(ids[1]), ..all_callbacks() }).await, [3, 4]);
@@ -800,33 +830,36 @@ async fn connectors(Books { here, there, .. }: Books) {
         assert_eq!(now != revision, is_expected, "{now}");
         revision = now;
     };
+    let insert = |sealed| ConnectorChange::Insert { sealed: vec![sealed] };
+    let as_before = Authorized::AsBefore;
+    let update = |was, sealed, authorized| ConnectorChange::Update { was: vec![was], sealed: vec![sealed], authorized };
+    let missing = Err(BackendError::NotFound);
     for (number, name) in ["b", "B", "ä", "a"].into_iter().enumerate() {
-        here.insert_connector(name, vec![number as u8], at(1)).await.unwrap();
+        change(&*here, name, insert(number as u8), at(1)).await.unwrap();
         changed(true).await;
     }
-    assert_eq!(there.insert_connector("b", vec![9], at(2)).await, Err(BackendError::Duplicate));
-    let as_before = Authorized::AsBefore;
-    assert_eq!(there.update_connector("c", &[0], vec![9], as_before, at(2)).await, Err(BackendError::NotFound));
+    assert_eq!(change(&*there, "b", insert(9), at(2)).await, Err(BackendError::Duplicate));
+    assert_eq!(change(&*there, "c", update(0, 9, as_before), at(2)).await, missing);
     // Somebody else has changed it meanwhile.
-    assert_eq!(there.update_connector("b", &[7], vec![8], as_before, at(2)).await, Err(BackendError::NotFound));
-    assert_eq!(there.remove_connector("c").await, Err(BackendError::NotFound));
+    assert_eq!(change(&*there, "b", update(7, 8, as_before), at(2)).await, missing);
+    assert_eq!(change(&*there, "c", ConnectorChange::Remove, at(2)).await, missing);
     there.mark_withdrawn("c", &[0], at(2)).await.unwrap();
     there.mark_withdrawn("a", &[9], at(2)).await.unwrap();
     changed(false).await;
-    there.update_connector("b", &[0], vec![9], as_before, at(3)).await.unwrap();
+    change(&*there, "b", update(0, 9, as_before), at(3)).await.unwrap();
     changed(true).await;
     there.mark_withdrawn("B", &[1], at(4)).await.unwrap();
     changed(true).await;
-    there.remove_connector("ä").await.unwrap();
+    change(&*there, "ä", ConnectorChange::Remove, at(4)).await.unwrap();
     changed(true).await;
     let rows = here.connectors().await.unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["B", "a", "b"]);
     assert_eq!((rows[2].sealed.as_slice(), rows[2].created, rows[2].updated), (&[9][..], at(1), at(3)));
     assert_eq!((rows[0].withdrawn, rows[1].withdrawn), (Some(at(4)), None));
-    here.update_connector("B", &[1], vec![5], as_before, at(5)).await.unwrap();
+    change(&*here, "B", update(1, 5, as_before), at(5)).await.unwrap();
     assert_eq!(there.connectors().await.unwrap()[0].withdrawn, Some(at(4)), "other keys, the same access");
-    here.update_connector("B", &[5], vec![6], Authorized::Anew, at(6)).await.unwrap();
+    change(&*here, "B", update(5, 6, Authorized::Anew), at(6)).await.unwrap();
     assert_eq!(there.connectors().await.unwrap()[0].withdrawn, None);
 }
 
@@ -851,7 +884,7 @@ async fn texts(Books { here, .. }: Books) {
     told.url = "https://shop.example/\u{0}".to_owned();
     here.settle_payment(outcome, vec![told], vec![], A, at(2)).await.unwrap();
     let id = here.callbacks(all_callbacks()).await.unwrap()[0].id;
-    here.mark_failed(id, "a\u{0}b", 1, at(3)).await.unwrap();
+    here.mark_failed(id, "a\u{0}b", 1, A, at(3)).await.unwrap();
     assert_eq!(here.payments(PaymentFilter { call_sid, ..all_payments() }).await.unwrap().len(), 1);
     here.release(A).await.unwrap();
     let sealed = here.claim_payments(B, 9, at(4)).await.unwrap().remove(0).sealed;
@@ -876,7 +909,7 @@ async fn everything_at_once(books: Books) {
             let told = settle().await.unwrap();
             assert_eq!(settle().await.unwrap(), told);
             for row in told.callbacks {
-                backend.mark_delivered(row.id, at(4)).await.unwrap();
+                backend.mark_delivered(row.id, node, at(4)).await.unwrap();
             }
         })
     });

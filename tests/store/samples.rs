@@ -8,8 +8,10 @@ use touchtone::callback::CallbackKind;
 use touchtone::flow::LedBy;
 use touchtone::pay::outcome::{Outcome, Standing};
 use touchtone::pay::step::{PayErrorCode, PayResult};
+use touchtone::store::audit::{Actor, AuditAction, ConnectorChange, NewAudit};
 use touchtone::store::{
-    CallRow, CallStatus, CallbackState, NewCallback, NewPayment, NewSession, NodeId, SettledPayment,
+    Backend, BackendError, CallRow, CallStatus, CallbackState, NewCallback, NewPayment, NewSession, NodeId,
+    SettledPayment,
 };
 use touchtone::twiml::Method;
 use uuid::Uuid;
@@ -103,4 +105,22 @@ pub fn settled(number: u32, standing: Standing) -> SettledPayment {
     };
     let outcome = Outcome { standing, result, code, error, confirmation_code };
     SettledPayment { sid: sid(number), outcome, owner: A, session: None }
+}
+
+/// Changes a connector; who did it is told as nobody.
+pub async fn change(
+    books: &dyn Backend,
+    name: &str,
+    change: ConnectorChange,
+    now: Timestamp,
+) -> Result<(), BackendError> {
+    let audit = NewAudit {
+        token: Uuid::new_v4(),
+        actor: Actor { name: "nobody".to_owned(), origin: "here".to_owned() },
+        action: AuditAction::ConnectorChanged,
+        target: format!("connector {name}"),
+        old_value: None,
+        new_value: None,
+    };
+    books.change_connector(name, change, audit, now).await
 }

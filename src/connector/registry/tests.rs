@@ -13,7 +13,7 @@ use crate::pay::gateway::{Answer, Attempt, Capabilities, Denial, Instrument, Pre
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Reply};
 use crate::secret::Secret;
-use crate::store::audit::Actor;
+use crate::store::audit::{Actor, ConnectorChange, NewAudit};
 use crate::store::memory::Memory;
 use crate::store::{Backend, NodeId, Place};
 
@@ -225,18 +225,47 @@ async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
     let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
     let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
-    memory.insert_connector("Lost", others.close(&json, Place::connector("Lost")).unwrap(), moment(0)).await.unwrap();
+    memory
+        .change_connector(
+            "Lost",
+            ConnectorChange::Insert { sealed: others.close(&json, Place::connector("Lost")).unwrap() },
+            NewAudit::of_tests("Lost"),
+            moment(0),
+        )
+        .await
+        .unwrap();
     registry.refresh(&store).await.unwrap();
     assert!(registry.find("Default").is_none(), "payments must not go to a sandbox because a key is wrong");
     assert!(registry.find("Lost").is_none());
     let strange = Secret::new(r#"{"name":"Strange","kind":"of a later version"}"#.to_owned());
     memory
-        .insert_connector("Strange", seal().close(&strange, Place::connector("Strange")).unwrap(), moment(0))
+        .change_connector(
+            "Strange",
+            ConnectorChange::Insert { sealed: seal().close(&strange, Place::connector("Strange")).unwrap() },
+            NewAudit::of_tests("Strange"),
+            moment(0),
+        )
         .await
         .unwrap();
     // A row that was put under another name; and one that an earlier version sealed for any.
-    memory.insert_connector("Moved", seal().close(&json, Place::connector("Lost")).unwrap(), moment(0)).await.unwrap();
-    memory.insert_connector("Old", seal().close_unbound(&json).unwrap(), moment(0)).await.unwrap();
+    memory
+        .change_connector(
+            "Moved",
+            ConnectorChange::Insert { sealed: seal().close(&json, Place::connector("Lost")).unwrap() },
+            NewAudit::of_tests("Moved"),
+            moment(0),
+        )
+        .await
+        .unwrap();
+    memory
+        .change_connector(
+            "Old",
+            ConnectorChange::Insert { sealed: seal().close_unbound(&json).unwrap() },
+            NewAudit::of_tests("Old"),
+            moment(0),
+        )
+        .await
+        .unwrap();
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Shop").is_some());
     for (name, fault) in
@@ -408,7 +437,15 @@ async fn a_loss_is_written_down_as_soon_as_the_store_can_be_used_again() {
 async fn what_an_earlier_version_sealed_is_bound_to_its_row_when_it_is_read() {
     let (memory, store, _) = stores();
     let json = Secret::new(r#"{"name":"Shop","kind":"sandbox"}"#.to_owned());
-    memory.insert_connector("Shop", seal().close_unbound(&json).unwrap(), moment(0)).await.unwrap();
+    memory
+        .change_connector(
+            "Shop",
+            ConnectorChange::Insert { sealed: seal().close_unbound(&json).unwrap() },
+            NewAudit::of_tests("Shop"),
+            moment(0),
+        )
+        .await
+        .unwrap();
     let registry = Registry::new(&[], &gateway()).unwrap();
     registry.refresh(&store).await.unwrap();
     assert!(registry.find("Shop").is_some());

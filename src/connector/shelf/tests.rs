@@ -4,7 +4,7 @@ use super::*;
 use crate::connector::instance::{Origin, State};
 use crate::http::Gateway;
 use crate::secret::Secret;
-use crate::store::audit::{AuditFilter, AuditRow};
+use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use crate::store::memory::Memory;
 use crate::store::{Backend, NodeId, Seal};
 
@@ -202,7 +202,16 @@ async fn of_two_changes_at_the_same_moment_one_is_refused() {
 #[tokio::test]
 async fn what_cannot_be_read_can_be_removed_and_nothing_else() {
     let house = House::new();
-    house.memory.insert_connector("Odd", vec![1, 2, 3], moment(0)).await.unwrap();
+    house
+        .memory
+        .change_connector(
+            "Odd",
+            ConnectorChange::Insert { sealed: vec![1, 2, 3] },
+            NewAudit::of_tests("Odd"),
+            moment(0),
+        )
+        .await
+        .unwrap();
     let refused = house.shelf().live("Odd", Keys::default(), moment(1)).await.unwrap_err();
     assert!(matches!(refused, ShelfError::Unreadable { .. }), "{refused}");
     house.shelf().remove("Odd", moment(9)).await.unwrap();

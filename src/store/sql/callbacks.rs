@@ -12,7 +12,7 @@ use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
-use super::work::{On, Work};
+use super::work::{On, Statement, Work};
 use crate::store::CallbackKind;
 use crate::store::backend::{
     CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
@@ -27,11 +27,6 @@ const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
 
 /// Callbacks that are to be delivered.
 const OPEN: Claimable = Claimable { table: "callbacks", place: "id", open: "state IN ('waiting', 'held')" };
-
-/// Whose a status callback is: nobody's if earlier ones of its call are others'.
-const FOLLOWING: &str = "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = $2 \
-     AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
-     AND (earlier.node IS NULL OR earlier.node NOT IN ($10, $11))) THEN NULL ELSE $10 END";
 
 /// The condition for a state, in the words by which SQLite finds the index: of those that are open, or of the others.
 const fn is(state: CallbackState) -> &'static str {
@@ -64,50 +59,144 @@ impl Stored {
     }
 }
 
-/// Stores a callback, unless its token is known.
+/// What the database says of a callback that was stored just now; the rest is known.
+pub(super) const NEW: &str = "id, token, node";
+
+/// A row of [`NEW`].
+pub(super) struct New {
+    id: i64,
+    token: Uuid,
+    node: Option<String>,
+}
+
+impl New {
+    pub(super) fn read(row: &AnyRow) -> Result<Self, Trouble> {
+        Ok(Self { id: number(row, "id")?, token: word(row, "token", uuid)?, node: row.try_get("node")? })
+    }
+}
+
+/// Stores callbacks, each unless its token is known, in one statement.
 pub(super) struct Insert<'a> {
-    pub(super) callback: &'a NewCallback,
+    pub(super) callbacks: &'a [NewCallback],
     pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
 
+/// Their columns, in the order of [`Insert::rows`].
+pub(super) const COLUMNS: &str =
+    "token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, node";
+
+/// How many values a callback has of its own.
+const OWN: usize = 8;
+
 impl Insert<'_> {
-    /// Gives it, or the known one.
-    pub(super) async fn run(self, on: &mut On<'_>) -> Result<Stored, Trouble> {
-        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = self.callback;
-        let follows = *kind == CallbackKind::Status;
-        let owner = if follows { FOLLOWING } else { "$10" };
-        let sql = format!(
-            "INSERT INTO callbacks (token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, \
-             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, {owner}) \
-             ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
-        );
-        let insert = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(token.to_string())
-            .bind(text(call_sid))
-            .bind(some_text(payment_sid.as_deref()))
-            .bind(kind.word())
-            .bind(method.to_string())
-            .bind(text(url))
-            .bind(sealed.clone())
-            .bind(state.word())
-            .bind(self.now.as_millisecond())
-            .bind(nodes::text(self.node));
-        let insert = if follows { insert.bind(nodes::text(self.node.keeper())) } else { insert };
-        // All of them, so that the statement is run to its end.
-        let rows = on.rows(insert).await?;
-        match rows.first() {
-            Some(row) => stored(row, true),
-            None => Ok(by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?),
+    /// Gives each, or the known one.
+    pub(super) async fn run(&self, on: &mut On<'_>) -> Result<Vec<Stored>, Trouble> {
+        if self.callbacks.is_empty() {
+            return Ok(Vec::new());
         }
+        let sql = format!(
+            "INSERT INTO callbacks ({COLUMNS}) VALUES {} ON CONFLICT (token) DO NOTHING RETURNING {NEW}",
+            self.rows()
+        );
+        // All of them, so that the statement is run to its end.
+        let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql)))).await?;
+        self.with_known(on, rows.iter().map(New::read).collect::<Result<_, _>>()?).await
     }
+
+    /// Those that were stored just now, and those that were known, as they were given.
+    pub(super) async fn with_known(&self, on: &mut On<'_>, mut new: Vec<New>) -> Result<Vec<Stored>, Trouble> {
+        let mut all = Vec::with_capacity(self.callbacks.len());
+        for callback in self.callbacks {
+            all.push(match new.iter().position(|new| new.token == callback.token) {
+                Some(place) => self.stored(callback, new.swap_remove(place)),
+                None => by_token(on, callback.token).await?.ok_or(sqlx::Error::RowNotFound)?,
+            });
+        }
+        Ok(all)
+    }
+
+    /// What was stored just now.
+    fn stored(&self, callback: &NewCallback, New { id, node, .. }: New) -> Stored {
+        // As a database keeps it.
+        let now = Timestamp::from_millisecond(self.now.as_millisecond()).unwrap_or(self.now);
+        let row = CallbackRow {
+            id,
+            token: callback.token,
+            call_sid: text(&callback.call_sid),
+            payment_sid: some_text(callback.payment_sid.as_deref()),
+            kind: callback.kind,
+            method: callback.method,
+            url: text(&callback.url),
+            sealed: Some(callback.sealed.clone()),
+            state: callback.state,
+            tries: 0,
+            reason: None,
+            since: now,
+            updated: now,
+        };
+        Stored { row, node, is_new: true }
+    }
+
+    /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
+    pub(super) fn rows(&self) -> String {
+        let keeper = self.bound();
+        let row = |(number, callback): (usize, &NewCallback)| {
+            let first = number.saturating_mul(OWN).saturating_add(3);
+            let own: Vec<String> = (first..).take(OWN).map(|number| format!("${number}")).collect();
+            let node = match callback.kind {
+                CallbackKind::Status => following(first.saturating_add(1), keeper),
+                CallbackKind::Action | CallbackKind::Document | CallbackKind::ErrorNotice => "$2".to_owned(),
+            };
+            format!("({}, 0, $1, $1, {node})", own.join(", "))
+        };
+        self.callbacks.iter().enumerate().map(row).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many parameters [`Self::rows`] has.
+    pub(super) fn bound(&self) -> usize {
+        let follows = usize::from(self.follow());
+        self.callbacks.len().saturating_mul(OWN).saturating_add(2).saturating_add(follows)
+    }
+
+    /// Whether any has a place in the order of its call.
+    fn follow(&self) -> bool {
+        self.callbacks.iter().any(|callback| callback.kind == CallbackKind::Status)
+    }
+
+    /// Binds them.
+    pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+        let mut statement = statement.bind(self.now.as_millisecond()).bind(nodes::text(self.node));
+        for NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } in self.callbacks {
+            statement = statement
+                .bind(token.to_string())
+                .bind(text(call_sid))
+                .bind(some_text(payment_sid.as_deref()))
+                .bind(kind.word())
+                .bind(method.to_string())
+                .bind(text(url))
+                .bind(sealed.clone())
+                .bind(state.word());
+        }
+        if self.follow() { statement.bind(nodes::text(self.node.keeper())) } else { statement }
+    }
+}
+
+/// Whose a status callback is: nobody's if earlier ones of its call are others'. The numbers are those of the parameters that
+/// are the call and the node's keeper.
+fn following(call_sid: usize, keeper: usize) -> String {
+    format!(
+        "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = ${call_sid} \
+         AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
+         AND (earlier.node IS NULL OR earlier.node NOT IN ($2, ${keeper}))) THEN NULL ELSE $2 END"
+    )
 }
 
 /// The callback with this token.
 pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
     let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
-    row.map(|row| stored(&row, false)).transpose()
+    row.map(|row| Ok(Stored { row: read(&row)?, node: row.try_get("node")?, is_new: false })).transpose()
 }
 
 /// See [`crate::store::Backend::insert_callback`].
@@ -124,7 +213,8 @@ impl Work for InsertCallback {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Inserted, Trouble>> {
         async move {
-            let stored = Insert { callback: &self.callback, node: self.node, now: self.now }.run(on).await?;
+            let insert = Insert { callbacks: std::slice::from_ref(&self.callback), node: self.node, now: self.now };
+            let stored = insert.run(on).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
             Ok(Inserted { id: stored.row.id, is_own: stored.open_of(self.node).is_some() })
         }
         .boxed()
@@ -262,6 +352,7 @@ pub(super) enum Fate {
 pub(super) struct Mark {
     pub(super) id: i64,
     pub(super) fate: Fate,
+    pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
 
@@ -272,17 +363,20 @@ impl Work for Mark {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         let update = match &self.fate {
             Fate::Delivered => sqlx::query(
-                "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 WHERE id = $1",
+                "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 \
+                 WHERE id = $1 AND node IN ($3, $4)",
             ),
             Fate::Failed(..) => sqlx::query(
-                "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $4 THEN $4 ELSE tries END, \
-                 updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
+                "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $6 THEN $6 ELSE tries END, \
+                 updated = $2, reason = $5 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
             Fate::Parked(_) => sqlx::query(
-                "UPDATE callbacks SET state = 'parked', updated = $2, reason = $3 WHERE id = $1 AND state <> 'delivered'",
+                "UPDATE callbacks SET state = 'parked', updated = $2, reason = $5 \
+                 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
         };
         let update = update.bind(self.id).bind(self.now.as_millisecond());
+        let update = update.bind(nodes::text(self.node)).bind(nodes::text(self.node.keeper()));
         let update = match &self.fate {
             Fate::Delivered => update,
             Fate::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
@@ -356,10 +450,6 @@ pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, 
     let select = format!("SELECT COUNT(*) AS count FROM callbacks WHERE {}", is(state));
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select))).await?.ok_or(sqlx::Error::RowNotFound)?;
     number(&row, "count")
-}
-
-fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
-    Ok(Stored { row: read(row)?, node: row.try_get("node")?, is_new })
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {

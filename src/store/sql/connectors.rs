@@ -13,11 +13,11 @@ use crate::store::backend::{Authorized, BackendError, ConnectorRow, Resealed};
 
 /// What becomes of a connector.
 pub(super) enum Change {
-    /// See [`crate::store::Backend::insert_connector`].
+    /// It is added.
     Insert(Vec<u8>, Timestamp),
-    /// See [`crate::store::Backend::update_connector`].
+    /// Its configuration is another one.
     Update { was: Vec<u8>, sealed: Vec<u8>, authorized: Authorized, now: Timestamp },
-    /// See [`crate::store::Backend::remove_connector`].
+    /// It is removed.
     Remove,
     /// See [`crate::store::Backend::mark_withdrawn`].
     Withdrawn { sealed: Vec<u8>, since: Timestamp },

@@ -7,19 +7,17 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Dialect;
-use super::callbacks::{self, Insert, Stored};
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::sessions;
-use super::value::{Bound, Conditions, moment, number, some_moment, some_number, some_text, string, text, word};
+use super::value::{
+    Bound, Conditions, Narrowed, moment, number, some_moment, some_number, some_text, string, text, word,
+};
 use super::work::{On, Work};
-use crate::pay::outcome::Standing;
 use crate::store::backend::{
-    BackendError, Booked, CallbackRow, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState,
-    SentAgo, SettledPayment, Settling, Unsettled,
+    BackendError, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, Unsettled,
 };
 use crate::store::record::led_by;
-use crate::store::settling::{self, Entry, Known};
 
 /// Every column of a [`PaymentRow`].
 const ROW: &str = "sid, call_sid, connector, led_by, operation, amount, currency, token_type, means, masked, brand, \
@@ -157,131 +155,6 @@ impl Work for MarkSending {
     }
 }
 
-/// See [`crate::store::Backend::settle_payment`].
-pub(super) struct SettlePayment {
-    pub(super) payment: SettledPayment,
-    pub(super) first: Vec<NewCallback>,
-    pub(super) late: Vec<NewCallback>,
-    pub(super) node: NodeId,
-    pub(super) now: Timestamp,
-}
-
-impl Work for SettlePayment {
-    type Done = Settling;
-
-    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
-        async move {
-            let known = self.known(on).await?;
-            match Entry::of(known.as_ref(), &self.payment) {
-                Entry::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
-                Entry::Unbooked if !self.end_session(on, false).await? => {
-                    Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
-                }
-                Entry::Unbooked => {
-                    let mut settling = Settling { booked: Booked::First, callbacks: Vec::new() };
-                    for stored in self.insert(on, &self.first).await? {
-                        if !stored.is_new && !stored.is_of(self.node) {
-                            settling.booked = Booked::Otherwise;
-                        }
-                        settling.callbacks.extend(stored.open_of(self.node));
-                    }
-                    Ok(settling)
-                }
-                Entry::First => {
-                    self.write(on).await?;
-                    self.end_session(on, true).await?;
-                    let stored = self.insert(on, &self.first).await?;
-                    Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
-                }
-                Entry::Late => {
-                    self.write(on).await?;
-                    self.end_session(on, true).await?;
-                    let stored = self.insert(on, &self.late).await?;
-                    Ok(Settling { booked: Booked::Late, callbacks: self.mine(stored) })
-                }
-                Entry::Again => {
-                    let (first, late) = (self.stored(on, &self.first).await?, self.stored(on, &self.late).await?);
-                    let booked = if late.is_empty() { Booked::First } else { Booked::Late };
-                    Ok(Settling { booked, callbacks: self.mine(first.into_iter().chain(late)) })
-                }
-            }
-        }
-        .boxed()
-    }
-}
-
-impl SettlePayment {
-    async fn known(&self, on: &mut On<'_>) -> Result<Option<Known>, Trouble> {
-        let select = match on.dialect.locks_rows() {
-            true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
-            false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
-        };
-        let Some(row) = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await? else { return Ok(None) };
-        Ok(Some(Known {
-            state: word(&row, "state", PaymentState::parse)?,
-            node: nodes::read(&row)?,
-            result: row.try_get("result")?,
-            error_code: some_number(&row, "error_code")?,
-            confirmation_code: row.try_get("confirmation_code")?,
-        }))
-    }
-
-    async fn insert(&self, on: &mut On<'_>, callbacks: &[NewCallback]) -> Result<Vec<Stored>, Trouble> {
-        let mut stored = Vec::with_capacity(callbacks.len());
-        for callback in callbacks {
-            stored.push(Insert { callback, node: self.node, now: self.now }.run(on).await?);
-        }
-        Ok(stored)
-    }
-
-    async fn stored(&self, on: &mut On<'_>, callbacks: &[NewCallback]) -> Result<Vec<Stored>, Trouble> {
-        let mut stored = Vec::with_capacity(callbacks.len());
-        for callback in callbacks {
-            stored.extend(callbacks::by_token(on, callback.token).await?);
-        }
-        Ok(stored)
-    }
-
-    /// Those that the writer has to see to.
-    fn mine(&self, stored: impl IntoIterator<Item = Stored>) -> Vec<CallbackRow> {
-        stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect()
-    }
-
-    /// Writes the outcome into the session's row. False: another node has ended it.
-    async fn end_session(&self, on: &mut On<'_>, has_payment: bool) -> Result<bool, Trouble> {
-        match sessions::end(on, &self.payment, has_payment, self.node, self.now).await {
-            Ok(()) => Ok(true),
-            Err(Trouble::Refused(BackendError::NotFound)) => Ok(false),
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    async fn write(&self, on: &mut On<'_>) -> Result<(), Trouble> {
-        let SettledPayment { sid, outcome, .. } = &self.payment;
-        let state = settling::state(outcome.standing);
-        let update = match outcome.standing {
-            Standing::Unknown => {
-                "UPDATE payments SET state = $2, result = $3, error_code = $4, error = $5, confirmation_code = $6, \
-                 updated = $7 WHERE sid = $1"
-            }
-            Standing::Succeeded | Standing::Failed => {
-                "UPDATE payments SET state = $2, result = $3, error_code = $4, error = $5, confirmation_code = $6, \
-                 updated = $7, sealed = NULL, note = NULL WHERE sid = $1"
-            }
-        };
-        let update = sqlx::query(update)
-            .bind(text(sid))
-            .bind(state.word())
-            .bind(outcome.result.word())
-            .bind(outcome.code.map(|code| i64::from(code.number())))
-            .bind(some_text(outcome.error.as_deref()))
-            .bind(some_text(outcome.confirmation_code.as_deref()))
-            .bind(self.now.as_millisecond());
-        on.execute(update).await?;
-        Ok(())
-    }
-}
-
 /// See [`crate::store::Backend::claim_payments`].
 pub(super) struct ClaimPayments {
     pub(super) node: NodeId,
@@ -388,16 +261,9 @@ pub(super) async fn one(on: &mut On<'_>, sid: &str) -> Result<Option<PaymentRow>
 /// Payments, the newest first.
 pub(super) async fn list(on: &mut On<'_>, filter: PaymentFilter) -> Result<Vec<PaymentRow>, Trouble> {
     let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
-    let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
-    let at = |moment: Option<Timestamp>| moment.map(|moment| Bound::Number(moment.as_millisecond()));
-    let mut conditions = Conditions::default();
-    conditions.and("call_sid = ?", of(call_sid));
+    let narrowed = Narrowed { call_sid, connector, from, before, after_sid };
+    let mut conditions = Conditions::of_list("payments", "created", narrowed);
     conditions.and("state = ?", state.map(|state| Bound::Text(state.word().to_owned())));
-    conditions.and("connector = ?", of(connector));
-    conditions.and("created >= ?", at(from));
-    conditions.and("created < ?", at(before));
-    // No payment of that id: nothing is passed over.
-    conditions.and("place < COALESCE((SELECT place FROM payments WHERE sid = ?), 9223372036854775807)", of(after_sid));
     let select = format!("SELECT {ROW} FROM payments");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
     Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())

@@ -33,6 +33,10 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0005_stream_nonces.sql"),
         postgres: include_str!("../migrations/postgres/0005_stream_nonces.sql"),
     },
+    Step {
+        sqlite: include_str!("../migrations/sqlite/0006_session_lists.sql"),
+        postgres: include_str!("../migrations/postgres/0006_session_lists.sql"),
+    },
 ];
 
 /// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.

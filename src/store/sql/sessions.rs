@@ -13,7 +13,7 @@ use super::callbacks::Insert;
 use super::failure::Trouble;
 use super::nodes::{self, Claimable};
 use super::value::{
-    Bound, Conditions, moment, number, places, some_moment, some_number, some_text, string, text, word,
+    Conditions, Narrowed, moment, number, places, some_moment, some_number, some_text, string, text, word,
 };
 use super::work::{On, Work};
 use crate::store::backend::{BackendError, CallbackRow, NewCallback, NewPayment, NodeId, SettledPayment};
@@ -206,12 +206,8 @@ impl Work for EndLeftSession {
             if on.execute(update).await? == 0 && !self.is_repeated(on).await? {
                 return Ok(Vec::new());
             }
-            let mut mine = Vec::new();
-            for callback in &self.callbacks {
-                let row = Insert { callback, node: self.node, now: self.now }.run(on).await?;
-                mine.extend(row.open_of(self.node));
-            }
-            Ok(mine)
+            let stored = Insert { callbacks: &self.callbacks, node: self.node, now: self.now }.run(on).await?;
+            Ok(stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect())
         }
         .boxed()
     }
@@ -305,16 +301,9 @@ async fn one(on: &mut On<'_>, sid: &str) -> Result<Option<SessionRow>, Trouble> 
 
 async fn list(on: &mut On<'_>, filter: SessionFilter) -> Result<Vec<SessionRow>, Trouble> {
     let SessionFilter { call_sid, connector, from, before, after_sid, limit } = filter;
-    let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
-    let at = |moment: Option<Timestamp>| moment.map(|moment| Bound::Number(moment.as_millisecond()));
-    let mut conditions = Conditions::default();
+    let narrowed = Narrowed { call_sid, connector, from, before, after_sid };
+    let mut conditions = Conditions::of_list("sessions", "begun", narrowed);
     conditions.and_plain("state <> 'asked'");
-    conditions.and("call_sid = ?", of(call_sid));
-    conditions.and("connector = ?", of(connector));
-    conditions.and("begun >= ?", at(from));
-    conditions.and("begun < ?", at(before));
-    // No session of that id: nothing is passed over.
-    conditions.and("place < COALESCE((SELECT place FROM sessions WHERE sid = ?), 9223372036854775807)", of(after_sid));
     let select = format!("SELECT {ROW} FROM sessions");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
     rows.iter().map(read).collect()

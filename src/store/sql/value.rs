@@ -72,6 +72,15 @@ pub(super) struct Conditions {
     values: Vec<Bound>,
 }
 
+/// What a list of payments or sessions is narrowed by.
+pub(super) struct Narrowed {
+    pub(super) call_sid: Option<String>,
+    pub(super) connector: Option<String>,
+    pub(super) from: Option<Timestamp>,
+    pub(super) before: Option<Timestamp>,
+    pub(super) after_sid: Option<String>,
+}
+
 /// A value of a condition.
 pub(super) enum Bound {
     /// A text.
@@ -82,10 +91,26 @@ pub(super) enum Bound {
 
 impl Conditions {
     /// Adds a condition; `?` in it is the value.
-    pub(super) fn and(&mut self, condition: &'static str, value: Option<Bound>) {
+    pub(super) fn and(&mut self, condition: &str, value: Option<Bound>) {
         let Some(value) = value else { return };
         self.values.push(value);
         self.and_plain(&condition.replace('?', &format!("${}", self.values.len())));
+    }
+
+    /// The conditions of a list of this table, whose rows began when this column says.
+    pub(super) fn of_list(table: &str, began: &str, narrowed: Narrowed) -> Self {
+        let Narrowed { call_sid, connector, from, before, after_sid } = narrowed;
+        let of = |some: Option<String>| some.map(|some| Bound::Text(text(&some)));
+        let at = |moment: Option<Timestamp>| moment.map(|moment| Bound::Number(moment.as_millisecond()));
+        let mut conditions = Self::default();
+        conditions.and("call_sid = ?", of(call_sid));
+        conditions.and("connector = ?", of(connector));
+        conditions.and(&format!("{began} >= ?"), at(from));
+        conditions.and(&format!("{began} < ?"), at(before));
+        // None of that id: nothing is passed over.
+        let passed = format!("place < COALESCE((SELECT place FROM {table} WHERE sid = ?), 9223372036854775807)");
+        conditions.and(&passed, of(after_sid));
+        conditions
     }
 
     /// Adds a condition without a value.

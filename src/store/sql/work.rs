@@ -3,13 +3,12 @@
 //! Shape:   [`Work`] is one method of the store. PostgreSQL does each in a transaction of its own and puts the commits of
 //!          many connections together by itself. SQLite has one writer at a time and a flush to the disk for every commit:
 //!          there, [`Committer`] is that writer, and takes whatever waits into one transaction. A connection is used again
-//!          only after all went well on it ([`Borrowed`], [`Writer`]): after a failure nobody knows what state it is in.
+//!          only after all went well on it ([`super::connections`], [`Writer`]): after a failure nobody knows what state it is in.
 //!          (SQLite rolls back by itself when the disk is full; the driver goes on counting a transaction that is not there.)
 //! Limits:  [`BATCH_MAX`] pieces a transaction, [`WAITING_MAX`] that wait, [`PATIENCE`] for one, [`TRIES`] after conflicts.
 //! Errors:  what was refused by the rows is told to its own caller alone. After a failure in a transaction of several each
 //!          is tried alone, so that none fails for another's sake, unless it is one that none can escape.
 
-use std::ops::{Deref, DerefMut};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +16,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::any::{AnyConnectOptions, AnyQueryResult, AnyRow};
-use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Error, Executor};
+use sqlx::{Any, AnyConnection, ConnectOptions, Connection, Error, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Dialect;
+use super::connections::Connections;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use super::identity::Identity;
 use crate::store::backend::BackendError;
@@ -84,14 +83,24 @@ pub(super) trait Work: Send + Sync + 'static {
 
     /// Does it.
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>>;
+
+    /// Does what it mostly comes to on PostgreSQL, in a single statement outside any transaction. None: nothing was changed, and it
+    /// takes more.
+    fn at_once<'a>(&'a self, _on: &'a mut On<'_>) -> BoxFuture<'a, Result<Option<Self::Done>, Trouble>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// Does a piece of work in a transaction of its own; again, after a conflict.
-pub(super) async fn alone<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -> Result<W::Done, BackendError> {
+pub(super) async fn alone<W: Work>(
+    connections: &Connections,
+    dialect: Dialect,
+    work: &W,
+) -> Result<W::Done, BackendError> {
     let trying = async {
         let mut tries = 1;
         loop {
-            match once(pool, dialect, work).await {
+            match once(connections, dialect, work).await {
                 Ok(done) => return Ok(done),
                 Err(Trouble::Refused(error)) => return Err(error),
                 Err(Trouble::Database(error)) if tries < TRIES && is_conflict(&error) => {
@@ -105,16 +114,21 @@ pub(super) async fn alone<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -
     within(trying).await
 }
 
-async fn once<W: Work>(pool: &AnyPool, dialect: Dialect, work: &W) -> Result<W::Done, Trouble> {
-    let mut connection = Borrowed::from(pool).await?;
+async fn once<W: Work>(connections: &Connections, dialect: Dialect, work: &W) -> Result<W::Done, Trouble> {
+    let mut lent = connections.lend().await?;
+    let connection = lent.connection();
     let done = if W::SINGLE && dialect == Dialect::Postgres {
-        work.run(&mut On::new(&mut connection, dialect)).await
+        work.run(&mut On::new(connection, dialect)).await
     } else {
-        in_transaction(&mut connection, dialect, work).await
+        match work.at_once(&mut On::new(connection, dialect)).await {
+            Ok(None) => in_transaction(connection, dialect, work).await,
+            Ok(Some(done)) => Ok(done),
+            Err(trouble) => Err(trouble),
+        }
     };
     // What the rows refuse leaves a connection as it was.
     if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
-        connection.give_back();
+        lent.give_back();
     }
     done
 }
@@ -135,45 +149,6 @@ async fn in_transaction<W: Work>(
                 transaction.rollback().await?;
             }
             Err(trouble)
-        }
-    }
-}
-
-/// A connection of a pool. It is closed, unless it is given back: also when whoever uses it is dropped in mid-work.
-pub(super) struct Borrowed {
-    connection: PoolConnection<Any>,
-    is_sound: bool,
-}
-
-impl Borrowed {
-    pub(super) async fn from(pool: &AnyPool) -> Result<Self, Error> {
-        Ok(Self { connection: pool.acquire().await?, is_sound: false })
-    }
-
-    /// Nothing is under way on it: others may use it.
-    pub(super) fn give_back(mut self) {
-        self.is_sound = true;
-    }
-}
-
-impl Deref for Borrowed {
-    type Target = AnyConnection;
-
-    fn deref(&self) -> &AnyConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Borrowed {
-    fn deref_mut(&mut self) -> &mut AnyConnection {
-        &mut self.connection
-    }
-}
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        if !self.is_sound {
-            self.connection.close_on_drop();
         }
     }
 }
