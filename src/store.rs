@@ -329,8 +329,8 @@ impl Store {
             Some(row) if !settling::says(&row, &settled.outcome) => None,
             Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
             Some(_) => Some(Booked::First),
-            // Of a session that is not in the books, somebody else may have written the end.
-            None => None,
+            // Another server may have ended it meanwhile, but not so.
+            None => self.backend.session(sid).await?.filter(|row| row.says(&settled.outcome)).map(|_| Booked::First),
         })
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::backend::{BackendError, CallbackRow, NewCallback, NodeId, SettledPayment};
 use crate::flow::LedBy;
+use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
 
 words! {
@@ -83,6 +84,14 @@ pub struct SessionRow {
     pub begun: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+}
+
+impl SessionRow {
+    /// Whether the session ended with this outcome, without its gateway's having been asked.
+    pub(super) fn says(&self, outcome: &Outcome) -> bool {
+        let ended = (self.result.as_deref(), self.error.as_ref());
+        self.state == SessionState::Ended && ended == (Some(outcome.result.word()), outcome.error.as_ref())
+    }
 }
 
 /// A session that a server left behind before its gateway was to be asked.

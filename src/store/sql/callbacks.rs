@@ -28,10 +28,10 @@ const PENDING: &str = "id, call_sid, kind, url, tries, reason, since";
 /// Callbacks that are to be delivered.
 const OPEN: Claimable = Claimable { table: "callbacks", place: "id", open: "state IN ('waiting', 'held')" };
 
-/// Whose a status callback is: nobody's if earlier ones of its call are others'.
+/// Whose a status callback is: nobody's if earlier ones of its call are another's, its keeper's included.
 const FOLLOWING: &str = "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = $2 \
      AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
-     AND (earlier.node IS NULL OR earlier.node NOT IN ($10, $11))) THEN NULL ELSE $10 END";
+     AND (earlier.node IS NULL OR earlier.node <> $10)) THEN NULL ELSE $10 END";
 
 /// The condition for a state, in the words by which SQLite finds the index: of those that are open, or of the others.
 const fn is(state: CallbackState) -> &'static str {
@@ -47,20 +47,13 @@ const fn is(state: CallbackState) -> &'static str {
 pub(super) struct Stored {
     row: CallbackRow,
     node: Option<String>,
-    /// Whether it was stored just now.
-    pub(super) is_new: bool,
 }
 
 impl Stored {
-    /// Whether it is `node`'s.
-    pub(super) fn is_of(&self, node: NodeId) -> bool {
-        self.node == Some(nodes::text(node))
-    }
-
     /// The callback, if `node` has to see to it.
     pub(super) fn open_of(self, node: NodeId) -> Option<CallbackRow> {
         let is_open = matches!(self.row.state, CallbackState::Waiting | CallbackState::Held);
-        (is_open && self.is_of(node)).then_some(self.row)
+        (is_open && self.node == Some(nodes::text(node))).then_some(self.row)
     }
 }
 
@@ -93,11 +86,10 @@ impl Insert<'_> {
             .bind(state.word())
             .bind(self.now.as_millisecond())
             .bind(nodes::text(self.node));
-        let insert = if follows { insert.bind(nodes::text(self.node.keeper())) } else { insert };
         // All of them, so that the statement is run to its end.
         let rows = on.rows(insert).await?;
         match rows.first() {
-            Some(row) => stored(row, true),
+            Some(row) => stored(row),
             None => Ok(by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?),
         }
     }
@@ -107,7 +99,7 @@ impl Insert<'_> {
 pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
     let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
-    row.map(|row| stored(&row, false)).transpose()
+    row.map(|row| stored(&row)).transpose()
 }
 
 /// See [`crate::store::Backend::insert_callback`].
@@ -358,8 +350,8 @@ pub(super) async fn count(on: &mut On<'_>, state: CallbackState) -> Result<u64, 
     number(&row, "count")
 }
 
-fn stored(row: &AnyRow, is_new: bool) -> Result<Stored, Trouble> {
-    Ok(Stored { row: read(row)?, node: row.try_get("node")?, is_new })
+fn stored(row: &AnyRow) -> Result<Stored, Trouble> {
+    Ok(Stored { row: read(row)?, node: row.try_get("node")? })
 }
 
 fn read(row: &AnyRow) -> Result<CallbackRow, Trouble> {
