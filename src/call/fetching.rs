@@ -14,6 +14,7 @@ use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::http::OutboundError;
 use crate::pay::step::PayResult;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
@@ -21,6 +22,13 @@ use crate::store::{self, Booked, Occasion, Store};
 /// How long it is read whether an outcome was written down of which nobody knows. Our choice: a caller waits, and a database
 /// that answers at all answers in that time.
 const READ_LIMIT: Duration = Duration::from_secs(1);
+
+/// Whether another server may make the same request from the store, once nobody hears of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    Yes,
+    No,
+}
 
 /// An outcome that the action tells.
 pub(super) struct Outcome {
@@ -35,19 +43,21 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// On which occasion the call tells it.
-    async fn occasion(&self, store: &Store) -> Occasion {
+    /// On which occasion the call tells it, and whether the store has the same request.
+    async fn occasion(&self, store: &Store) -> (Occasion, Stored) {
         let booked = match self.booking.clone().booked_in_time().await {
             Some(booked) => Some(booked),
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
         match booked {
-            Some(Booked::First) => Occasion::First,
-            Some(Booked::Late) => Occasion::Late,
+            Some(Booked::First) => (Occasion::First, Stored::Yes),
+            Some(Booked::Late) => (Occasion::Late, Stored::Yes),
             // Of one that could not begin the store knows nothing, so that nobody else tells anything of it.
-            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Occasion::First,
-            Some(Booked::Otherwise) | None => Occasion::Unwritten,
+            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => {
+                (Occasion::First, Stored::No)
+            }
+            Some(Booked::Otherwise) | None => (Occasion::Unwritten, Stored::No),
         }
     }
 
@@ -64,9 +74,9 @@ pub(super) async fn fetched(
     fetch: Fetch,
     telling: Option<Outcome>,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
-    let occasion = match &telling {
+    let (occasion, stored) = match &telling {
         Some(outcome) => outcome.occasion(&house.store).await,
-        None => Occasion::First,
+        None => (Occasion::First, Stored::No),
     };
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
     let fetch = if occasion == Occasion::Unwritten { fetch.as_unwritten() } else { fetch };
@@ -87,7 +97,16 @@ pub(super) async fn fetched(
     let answer = match telling {
         Some(outcome) => {
             let token = store::token(&outcome.settled.payment.sid, occasion, CallbackKind::Action);
-            let answer = house.application.ask_as(&request, token).await;
+            let asking = house.application.ask_as(&request, token);
+            let answer = match stored {
+                Stored::No => asking.await,
+                // It may take as long as it takes until a silent server is taken over: both would have it under way.
+                Stored::Yes => tokio::select! {
+                    biased;
+                    () = house.store.lapsed() => Err(OutboundError::TimedOut.into()),
+                    answer = asking => answer,
+                },
+            };
             outcome.told(occasion, as_it_is, callback::tried(&answer));
             answer
         }
