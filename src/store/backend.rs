@@ -412,8 +412,8 @@ type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
 ///   says, and what an earlier run left is nobody's as soon as the next one is registered.
 /// - The callbacks of a call belong together: they are claimed together, in one claim. While open status
 ///   callbacks of a call are another node's that it may not claim from, a node gets none of that call; and a status callback that is stored while earlier
-///   ones of its call are not its node's or that node's keeper's is nobody's, so that whoever has to see to those claims it
-///   too.
+///   ones of its call are not its node's is nobody's, so that whoever has to see to those claims it too. That holds for its
+///   node's own keeper: a claim whose answer is under way may have made them that, and nobody delivers them yet.
 /// - An idempotency token never carries two results. A payment's known outcome never changes, the requests that tell it are
 ///   written down together with it and at no other time, and a token that is stored is never stored again.
 pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
@@ -441,7 +441,9 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// given that are `node`'s and not delivered. A known outcome's sealed intent and note are wiped; an unknown one's are
     /// kept for whoever finds it out.
     ///
-    /// A session that has no payment has its first callbacks stored, unless another node has ended it or stored one of them.
+    /// A session that has no payment has its first callbacks stored, unless it has ended otherwise, or another node has ended
+    /// it. Whose they are says nothing: what is nobody's may be another's by the time an answer that was lost is asked for
+    /// again.
     fn settle_payment(
         &self,
         payment: SettledPayment,

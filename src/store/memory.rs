@@ -264,21 +264,20 @@ impl Books {
         })
     }
 
-    /// Gives its id, or that of the known one with its token, and whether it is new.
-    fn insert(&mut self, callback: NewCallback, node: NodeId, now: Timestamp) -> (i64, bool) {
+    /// Gives its id, or that of the known one with its token.
+    fn insert(&mut self, callback: NewCallback, node: NodeId, now: Timestamp) -> i64 {
         if let Some(known) = self.by_token(callback.token) {
-            return (known.row.id, false);
+            return known.row.id;
         }
         self.last_id = self.last_id.saturating_add(1);
         let id = self.last_id;
         let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = callback;
-        let own = [Some(node), Some(node.keeper())];
         let follows = kind == CallbackKind::Status
             && self.callbacks.values().any(|known| {
                 known.row.call_sid == call_sid
                     && known.row.kind == CallbackKind::Status
                     && known.is_open()
-                    && !own.contains(&known.node)
+                    && known.node != Some(node)
             });
         let row = CallbackRow {
             id,
@@ -296,7 +295,7 @@ impl Books {
             updated: now,
         };
         self.callbacks.insert(id, Callback { row, node: (!follows).then_some(node) });
-        (id, true)
+        id
     }
 
     fn write_outcome(&mut self, SettledPayment { sid, outcome, .. }: SettledPayment, now: Timestamp) {
@@ -478,13 +477,9 @@ impl Backend for Memory {
             }
             let mut callbacks = Vec::new();
             for callback in told {
-                let (id, is_new) = books.insert(callback, node, now);
-                let Some(callback) = books.callbacks.get(&id) else { continue };
-                if callback.node == Some(node) {
-                    callbacks.extend(callback.is_open().then(|| callback.row.clone()));
-                } else if entry == Entry::Unbooked && !is_new {
-                    booked = Booked::Otherwise;
-                }
+                let id = books.insert(callback, node, now);
+                let own = books.callbacks.get(&id).filter(|callback| callback.is_open() && callback.node == Some(node));
+                callbacks.extend(own.map(|callback| callback.row.clone()));
             }
             Ok(Settling { booked, callbacks })
         })
@@ -497,7 +492,7 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
         self.write(move |books| {
-            let (id, _) = books.insert(callback, node, now);
+            let id = books.insert(callback, node, now);
             let known = books.callbacks.get(&id);
             let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));
             Ok(Inserted { id, is_own })

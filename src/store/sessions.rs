@@ -87,9 +87,10 @@ pub struct SessionRow {
 }
 
 impl SessionRow {
-    /// Whether it ended so.
+    /// Whether the session ended with this outcome, without its gateway's having been asked.
     pub(super) fn says(&self, outcome: &Outcome) -> bool {
-        self.result.as_deref() == Some(outcome.result.word())
+        self.state == SessionState::Ended
+            && self.result.as_deref() == Some(outcome.result.word())
             && self.error_code == outcome.code.map(|code| code.number())
             && self.error == outcome.error
     }

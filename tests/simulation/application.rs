@@ -97,7 +97,12 @@ async fn take(State(shop): State<Shop>, uri: Uri, headers: HeaderMap, body: Byte
         return cut_off(b"<Resp".to_vec());
     }
     if let Some(status) = refused {
-        if world.plan.trick == Trick::RefusedIsDelivered && FOR_GOOD.contains(&status) {
+        let is_taken = match world.plan.trick {
+            Trick::RefusedIsDelivered => FOR_GOOD.contains(&status),
+            Trick::NotNowIsDelivered => status < 500 && FOR_NOW.contains(&status),
+            _ => false,
+        };
+        if is_taken {
             return StatusCode::OK.into_response();
         }
         return (StatusCode::from_u16(status).unwrap(), [(header::RETRY_AFTER, "1")]).into_response();

@@ -96,6 +96,11 @@ impl Attempts {
         those.any(|attempt| !crashes.iter().any(|crash| crash.server == attempt.server && crash.at >= attempt.from))
     }
 
+    /// Which server was the first to make a request.
+    pub fn first_by(&self, token: &str) -> Option<usize> {
+        self.all.iter().find(|attempt| attempt.token == token).map(|attempt| attempt.server)
+    }
+
     /// When a session was first told of.
     pub fn first(&self, about: Session) -> Option<Duration> {
         let mut those = self.all.iter();

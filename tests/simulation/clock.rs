@@ -1,6 +1,7 @@
 //! Each server's wall clock: wrong by something of its own, and now and then set.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use touchtone::wall::Wall;
 
@@ -8,6 +9,7 @@ use touchtone::wall::Wall;
 pub const BEGIN: &str = "2026-06-01T12:00:00Z";
 
 /// By how many milliseconds a machine's clock is wrong.
+#[derive(Clone, Copy, Debug)]
 pub struct Clock(&'static AtomicI64);
 
 impl Clock {
@@ -19,6 +21,14 @@ impl Clock {
     /// Sets it forward or back.
     pub fn step(&self, milliseconds: i64) {
         self.0.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    /// How long it has been running, as far as it knows: what leases must not go by.
+    pub fn shown(self) -> Duration {
+        let wrong = jiff::SignedDuration::from_millis(self.0.load(Ordering::Relaxed));
+        // It was running before the run began, and is never set back by so much.
+        let since = jiff::SignedDuration::from_hours(1) + wrong;
+        turmoil::sim_elapsed().unwrap_or_default() + Duration::try_from(since).unwrap_or_default()
     }
 
     /// What the machine's programs read. It is moved by the runtime that this is called on.

@@ -16,9 +16,10 @@ use touchtone::store::{
 };
 use touchtone::twiml::Method;
 
-use super::clock::BEGIN;
+use super::clock::{BEGIN, Clock};
 use super::dice::Dice;
 use super::plan::{Away, DiskPlan, Outage, Plan, Trick};
+use super::planted::Planted;
 
 /// How long a server waits for a database that does not answer: what a connection is given.
 const NO_ANSWER: Duration = Duration::from_secs(5);
@@ -33,19 +34,28 @@ pub struct Database {
     servers: Vec<Arc<Server>>,
     /// Each server's last run.
     nodes: Mutex<Vec<Option<NodeId>>>,
+    clocks: Vec<Clock>,
     plan: Plan,
 }
 
 impl Database {
-    pub fn new(plan: &Plan, mut dice: Dice, calm: &Arc<AtomicBool>) -> Self {
+    pub fn new(plan: &Plan, clocks: &[Clock], mut dice: Dice, calm: &Arc<AtomicBool>) -> Self {
         let server = |server| {
             let outages = plan.outages.iter().copied().filter(|outage| outage.is_of(server)).collect();
-            Arc::new(Server { disk: plan.disk, outages, dice: Mutex::new(dice.others()), calm: Arc::clone(calm) })
+            Arc::new(Server {
+                disk: plan.disk,
+                outages,
+                dice: Mutex::new(dice.others()),
+                calm: Arc::clone(calm),
+                keeps_what_failed: plan.trick == Trick::FailedConnectionIsKept,
+                has_failed: AtomicBool::new(false),
+            })
         };
         Self {
             rows: Mutex::default(),
             servers: (0..plan.servers).map(server).collect(),
             nodes: Mutex::new(vec![None; plan.servers]),
+            clocks: clocks.to_vec(),
             plan: plan.clone(),
         }
     }
@@ -57,17 +67,28 @@ impl Database {
             _ => Arc::clone(&self.rows.lock().unwrap()),
         };
         let way = || Way(Arc::clone(&self.servers[server]));
+        self.servers[server].has_failed.store(false, Ordering::Relaxed);
         let mut backend = rows.reached_over(Box::new(way()), Box::new(way()));
         // One that has the database to itself needs no leases.
         if self.plan.servers > 1 || self.plan.shared {
-            backend = backend.shared(Box::new(now));
+            let clock = self.clocks[server];
+            backend = match self.plan.trick {
+                Trick::LeasesByOwnClocks => backend.shared(Box::new(move || clock.shown())),
+                _ => backend.shared(Box::new(now)),
+            };
         }
-        Store::new(Arc::new(backend), seal(), NodeId(uuid::Uuid::from_u128(start.into())))
+        let planted = Planted { rows: Arc::new(backend), trick: self.plan.trick };
+        Store::new(Arc::new(planted), seal(), self.node(start))
+    }
+
+    fn node(&self, start: u64) -> NodeId {
+        let number = if self.plan.trick == Trick::OneNodeForAll { 1 } else { start.into() };
+        NodeId(uuid::Uuid::from_u128(number))
     }
 
     /// What a server does with its store before it serves.
     pub async fn open(&self, server: usize, start: u64, store: &Store) {
-        let node = NodeId(uuid::Uuid::from_u128(start.into()));
+        let node = self.node(start);
         let ended = {
             let mut nodes = self.nodes.lock().unwrap();
             // Which run has ended is told by a lock on the data folder. A copy of the folder tells nothing.
@@ -160,6 +181,9 @@ struct Server {
     outages: Vec<Outage>,
     dice: Mutex<Dice>,
     calm: Arc<AtomicBool>,
+    /// Whether nothing is written any more once there was no space for it, until the server starts again.
+    keeps_what_failed: bool,
+    has_failed: AtomicBool,
 }
 
 struct Way(Arc<Server>);
@@ -210,7 +234,9 @@ impl Connection for Way {
 impl Disk for Way {
     fn before(&self) -> BoxFuture<'_, Result<(), BackendError>> {
         async {
-            if self.0.away(now()).is_some_and(|outage| outage.what == Away::Full) {
+            let is_full = self.0.away(now()).is_some_and(|outage| outage.what == Away::Full);
+            if is_full || (self.0.keeps_what_failed && self.0.has_failed.load(Ordering::Relaxed)) {
+                self.0.has_failed.store(true, Ordering::Relaxed);
                 return Err(BackendError::Unavailable("no space left".to_owned()));
             }
             self.0.work(self.0.disk.fails_before, "before").await

@@ -41,16 +41,22 @@ pub async fn start(world: Arc<World>, server: usize) -> turmoil::Result {
 
 fn open(world: &Arc<World>, server: usize, seed: u64) -> Arc<House> {
     let flow_urls: Vec<String> = APPLICATIONS.iter().map(|name| format!("http://{name}.localhost/")).collect();
+    let mut connector = json!({
+        "name": "Default", "kind": "generic", "mode": "test", "endpoint": "http://gateway.localhost/charge",
+        "timeout": world.plan.timeout.to_string(), "retries": world.plan.retries.to_string(),
+    });
+    match world.plan.trick {
+        Trick::RepeatsAreVouchedFor => connector["replays_first_result"] = "true".into(),
+        Trick::BusyIsNotRead => connector["retry_safe"] = "429,503".into(),
+        _ => {}
+    }
     let config: Config = serde_json::from_value(json!({
         "account_sid": ACCOUNT,
         "auth_token": TOKEN,
         "allow_http_callbacks": true,
         "flow_urls": flow_urls,
         "media": {"idle_timeout": 12},
-        "connector": [{
-            "name": "Default", "kind": "generic", "mode": "test", "endpoint": "http://gateway.localhost/charge",
-            "timeout": world.plan.timeout.to_string(), "retries": world.plan.retries.to_string(),
-        }],
+        "connector": [connector],
     }))
     .unwrap();
     let wall = world.clocks[server].wall();

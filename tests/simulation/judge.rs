@@ -308,16 +308,7 @@ impl<'a> Judge<'a> {
 
     fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], before: &[&str], charged: &[&str]) {
         let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
-        // What was told before it was written down counts only if the server has heard that it arrived, and has lived on.
-        let attempts = self.world.attempts.lock().unwrap();
-        let lost = tellings.iter().filter(|telling| {
-            let token = telling.arrival.token.as_str();
-            // Or another server has ended the session meanwhile, which does not know of it.
-            let is_lost = self.world.plan.servers > 1 || !attempts.is_known(token, &self.world.crashes.lock().unwrap());
-            before.contains(&token) && is_lost
-        });
-        let lost = lost.count();
-        drop(attempts);
+        let lost = tellings.iter().filter(|telling| self.is_told_without_others_knowing(telling, before, tellings)).count();
         if tellings.len() > 1 + late + lost {
             let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
             self.find(Rule::ToldOnce, format!("{what}: told by {} {kind}s: {all:?}", tellings.len()));
@@ -337,6 +328,32 @@ impl<'a> Judge<'a> {
                 self.find(Rule::WrittenFirst, format!("{what}: its success was told before it was written down"));
             }
         }
+    }
+
+    /// Whether what a call told without the database may be told once more, with a token of its own: where whoever tells it
+    /// from the database does not know, and cannot.
+    ///
+    /// A call has 5 s to tell its session's end, written down or not: a caller is on the line. If its server cannot reach the
+    /// database then, the one channel between servers, an heir finds the session open. It looks the same to the heir whether
+    /// the call has told it or has died before: an heir that kept silent would leave sessions untold, a call that kept silent
+    /// until it is written would leave callers waiting for ever. So one of the two has to be told twice, and both say that
+    /// nothing was taken, or one that nobody knows. The same holds for a server that crashes after it has told, and
+    /// for its next run. Nobody else tells it again: not the server that lives on, once it can write.
+    fn is_told_without_others_knowing(
+        &self,
+        telling: &Telling<'_>,
+        before: &[&str],
+        tellings: &[Telling<'_>],
+    ) -> bool {
+        let token = telling.arrival.token.as_str();
+        if !before.contains(&token) || telling.told == Told::Success {
+            return false;
+        }
+        let attempts = self.world.attempts.lock().unwrap();
+        let others = tellings.iter().filter(|other| other.arrival.token != token);
+        let mut others = others.map(|other| attempts.first_by(&other.arrival.token));
+        let is_heirs = others.any(|by| by.is_some() && by != attempts.first_by(token));
+        is_heirs || !attempts.is_known(token, &self.world.crashes.lock().unwrap())
     }
 
     /// What is told first has the first token, and what is told after `unknown` has the late one.

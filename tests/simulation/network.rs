@@ -87,7 +87,13 @@ impl Transport for Network {
             request.headers_mut().insert(EXCHANGE, HeaderValue::from(exchange));
             if !APPLICATIONS.contains(&host.as_str()) {
                 let asked = ask(request, host, body_limit, again);
-                return timeout(limit, asked).await.unwrap_or(Err(WireFault::TimedOut));
+                let mut answer = timeout(limit, asked).await.unwrap_or(Err(WireFault::TimedOut));
+                if let (Trick::BusyIsNotRead, Ok(answer)) = (self.world.plan.trick, &mut answer)
+                    && matches!(answer.status, 429 | 503)
+                {
+                    answer.body.clear();
+                }
+                return answer;
             }
             let tell =
                 Tell { world: Arc::clone(&self.world), server: self.server, path: url.path().to_owned(), number };

@@ -72,6 +72,24 @@ pub enum Trick {
     CallbacksWait,
     /// A server takes the one before it, whichever that was, for an earlier run of its own.
     CopiesAreBelieved,
+    /// Who is gone is told by each server's own clock.
+    LeasesByOwnClocks,
+    /// A connection on which a write failed is used again, and nothing can be written over it any more.
+    FailedConnectionIsKept,
+    /// All servers are the same node.
+    OneNodeForAll,
+    /// What could not be written down is taken for written.
+    UnwrittenIsBelieved,
+    /// A server with much under way takes nothing over.
+    WaitingIsLimited,
+    /// Nothing is written down when a session begins.
+    BeginningIsNotKept,
+    /// It is said of the processor that it answers a repeat as it did the first time.
+    RepeatsAreVouchedFor,
+    /// It is said of the processor that it does nothing when it is busy, and what it says then is not read.
+    BusyIsNotRead,
+    /// What the application refuses for now, is taken for delivered.
+    NotNowIsDelivered,
     /// Now and then a status callback is made by another server too.
     CallbacksFork,
     /// The application never takes note of anything.

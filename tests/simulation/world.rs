@@ -88,12 +88,12 @@ impl World {
     pub fn new(plan: Plan, trace: Arc<Mutex<Vec<String>>>) -> Arc<Self> {
         let mut dice = Dice::new(plan.seed);
         let calm = Arc::new(AtomicBool::new(false));
-        let database = Database::new(&plan, dice.others(), &calm);
+        let clocks: Vec<Clock> = plan.clocks.iter().map(|wrong| Clock::wrong_by(*wrong)).collect();
+        let database = Database::new(&plan, &clocks, dice.others(), &calm);
         // Its own even where it is not used, so that other dice do not move.
         let mut left = dice.others();
         let heir = plan.dead.map_or(0, |dead| dead.application);
         database.leave_behind(plan.left_behind, APPLICATIONS[heir], &mut left);
-        let clocks = plan.clocks.iter().map(|wrong| Clock::wrong_by(*wrong)).collect();
         let houses = (0..plan.servers).map(|_| Weak::new()).collect();
         Arc::new(Self {
             plan,

@@ -95,6 +95,29 @@ pub async fn ends(books: Books) {
     assert_eq!(here.session(&sid(3)).await.unwrap(), None);
 }
 
+/// Nobody's, somebody's: what becomes of the callbacks that tell a session's end says nothing about whose end it is.
+pub async fn ends_once(books: Books) {
+    let Books { here, there, .. } = &books;
+    let status = |number| NewCallback { kind: CallbackKind::Status, call_sid: "CA1".to_owned(), ..waiting(number) };
+    here.write_changes(begun([1], 1), A).await.unwrap();
+    // An earlier one of the call is another server's.
+    there.insert_callback(status(1), B, at(1)).await.unwrap();
+    let settle = |error: &str| {
+        let mut settled = with_session(1, Standing::Failed);
+        settled.outcome.error = Some(error.to_owned());
+        here.settle_payment(settled, vec![status(2)], vec![], A, at(2))
+    };
+    for _ in 0..2 {
+        let told = settle("hung up").await.unwrap();
+        assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0), "whoever has the first one tells it");
+    }
+    there.release(B).await.unwrap();
+    assert_eq!(there.claim_callbacks(B.keeper(), B, 9).await.unwrap().len(), 2);
+    let told = settle("hung up").await.unwrap();
+    assert_eq!(told.booked, Booked::First, "again, after an answer that was lost");
+    assert_eq!(settle("something else").await.unwrap().booked, Booked::Otherwise, "it has one result");
+}
+
 /// The payment's row takes over.
 pub async fn is_asked(books: Books) {
     let Books { here, there, .. } = &books;

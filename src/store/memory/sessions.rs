@@ -99,12 +99,12 @@ impl Books {
         if let (false, Some(session)) = (has_payment, &ended.session)
             && !self.sessions.contains_key(&ended.sid)
         {
-            let new = self.new_session(session, SessionState::Ended, node);
+            let new = self.new_session(session, SessionState::Open, node);
             self.sessions.insert(ended.sid.clone(), new);
         }
         let Some(known) = self.sessions.get_mut(&ended.sid) else { return Ok(()) };
-        let elsewhere = known.row.state == SessionState::Ended && known.node != Some(node);
-        if !has_payment && elsewhere {
+        let is_repeated = known.node == Some(node) && known.row.says(&ended.outcome);
+        if !has_payment && known.row.state == SessionState::Ended && !is_repeated {
             return Err(BackendError::NotFound);
         }
         if known.row.state == SessionState::Open {
@@ -172,13 +172,10 @@ impl SessionBackend for Memory {
                     known.close(&session, node, now);
                 }
                 // A repetition, after an answer that was lost.
-                SessionState::Ended
-                    if known.node == Some(node)
-                        && known.row.result.as_deref() == Some(session.outcome.result.word())
-                        && known.row.error == session.outcome.error => {}
+                SessionState::Ended if known.node == Some(node) && known.row.says(&session.outcome) => {}
                 SessionState::Open | SessionState::Asked | SessionState::Ended => return Ok(Vec::new()),
             }
-            let ids: Vec<i64> = callbacks.into_iter().map(|callback| books.insert(callback, node, now).0).collect();
+            let ids: Vec<i64> = callbacks.into_iter().map(|callback| books.insert(callback, node, now)).collect();
             let mine = ids.into_iter().filter_map(|id| books.callbacks.get(&id)).filter(|callback| {
                 callback.node == Some(node)
                     && matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held)

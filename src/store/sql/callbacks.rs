@@ -42,20 +42,13 @@ const fn is(state: CallbackState) -> &'static str {
 pub(super) struct Stored {
     row: CallbackRow,
     node: Option<String>,
-    /// Whether it was stored just now.
-    pub(super) is_new: bool,
 }
 
 impl Stored {
-    /// Whether it is `node`'s.
-    pub(super) fn is_of(&self, node: NodeId) -> bool {
-        self.node == Some(nodes::text(node))
-    }
-
     /// The callback, if `node` has to see to it.
     pub(super) fn open_of(self, node: NodeId) -> Option<CallbackRow> {
         let is_open = matches!(self.row.state, CallbackState::Waiting | CallbackState::Held);
-        (is_open && self.is_of(node)).then_some(self.row)
+        (is_open && self.node == Some(nodes::text(node))).then_some(self.row)
     }
 }
 
@@ -135,17 +128,16 @@ impl Insert<'_> {
             since: now,
             updated: now,
         };
-        Stored { row, node, is_new: true }
+        Stored { row, node }
     }
 
     /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
     pub(super) fn rows(&self) -> String {
-        let keeper = self.bound();
-        let row = |(number, callback): (usize, &NewCallback)| {
+            let row = |(number, callback): (usize, &NewCallback)| {
             let first = number.saturating_mul(OWN).saturating_add(3);
             let own: Vec<String> = (first..).take(OWN).map(|number| format!("${number}")).collect();
             let node = match callback.kind {
-                CallbackKind::Status => following(first.saturating_add(1), keeper),
+                CallbackKind::Status => following(first.saturating_add(1)),
                 CallbackKind::Action | CallbackKind::Document | CallbackKind::ErrorNotice => "$2".to_owned(),
             };
             format!("({}, 0, $1, $1, {node})", own.join(", "))
@@ -155,13 +147,7 @@ impl Insert<'_> {
 
     /// How many parameters [`Self::rows`] has.
     pub(super) fn bound(&self) -> usize {
-        let follows = usize::from(self.follow());
-        self.callbacks.len().saturating_mul(OWN).saturating_add(2).saturating_add(follows)
-    }
-
-    /// Whether any has a place in the order of its call.
-    fn follow(&self) -> bool {
-        self.callbacks.iter().any(|callback| callback.kind == CallbackKind::Status)
+        self.callbacks.len().saturating_mul(OWN).saturating_add(2)
     }
 
     /// Binds them.
@@ -178,17 +164,17 @@ impl Insert<'_> {
                 .bind(sealed.clone())
                 .bind(state.word());
         }
-        if self.follow() { statement.bind(nodes::text(self.node.keeper())) } else { statement }
+        statement
     }
 }
 
-/// Whose a status callback is: nobody's if earlier ones of its call are others'. The numbers are those of the parameters that
-/// are the call and the node's keeper.
-fn following(call_sid: usize, keeper: usize) -> String {
+/// Whose a status callback is: nobody's if earlier ones of its call are another's, its keeper's included. The number is that of
+/// the parameter that is the call.
+fn following(call_sid: usize) -> String {
     format!(
         "CASE WHEN EXISTS (SELECT 1 FROM callbacks AS earlier WHERE earlier.call_sid = ${call_sid} \
          AND earlier.kind = 'status' AND earlier.state IN ('waiting', 'held') \
-         AND (earlier.node IS NULL OR earlier.node NOT IN ($2, ${keeper}))) THEN NULL ELSE $2 END"
+         AND (earlier.node IS NULL OR earlier.node <> $2)) THEN NULL ELSE $2 END"
     )
 }
 
@@ -196,7 +182,7 @@ fn following(call_sid: usize, keeper: usize) -> String {
 pub(super) async fn by_token(on: &mut On<'_>, token: Uuid) -> Result<Option<Stored>, Trouble> {
     let select = format!("SELECT node, {ROW} FROM callbacks WHERE token = $1");
     let row = on.row(sqlx::query(sqlx::AssertSqlSafe(select)).bind(token.to_string())).await?;
-    row.map(|row| Ok(Stored { row: read(&row)?, node: row.try_get("node")?, is_new: false })).transpose()
+    row.map(|row| Ok(Stored { row: read(&row)?, node: row.try_get("node")? })).transpose()
 }
 
 /// See [`crate::store::Backend::insert_callback`].

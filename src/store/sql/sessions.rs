@@ -88,7 +88,7 @@ pub(super) async fn ask(on: &mut On<'_>, payment: &NewPayment, node: NodeId) -> 
     super::payments::changed(on.execute(insert).await?)
 }
 
-/// A session's outcome. One without a payment that another node has ended is refused.
+/// A session's outcome. One without a payment that has ended otherwise, or by another node, is refused.
 pub(super) async fn end(
     on: &mut On<'_>,
     ended: &SettledPayment,
@@ -105,7 +105,8 @@ pub(super) async fn end(
              ON CONFLICT (sid) DO UPDATE SET result = excluded.result, error_code = excluded.error_code, \
              error = excluded.error, ended = COALESCE(sessions.ended, excluded.ended), node = excluded.node, \
              sealed = NULL, state = CASE sessions.state WHEN 'open' THEN 'ended' ELSE sessions.state END \
-             WHERE sessions.state <> 'ended' OR sessions.node = excluded.node",
+             WHERE sessions.state <> 'ended' OR (sessions.node = excluded.node \
+             AND sessions.result = excluded.result AND COALESCE(sessions.error, '') = COALESCE(excluded.error, ''))",
             Some(session),
         ),
         _ if has_payment => (
@@ -116,7 +117,8 @@ pub(super) async fn end(
         _ => (
             "UPDATE sessions SET result = $2, error_code = $3, error = $4, ended = COALESCE(ended, $5), node = $6, \
              sealed = NULL, state = CASE state WHEN 'open' THEN 'ended' ELSE state END \
-             WHERE sid = $1 AND (state <> 'ended' OR node = $6)",
+             WHERE sid = $1 AND (state <> 'ended' OR (node = $6 AND result = $2 \
+             AND COALESCE(error, '') = COALESCE($4, '')))",
             None,
         ),
     };

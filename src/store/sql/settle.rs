@@ -51,14 +51,8 @@ impl Work for SettlePayment {
                     Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
                 }
                 Entry::Unbooked => {
-                    let mut settling = Settling { booked: Booked::First, callbacks: Vec::new() };
-                    for stored in self.insert(on, &self.first).await? {
-                        if !stored.is_new && !stored.is_of(self.node) {
-                            settling.booked = Booked::Otherwise;
-                        }
-                        settling.callbacks.extend(stored.open_of(self.node));
-                    }
-                    Ok(settling)
+                    let stored = self.insert(on, &self.first).await?;
+                    Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
                 }
                 Entry::First => {
                     self.write(on).await?;
