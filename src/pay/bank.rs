@@ -16,7 +16,7 @@ const ACCOUNT_DIGITS_MIN: usize = 4;
 /// The most digits of an account number (the ACH record has 17 places).
 pub const ACCOUNT_DIGITS_MAX: usize = 17;
 
-/// Checks a routing number: nine digits, a district in use, the checksum.
+/// Checks a routing number: nine digits, a district in use, the checksum, not all zeros.
 ///
 /// # Errors
 /// [`EntryError::InvalidBankRoutingNumber`].
@@ -28,8 +28,11 @@ pub fn check_routing(digits: &Digits) -> Result<String, EntryError> {
         .zip([3, 7, 1].into_iter().cycle())
         .map(|(byte, weight)| u32::from(byte.wrapping_sub(b'0')).wrapping_mul(weight))
         .sum();
-    let good =
-        text.len() == ROUTING_DIGITS && matches!(district, 0..=12 | 21..=32 | 61..=72 | 80) && sum.is_multiple_of(10);
+    // All zeros have a district and a checksum, and are nobody's.
+    let good = text.len() == ROUTING_DIGITS
+        && matches!(district, 0..=12 | 21..=32 | 61..=72 | 80)
+        && sum.is_multiple_of(10)
+        && text.bytes().any(|byte| byte != b'0');
     if good { Ok(text.to_owned()) } else { Err(EntryError::InvalidBankRoutingNumber) }
 }
 
@@ -54,11 +57,9 @@ mod tests {
         for good in ["110000000", "021000021", "322271627", "011401533"] {
             assert_eq!(check_routing(&Digits::of(good)), Ok(good.to_owned()), "{good}");
         }
-        for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000"] {
+        for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000", "000000000"] {
             assert!(check_routing(&Digits::of(bad)).is_err(), "{bad}");
         }
-        // All zeros passes district and checksum; the rule of the specification is exactly those two.
-        assert!(check_routing(&Digits::of("000000000")).is_ok());
     }
 
     #[test]
