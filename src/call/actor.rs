@@ -34,7 +34,7 @@ use crate::flow::{
     Action, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, LedBy, Purpose, Settled, TurnId,
 };
 use crate::form::{Form, Value};
-use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
+use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
@@ -66,7 +66,8 @@ pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, hou
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
         Err(why) => {
-            tracing::warn!(dialect = dialect.name(), flow, reason = %why, "stream ended before its call began");
+            let odd = line.stream.odd();
+            tracing::warn!(dialect = dialect.name(), flow, reason = %why, %odd, "stream ended before its call began");
             return line.refuse(why).await;
         }
     };
@@ -209,6 +210,10 @@ impl Actor {
         }
         self.line.close(CloseCode::Normal, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
+        let odd = self.line.stream.odd();
+        if odd.total() > 0 {
+            tracing::warn!(%odd, "messages of this call's stream were passed over");
+        }
         metrics::call_ended(how);
         tracing::info!(how = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
         // Reading on lets the platform finish its closing handshake.
@@ -250,6 +255,9 @@ impl Actor {
                 }
             }
             Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
+            // Without it the number that is being keyed would be another one.
+            Some(MediaEvent::KeyLost) if self.call.is_entering() => return Err(MediaError::NotAKey.into()),
+            Some(MediaEvent::KeyLost) => metrics::message_ignored(Ignored::UnreadableKey.name()),
             Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
             Some(MediaEvent::Connected | MediaEvent::Started(_) | MediaEvent::Audio(_)) | None => {}
         }
