@@ -12,6 +12,8 @@ mod support;
 
 #[path = "streams/odd.rs"]
 mod odd;
+#[path = "streams/reconnect.rs"]
+mod reconnect;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
 

@@ -298,7 +298,7 @@ impl Actor {
             Order::Command(Command::Complete, done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
-                self.registered.ended(Refusal::Completed.word());
+                self.registered.give_up(Refusal::Completed.word());
                 let _ = done.send(());
                 return Err(Refusal::Completed);
             }
@@ -308,7 +308,7 @@ impl Actor {
 
     /// The caller is gone, or is let go: nothing more is wanted of this call.
     fn retire(&mut self, how: &str) {
-        self.registered.ended(how);
+        self.registered.give_up(how);
         self.orders.close();
         // Orders that are dropped say so to whoever gave them.
         while self.orders.try_recv().is_ok() {}
