@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "streams/flood.rs"]
+mod flood;
 #[path = "streams/odd.rs"]
 mod odd;
 #[path = "streams/reconnect.rs"]

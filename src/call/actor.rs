@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -43,6 +44,10 @@ use crate::time::CallTime;
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
 const ANSWERS_MAX: usize = 64;
+
+/// How much of what is there already is taken before a deadline that has passed: ten seconds of a platform's messages. What
+/// has arrived beats a deadline (spec/pay.md, section 3), but a flood must not put it off for ever.
+const IN_A_ROW_MAX: u32 = 500;
 
 /// Custom parameters that are the call's standard parameters.
 const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
@@ -122,6 +127,8 @@ struct Actor {
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
+    /// How many things were taken one after the other that were there already.
+    taken_in_a_row: u32,
 }
 
 impl Actor {
@@ -155,6 +162,7 @@ impl Actor {
             settled: None,
             last_words: JoinSet::new(),
             ended: None,
+            taken_in_a_row: 0,
             house,
         }
     }
@@ -221,26 +229,59 @@ impl Actor {
         while self.last_words.join_next().await.is_some() {}
     }
 
-    /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline.
+    /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline, but not for ever.
     async fn next(&mut self, ear: &mut Ear, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+        // Without a budget tokio says of everything that it is not there yet.
+        if !has_budget_remaining() {
+            yield_now().await;
+        }
         let deadline =
             self.call.deadline().map(|(at, _)| self.clock.answered() + Duration::from_millis(at.as_millis()));
-        let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
         let resting = ear.resting_until();
-        let idle_at = ear.idle_at;
+        let reads = attached && resting.is_none();
+        if self.taken_in_a_row < IN_A_ROW_MAX {
+            self.taken_in_a_row = self.taken_in_a_row.saturating_add(1);
+            if reads && let Some(message) = ear.source.next().now_or_never() {
+                ear.count(Instant::now());
+                return self.take(message);
+            }
+            if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
+                return told;
+            }
+        } else if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.taken_in_a_row = 0;
+            self.come_due();
+            return Ok(());
+        } else if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
+            self.taken_in_a_row = 0;
+            return told;
+        }
+        self.taken_in_a_row = 0;
+        let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
+        let (idle, idle_at) = (ear.idle, ear.idle_at);
+        // A message that never ends uses the budget up, too: the others have their turn all the same.
         tokio::select! {
             biased;
-            message = ear.source.next(), if attached && resting.is_none() => {
+            message = ear.source.next(), if reads => {
                 ear.count(Instant::now());
                 self.take(message)?;
             }
+            told = unconstrained(self.told(ender, attached)) => return told,
+            () = unconstrained(until(deadline)) => self.come_due(),
+            () = unconstrained(until(sound)) => {}
+            () = unconstrained(until(resting)) => {}
+            () = unconstrained(sleep_until(idle_at)), if attached => return Err(Refusal::Idle(idle)),
+        }
+        Ok(())
+    }
+
+    /// Takes what others than the platform have for the call.
+    async fn told(&mut self, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+        tokio::select! {
+            biased;
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
-            () = until(deadline) => self.come_due(),
-            () = until(sound) => {}
-            () = until(resting) => {}
-            () = sleep_until(idle_at), if attached => return Err(Refusal::Idle(ear.idle)),
         }
         Ok(())
     }
