@@ -13,7 +13,6 @@
 //! Invariant: the same idempotency token never carries two results. [`token`] makes one of a payment and an [`Occasion`]; what
 //! the first and the late occasion tell is written down in one transaction with the outcome, which never changes after that;
 //! what is told without the store is told once, by the call that made it, on an occasion of its own.
-#![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
 
 use std::sync::Arc;
 use std::time::Duration;

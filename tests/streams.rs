@@ -14,6 +14,10 @@ mod support;
 mod flood;
 #[path = "streams/odd.rs"]
 mod odd;
+#[path = "streams/paths.rs"]
+mod paths;
+#[path = "streams/play.rs"]
+mod play;
 #[path = "streams/reconnect.rs"]
 mod reconnect;
 

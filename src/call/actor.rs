@@ -24,7 +24,7 @@ use super::gateway::Asking;
 use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
-use super::render::render;
+use super::render::Renderer;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
@@ -78,7 +78,7 @@ pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, hou
     };
     let span = tracing::info_span!("call", call_sid = start.call_sid, flow);
     let context = context(&house, &start);
-    let first = match beginning.first(&house, &context.parameters) {
+    let first = match beginning.first(&house, &context.parameters).await {
         Ok(first) => first,
         Err(why) => {
             tracing::warn!(parent: &span, reason = %why, "stream refused");
@@ -109,6 +109,7 @@ struct Actor {
     recorder: Option<Recorder>,
     line: Line,
     playback: Playback,
+    renderer: Renderer,
     asking: Asking,
     callbacks: CallbackQueue,
     call_sid: String,
@@ -149,6 +150,7 @@ impl Actor {
             recorder,
             line,
             playback: Playback::default(),
+            renderer: Renderer::default(),
             asking: Asking::default(),
             callbacks,
             call_sid: start.call_sid,
@@ -308,6 +310,7 @@ impl Actor {
     fn answer(&mut self, answer: Answered) {
         match answer {
             Answered::Rendered(turn, sound) => {
+                self.renderer.rendered(turn, &self.house, &self.answers);
                 let length = sound.duration();
                 if self.playback.supply(turn, sound) {
                     self.tell(Arrival::Other, Event::SpeechReady(turn, length));
@@ -373,6 +376,7 @@ impl Actor {
             why => self.line.refuse(why).await,
         }
         self.playback.clear(Instant::now());
+        self.renderer.clear();
         self.tell(Arrival::Caller, Event::HungUp);
     }
 
@@ -401,13 +405,11 @@ impl Actor {
         match action {
             Action::Speak(turn, heard) => {
                 self.playback.begin(turn);
-                let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
-                tokio::spawn(async move {
-                    let sound = render(house, heard).await;
-                    let _ = answers.send(Answered::Rendered(turn, sound)).await;
-                });
+                self.renderer.add(turn, heard);
+                self.renderer.go_on(&self.house, &self.answers);
             }
             Action::Clear => {
+                self.renderer.clear();
                 if self.playback.clear(Instant::now()) {
                     self.line.send(MediaCommand::Clear).await?;
                 }
