@@ -1,6 +1,7 @@
 //! The account that this server is: its id and token, made on the first start and kept in the data folder.
 //!
 //! Secrets: the token is in a file that only its owner can read, and printed once, when it is made.
+#![allow(clippy::disallowed_methods, reason = "read at the start, when nobody else is held up")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

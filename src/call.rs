@@ -6,7 +6,6 @@
 //!          way to the actor, the callbacks of a call.
 //! Errors:  a call that breaks down or is cut off ends alone, with a reason in the log.
 //! Secrets: nothing a caller keys is logged, at any level.
-#![allow(clippy::disallowed_methods, reason = "live calls live in real time")]
 
 use std::sync::Arc;
 

@@ -40,7 +40,7 @@ mod scribe;
 
 pub use delivery::Patience;
 pub(crate) use delivery::Tried;
-use follow::{Unreached, follow};
+pub(crate) use follow::{Followed, Unreached, follow};
 pub use queue::{Deliveries, Undelivered};
 pub(crate) use scribe::ActionTold;
 pub use scribe::{Booking, CallbackQueue, Written};

@@ -52,6 +52,10 @@ pub struct Config {
     /// The address that platforms reach this server by: what their signatures are made of.
     #[serde(default, deserialize_with = "web_address")]
     pub public_url: Option<Url>,
+    /// The host of `public_url` in the very letters it was written with: a platform signs the letters that it was given, and a
+    /// URL does not keep them.
+    #[serde(skip)]
+    pub host_as_written: Option<String>,
     /// The account's id, `AC` and 32 hex digits; made and kept in the data folder if absent.
     pub account_sid: Option<String>,
     /// The account's token: signs callbacks, checks upgrades; made and kept in the data folder if absent.
@@ -310,7 +314,10 @@ impl Config {
         loop {
             let settings = figment.clone().merge(Serialized::globals(nested(&variables)));
             let error = match settings.extract::<Self>() {
-                Ok(config) => return Ok(Self { unknown_variables: unknown, ..config }),
+                Ok(config) => {
+                    let host_as_written = settings.extract_inner::<String>("public_url").ok().and_then(|text| host_in(&text));
+                    return Ok(Self { unknown_variables: unknown, host_as_written, ..config });
+                }
                 Err(error) => explained(error),
             };
             // Who else puts variables with our prefix there need not stop the server.
@@ -512,6 +519,16 @@ fn web_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>
     let text = String::deserialize(deserializer)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.map(Some).ok_or_else(|| de::Error::custom("expected an address such as https://pay.example.com"))
+}
+
+/// The host in a web address, letter by letter.
+fn host_in(address: &str) -> Option<String> {
+    let (_, rest) = address.trim().split_once("://")?;
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let host = place.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(place, |(host, _)| host);
+    Some(host.to_owned())
 }
 
 /// A list of a file, or a text of the environment.

@@ -28,6 +28,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
+//! | `blocking` | where work goes that holds its thread up |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
 //! | `exposure` | who can reach the server |
@@ -44,11 +45,15 @@
 //!
 //! Absent on purpose: a second implementation of anything a call decides. Live calls, replays, the fuzzer and the phone in
 //! the terminal run the same [`flow::Call`].
+// Tests may hold up their own thread.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 #[cfg(feature = "shell")]
 pub mod account;
 pub mod audio;
+#[cfg(feature = "shell")]
+pub mod blocking;
 #[cfg(feature = "shell")]
 pub mod call;
 #[cfg(feature = "shell")]

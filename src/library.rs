@@ -3,10 +3,12 @@
 //! Shape:   [`Library::load`] gives the call machine its next document.
 //! Errors:  [`FetchFailure`]: no such flow (with the ones there are), a template or document fault with its place.
 //! Secrets: parameters are shown to the template only; errors name them, never their values.
+#![allow(clippy::disallowed_methods, reason = "it reads files, on threads that may be held up")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::blocking;
 use crate::flow::link::{Origin, is_flow_name};
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
@@ -14,7 +16,8 @@ use crate::mask::refused;
 use crate::twiml;
 use crate::twiml::encoding::decode;
 
-/// A folder of flow documents. Files are read when they are needed, so an edit counts for the next call.
+/// A folder of flow documents. Files are read when they are needed, so an edit counts for the next call: what reads them
+/// blocks.
 #[derive(Clone, Debug)]
 pub struct Library {
     folder: PathBuf,
@@ -36,6 +39,7 @@ impl Library {
     /// The names of all flows, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
+        blocking::assert_allowed();
         let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut names: Vec<String> = files
             .map(|file| file.path())
@@ -50,6 +54,7 @@ impl Library {
     /// Whether there is a flow of that name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
+        blocking::assert_allowed();
         is_flow_name(name) && self.path(name).is_file()
     }
 
@@ -64,6 +69,7 @@ impl Library {
     /// # Errors
     /// When there is no such flow or its file cannot be read.
     pub fn source(&self, name: &str) -> Result<String, FetchFailure> {
+        blocking::assert_allowed();
         if !self.contains(name) {
             let known = self.names();
             let hint = if known.is_empty() {
@@ -90,6 +96,23 @@ impl Library {
     /// When it cannot be had or read, with file, line and column.
     pub fn load(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
         read_flow(&self.path(name).display().to_string(), name, &self.source(name)?, parameters)
+    }
+
+    /// As [`Self::load`], for who must not be held up by a disk or a template.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn fetch(&self, name: String, parameters: BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
+        let library = self.clone();
+        blocking::run(move || library.load(&name, &parameters))
+            .await
+            .unwrap_or_else(|_| Err(FetchFailure::not_readable("reading the flow broke down")))
+    }
+
+    /// As [`Self::contains`], for who must not be held up by a disk.
+    pub async fn has(&self, name: &str) -> bool {
+        let (library, name) = (self.clone(), name.to_owned());
+        blocking::run(move || library.contains(&name)).await.unwrap_or(false)
     }
 }
 

@@ -3,17 +3,22 @@
 //! Shape:   a platform's messages in, [`MediaEvent`]s out; [`MediaCommand`]s in, [`Frame`]s out. One file a dialect.
 //!          A [`Stream`] holds what its protocol must remember (was there a `start`, of which call), nothing of sockets.
 //! Units:   sound is 8 kHz mono mu-law inside, whatever a dialect carries: one byte a sample, 160 bytes are 20 ms.
-//! Limits:  [`TEXT_MAX`], [`AUDIO_MAX`], [`PARAMETERS_MAX`], [`PARAMETER_MAX`], [`ID_MAX`], [`MARK_MAX`].
-//! Errors:  [`MediaError`]: a message no such platform sends. The stream cannot be trusted further; close it.
+//! Limits:  [`TEXT_MAX`], [`START_MAX`], [`PARAMETERS_MAX`], [`PARAMETER_MAX`], [`ID_MAX`], [`MARK_MAX`], [`ODD_MAX`].
+//! Errors:  [`MediaError`]: the stream cannot be trusted further, or not be used; close it. What a payment does not need is
+//!          no error, however odd it is: it is [`MediaEvent::Ignored`] and counted.
 //! Secrets: keys and sound hold card numbers. No error repeats any part of a message; `Debug` of an event shows neither.
-//! Sources: spec/media-streams.md: read leniently (section 10.1), write exactly what is documented.
+//! Sources: spec/media-streams.md: read leniently (sections 10.1 and 10.8), write exactly what is documented.
 //!
 //! A further dialect is one file beside [`twilio`], a variant of [`Dialect`] and one of [`Stream`].
 
 mod json;
 pub mod nonce;
+mod odd;
+mod other;
 pub mod twilio;
 pub mod upgrade;
+
+pub use odd::{Ignored, ODD_MAX, Odd};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,8 +28,12 @@ use crate::tone::Key;
 /// The longest text message that is read, in bytes (spec/media-streams.md 10.8).
 pub const TEXT_MAX: usize = 64 * 1024;
 
-/// The most sound that one message may carry, in samples: one second. Platforms send 20 ms.
-pub const AUDIO_MAX: usize = 8000;
+/// The longest `start` that is read, in bytes: it brings what a document made up (spec/media-streams.md 10.8b, "metadata").
+pub const START_MAX: usize = 16 * 1024;
+
+/// The most sound that one message can carry, in samples: what the base64 of [`TEXT_MAX`] bytes holds, some six seconds.
+/// Platforms send 20 ms.
+pub const AUDIO_MAX: usize = TEXT_MAX / 4 * 3;
 
 /// The most custom parameters of a stream. Chosen here; platforms name no number.
 pub const PARAMETERS_MAX: usize = 64;
@@ -62,40 +71,10 @@ pub enum MediaEvent<'a> {
     Played(MarkName),
     /// The platform ended the stream. Whatever still arrives is ignored.
     Stopped,
+    /// The caller pressed a key, and which one cannot be read. Where keys are being entered, the entry has lost one.
+    KeyLost,
     /// A message without meaning for us.
     Ignored(Ignored),
-}
-
-/// Why a message has no meaning for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ignored {
-    /// An event that this dialect does not have, or does not have yet.
-    UnknownEvent,
-    /// Another greeting.
-    RepeatedGreeting,
-    /// Sound of another track than the caller's.
-    OtherTrack,
-    /// A key press that was delivered already: its sequence number is not above that of the key before.
-    RepeatedKey,
-    /// A mark whose name cannot be one of ours.
-    ForeignMark,
-    /// Sent after the stream's end.
-    AfterStop,
-}
-
-impl Ignored {
-    /// A short name in snake case: a label of a metric.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UnknownEvent => "unknown_event",
-            Self::RepeatedGreeting => "repeated_greeting",
-            Self::OtherTrack => "other_track",
-            Self::RepeatedKey => "repeated_key",
-            Self::ForeignMark => "foreign_mark",
-            Self::AfterStop => "after_stop",
-        }
-    }
 }
 
 /// What the platform tells at the start of a stream.
@@ -192,22 +171,26 @@ impl fmt::Debug for Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MediaError {
     /// Above [`TEXT_MAX`].
-    #[error("a text message of {bytes} bytes; at most {TEXT_MAX} are read")]
+    #[error("a message of {bytes} bytes; at most {TEXT_MAX} are read")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
-    /// In a dialect of text messages only.
-    #[error("a binary message; this dialect has text messages only")]
-    Binary,
-    /// Not JSON at all.
-    #[error("not JSON from line {line}, column {column} on; one JSON object was expected")]
-    NotJson {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
+    /// A `start` above [`START_MAX`].
+    #[error("a start message of {bytes} bytes; at most {START_MAX} are read")]
+    StartTooLong {
+        /// Its length.
+        bytes: usize,
     },
+    /// The first message is one that another platform's stream begins with.
+    #[error("this looks like a stream of {platform}, which has another path")]
+    OtherDialect {
+        /// Whose it looks like.
+        platform: &'static str,
+    },
+    /// More than [`ODD_MAX`] messages without meaning.
+    #[error("more than {ODD_MAX} messages that mean nothing here")]
+    TooManyOdd,
     /// JSON, but not of the documented shape.
     #[error("a value before line {line}, column {column} is of another type than documented, or stands twice")]
     WrongShape {
@@ -234,28 +217,19 @@ pub enum MediaError {
         /// The message's name.
         message: &'static str,
     },
-    /// Another `start`.
-    #[error("`start` twice; a stream starts once")]
-    StartedTwice,
     /// Nothing can be sent any more.
     #[error("the stream has ended")]
     Stopped,
     /// A message names another stream than `start` did, or `start` names two.
     #[error("the message is of another stream than the one that started")]
     OtherStream,
-    /// `stop` names another call than `start` did.
+    /// A message names another call than `start` did.
     #[error("the message is of another call than the one that started")]
     OtherCall,
     /// Sound that cannot be read.
     #[error("the stream's sound must be audio/x-mulaw at 8000 Hz with 1 channel")]
     MediaFormat,
-    /// The sound of a message is not what base64 makes.
-    #[error("sound must be base64 (standard alphabet, padded)")]
-    NotBase64,
-    /// Above [`AUDIO_MAX`].
-    #[error("a message's sound must have at most {AUDIO_MAX} samples")]
-    AudioTooLong,
-    /// Not exactly one key.
+    /// A key press that cannot be read, in the middle of an entry.
     #[error("a key press must be one of 0-9, *, #, A-D")]
     NotAKey,
     /// Above [`PARAMETERS_MAX`].
@@ -297,8 +271,14 @@ impl Dialect {
 
 /// One stream, in whatever dialect it is.
 #[derive(Debug)]
-pub enum Stream {
-    /// See [`twilio`].
+pub struct Stream {
+    spoken: Spoken,
+    odd: Odd,
+}
+
+/// A stream's state in its dialect.
+#[derive(Debug)]
+enum Spoken {
     Twilio(twilio::Stream),
 }
 
@@ -306,20 +286,34 @@ impl Stream {
     /// A stream that nothing has come on yet.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::Twilio => Self::Twilio(twilio::Stream::new()),
-        }
+        let spoken = match dialect {
+            Dialect::Twilio => Spoken::Twilio(twilio::Stream::new()),
+        };
+        Self { spoken, odd: Odd::default() }
     }
 
     /// Reads one message. The sound of an [`MediaEvent::Audio`] is kept until the next message only.
     ///
     /// # Errors
     ///
-    /// [`MediaError`] if no such platform sends this message at this point; the stream is to be closed.
+    /// [`MediaError`] if the stream cannot go on, or not begin: it is to be closed.
     pub fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
-        match self {
-            Self::Twilio(stream) => stream.decode(incoming),
+        let bytes = match incoming {
+            Incoming::Text(text) => text.len(),
+            Incoming::Binary(bytes) => bytes.len(),
+        };
+        if bytes > TEXT_MAX {
+            return Err(MediaError::TooLong { bytes });
         }
+        let event = match &mut self.spoken {
+            Spoken::Twilio(stream) => stream.decode(incoming)?,
+        };
+        match &event {
+            MediaEvent::Ignored(why) => self.odd.count(*why)?,
+            MediaEvent::KeyLost => self.odd.count(Ignored::UnreadableKey)?,
+            _ => {}
+        }
+        Ok(event)
     }
 
     /// Writes one message.
@@ -328,9 +322,15 @@ impl Stream {
     ///
     /// [`MediaError::NotStarted`] or [`MediaError::Stopped`] unless the stream runs. A `Close` is always written.
     pub fn encode(&self, command: MediaCommand<'_>) -> Result<Frame, MediaError> {
-        match self {
-            Self::Twilio(stream) => stream.encode(command),
+        match &self.spoken {
+            Spoken::Twilio(stream) => stream.encode(command),
         }
+    }
+
+    /// What was odd so far.
+    #[must_use]
+    pub const fn odd(&self) -> &Odd {
+        &self.odd
     }
 }
 
@@ -344,6 +344,43 @@ mod tests {
             assert_eq!(Dialect::named(dialect.name()), Some(dialect));
         }
         assert_eq!(Dialect::named("Twilio"), None);
+    }
+
+    #[test]
+    fn a_hundred_odd_messages_are_passed_over_and_what_they_were_is_told_without_a_word_of_theirs() {
+        let mut stream = Stream::new(Dialect::Twilio);
+        for _ in 0..60 {
+            stream.decode(Incoming::Text(r#"{"ping":4242}"#)).unwrap();
+        }
+        for _ in 0..40 {
+            stream.decode(Incoming::Binary(b"4242")).unwrap();
+        }
+        assert_eq!(stream.odd().to_string(), "40 binary, 60 no_event");
+        assert_eq!(stream.decode(Incoming::Text("")), Err(MediaError::TooManyOdd));
+        assert_eq!(Stream::new(Dialect::Twilio).odd().total(), 0);
+    }
+
+    #[test]
+    fn what_every_stream_has_is_not_odd() {
+        let mut stream = Stream::new(Dialect::Twilio);
+        stream.decode(Incoming::Text(r#"{"event":"start","start":{"streamSid":"MZ1","callSid":"CA1"}}"#)).unwrap();
+        for number in 0..1000 {
+            let outbound = r#"{"event":"media","media":{"track":"outbound","payload":"//8A"}}"#;
+            stream.decode(Incoming::Text(outbound)).unwrap();
+            // An echo that comes after a clear is ours all the same.
+            let mark = format!(r#"{{"event":"mark","mark":{{"name":"p-{number}"}}}}"#);
+            stream.decode(Incoming::Text(&mark)).unwrap();
+        }
+        assert_eq!(stream.odd().total(), 0);
+    }
+
+    #[test]
+    fn a_message_of_more_than_64_kib_is_not_looked_at() {
+        let long = " ".repeat(TEXT_MAX + 1);
+        for incoming in [Incoming::Text(&long), Incoming::Binary(long.as_bytes())] {
+            let mut stream = Stream::new(Dialect::Twilio);
+            assert_eq!(stream.decode(incoming), Err(MediaError::TooLong { bytes: TEXT_MAX + 1 }));
+        }
     }
 
     #[test]

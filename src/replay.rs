@@ -4,6 +4,7 @@
 //! Limits:  a script is at most [`SCRIPT_MAX`] bytes.
 //! Errors:  [`ScriptError`], with the file and, for a faulty file, line and column.
 //! Sources: spec/interface.md, "Call scripts".
+#![allow(clippy::disallowed_methods, reason = "a command of its own, whose threads nobody shares")]
 
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,6 @@
 //! Secrets: the auth token is compared in constant time; no parameter of a call is told.
 //! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and
 //!          twilio-node send and parse. Absent on purpose: making calls (platforms bring them), XML and CSV answers.
-#![allow(clippy::disallowed_methods, reason = "records tell real times")]
 
 use std::sync::Arc;
 

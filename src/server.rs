@@ -4,7 +4,6 @@
 //! Limits:  the drain; connections' own; everything else is a call's.
 //! Errors:  [`StartError`]: what keeps the server from starting and what to do about it.
 //! Secrets: the auth token is shown once, on the first start, by the command.
-#![allow(clippy::disallowed_methods, reason = "a server lives in real time")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -21,6 +21,7 @@ use url::Url;
 use utoipa_axum::routes;
 
 use crate::account::Account;
+use crate::blocking;
 use crate::call::recorder::Recordings;
 use crate::call::{Calls, House, heartbeat, recovery, writable};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
@@ -175,7 +176,10 @@ impl Server {
             (false, false) => PlainHttp::Never,
         };
         let library = Library::new(&config.flows);
-        inspect::warn_of_faults(&library, &connectors);
+        let (looked_at, known) = (library.clone(), connectors.clone());
+        if blocking::run(move || inspect::warn_of_faults(&looked_at, &known)).await.is_err() {
+            tracing::error!("looking at the flows broke down; calls that run them go on");
+        }
         let public_url =
             config.public_url.clone().or_else(|| Url::parse(&format!("{}://{address}", scheme(tls.is_some()))).ok());
         let require_signature = config.media.require_signature.unwrap_or(!exposure.is_loopback_only());
@@ -328,7 +332,12 @@ pub fn app(house: &Arc<House>, public_url: Url, require_signature: bool) -> Rout
 fn router(desk: Desk) -> Router {
     let (router, description) = routes(&desk).into_parts();
     router
-        .fallback(rest::no_such_path)
+        // A slash at the end means nothing: whoever writes a stream's URL with one dials the same stream.
+        .route("/media/{dialect}/", get(media::upgrade_to_url))
+        .route("/media/{dialect}/{flow}/", get(media::upgrade))
+        .route("/media/{dialect}/{flow}/{secret}/", get(media::upgrade_with_secret))
+        .route("/media/{dialect}/{flow}/{expires}/{random}/", get(media::upgrade_once))
+        .fallback(media::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
         .layer(from_fn_with_state(Gate::new(Arc::clone(&desk.house), desk.sign_ins.clone()), guard))
         .layer(Extension(description::Served::new(&description)))

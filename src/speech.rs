@@ -16,6 +16,7 @@ pub use engine::{Engine, EngineError, Silence};
 pub use pico::{StartError, Voice, voice_for};
 
 use crate::audio::Clip;
+use crate::blocking;
 use crate::config::SpeechEngine;
 use crate::tone::generate;
 use futures_util::FutureExt as _;
@@ -26,6 +27,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The longest that a caller waits for a text to be rendered. Pico needs some 20 ms for a sentence, so this is a fault;
 /// and longer silence on the line sounds like one.
@@ -65,6 +67,8 @@ pub struct Speech {
     engine: Arc<dyn Engine>,
     cache: Cache<Spoken, Clip>,
     fallback: Clip,
+    /// A place for each recording that is being decoded.
+    decoding: Arc<Semaphore>,
 }
 
 /// What the cache tells audio apart by.
@@ -103,7 +107,25 @@ impl Speech {
             // Not moka's usual policy, which keeps a newcomer out until it has been asked for often.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { engine: Arc::new(engine), cache, fallback: Clip::encode(&generate::beep()) }
+        // Decoding computes and does nothing else: more at a time would end later, all of them.
+        let places = std::thread::available_parallelism().map_or(1, usize::from);
+        let fallback = Clip::encode(&generate::beep());
+        Self { engine: Arc::new(engine), cache, fallback, decoding: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// Decodes a recording, where it holds up nobody; as many at a time as there are processors.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub async fn decode(&self, bytes: Vec<u8>) -> Result<Clip, String> {
+        let broken = || "the decoder broke down".to_owned();
+        // It goes with the work, which goes on when nobody waits for it any more. The places are never closed.
+        let place = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| broken())?;
+        let decoded = blocking::run(move || {
+            let _place = place;
+            recording::decode(&bytes).map_err(|error| error.to_string())
+        });
+        decoded.await.unwrap_or_else(|_| Err(broken()))
     }
 
     /// The audio of `request`. Never fails, and takes at most 10 s: what cannot be rendered (nothing to say, a fault or
@@ -136,7 +158,6 @@ mod tests {
     use futures_util::future::{self, BoxFuture};
     use std::io;
     use std::sync::Mutex;
-    use tokio::sync::Semaphore;
 
     /// What the engine of a test does with a text of that name.
     const FAIL: &str = "fail, then 4, 2, 4, 2";

@@ -14,7 +14,6 @@
 //! the first and the late occasion tell is written down in one transaction with the outcome, which never changes after that;
 //! what is told without the store is told by the call that made it: of a payment once, on an occasion of its own; of a session whose
 //! gateway was not to be asked on the first one, which then is that call's alone: whoever takes the session over tells it late.
-#![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for seals")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -154,7 +154,8 @@ pub struct Play {
 pub enum PlaySource {
     /// A URL, absolute or relative to the document.
     Url(String),
-    /// The `digits` attribute: keys as tones, `None` for `w`, half a second of silence.
+    /// The `digits` attribute: keys as tones, `None` for `w`, half a second of silence; within the limits of
+    /// [`crate::tone::generate`].
     Digits(Vec<Option<Key>>),
 }
 

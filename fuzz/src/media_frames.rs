@@ -75,8 +75,13 @@ impl Seen {
                 assert!(written.pointer("/mark/name").and_then(Value::as_str) == Some(name.as_str()));
             }
             MediaEvent::Stopped => {
-                self.is_meant(&json);
+                if self.stream_sid.is_some() {
+                    self.is_meant(&json);
+                }
                 self.stopped = true;
+            }
+            MediaEvent::KeyLost => {
+                assert!(self.stream_sid.is_some(), "a key before the start");
             }
             MediaEvent::Ignored(Ignored::RepeatedKey) => {
                 let lost = !json.is_null() && number(&json) > self.last_key;

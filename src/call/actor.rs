@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::coop::{has_budget_remaining, unconstrained};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -23,7 +24,7 @@ use super::gateway::Asking;
 use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
-use super::render::render;
+use super::render::Renderer;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
@@ -35,7 +36,7 @@ use crate::flow::{
     TurnId,
 };
 use crate::form::{Form, Value};
-use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
+use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
@@ -44,6 +45,10 @@ use crate::time::CallTime;
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
 const ANSWERS_MAX: usize = 64;
+
+/// How much of what is there already is taken before a deadline that has passed: ten seconds of a platform's messages. What
+/// has arrived beats a deadline (spec/pay.md, section 3), but a flood must not put it off for ever.
+const IN_A_ROW_MAX: u32 = 500;
 
 /// Custom parameters that are the call's standard parameters.
 const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
@@ -67,13 +72,14 @@ pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, hou
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
         Err(why) => {
-            tracing::warn!(dialect = dialect.name(), flow, reason = %why, "stream ended before its call began");
+            let odd = line.stream.odd();
+            tracing::warn!(dialect = dialect.name(), flow, reason = %why, %odd, "stream ended before its call began");
             return line.refuse(why).await;
         }
     };
     let span = tracing::info_span!("call", call_sid = start.call_sid, flow);
     let context = context(&house, &start);
-    let first = match beginning.first(&house, &context.parameters) {
+    let first = match beginning.first(&house, &context.parameters).await {
         Ok(first) => first,
         Err(why) => {
             tracing::warn!(parent: &span, reason = %why, "stream refused");
@@ -104,6 +110,7 @@ struct Actor {
     recorder: Option<Recorder>,
     line: Line,
     playback: Playback,
+    renderer: Renderer,
     asking: Asking,
     callbacks: CallbackQueue,
     call_sid: String,
@@ -122,6 +129,8 @@ struct Actor {
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
+    /// How many things were taken one after the other that were there already.
+    taken_in_a_row: u32,
 }
 
 impl Actor {
@@ -142,6 +151,7 @@ impl Actor {
             recorder,
             line,
             playback: Playback::default(),
+            renderer: Renderer::default(),
             asking: Asking::default(),
             callbacks,
             call_sid: start.call_sid,
@@ -155,6 +165,7 @@ impl Actor {
             settled: None,
             last_words: JoinSet::new(),
             ended: None,
+            taken_in_a_row: 0,
             house,
         }
     }
@@ -210,6 +221,10 @@ impl Actor {
         }
         self.line.close(CloseCode::Normal, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
+        let odd = self.line.stream.odd();
+        if odd.total() > 0 {
+            tracing::warn!(%odd, "messages of this call's stream were passed over");
+        }
         metrics::call_ended(how);
         tracing::info!(how = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
         // Reading on lets the platform finish its closing handshake.
@@ -217,26 +232,59 @@ impl Actor {
         while self.last_words.join_next().await.is_some() {}
     }
 
-    /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline.
+    /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline, but not for ever.
     async fn next(&mut self, ear: &mut Ear, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+        // Without a budget tokio says of everything that it is not there yet.
+        if !has_budget_remaining() {
+            yield_now().await;
+        }
         let deadline =
             self.call.deadline().map(|(at, _)| self.clock.answered() + Duration::from_millis(at.as_millis()));
-        let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
         let resting = ear.resting_until();
-        let idle_at = ear.idle_at;
+        let reads = attached && resting.is_none();
+        if self.taken_in_a_row < IN_A_ROW_MAX {
+            self.taken_in_a_row = self.taken_in_a_row.saturating_add(1);
+            if reads && let Some(message) = ear.source.next().now_or_never() {
+                ear.count(Instant::now());
+                return self.take(message);
+            }
+            if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
+                return told;
+            }
+        } else if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.taken_in_a_row = 0;
+            self.come_due();
+            return Ok(());
+        } else if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
+            self.taken_in_a_row = 0;
+            return told;
+        }
+        self.taken_in_a_row = 0;
+        let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
+        let (idle, idle_at) = (ear.idle, ear.idle_at);
+        // A message that never ends uses the budget up, too: the others have their turn all the same.
         tokio::select! {
             biased;
-            message = ear.source.next(), if attached && resting.is_none() => {
+            message = ear.source.next(), if reads => {
                 ear.count(Instant::now());
                 self.take(message)?;
             }
+            told = unconstrained(self.told(ender, attached)) => return told,
+            () = unconstrained(until(deadline)) => self.come_due(),
+            () = unconstrained(until(sound)) => {}
+            () = unconstrained(until(resting)) => {}
+            () = unconstrained(sleep_until(idle_at)), if attached => return Err(Refusal::Idle(idle)),
+        }
+        Ok(())
+    }
+
+    /// Takes what others than the platform have for the call.
+    async fn told(&mut self, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+        tokio::select! {
+            biased;
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
-            () = until(deadline) => self.come_due(),
-            () = until(sound) => {}
-            () = until(resting) => {}
-            () = sleep_until(idle_at), if attached => return Err(Refusal::Idle(ear.idle)),
         }
         Ok(())
     }
@@ -251,6 +299,9 @@ impl Actor {
                 }
             }
             Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
+            // Without it the number that is being keyed would be another one.
+            Some(MediaEvent::KeyLost) if self.call.is_entering() => return Err(MediaError::NotAKey.into()),
+            Some(MediaEvent::KeyLost) => metrics::message_ignored(Ignored::UnreadableKey.name()),
             Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
             Some(MediaEvent::Connected | MediaEvent::Started(_) | MediaEvent::Audio(_)) | None => {}
         }
@@ -260,6 +311,7 @@ impl Actor {
     fn answer(&mut self, answer: Answered) {
         match answer {
             Answered::Rendered(turn, sound) => {
+                self.renderer.rendered(turn, &self.house, &self.answers);
                 let length = sound.duration();
                 if self.playback.supply(turn, sound) {
                     self.tell(Arrival::Other, Event::SpeechReady(turn, length));
@@ -291,7 +343,7 @@ impl Actor {
             Order::Command(Command::Complete, done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
-                self.registered.ended(Refusal::Completed.word());
+                self.registered.give_up(Refusal::Completed.word());
                 let _ = done.send(());
                 return Err(Refusal::Completed);
             }
@@ -301,7 +353,7 @@ impl Actor {
 
     /// The caller is gone, or is let go: nothing more is wanted of this call.
     fn retire(&mut self, how: &str) {
-        self.registered.ended(how);
+        self.registered.give_up(how);
         self.orders.close();
         // Orders that are dropped say so to whoever gave them.
         while self.orders.try_recv().is_ok() {}
@@ -325,6 +377,7 @@ impl Actor {
             why => self.line.refuse(why).await,
         }
         self.playback.clear(Instant::now());
+        self.renderer.clear();
         self.tell(Arrival::Caller, Event::HungUp);
     }
 
@@ -353,13 +406,11 @@ impl Actor {
         match action {
             Action::Speak(turn, heard) => {
                 self.playback.begin(turn);
-                let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
-                tokio::spawn(async move {
-                    let sound = render(house, heard).await;
-                    let _ = answers.send(Answered::Rendered(turn, sound)).await;
-                });
+                self.renderer.add(turn, heard);
+                self.renderer.go_on(&self.house, &self.answers);
             }
             Action::Clear => {
+                self.renderer.clear();
                 if self.playback.clear(Instant::now()) {
                     self.line.send(MediaCommand::Clear).await?;
                 }

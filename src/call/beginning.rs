@@ -51,9 +51,9 @@ impl Beginning {
     ///
     /// # Errors
     /// [`NoUrl`].
-    pub fn first(&self, house: &House, parameters: &BTreeMap<String, Value>) -> Result<First, NoUrl> {
+    pub async fn first(&self, house: &House, parameters: &BTreeMap<String, Value>) -> Result<First, NoUrl> {
         match self {
-            Self::Flow(name) => Ok(house.library.load(name, parameters).into()),
+            Self::Flow(name) => Ok(house.library.fetch(name.clone(), parameters.clone()).await.into()),
             Self::Url => {
                 let url = parameters.get(URL).map(Value::expose).filter(|url| !url.trim().is_empty()).ok_or(NoUrl)?;
                 Ok(link::first(url, &house.config.flow_urls, house.plain_http))

@@ -120,10 +120,7 @@ pub(super) async fn fetched(
     let fetch = version.of(fetch);
     let url = match fetch.target {
         Target::Flow(name) => {
-            let library = house.library.clone();
-            let loading = tokio::task::spawn_blocking(move || library.load(&name, &fetch.parameters));
-            let broken = |_| Err(FetchFailure::not_readable("reading the flow broke down"));
-            return (loading.await.unwrap_or_else(broken), None);
+            return (house.library.fetch(name, fetch.parameters).await, None);
         }
         Target::Url(url) => url,
     };

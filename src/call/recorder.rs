@@ -6,10 +6,12 @@
 //!          is the worse for it.
 //! Secrets: what was keyed is in the tape alone, and never in a file: `replay::record` sees to that. Files are their owner's
 //!          only.
+#![allow(clippy::disallowed_methods, reason = "it writes files, on threads that may be held up")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::blocking;
 use crate::flow::Context;
 use crate::library::Library;
 use crate::replay;
@@ -60,14 +62,13 @@ impl Recorder {
 
     /// Writes the script of a call that is over.
     pub(super) async fn finish(self, library: Library, seed: u64) {
-        let span = tracing::Span::current();
-        let writing = tokio::task::spawn_blocking(move || span.in_scope(|| self.write(&library, seed)));
-        if writing.await.is_err() {
+        if blocking::run(move || self.write(&library, seed)).await.is_err() {
             tracing::error!("writing the recording of a call broke down");
         }
     }
 
     fn write(self, library: &Library, seed: u64) {
+        blocking::assert_allowed();
         let Self { tape, folder, name } = self;
         let recorded = replay::record(&tape, library, seed);
         // Made-up keys stand for the caller's from here on: those are wiped before the disk is waited for.

@@ -5,6 +5,7 @@
 //! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
 //! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,12 +69,15 @@ pub struct Calls {
     history: Mutex<History>,
     /// Streams that are open, whether their call has begun or not.
     streams: StreamCount,
+    /// How many calls have been registered: each has a number of its own, as one id may come back.
+    registered: AtomicU64,
     wall: Wall,
 }
 
 /// How a live call is reached.
 #[derive(Debug)]
 struct Live {
+    number: u64,
     ender: watch::Sender<bool>,
     orders: mpsc::Sender<Order>,
 }
@@ -93,12 +97,15 @@ pub struct StreamPlace {
     house: Arc<House>,
 }
 
-/// A call's place in the registry; gives it up when dropped.
+/// A call's place in the registry, until its stream is gone: what the call still has to see to then needs none, and its id may
+/// come back with another stream.
 #[derive(Debug)]
 pub(super) struct CallPlace {
     house: Arc<House>,
     call_sid: String,
+    number: u64,
     origin: Origin,
+    is_given_up: bool,
 }
 
 impl Default for Calls {
@@ -111,7 +118,13 @@ impl Calls {
     /// None yet; when something happens is read off `wall`.
     #[must_use]
     pub fn new(wall: Wall) -> Self {
-        Self { live: DashMap::new(), history: Mutex::default(), streams: StreamCount::default(), wall }
+        Self {
+            live: DashMap::new(),
+            history: Mutex::default(),
+            streams: StreamCount::default(),
+            registered: AtomicU64::new(0),
+            wall,
+        }
     }
 
     /// How many calls are live.
@@ -226,17 +239,19 @@ impl CallPlace {
         let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
         let summons = Summons { ender: ender.subscribe(), orders: inbox };
         let calls = &house.calls;
+        let number = calls.registered.fetch_add(1, Ordering::Relaxed);
         match calls.live.entry(start.call_sid.clone()) {
             dashmap::Entry::Occupied(_) => return None,
             dashmap::Entry::Vacant(place) => {
-                place.insert(Live { ender, orders });
+                place.insert(Live { number, ender, orders });
             }
         }
         calls.history().begin(house.wall.now(), start);
         metrics::call_began(calls.live());
         let account = start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone());
         let origin = Origin { account, dialect, flow: flow.to_owned() };
-        let place = Self { house: Arc::clone(house), call_sid: start.call_sid.clone(), origin };
+        let (house, call_sid) = (Arc::clone(house), start.call_sid.clone());
+        let place = Self { house, call_sid, number, origin, is_given_up: false };
         place.note(None);
         Some((place, summons))
     }
@@ -253,21 +268,24 @@ impl CallPlace {
         self.house.calls.history().report(self.house.wall.now(), &self.call_sid, payment, told);
     }
 
-    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to. `how` in a word; the first
-    /// one counts.
-    pub(super) fn ended(&self, how: &str) {
-        let ends = self.house.calls.history().end(self.house.wall.now(), &self.call_sid);
-        if ends {
+    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to, and its id is free. `how` in a
+    /// word; the first one counts.
+    pub(super) fn give_up(&mut self, how: &str) {
+        if std::mem::replace(&mut self.is_given_up, true) {
+            return;
+        }
+        let calls = &self.house.calls;
+        if calls.history().end(self.house.wall.now(), &self.call_sid) {
             self.note(Some(how));
         }
+        // Last: until here whoever comes with the same id is refused, and does not find its record ended.
+        calls.live.remove_if(&self.call_sid, |_, live| live.number == self.number);
+        metrics::calls_live(calls.live());
     }
 }
 
 impl Drop for CallPlace {
     fn drop(&mut self) {
-        let calls = &self.house.calls;
-        self.ended("broken");
-        calls.live.remove(&self.call_sid);
-        metrics::calls_live(calls.live());
+        self.give_up("broken");
     }
 }

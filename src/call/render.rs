@@ -1,22 +1,34 @@
 //! The sound of a turn: speech, recordings, tones and silence, one after the other.
 //!
-//! Errors: none. What cannot be had is replaced by an audible tone and told in the log: a call never hangs on it.
+//! Shape:   [`Renderer`] makes the sound of one turn at a time, and none that nobody will hear.
+//! Limits:  [`RENDER_LIMIT`] and [`TURN_MAX`] a turn; [`FETCH_LIMIT`] and [`RECORDING_MAX`] a recording.
+//! Errors:  none. What cannot be had is replaced by an audible tone and told in the log: a call never hangs on it.
 
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use url::Url;
 
 use super::House;
+use super::actor::Answered;
 use crate::audio::{self, Clip};
+use crate::blocking;
+use crate::callback::{FetchError, Followed, Unreached, follow};
+use crate::flow::TurnId;
 use crate::flow::link::is_flow_name;
 use crate::form::Form;
 use crate::http::{OutboundRequest, shown};
-use crate::speech::{SpeechRequest, recording};
-use crate::tone::generate;
+use crate::speech::SpeechRequest;
+use crate::tone::{Key, generate};
 use crate::twiml::{PlaySource, Utterance};
 
-/// How long fetching a recording may take.
+/// How long fetching a recording may take, all redirects included.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
 
 /// The largest recording, in bytes.
@@ -28,28 +40,117 @@ const TURN_MAX: usize = 30 * 60 * 8000;
 /// Mu-law silence.
 const SILENCE: u8 = 0xff;
 
-/// Renders a turn.
-pub(super) async fn render(house: Arc<House>, heard: Vec<Utterance>) -> Clip {
-    let mut sound = Vec::new();
+/// How long making the sound of a turn may take: as long as the machine waits for it.
+const RENDER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The turns of a call that have no sound yet: one is rendered at a time, in their order, and none that nobody will hear.
+#[derive(Debug, Default)]
+pub(super) struct Renderer {
+    waiting: VecDeque<(TurnId, Vec<Utterance>)>,
+    running: Option<Running>,
+}
+
+/// A turn that is being rendered, until this is dropped.
+#[derive(Debug)]
+struct Running {
+    turn: TurnId,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Renderer {
+    /// One more turn, after those before it.
+    pub(super) fn add(&mut self, turn: TurnId, heard: Vec<Utterance>) {
+        self.waiting.push_back((turn, heard));
+    }
+
+    /// A turn has its sound. One that was cleared meanwhile is not the one that is being rendered.
+    pub(super) fn rendered(&mut self, turn: TurnId, house: &Arc<House>, answers: &mpsc::Sender<Answered>) {
+        if self.running.as_ref().is_some_and(|running| running.turn == turn) {
+            self.running = None;
+            self.go_on(house, answers);
+        }
+    }
+
+    /// Begins with the next turn, unless one is being rendered.
+    pub(super) fn go_on(&mut self, house: &Arc<House>, answers: &mpsc::Sender<Answered>) {
+        if self.running.is_some() {
+            return;
+        }
+        let Some((turn, heard)) = self.waiting.pop_front() else { return };
+        let (house, answers) = (Arc::clone(house), answers.clone());
+        let rendering = tokio::spawn(tracing::Instrument::in_current_span(async move {
+            let rendering = timeout(RENDER_LIMIT, AssertUnwindSafe(render(&house, heard)).catch_unwind());
+            let sound = match rendering.await {
+                Ok(Ok(sound)) => sound,
+                Ok(Err(_panic)) => beep_for("rendering it broke down"),
+                Err(_) => beep_for("it was not rendered in time"),
+            };
+            let _ = answers.send(Answered::Rendered(turn, sound)).await;
+        }));
+        self.running = Some(Running { turn, task: rendering.abort_handle() });
+    }
+
+    /// Nothing of it will be heard.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.running = None;
+    }
+}
+
+/// A tone instead of a turn.
+fn beep_for(reason: &str) -> Clip {
+    tracing::error!(reason, "a tone is heard instead of a turn");
+    Clip::encode(&generate::beep())
+}
+
+/// A part of a turn, and how often it is heard.
+enum Part {
+    Sound(Clip, u16),
+    Keys(Vec<Option<Key>>, u16),
+    Silence(Duration),
+}
+
+/// Renders a turn: first what has to be waited for, then all of it in one piece.
+async fn render(house: &Arc<House>, heard: Vec<Utterance>) -> Clip {
+    let mut parts = Vec::with_capacity(heard.len());
     for utterance in heard {
-        match utterance {
+        parts.push(match utterance {
             Utterance::Say(say) => {
                 let request = SpeechRequest { text: say.text, language: say.language, voice: say.voice };
-                let once = house.speech.render(request).await;
-                append(&mut sound, once.as_bytes(), say.times);
+                Part::Sound(house.speech.render(request).await, say.times)
             }
             Utterance::Play(play) => match play.source {
-                PlaySource::Digits(keys) => {
-                    let once = audio::encode(&generate::keys(&keys));
-                    append(&mut sound, &once, play.times);
-                }
-                PlaySource::Url(link) => {
-                    let once = recording_at(&house, &link).await;
-                    append(&mut sound, once.as_bytes(), play.times);
-                }
+                PlaySource::Digits(keys) => Part::Keys(keys, play.times),
+                PlaySource::Url(link) => Part::Sound(recording_at(house, &link).await, play.times),
             },
-            Utterance::Pause(pause) => {
-                let bytes = usize::try_from(pause.length.as_millis().saturating_mul(8)).unwrap_or(TURN_MAX);
+            Utterance::Pause(pause) => Part::Silence(pause.length),
+        });
+    }
+    // What is said once is heard as it is.
+    match parts.as_slice() {
+        [] => return Clip::default(),
+        [Part::Sound(once, 1)] => return once.clone(),
+        _ => {}
+    }
+    blocking::run(move || assembled(parts)).await.unwrap_or_else(|_| beep_for("putting it together broke down"))
+}
+
+/// Puts a turn together. It may be half an hour long.
+fn assembled(parts: Vec<Part>) -> Clip {
+    blocking::assert_allowed();
+    let mut sound = Vec::new();
+    for part in parts {
+        match part {
+            Part::Sound(once, times) => append(&mut sound, once.as_bytes(), times),
+            Part::Keys(keys, times) => append(&mut sound, &audio::encode(&generate::keys(&keys)), times),
+            Part::Silence(length) => {
+                let bytes = usize::try_from(length.as_millis().saturating_mul(8)).unwrap_or(TURN_MAX);
                 let room = TURN_MAX.saturating_sub(sound.len());
                 sound.resize(sound.len().saturating_add(bytes.min(room)), SILENCE);
             }
@@ -75,9 +176,7 @@ async fn recording_at(house: &Arc<House>, link: &str) -> Clip {
         Err(_) => beside_the_flows(house, link).await,
     };
     let decoded = match bytes {
-        Ok(bytes) => tokio::task::spawn_blocking(move || recording::decode(&bytes).map_err(|error| error.to_string()))
-            .await
-            .unwrap_or_else(|_| Err("the decoder broke down".to_owned())),
+        Ok(bytes) => house.speech.decode(bytes).await,
         Err(error) => Err(error),
     };
     decoded.unwrap_or_else(|error| {
@@ -102,11 +201,13 @@ async fn fetched(house: &Arc<House>, url: &Url) -> Result<Vec<u8>, String> {
         timeout: FETCH_LIMIT,
         body_limit: RECORDING_MAX,
     };
-    let response = house.outbound.send(&request).await.map_err(|error| error.to_string())?;
+    // Each address on the way is checked as the first one is.
+    let answer = follow(request, Unreached::Told, |hop| async move { house.outbound.send(&hop).await });
+    let Followed { response, place, .. } = answer.await.map_err(|error| error.to_string())?;
     match response.status {
         200..=299 if response.cut => Err(format!("it is larger than {RECORDING_MAX} bytes")),
         200..=299 => Ok(response.body.to_vec()),
-        status => Err(format!("HTTP status {status}")),
+        status => Err(place.error(FetchError::Status { status, retry_after: None }).to_string()),
     }
 }
 

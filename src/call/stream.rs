@@ -11,9 +11,10 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::beginning::NoUrl;
 use super::socket::{CallSocket, Heard, SocketError};
@@ -107,6 +108,10 @@ pub(super) fn heard(
         Some(Ok(Heard::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
         Some(Ok(Heard::Alive)) => Ok(None),
         Some(Ok(Heard::Closed)) | None => Err(Refusal::Closed),
+        // What is too large is not read to its end: the socket says so.
+        Some(Err(SocketError::Protocol(Error::Capacity(CapacityError::MessageTooLong { size, .. })))) => {
+            Err(MediaError::TooLong { bytes: size }.into())
+        }
         Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
     }
 }
@@ -185,7 +190,8 @@ impl Line {
     pub(super) async fn refuse(&mut self, why: Refusal) {
         metrics::stream_refused(why.word());
         let code = match why {
-            Refusal::Media(MediaError::TooLong { .. }) => CloseCode::Size,
+            Refusal::Media(MediaError::TooLong { .. } | MediaError::StartTooLong { .. }) => CloseCode::Size,
+            Refusal::Media(MediaError::TooManyOdd) => CloseCode::Policy,
             Refusal::Media(_) => CloseCode::Protocol,
             Refusal::Stopping => CloseCode::Away,
             _ => CloseCode::Policy,

@@ -14,7 +14,7 @@ use crate::http::{Method, OutboundError, OutboundRequest, OutboundResponse, show
 
 /// What becomes of a request that reached nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreached {
+pub(crate) enum Unreached {
     /// It is made once more.
     Again,
     /// That is the answer.
@@ -23,7 +23,7 @@ pub(super) enum Unreached {
 
 /// Where a request came to.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Where it was sent.
     First,
     /// Where it was sent on to, without query and credentials.
@@ -32,7 +32,7 @@ pub(super) enum Place {
 
 impl Place {
     /// An error that happened here.
-    pub(super) fn error(self, error: FetchError) -> FetchError {
+    pub(crate) fn error(self, error: FetchError) -> FetchError {
         match self {
             Self::First => error,
             Self::Redirected(to) => FetchError::Redirected { to, error: Box::new(error) },
@@ -42,19 +42,19 @@ impl Place {
 
 /// An answer that is no redirect.
 #[derive(Debug)]
-pub(super) struct Followed {
+pub(crate) struct Followed {
     /// Where it came from.
-    pub(super) url: Url,
+    pub(crate) url: Url,
     /// The same, for messages.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// What came.
-    pub(super) response: OutboundResponse,
+    pub(crate) response: OutboundResponse,
     /// Whether a redirect made a GET of a POST, which says what call it is about and nothing else.
-    pub(super) fields_lost: bool,
+    pub(crate) fields_lost: bool,
 }
 
 /// Sends a request, and where its answer leads, through `send`. The request's timeout is that of everything together.
-pub(super) async fn follow<Sending, Sent>(
+pub(crate) async fn follow<Sending, Sent>(
     first: OutboundRequest,
     unreached: Unreached,
     send: Sending,

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::delivery::{Courier, Patience, Place, Tried, count_given_up};
 use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
+use crate::blocking::{TaskKind, watched};
 use crate::form::Form;
 use crate::http::{Jar, shown};
 use crate::store::{BackendError, Epoch, PendingCallback, Store, StoreError, StoredCallback};
@@ -227,7 +228,7 @@ impl Deliveries {
             self.changed.notify_one();
         } else if !state.schedule.is_empty() {
             state.is_driven = true;
-            tokio::spawn(self.clone().drive());
+            tokio::spawn(watched(TaskKind::Callbacks, self.clone().drive()));
         }
     }
 
@@ -263,7 +264,7 @@ impl Deliveries {
                         state.schedule.sent(id, now);
                     }
                     // A task of its own: it goes on when it steps aside.
-                    tokio::spawn(self.clone().send(id, request));
+                    tokio::spawn(watched(TaskKind::Callbacks, self.clone().send(id, request)));
                 }
                 Next::SteppedAside(id) => {
                     let Some((call_sid, host)) = state.schedule.target(id) else { continue };

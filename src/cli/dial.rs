@@ -218,7 +218,9 @@ fn context(parameters: Vec<(String, String)>, time_zone: jiff::tz::TimeZone) -> 
 
 /// The document that the call begins with.
 fn first(library: &Library, flow: &str, context: &Context) -> Result<NextDocument, Failure> {
-    library.load(flow, &context.parameters).map_err(|failure| {
+    // One call has this thread to itself.
+    let loaded = crate::blocking::allowed(|| library.load(flow, &context.parameters));
+    loaded.map_err(|failure| {
         let missing = failure.message.split_once("the parameter ").and_then(|(_, rest)| rest.split_once(" is missing"));
         match missing {
             Some((name, _)) => Failure(format!("{failure}; or give it: --param {name}=...")),

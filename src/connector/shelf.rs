@@ -6,8 +6,6 @@
 //! Secrets: credentials go into the seal and never come out of here.
 //! Sources: spec/pay.md, section 10; spec/interface.md, "Configuration".
 
-#![allow(clippy::disallowed_methods, reason = "the shell's side: randomness for ids")]
-
 use jiff::Timestamp;
 use uuid::Uuid;
 

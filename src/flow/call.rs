@@ -238,6 +238,21 @@ impl Call {
         listens && self.voice.is_silent()
     }
 
+    /// Whether digits are being entered, so that one that is lost would make another number: a field, a `<Gather>`, or what
+    /// was begun ahead of either.
+    #[must_use]
+    pub fn is_entering(&self) -> bool {
+        match (&self.stage, &self.assisting) {
+            (_, Some(assisting)) => assisting.session.is_capturing(),
+            (Stage::Gathering { .. }, None) => true,
+            (Stage::Paying(paying), None) => paying.session.is_capturing() || !self.keypad.is_empty(),
+            (Stage::Ready | Stage::Saying | Stage::Pausing { .. } | Stage::Fetching { .. }, None) => {
+                !self.keypad.is_empty()
+            }
+            (Stage::Ending(_) | Stage::Over, None) => false,
+        }
+    }
+
     /// Whether the gateway is being asked.
     #[must_use]
     pub fn is_processing(&self) -> bool {

@@ -119,6 +119,32 @@ fn result(simulation: &Simulation<TestWorld>) -> Option<PayResult> {
     })
 }
 
+#[test]
+fn a_key_that_cannot_be_read_matters_while_digits_are_entered_and_at_no_other_time() {
+    let mut call = call(
+        "<Response><Say>Welcome.</Say><Gather numDigits='2'/><Pay chargeAmount='1' postalCode='false' confirmation='true'/></Response>",
+    );
+    assert!(!call.call().is_entering(), "words");
+    press(&mut call, "1");
+    assert!(call.call().is_entering(), "the first of two digits is there already");
+    listen(&mut call);
+    assert_eq!(call.call().stage_name(), "gathering");
+    assert!(call.call().is_entering());
+    press(&mut call, "2");
+    for keys in ["4242424242424242", "1228", "123"] {
+        listen(&mut call);
+        assert!(call.call().is_entering(), "{}", call.call().stage_name());
+        press(&mut call, keys);
+    }
+    listen(&mut call);
+    assert_eq!(call.call().stage_name(), "waiting confirmation");
+    assert!(!call.call().is_entering(), "another key asks again");
+    press(&mut call, "1");
+    assert!(!call.call().is_entering(), "the gateway has been asked");
+    assert!(call.run_to_end());
+    assert!(!call.call().is_entering());
+}
+
 const PAY: &str = "<Response><Pay chargeAmount=\"20.45\" timeout=\"5\" maxAttempts=\"2\"/></Response>";
 
 #[test]

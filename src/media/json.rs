@@ -1,7 +1,7 @@
 //! What the dialects of JSON text messages have in common: reading values leniently, within bounds, without copies.
 //!
 //! Shape:  small functions and the types that serde fills. A message is read once; its texts are borrowed from it.
-//! Errors: [`MediaError`]. What serde says is never passed on: it quotes the message.
+//! Errors: [`NotRead`], [`MediaError`]. What serde says is never passed on: it quotes the message.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{AUDIO_MAX, ID_MAX, Incoming, MediaError, PARAMETER_MAX, PARAMETERS_MAX, TEXT_MAX};
+use super::{ID_MAX, MediaError, PARAMETER_MAX, PARAMETERS_MAX};
 use crate::tone::Key;
 
 /// A JSON string, borrowed unless it has escapes.
@@ -48,23 +48,37 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The text of a message, if that is what it is and it is not too long.
-pub(super) fn text(incoming: Incoming<'_>) -> Result<&str, MediaError> {
-    match incoming {
-        Incoming::Text(text) if text.len() <= TEXT_MAX => Ok(text),
-        Incoming::Text(text) => Err(MediaError::TooLong { bytes: text.len() }),
-        Incoming::Binary(_) => Err(MediaError::Binary),
-    }
+/// The text of a message, without the byte order mark that some writers begin with.
+pub(super) fn text(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Whether something unreadable may be a key press all the same: it has the event's name in it. Whoever sends keys in lists,
+/// in binary messages or cut off must not lose one in silence.
+pub(super) fn may_be_a_key(message: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"dtmf\"";
+    message.windows(NAME.len()).any(|window| window == NAME)
+}
+
+/// Why a text is not the object that was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRead {
+    /// Not JSON.
+    Json,
+    /// JSON of another shape, up to this place.
+    Shape {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1.
+        column: usize,
+    },
 }
 
 /// The object that `text` is. Nesting costs no stack: what is not named by `T` is passed over without recursion.
-pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, MediaError> {
-    serde_json::from_str(text).map(|Object(object)| object).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        match error.classify() {
-            Category::Data => MediaError::WrongShape { line, column },
-            Category::Syntax | Category::Eof | Category::Io => MediaError::NotJson { line, column },
-        }
+pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, NotRead> {
+    serde_json::from_str(text).map(|Object(object)| object).map_err(|error| match error.classify() {
+        Category::Data => NotRead::Shape { line: error.line(), column: error.column() },
+        Category::Syntax | Category::Eof | Category::Io => NotRead::Json,
     })
 }
 
@@ -90,12 +104,12 @@ pub(super) fn number(raw: Raw<'_>) -> Option<u64> {
 }
 
 /// The one key that a value names.
-pub(super) fn key(raw: Raw<'_>) -> Result<Key, MediaError> {
-    let text = scalar(raw).ok_or(MediaError::NotAKey)?;
+pub(super) fn key(raw: Raw<'_>) -> Option<Key> {
+    let text = scalar(raw)?;
     let mut symbols = text.chars();
     match (symbols.next().and_then(Key::parse), symbols.next()) {
-        (Some(key), None) => Ok(key),
-        (_, _) => Err(MediaError::NotAKey),
+        (Some(key), None) => Some(key),
+        (_, _) => None,
     }
 }
 
@@ -129,19 +143,13 @@ pub(super) fn parameters(raw: BTreeMap<Text<'_>, Raw<'_>>) -> Result<BTreeMap<St
     Ok(parameters)
 }
 
-/// Decodes the sound of a message into `samples`, in place of what was there. Growing wipes the old block.
-pub(super) fn samples(payload: &str, samples: &mut Zeroizing<Vec<u8>>) -> Result<(), MediaError> {
-    /// The base64 of [`AUDIO_MAX`] bytes: four characters for every three, begun ones too.
-    const PAYLOAD_MAX: usize = AUDIO_MAX.div_ceil(3) * 4;
-
-    if payload.len() > PAYLOAD_MAX {
-        return Err(MediaError::AudioTooLong);
-    }
+/// Decodes the sound of a message into `samples`, in place of what was there. Growing wipes the old block. False: it is no
+/// sound.
+pub(super) fn samples(payload: &str, samples: &mut Zeroizing<Vec<u8>>) -> bool {
     let room = payload.len().div_ceil(4) * 3;
     if samples.capacity() < room {
         *samples = Zeroizing::new(Vec::with_capacity(room));
     }
     samples.clear();
-    STANDARD.decode_vec(payload, samples).map_err(|_| MediaError::NotBase64)?;
-    if samples.len() > AUDIO_MAX { Err(MediaError::AudioTooLong) } else { Ok(()) }
+    STANDARD.decode_vec(payload, samples).is_ok()
 }

@@ -3,10 +3,11 @@
 //! Shape:   text messages of JSON in, [`MediaEvent`]s out; [`MediaCommand`]s in, `media`, `mark` and `clear` out.
 //! Units:   8 kHz mono mu-law, base64 in the message.
 //! Limits:  those of [`super`].
-//! Errors:  [`MediaError`]. What Twilio's near-clones leave out (`connected`, sequence numbers, `streamSid` outside of
-//!          `start`, the `stop` object) or write otherwise (numbers for strings) is none.
+//! Errors:  [`MediaError`]: a `start` that cannot be used, another call's `start` or key. What Twilio's near-clones leave out
+//!          (`connected`, sequence numbers, `streamSid` outside of `start`, the `stop` object) or write otherwise (numbers for
+//!          strings) is none, and neither is anything that a payment does not need.
 //! Secrets: the sound of the last message is kept in one block that is wiped when it is let go.
-//! Sources: spec/media-streams.md 1.3 and 1.4.
+//! Sources: spec/media-streams.md 1.3, 1.4 and 10.8.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::json::{self, Object, Raw, Text};
-use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, Start};
+use super::json::{self, NotRead, Object, Raw, Text};
+use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, START_MAX, Start, other};
 
 /// Room for everything of a `media` message but the identifier and the sound.
 const FRAMING: usize = 64;
@@ -62,14 +63,26 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`MediaError`] if no Twilio-like platform sends this message at this point; the stream is to be closed.
+    /// [`MediaError`] if the stream cannot go on, or not begin: it is to be closed.
     pub fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
         if matches!(self.phase, Phase::Stopped) {
             return Ok(MediaEvent::Ignored(Ignored::AfterStop));
         }
-        let text = json::text(incoming)?;
-        let Some((event, message)) = Message::read(text)? else {
-            return Ok(MediaEvent::Ignored(Ignored::UnknownEvent));
+        let text = match incoming {
+            Incoming::Text(text) => json::text(text),
+            Incoming::Binary(bytes) => return Ok(self.unread(Ignored::Binary, bytes)),
+        };
+        if matches!(self.phase, Phase::Opened)
+            && let Some(platform) = other::platform(text)
+        {
+            return Err(MediaError::OtherDialect { platform });
+        }
+        let (event, message) = match Message::read(text) {
+            Ok((event, message)) => (event, message),
+            // It is whole, and says what it is.
+            Err(Unread::Odd(Ignored::UnknownEvent)) => return Ok(MediaEvent::Ignored(Ignored::UnknownEvent)),
+            Err(Unread::Odd(why)) => return Ok(self.unread(why, text.as_bytes())),
+            Err(Unread::Misshapen(event, error)) => return self.misshapen(event, error),
         };
         match (&mut self.phase, event) {
             (Phase::Opened, Event::Connected) => {
@@ -80,32 +93,59 @@ impl Stream {
                 Ok(MediaEvent::Ignored(Ignored::RepeatedGreeting))
             }
             (Phase::Opened | Phase::Greeted, Event::Start) => {
+                if text.len() > START_MAX {
+                    return Err(MediaError::StartTooLong { bytes: text.len() });
+                }
                 let start = started(message)?;
                 self.phase = Phase::Running(Running::new(&start));
                 Ok(MediaEvent::Started(start))
             }
-            (Phase::Running(_), Event::Start) => Err(MediaError::StartedTwice),
-            (Phase::Opened | Phase::Greeted, Event::Media | Event::Dtmf | Event::Mark | Event::Stop) => {
-                Err(MediaError::NotStarted { message: event.name() })
+            (Phase::Running(running), Event::Start) => running.started_again(&message),
+            (Phase::Opened | Phase::Greeted, Event::Media | Event::Dtmf | Event::Mark) => {
+                Ok(MediaEvent::Ignored(Ignored::NotStarted))
             }
-            (Phase::Running(running), Event::Media) => {
-                running.is_meant(&message)?;
-                heard(message, &mut self.samples)
-            }
+            (Phase::Running(running), Event::Media) => match running.meant(&message) {
+                Ok(()) => Ok(heard(message, &mut self.samples)),
+                Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
+            },
             (Phase::Running(running), Event::Dtmf) => {
-                running.is_meant(&message)?;
-                running.pressed(&message)
+                running.meant(&message)?;
+                Ok(running.pressed(&message))
             }
-            (Phase::Running(running), Event::Mark) => {
-                running.is_meant(&message)?;
-                played(&message)
+            (Phase::Running(running), Event::Mark) => match running.meant(&message) {
+                Ok(()) => Ok(played(&message)),
+                Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
+            },
+            (Phase::Running(running), Event::Stop) if running.meant(&message).is_err() => {
+                Ok(MediaEvent::Ignored(Ignored::OtherStream))
             }
-            (Phase::Running(running), Event::Stop) => {
-                running.is_meant(&message)?;
+            (Phase::Opened | Phase::Greeted | Phase::Running(_), Event::Stop) => {
                 self.phase = Phase::Stopped;
                 Ok(MediaEvent::Stopped)
             }
             (Phase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
+        }
+    }
+
+    /// A message of which not even the event is known. It may have been a key.
+    fn unread(&self, why: Ignored, message: &[u8]) -> MediaEvent<'static> {
+        let is_key = matches!(self.phase, Phase::Running(_)) && json::may_be_a_key(message);
+        if is_key { MediaEvent::KeyLost } else { MediaEvent::Ignored(why) }
+    }
+
+    /// A message of which no more than the event can be read.
+    fn misshapen(&mut self, event: Event, error: MediaError) -> Result<MediaEvent<'static>, MediaError> {
+        match (&self.phase, event) {
+            // Without one there is no call.
+            (Phase::Opened | Phase::Greeted, Event::Start) => Err(error),
+            (Phase::Running(_), Event::Dtmf) => Ok(MediaEvent::KeyLost),
+            (_, Event::Stop) => {
+                self.phase = Phase::Stopped;
+                Ok(MediaEvent::Stopped)
+            }
+            (_, Event::Connected | Event::Start | Event::Media | Event::Dtmf | Event::Mark) => {
+                Ok(MediaEvent::Ignored(Ignored::WrongShape))
+            }
         }
     }
 
@@ -171,29 +211,43 @@ impl Running {
     }
 
     /// Whether the message is of this stream and call, as far as it says. The account is nobody's proof of anything.
-    fn is_meant(&self, message: &Message<'_>) -> Result<(), MediaError> {
-        if message.stream_sid.as_ref().is_some_and(|Text(sid)| *sid != self.stream_sid) {
-            return Err(MediaError::OtherStream);
-        }
+    fn meant(&self, message: &Message<'_>) -> Result<(), MediaError> {
         let stop = message.stop.as_ref().and_then(|Object(stop)| stop.call_sid.as_ref());
-        if stop.is_some_and(|Text(sid)| *sid != self.call_sid) {
+        self.meant_by(message.stream_sid.as_ref(), message.call_sid.as_ref().or(stop))
+    }
+
+    fn meant_by(&self, stream_sid: Option<&Text<'_>>, call_sid: Option<&Text<'_>>) -> Result<(), MediaError> {
+        if call_sid.is_some_and(|Text(sid)| *sid != self.call_sid) {
             return Err(MediaError::OtherCall);
         }
+        if stream_sid.is_some_and(|Text(sid)| *sid != self.stream_sid) {
+            return Err(MediaError::OtherStream);
+        }
         Ok(())
+    }
+
+    /// Another `start`: of this call it tells nothing new, of another one it must not be mixed up with this.
+    fn started_again(&self, message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
+        self.meant(message)?;
+        if let Some(start) = &message.start {
+            let Object(start) = &**start;
+            self.meant_by(start.stream_sid.as_ref(), start.call_sid.as_ref())?;
+        }
+        Ok(MediaEvent::Ignored(Ignored::RepeatedStart))
     }
 
     /// A key press. Equal keys may follow each other, equal numbers may not: numbers count messages, so a number that is
     /// not above the last key's is a second delivery. Other messages' numbers are not compared: a platform that counts
     /// keys apart must not lose any.
-    fn pressed(&mut self, message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
-        let digit = message.dtmf.as_ref().and_then(|Object(dtmf)| dtmf.digit);
-        let key = json::key(digit.ok_or(MediaError::Missing { field: "dtmf.digit" })?)?;
+    fn pressed(&mut self, message: &Message<'_>) -> MediaEvent<'static> {
         let number = message.sequence_number.and_then(json::number);
         if number.is_some() && number <= self.last_key {
-            return Ok(MediaEvent::Ignored(Ignored::RepeatedKey));
+            return MediaEvent::Ignored(Ignored::RepeatedKey);
         }
+        let digit = message.dtmf.as_ref().and_then(|Object(dtmf)| dtmf.digit);
+        let Some(key) = digit.and_then(json::key) else { return MediaEvent::KeyLost };
         self.last_key = number.or(self.last_key);
-        Ok(MediaEvent::Key(key))
+        MediaEvent::Key(key)
     }
 }
 
@@ -218,22 +272,23 @@ fn started(message: Message<'_>) -> Result<Start, MediaError> {
 }
 
 /// The sound of a message. A bidirectional stream has the caller's track only; some write it `inbound_track`.
-fn heard<'a>(message: Message<'_>, samples: &'a mut Zeroizing<Vec<u8>>) -> Result<MediaEvent<'a>, MediaError> {
-    let Some(Object(media)) = message.media else { return Err(MediaError::Missing { field: "media" }) };
+fn heard<'a>(message: Message<'_>, samples: &'a mut Zeroizing<Vec<u8>>) -> MediaEvent<'a> {
+    let Some(Object(media)) = message.media else { return MediaEvent::Ignored(Ignored::UndecodableSound) };
     if media.track.is_some_and(|Text(track)| !matches!(track.as_ref(), "inbound" | "inbound_track")) {
-        return Ok(MediaEvent::Ignored(Ignored::OtherTrack));
+        return MediaEvent::Ignored(Ignored::OtherTrack);
     }
-    let Text(payload) = media.payload.ok_or(MediaError::Missing { field: "media.payload" })?;
-    json::samples(&payload, samples)?;
-    Ok(MediaEvent::Audio(MuLaw(samples)))
+    match media.payload {
+        Some(Text(payload)) if json::samples(&payload, samples) => MediaEvent::Audio(MuLaw(samples)),
+        Some(_) | None => MediaEvent::Ignored(Ignored::UndecodableSound),
+    }
 }
 
 /// A mark that came back.
-fn played(message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
+fn played(message: &Message<'_>) -> MediaEvent<'static> {
     let name = message.mark.as_ref().and_then(|Object(mark)| mark.name);
-    let name = name.ok_or(MediaError::Missing { field: "mark.name" })?;
+    let Some(name) = name else { return MediaEvent::Ignored(Ignored::NamelessMark) };
     let ours = json::scalar(name).and_then(|name| MarkName::parse(&name));
-    Ok(ours.map_or(MediaEvent::Ignored(Ignored::ForeignMark), MediaEvent::Played))
+    ours.map_or(MediaEvent::Ignored(Ignored::ForeignMark), MediaEvent::Played)
 }
 
 /// The events of the dialect.
@@ -276,6 +331,8 @@ struct Message<'a> {
     sequence_number: Option<Raw<'a>>,
     #[serde(borrow)]
     stream_sid: Option<Text<'a>>,
+    #[serde(borrow)]
+    call_sid: Option<Text<'a>>,
     #[serde(borrow)]
     start: Option<Box<Object<StartPart<'a>>>>, // on the heap, because every message is moved with the room for it
     #[serde(borrow)]
@@ -357,19 +414,38 @@ struct Named<'a> {
     event: Option<Text<'a>>,
 }
 
+/// Why a message cannot be read.
+enum Unread {
+    /// There is no telling what it is.
+    Odd(Ignored),
+    /// It is this event, and something in it is of another type than documented.
+    Misshapen(Event, MediaError),
+}
+
 impl<'a> Message<'a> {
-    /// Reads a message; `None` if its event is unknown. The fields of an unknown event may have any type, so a message
-    /// that does not fit is looked at again for its event alone.
-    fn read(text: &'a str) -> Result<Option<(Event, Self)>, MediaError> {
+    /// Reads a message. The fields of an unknown event may have any type, so a message that does not fit is looked at again
+    /// for its event alone.
+    fn read(text: &'a str) -> Result<(Event, Self), Unread> {
+        if text.trim_ascii().is_empty() {
+            return Err(Unread::Odd(Ignored::Empty));
+        }
+        let not_read = |why| match why {
+            NotRead::Json => Unread::Odd(Ignored::NotJson),
+            NotRead::Shape { .. } => Unread::Odd(Ignored::WrongShape),
+        };
         let (name, message) = match json::object::<Self>(text) {
             Ok(mut message) => (message.event.take(), Ok(message)),
-            Err(fault @ MediaError::WrongShape { .. }) => (json::object::<Named<'_>>(text)?.event, Err(fault)),
-            Err(fault) => return Err(fault),
+            Err(NotRead::Shape { line, column }) => {
+                let named = json::object::<Named<'_>>(text).map_err(not_read)?;
+                (named.event, Err(MediaError::WrongShape { line, column }))
+            }
+            Err(NotRead::Json) => return Err(Unread::Odd(Ignored::NotJson)),
         };
-        let Text(name) = name.ok_or(MediaError::Missing { field: "event" })?;
-        match Event::named(&name) {
-            Some(event) => message.map(|message| Some((event, message))),
-            None => Ok(None),
+        let Some(Text(name)) = name else { return Err(Unread::Odd(Ignored::NoEvent)) };
+        match (Event::named(&name), message) {
+            (Some(event), Ok(message)) => Ok((event, message)),
+            (Some(event), Err(error)) => Err(Unread::Misshapen(event, error)),
+            (None, _) => Err(Unread::Odd(Ignored::UnknownEvent)),
         }
     }
 }

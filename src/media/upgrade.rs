@@ -13,7 +13,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
-use url::Url;
+use url::{Host, Url};
 
 use super::Dialect;
 use super::nonce::NonceRefused;
@@ -114,8 +114,9 @@ const WAYS: [(&str, Port, bool); 6] = [
 /// Compares the `X-Twilio-Signature` of an upgrade with the signature of every URL that may be meant.
 ///
 /// `public_url` is the configured origin (`Host` and `X-Forwarded-*` are not to be trusted); a path of its own goes
-/// before `path`, which is path and query as they stand in the request line. Gives the way that matched, for the log.
-/// `shown` is what a refusal shows in place of `path`: what may be somebody's secret is not repeated.
+/// before `path`, which is path and query as they stand in the request line. A platform signs the letters that it was given,
+/// and a [`Url`] writes its host small: `spellings` are other ways to write the same host, and what is another host is not
+/// compared. Gives the way that matched, for the log. `shown` is what a refusal shows in place of `path`: what may be somebody's secret is not repeated.
 ///
 /// # Errors
 ///
@@ -123,12 +124,13 @@ const WAYS: [(&str, Port, bool); 6] = [
 pub fn upgrade_matches(
     auth_token: &Secret,
     public_url: &Url,
+    spellings: &[&str],
     path: &str,
     shown: &str,
     header: Option<&str>,
 ) -> Result<&'static str, UpgradeRefused> {
-    let urls = signed_urls(public_url, path).ok_or(UpgradeRefused::NoPublicAddress)?;
-    let shown = || signed_urls(public_url, shown).unwrap_or_default().into_iter().map(|(_, url)| url).collect();
+    let urls = signed_urls(public_url, spellings, path).ok_or(UpgradeRefused::NoPublicAddress)?;
+    let shown = || signed_urls(public_url, &[], shown).unwrap_or_default().into_iter().map(|(_, url)| url).collect();
     let Some(header) = header else {
         return Err(UpgradeRefused::Unsigned { expected: shown() });
     };
@@ -174,18 +176,20 @@ fn of_header(header: &[u8]) -> Secret {
 /// # Errors
 /// [`UpgradeRefused::NoPublicAddress`].
 pub fn dialed(public_url: &Url, path: &str) -> Result<String, UpgradeRefused> {
-    let urls = signed_urls(public_url, path).ok_or(UpgradeRefused::NoPublicAddress)?;
+    let urls = signed_urls(public_url, &[], path).ok_or(UpgradeRefused::NoPublicAddress)?;
     urls.into_iter().next().map(|(_, url)| url).ok_or(UpgradeRefused::NoPublicAddress)
 }
 
 /// The URLs that may have been signed, each once, with the way it is written.
-fn signed_urls(public_url: &Url, path: &str) -> Option<Vec<(&'static str, String)>> {
+fn signed_urls(public_url: &Url, spellings: &[&str], path: &str) -> Option<Vec<(&'static str, String)>> {
     let (scheme, default_port) = match public_url.scheme() {
         "https" | "wss" => ("wss", 443),
         "http" | "ws" => ("ws", 80),
         _ => return None,
     };
     let host = public_url.host_str()?;
+    let is_same = |spelling: &&&str| Host::parse(spelling).is_ok_and(|spelled| spelled.to_string() == host);
+    let spelled: Vec<&str> = [host].into_iter().chain(spellings.iter().filter(is_same).copied()).collect();
     let (path, query) = path.find('?').map_or((path, ""), |at| path.split_at(at));
     let path = format!("{}{path}", public_url.path().trim_end_matches('/'));
     let mut urls: Vec<(&'static str, String)> = Vec::with_capacity(WAYS.len());
@@ -200,9 +204,11 @@ fn signed_urls(public_url: &Url, path: &str) -> Option<Vec<(&'static str, String
             (true, Some(bare)) => bare.to_owned(),
             (true, None) => format!("{path}/"),
         };
-        let url = format!("{scheme}://{host}{port}{path}{query}");
-        if urls.iter().all(|(_, known)| *known != url) {
-            urls.push((way, url));
+        for host in &spelled {
+            let url = format!("{scheme}://{host}{port}{path}{query}");
+            if urls.iter().all(|(_, known)| *known != url) {
+                urls.push((way, url));
+            }
         }
     }
     Some(urls)
@@ -220,13 +226,41 @@ mod tests {
 
     fn asked(public_url: &str, path: &str, signed: &str) -> Result<&'static str, UpgradeRefused> {
         let header = sign(&token(), signed, None);
-        upgrade_matches(&token(), &Url::parse(public_url).unwrap(), path, path, Some(&header))
+        upgrade_matches(&token(), &Url::parse(public_url).unwrap(), &[], path, path, Some(&header))
+    }
+
+    #[test]
+    fn the_host_may_be_spelled_as_the_platform_was_given_it_and_no_other_host_is_compared() {
+        let public_url = Url::parse("https://Pay.Example.com").unwrap();
+        let asked = |spellings: &[&str], signed: &str| {
+            let header = sign(&token(), signed, None);
+            upgrade_matches(&token(), &public_url, spellings, PATH, PATH, Some(&header))
+        };
+        let spellings = ["Pay.Example.com", "PAY.example.com"];
+        for host in ["pay.example.com", "Pay.Example.com", "PAY.example.com"] {
+            assert_eq!(asked(&spellings, &format!("wss://{host}/stream/twilio")), Ok("as configured"), "{host}");
+            assert_eq!(
+                asked(&spellings, &format!("wss://{host}:443/stream/twilio")),
+                Ok("with default port"),
+                "{host}"
+            );
+        }
+        assert!(asked(&spellings, "wss://PAY.EXAMPLE.COM/stream/twilio").is_err(), "nobody wrote it so");
+        for other in
+            ["evil.example.com", "Pay.Example.com.evil.example", "", "a b", "Pay.Example.com/x", "x@pay.example.com"]
+        {
+            assert!(asked(&[other], &format!("wss://{other}/stream/twilio")).is_err(), "{other}");
+        }
+        let international = Url::parse("https://Bücher.example").unwrap();
+        let header = sign(&token(), "wss://Bücher.example/stream/twilio", None);
+        let way = upgrade_matches(&token(), &international, &["Bücher.example"], PATH, PATH, Some(&header));
+        assert_eq!(way, Ok("as configured"));
     }
 
     #[test]
     fn the_configured_address_with_the_socket_scheme_is_what_twilio_signs() {
         let public_url = Url::parse("https://pay.example.com").unwrap();
-        let way = upgrade_matches(&token(), &public_url, PATH, PATH, Some("UMfmRPxR5ZpXTABOOPoWslunMKI="));
+        let way = upgrade_matches(&token(), &public_url, &[], PATH, PATH, Some("UMfmRPxR5ZpXTABOOPoWslunMKI="));
         assert_eq!(way, Ok("as configured"));
         assert_eq!(asked("http://127.0.0.1:8080/", PATH, "ws://127.0.0.1:8080/stream/twilio"), Ok("as configured"));
         assert_eq!(asked("wss://pay.example.com", PATH, "wss://pay.example.com/stream/twilio"), Ok("as configured"));
@@ -289,10 +323,10 @@ mod tests {
         let public_url = Url::parse("https://pay.example.com").unwrap();
         let signed = sign(&Secret::new("54321".into()), "wss://pay.example.com/stream/twilio", None);
         for header in [signed.as_str(), "", "UMfmRPxR5ZpXTABOOPoWslunMKI", "umfmRPxR5ZpXTABOOPoWslunMKI="] {
-            let refused = upgrade_matches(&token(), &public_url, PATH, PATH, Some(header)).unwrap_err();
+            let refused = upgrade_matches(&token(), &public_url, &[], PATH, PATH, Some(header)).unwrap_err();
             assert!(matches!(refused, UpgradeRefused::WrongSignature { .. }), "{refused:?}");
         }
-        let refused = upgrade_matches(&token(), &public_url, PATH, PATH, None).unwrap_err();
+        let refused = upgrade_matches(&token(), &public_url, &[], PATH, PATH, None).unwrap_err();
         assert!(matches!(&refused, UpgradeRefused::Unsigned { expected } if expected.len() == 4), "{refused:?}");
     }
 
@@ -308,7 +342,8 @@ mod tests {
     fn a_refusal_shows_what_it_is_told_to_show() {
         let public_url = Url::parse("https://pay.example.com").unwrap();
         for header in [None, Some("UMfmRPxR5ZpXTABOOPoWslunMKI=")] {
-            let refused = upgrade_matches(&token(), &public_url, "/stream/hunter2?secret=hunter2", "/stream/…", header);
+            let refused =
+                upgrade_matches(&token(), &public_url, &[], "/stream/hunter2?secret=hunter2", "/stream/…", header);
             let told = format!("{0} {0:?}", refused.unwrap_err());
             assert!(told.contains("wss://pay.example.com/stream/…") && !told.contains("hunter2"), "{told}");
         }

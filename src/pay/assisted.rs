@@ -303,6 +303,12 @@ impl AssistedSession {
         matches!(self.phase, Phase::Capturing { .. } | Phase::Confirming { .. })
     }
 
+    /// Whether a field is being entered.
+    #[must_use]
+    pub const fn is_capturing(&self) -> bool {
+        matches!(self.phase, Phase::Capturing { .. })
+    }
+
     /// Whether it goes on once what is being said has been heard.
     #[must_use]
     pub const fn waits_to_be_heard(&self) -> bool {

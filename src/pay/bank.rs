@@ -57,7 +57,7 @@ mod tests {
         for good in ["110000000", "021000021", "322271627", "011401533"] {
             assert_eq!(check_routing(&Digits::of(good)), Ok(good.to_owned()), "{good}");
         }
-        for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000"] {
+        for bad in ["", "110000001", "11000000", "1100000000", "130000006", "990000000", "000000000"] {
             assert!(check_routing(&Digits::of(bad)).is_err(), "{bad}");
         }
     }

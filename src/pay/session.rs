@@ -310,6 +310,12 @@ impl PaySession {
         matches!(self.phase, Phase::Asking(..) | Phase::Confirming { .. })
     }
 
+    /// Whether a field is being entered, or asked for.
+    #[must_use]
+    pub const fn is_capturing(&self) -> bool {
+        matches!(self.phase, Phase::Asking(..))
+    }
+
     /// The name of the phase and of what goes on in it: the arrows that coverage is counted by.
     #[must_use]
     pub fn phase_name(&self) -> &'static str {

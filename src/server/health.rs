@@ -32,6 +32,7 @@ pub(super) fn install_recorder() {
         super::pace::describe();
         crate::http::describe();
         super::media::describe();
+        crate::blocking::describe();
         handle
     });
 }

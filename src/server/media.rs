@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{Path, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::Desk;
 use super::description::{DialectName, StreamSecret, UpgradeHeaders};
+use crate::blocking::{TaskKind, watched};
 use crate::call::beginning::Beginning;
 use crate::call::socket::{self, WebSocket};
 use crate::call::{Calls, actor};
@@ -28,6 +29,7 @@ use crate::mask;
 use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
 use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
+use crate::rest;
 use crate::rest::guard::{NotSignedIn, client};
 use crate::secret::Secret;
 use crate::signature;
@@ -37,6 +39,9 @@ const READ_BUFFER: usize = 4 * 1024;
 
 /// What may wait to be written, in bytes: five seconds of sound and then some.
 const WRITE_BUFFER_MAX: usize = 256 * 1024;
+
+/// What stands for a flow in the log that there is not: its name could be a secret at the wrong place.
+const NO_SUCH_FLOW: &str = "(none of that name)";
 
 /// What stands for a flow in a path that ends with a secret and names none.
 const NO_FLOW: &str = "~";
@@ -194,15 +199,21 @@ async fn admitted(
     parts: &Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Some(proof) = upgrade::proof(name) else { return no_such_dialect() };
     let peer = client(&desk.house, &parts.extensions, &parts.headers);
+    let Some(proof) = upgrade::proof(name) else { return no_such_dialect(parts.uri.path(), peer) };
+    let is_there = match &beginning {
+        Beginning::Flow(flow) => desk.house.library.has(flow).await,
+        Beginning::Url => true,
+    };
+    // As the log may name it before anybody is known.
+    let told = if is_there { beginning.flow() } else { NO_SUCH_FLOW };
     let proven = match (proof, ending) {
         // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
         (Proof::Signature, Ending::Secret(_)) | (Proof::Secret(_), Ending::Nonce(..)) => {
-            return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+            return nothing_here(parts.uri.path(), peer);
         }
-        (Proof::Signature, Ending::None) => signed(desk, &beginning, parts, "").and_then(|()| timely(desk, None)),
-        (Proof::Signature, Ending::Nonce(expires, value)) => signed(desk, &beginning, parts, "/…/…")
+        (Proof::Signature, Ending::None) => signed(desk, told, parts, "").and_then(|()| timely(desk, None)),
+        (Proof::Signature, Ending::Nonce(expires, value)) => signed(desk, told, parts, "/…/…")
             .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
             .and_then(|nonce| timely(desk, Some(nonce))),
         (Proof::Secret(platform), Ending::None) => known(desk, platform, None, parts, peer).map(|()| None),
@@ -212,14 +223,15 @@ async fn admitted(
     };
     let nonce = match proven {
         Ok(nonce) => nonce,
-        Err(refused) => return refused.answer(told(desk, &beginning), peer),
+        Err(refused) => return refused.answer(told, peer),
     };
-    let Some(dialect) = Dialect::named(name) else { return no_such_dialect() };
+    let Some(dialect) = Dialect::named(name) else { return no_such_dialect(parts.uri.path(), peer) };
     if desk.draining.load(Ordering::Acquire) {
+        tracing::warn!(flow = told, "stream refused (503): the server is being stopped");
         return (StatusCode::SERVICE_UNAVAILABLE, "the server is being stopped\n").into_response();
     }
     let flow = beginning.flow();
-    if matches!(beginning, Beginning::Flow(_)) && !desk.house.library.contains(flow) {
+    if !is_there {
         let is_secret = desk.house.config.media.secret.as_ref().is_some_and(|secret| secret.matches(flow));
         let shown = if is_secret { "media.secret" } else { flow };
         tracing::warn!(flow = %mask::address(shown), "stream refused (404): there is no flow of that name");
@@ -237,13 +249,14 @@ async fn admitted(
     // axum has looked at it; the socket is ours.
     drop(upgrade);
     let Some((answer, connection)) = socket::upgraded(parts) else {
+        tracing::warn!(flow, "stream refused (426): its connection cannot be upgraded");
         return (StatusCode::UPGRADE_REQUIRED, "the connection cannot be upgraded\n").into_response();
     };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
         && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
     {
-        return Refused::Proof(why.into()).answer(told(desk, &beginning), peer);
+        return Refused::Proof(why.into()).answer(told, peer);
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -258,7 +271,7 @@ async fn admitted(
         };
         let socket = WebSocket::new(connection, config).await;
         // A task of its own: whatever breaks down in it, breaks down alone.
-        let call = tokio::spawn(actor::run(socket, dialect, beginning, house, place));
+        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, dialect, beginning, house, place)));
         if let Err(error) = call.await {
             tracing::error!(%error, "a call broke down");
         }
@@ -271,7 +284,37 @@ pub(super) fn describe() {
     metrics::describe_counter!("touchtone_upgrades_refused_total", "Streams that were not let in, by why");
 }
 
-fn no_such_dialect() -> Response {
+/// The answer to a request for a path that there is not. A stream that was dialed there is told of in the log: its platform tells
+/// nobody why a call fails.
+pub(super) async fn no_such_path(State(desk): State<Desk>, uri: OriginalUri, parts: Parts) -> Response {
+    let upgrade = parts.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
+    if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
+        tell_of_unknown_path(uri.path(), client(&desk.house, &parts.extensions, &parts.headers));
+    }
+    rest::no_such_path(uri).await
+}
+
+/// What streams dial at a path that has none.
+fn nothing_here(path: &str, peer: IpAddr) -> Response {
+    tell_of_unknown_path(path, peer);
+    (StatusCode::NOT_FOUND, "there is nothing here\n").into_response()
+}
+
+fn tell_of_unknown_path(path: &str, peer: IpAddr) {
+    metrics::counter!("touchtone_upgrades_refused_total", "why" => "unknown_path").increment(1);
+    let path = known_part(path);
+    tracing::warn!(path, %peer, "stream refused (404): streams are dialed at /media/DIALECT/FLOW");
+}
+
+/// A path with its words that are ours; any other one could be a secret.
+fn known_part(path: &str) -> String {
+    const WORDS: &[&str] = &["", "media", "stream", "streams", "ws", "wss"];
+    let is_known = |word: &str| WORDS.contains(&word) || upgrade::proof(word).is_some();
+    path.split('/').map(|word| if is_known(word) { word } else { "…" }).collect::<Vec<_>>().join("/")
+}
+
+fn no_such_dialect(path: &str, peer: IpAddr) -> Response {
+    tell_of_unknown_path(path, peer);
     let there_are = Dialect::ALL.map(Dialect::name).join(", ");
     (StatusCode::NOT_FOUND, format!("no such dialect; there is {there_are}\n")).into_response()
 }
@@ -339,31 +382,30 @@ impl Refused {
     }
 }
 
-/// A flow as the log may name it before anybody is known: what there is not could be a secret at the wrong place.
-fn told<'a>(desk: &Desk, beginning: &'a Beginning) -> &'a str {
-    match beginning {
-        Beginning::Flow(name) if !desk.house.library.contains(name) => "(none of that name)",
-        beginning => beginning.flow(),
-    }
-}
-
-/// `ending` stands for what is behind the flow, where a refusal shows the path.
-fn signed(desk: &Desk, beginning: &Beginning, parts: &Parts, ending: &str) -> Result<(), Refused> {
+/// `flow` is what may be shown of it; `ending` stands for what is behind it, where a refusal shows the path.
+fn signed(desk: &Desk, flow: &str, parts: &Parts, ending: &str) -> Result<(), Refused> {
     if !desk.require_signature {
         return Ok(());
     }
     let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
-    let is_told = told(desk, beginning) == beginning.flow();
-    let shown = match (is_told, ending) {
-        (true, "") => parts.uri.path().to_owned(),
-        (true, ending) => format!("/media/twilio/{}{ending}", beginning.flow()),
-        (false, _) => "/media/twilio/…".to_owned(),
+    let shown = match (flow, ending) {
+        (NO_SUCH_FLOW, _) => "/media/twilio/…".to_owned(),
+        (_, "") => parts.uri.path().to_owned(),
+        (flow, ending) => format!("/media/twilio/{flow}{ending}"),
     };
     let token = &desk.house.account.auth_token;
-    let way =
-        upgrade_matches(token, &desk.public_url, &parts.uri.to_string(), &shown, header).map_err(Refused::Proof)?;
+    let dialed = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(without_port);
+    let spellings: Vec<&str> = desk.house.config.host_as_written.as_deref().into_iter().chain(dialed).collect();
+    let way = upgrade_matches(token, &desk.public_url, &spellings, &parts.uri.to_string(), &shown, header)
+        .map_err(Refused::Proof)?;
     tracing::debug!(way, "the stream's signature is right");
     Ok(())
+}
+
+/// The host of a `Host` header, in its own letters.
+fn without_port(host: &str) -> Option<&str> {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    Some(host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(host, _)| host))
 }
 
 /// Whether the URL of a stream is one that is good now, and good once where that is demanded.

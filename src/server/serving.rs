@@ -33,6 +33,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::doors::{Doors, Visit, closed};
 use super::pace::Paced;
+use crate::blocking::{TaskKind, watched};
 use crate::rest;
 use crate::rest::guard::Peer;
 
@@ -76,7 +77,7 @@ pub(super) async fn serve(mut entrance: impl Entrance, app: Router, over: impl F
             // What broke down in there, broke down alone.
             Some(_) = running.join_next() => {}
             (io, visit) = entrance.next() => {
-                running.spawn(attend(io, visit, app.clone(), stop.subscribe()));
+                running.spawn(watched(TaskKind::Connection, attend(io, visit, app.clone(), stop.subscribe())));
             }
         }
     }

@@ -23,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use super::doors::{Doors, Visit};
 use super::pace::{Pace, Paced};
 use super::serving::Entrance;
+use crate::blocking;
 
 mod files;
 #[cfg(test)]
@@ -78,7 +79,7 @@ impl Tls {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let looked = tokio::task::spawn_blocking(move || {
+            let looked = blocking::run(move || {
                 let look = files.look();
                 (files, look)
             });

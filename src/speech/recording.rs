@@ -9,6 +9,7 @@
 
 use super::convert::{self, ConvertError, Downsampler};
 use crate::audio::{self, Clip};
+use crate::blocking;
 use std::io::{Cursor, ErrorKind};
 use std::panic;
 use std::time::Duration;
@@ -62,6 +63,7 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] says which.
 pub fn decode(bytes: &[u8]) -> Result<Clip, DecodeError> {
+    blocking::assert_allowed();
     if bytes.len() > INPUT_BYTES_MAX {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }

@@ -5,6 +5,7 @@
 //! Limits:  [`KEY_LENGTH_MIN`].
 //! Errors:  [`OpenError`], each with what to do about it.
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
+#![allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};

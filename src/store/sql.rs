@@ -221,9 +221,9 @@ impl Sql {
         };
         let identity = match address {
             DatabaseAddress::Sqlite(path) => {
-                let identity = Identity::of(path);
-                identity.check().map_err(|error| unusable(error.to_string()))?;
-                Some(Arc::new(identity))
+                let identity = Arc::new(Identity::of(path));
+                identity.check().await.map_err(|error| unusable(error.to_string()))?;
+                Some(identity)
             }
             DatabaseAddress::Postgres(_) => None,
         };
@@ -259,7 +259,7 @@ impl Sql {
         within(async {
             if let Some(identity) = &self.identity {
                 // A reader's next connection is to whatever is there by now.
-                identity.check()?;
+                identity.check().await?;
             }
             let mut lent = self.connections.lend().await.map_err(|error| unavailable(&error))?;
             let done = read(&mut On::new(lent.connection(), self.dialect)).await;
@@ -297,6 +297,7 @@ fn options(address: &DatabaseAddress) -> Option<AnyConnectOptions> {
 }
 
 /// Before SQLite does it for everybody to read.
+#[allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
 fn make_file(path: &Path, if_missing: IfMissing) -> Result<(), OpenDatabaseError> {
     if path.exists() {
         return Ok(());
@@ -406,7 +407,7 @@ impl Backend for Sql {
     fn heartbeat(&self, node: NodeId) -> Done<'_, ()> {
         async move {
             if let Some(identity) = &self.identity {
-                identity.check_size(self.read(async |on| schema::size(on).await).await?)?;
+                identity.check_size(self.read(async |on| schema::size(on).await).await?).await?;
             }
             self.write(nodes::Heartbeat(node)).await
         }

@@ -12,6 +12,12 @@ use super::{Key, Letter};
 use crate::audio::SAMPLE_RATE;
 use std::f64::consts::TAU;
 
+/// The most keys that one `<Play>` has, as it is written. Chosen here: a number to be dialed has a quarter of it.
+pub const KEYS_MAX: usize = 64;
+
+/// The longest that one `<Play>` of keys sounds, without its `loop`, in milliseconds. Chosen here.
+pub const LENGTH_MAX_MS: u32 = 30_000;
+
 /// How long a key sounds. ITU-T Q.24 asks receivers to take 40 ms; Twilio does not say what it sends.
 const KEY_MS: u32 = 100;
 
@@ -44,6 +50,15 @@ const BEEP_MS: u32 = 400;
 struct Sine {
     hertz: f64,
     dbm0: f64,
+}
+
+/// How long `key` lasts among [`keys`], in milliseconds.
+#[must_use]
+pub const fn length_ms(key: Option<Key>) -> u32 {
+    match key {
+        Some(_) => KEY_MS + GAP_MS,
+        None => WAIT_MS,
+    }
 }
 
 /// What dialling `keys` sounds like. A key is 100 ms of tone and 100 ms of silence; `None` is half a second of silence,
@@ -166,6 +181,9 @@ mod tests {
         assert!(made[1600..5600].iter().all(|&sample| sample == 0));
         assert!(rms(&made[5600..6400]) > 5000.0);
         assert!(keys(&[]).is_empty());
+        for key in [Key::parse('5'), None] {
+            assert_eq!(keys(&[key]).len(), usize::try_from(length_ms(key) * 8).unwrap());
+        }
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl World for Local {
 }
 
 fn loaded(library: &Library, name: &str, fetch: &Fetch) -> Fetched {
-    library.load(name, &fetch.parameters).map_or_else(Fetched::Failed, Fetched::Document)
+    // One call has this thread to itself.
+    let loaded = crate::blocking::allowed(|| library.load(name, &fetch.parameters));
+    loaded.map_or_else(Fetched::Failed, Fetched::Document)
 }
 
 /// The application, the connectors and the account of a configuration.

@@ -6,6 +6,10 @@
 //! Errors:  none: a line that cannot be read is passed over, a file that cannot be read counts as before.
 //! Sources: hosts(5), resolv.conf(5), resolver(3). Of the options only `ndots`, `use-vc` and `no-aaaa` count: times and
 //!          tries are ours. The host's own domain is not searched unless the file names it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it reads files, on threads that may be held up; what does not is said there"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -16,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+
+use crate::blocking;
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -96,7 +102,7 @@ impl Files {
     pub(super) async fn current(self: &Arc<Self>) -> Arc<Read> {
         if let Some(stamps) = self.changed() {
             let files = Arc::clone(self);
-            let reading = tokio::task::spawn_blocking(move || files.read_again(stamps));
+            let reading = blocking::run(move || files.read_again(stamps));
             let _in_time = timeout(READ_WAIT, reading).await;
         }
         Arc::clone(&self.state().read)
@@ -117,6 +123,7 @@ impl Files {
 
     /// The stamps are of before the reading: what is written meanwhile is read the next time.
     fn read_again(&self, stamps: [Option<Stamp>; 2]) {
+        blocking::assert_allowed();
         let before = Arc::clone(&self.state().read);
         let read = Arc::new(read(&self.paths, &before));
         tracing::info!("the hosts file or resolv.conf has changed: names are looked up anew");

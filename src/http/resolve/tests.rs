@@ -45,8 +45,7 @@ fn flows() -> (tempfile::TempDir, Library) {
 
 /// As a call does.
 async fn loads(library: &Library) -> bool {
-    let library = library.clone();
-    tokio::task::spawn_blocking(move || library.load("thanks", &BTreeMap::new())).await.unwrap().is_ok()
+    library.fetch("thanks".to_owned(), BTreeMap::new()).await.is_ok()
 }
 
 #[tokio::test]

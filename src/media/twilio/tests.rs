@@ -1,7 +1,7 @@
 //! Whole messages, as Twilio, its near-clones and nobody sends them.
 
 use super::*;
-use crate::media::{AUDIO_MAX, ID_MAX, PARAMETER_MAX, PARAMETERS_MAX, TEXT_MAX};
+use crate::media::{AUDIO_MAX, ID_MAX, PARAMETER_MAX, PARAMETERS_MAX, START_MAX, TEXT_MAX};
 use crate::tone::Key;
 
 pub(super) const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
@@ -100,17 +100,39 @@ fn the_stream_may_be_named_at_the_top_alone() {
 }
 
 #[test]
-fn a_stream_starts_once_and_before_everything_else() {
-    for (message, name) in [(MEDIA, "media"), (DTMF, "dtmf"), (MARK, "mark"), (STOP, "stop")] {
-        assert_eq!(refused(message), MediaError::NotStarted { message: name });
-        let mut greeted = after(&[CONNECTED]);
-        assert_eq!(greeted.decode(Incoming::Text(message)), Err(MediaError::NotStarted { message: name }));
+fn what_comes_before_the_start_is_passed_over_and_a_stop_ends_the_stream() {
+    for mut stream in [Stream::new(), after(&[CONNECTED])] {
+        for message in [MEDIA, DTMF, MARK] {
+            assert_eq!(stream.decode(Incoming::Text(message)), Ok(ignored(Ignored::NotStarted)), "{message}");
+        }
+        assert!(matches!(stream.decode(Incoming::Text(START)), Ok(MediaEvent::Started(_))));
     }
-    is(START, Err(MediaError::StartedTwice));
+    for mut stream in [Stream::new(), after(&[CONNECTED])] {
+        assert_eq!(stream.decode(Incoming::Text(STOP)), Ok(MediaEvent::Stopped));
+        assert_eq!(stream.decode(Incoming::Text(START)), Ok(ignored(Ignored::AfterStop)));
+    }
     assert_eq!(Stream::new().encode(MediaCommand::Clear), Err(MediaError::NotStarted { message: "clear" }));
     assert_eq!(after(&[START, STOP]).encode(MediaCommand::Clear), Err(MediaError::Stopped));
     assert_eq!(Stream::new().encode(MediaCommand::Close), Ok(Frame::Close));
     assert_eq!(after(&[START, STOP]).encode(MediaCommand::Close), Ok(Frame::Close));
+}
+
+#[test]
+fn a_second_start_is_passed_over_unless_it_is_another_call_s() {
+    is(START, Ok(ignored(Ignored::RepeatedStart)));
+    is(r#"{"event":"start"}"#, Ok(ignored(Ignored::RepeatedStart)));
+    is(r#"{"event":"start","start":7}"#, Ok(ignored(Ignored::WrongShape)));
+    is(&START.replace("a1b2c3", "other"), Ok(ignored(Ignored::RepeatedStart)));
+    is(&START.replace("CA1", "CA2"), Err(MediaError::OtherCall));
+    is(&START.replace("MZ1", "MZ2"), Err(MediaError::OtherStream));
+    is(r#"{"event":"start","start":{"streamSid":"MZ2"}}"#, Err(MediaError::OtherStream));
+}
+
+#[test]
+fn a_start_has_at_most_16_kib() {
+    let padded = |length: usize| format!("{START}{}", " ".repeat(length - START.len()));
+    assert!(matches!(Stream::new().decode(Incoming::Text(&padded(START_MAX))), Ok(MediaEvent::Started(_))));
+    assert_eq!(refused(&padded(START_MAX + 1)), MediaError::StartTooLong { bytes: START_MAX + 1 });
 }
 
 #[test]
@@ -203,15 +225,19 @@ fn custom_parameters_become_text_within_bounds() {
 }
 
 #[test]
-fn messages_of_another_stream_or_call_are_refused() {
-    for message in [MEDIA, DTMF, MARK, STOP] {
-        is(&message.replace("MZ1", "MZ2"), Err(MediaError::OtherStream));
-        is(&message.replace("MZ1", "mz1"), Err(MediaError::OtherStream));
+fn of_another_stream_or_call_only_a_key_ends_this_one() {
+    for message in [MEDIA, MARK, STOP] {
+        is(&message.replace("MZ1", "MZ2"), Ok(ignored(Ignored::OtherStream)));
+        is(&message.replace("MZ1", "mz1"), Ok(ignored(Ignored::OtherStream)));
     }
-    is(&STOP.replace("CA1", "CA2"), Err(MediaError::OtherCall));
+    is(&DTMF.replace("MZ1", "MZ2"), Err(MediaError::OtherStream));
+    is(r#"{"event":"dtmf","callSid":"CA2","dtmf":{"digit":"1"}}"#, Err(MediaError::OtherCall));
+    is(r#"{"event":"dtmf","callSid":"CA1","dtmf":{"digit":"1"}}"#, Ok(key('1')));
+    is(&STOP.replace("CA1", "CA2"), Ok(ignored(Ignored::OtherStream)));
     is(&STOP.replace("AC1", "AC2"), Ok(MediaEvent::Stopped));
     is(r#"{"event":"stop","stop":{}}"#, Ok(MediaEvent::Stopped));
     is(r#"{"event":"stop","stop":null}"#, Ok(MediaEvent::Stopped));
+    is(r#"{"event":"stop","stop":["CA1"]}"#, Ok(MediaEvent::Stopped));
 }
 
 #[test]
@@ -224,11 +250,29 @@ fn a_key_press_is_exactly_one_key() {
     let wrong =
         ["\"\"", "\"12\"", "\" 1\"", "\"E\"", "\"😀\"", "\"٣\"", "\"one two\"", "10", "-1", "1.0", "true", "[1]", "{}"];
     for digit in wrong {
-        is(&pressed(digit), Err(MediaError::NotAKey));
+        is(&pressed(digit), Ok(MediaEvent::KeyLost));
     }
     for message in [r#"{"event":"dtmf"}"#, r#"{"event":"dtmf","dtmf":{}}"#, &pressed("null")] {
-        is(message, Err(MediaError::Missing { field: "dtmf.digit" }));
+        is(message, Ok(MediaEvent::KeyLost));
     }
+}
+
+#[test]
+fn what_cannot_be_read_and_may_be_a_key_is_a_lost_one_once_there_is_a_call() {
+    for message in [
+        r#"{"event":"dtmf","dtmf":"1"}"#,
+        r#"{"event":"dtmf","dtmf":{"digit":"1","digit":"1"}}"#,
+        r#"{"event":"dtmf","event":"dtmf","dtmf":{"digit":"1"}}"#,
+        r#"[{"event":"dtmf","dtmf":{"digit":"1"}}]"#,
+        r#"{"event":"dtmf","dtmf":{"digit":"1"#,
+    ] {
+        is(message, Ok(MediaEvent::KeyLost));
+        let early = Stream::new().decode(Incoming::Text(message)).map(|event| format!("{event:?}"));
+        assert!(early.is_ok_and(|event| event.starts_with("Ignored")), "{message}");
+    }
+    assert_eq!(running().decode(Incoming::Binary(DTMF.as_bytes())), Ok(MediaEvent::KeyLost));
+    // A byte order mark is no reason to lose one.
+    is(&format!("\u{feff}{DTMF}"), Ok(key('1')));
 }
 
 #[test]
@@ -250,22 +294,23 @@ fn a_key_delivered_twice_is_pressed_once_and_equal_keys_are_not() {
 }
 
 #[test]
-fn sound_is_base64_of_one_second_at_most_and_of_the_caller() {
+fn sound_is_base64_of_any_length_and_of_the_caller() {
     let media = |track: &str, payload: &str| {
         format!(r#"{{"event":"media","media":{{"track":"{track}","payload":"{payload}"}}}}"#)
     };
     is(&media("inbound_track", r"\/\/8A"), Ok(MediaEvent::Audio(MuLaw(&[0xff, 0xff, 0x00]))));
     is(&media("outbound", "!"), Ok(ignored(Ignored::OtherTrack)));
     for payload in ["!", "__8A", "AA", "AA=", "AAAA AAAA", "AAA=AAAA", "ÄÄÄÄ"] {
-        is(&media("inbound", payload), Err(MediaError::NotBase64));
+        is(&media("inbound", payload), Ok(ignored(Ignored::UndecodableSound)));
     }
-    let second = vec![0x7f; AUDIO_MAX];
-    is(&media("inbound", &STANDARD.encode(&second)), Ok(MediaEvent::Audio(MuLaw(&second))));
-    for length in [AUDIO_MAX + 1, AUDIO_MAX + 2, AUDIO_MAX * 2] {
-        is(&media("inbound", &STANDARD.encode(vec![0; length])), Err(MediaError::AudioTooLong));
+    // From nothing to as much as a message has room for: a platform may gather it for seconds.
+    for length in [0, 160, 16_000, AUDIO_MAX - 100] {
+        let sound = vec![0x7f; length];
+        is(&media("inbound", &STANDARD.encode(&sound)), Ok(MediaEvent::Audio(MuLaw(&sound))));
     }
-    is(r#"{"event":"media"}"#, Err(MediaError::Missing { field: "media" }));
-    is(r#"{"event":"media","media":{}}"#, Err(MediaError::Missing { field: "media.payload" }));
+    is(r#"{"event":"media"}"#, Ok(ignored(Ignored::UndecodableSound)));
+    is(r#"{"event":"media","media":{}}"#, Ok(ignored(Ignored::UndecodableSound)));
+    is(r#"{"event":"media","media":{"payload":7}}"#, Ok(ignored(Ignored::WrongShape)));
 }
 
 #[test]
@@ -273,7 +318,9 @@ fn a_mark_that_cannot_be_ours_is_passed_over() {
     is(r#"{"event":"mark","mark":{"name":"a b"}}"#, Ok(ignored(Ignored::ForeignMark)));
     is(r#"{"event":"mark","mark":{"name":["p-17"]}}"#, Ok(ignored(Ignored::ForeignMark)));
     is(r#"{"event":"mark","mark":{"name":17}}"#, Ok(MediaEvent::Played(MarkName::parse("17").unwrap())));
-    is(r#"{"event":"mark"}"#, Err(MediaError::Missing { field: "mark.name" }));
+    is(r#"{"event":"mark"}"#, Ok(ignored(Ignored::NamelessMark)));
+    is(r#"{"event":"mark","mark":{"name":null}}"#, Ok(ignored(Ignored::NamelessMark)));
+    is(r#"{"event":"mark","mark":"p-17"}"#, Ok(ignored(Ignored::WrongShape)));
 }
 
 #[test]
@@ -285,32 +332,35 @@ fn unknown_events_and_fields_are_passed_over_whatever_they_hold() {
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
-    for message in ["", "media", "{", r#"{"event":"stop"} x"#, r#"{"event":"stop",}"#, "\u{feff}{}"] {
-        assert!(matches!(running().decode(Incoming::Text(message)), Err(MediaError::NotJson { .. })), "{message}");
+fn what_is_no_message_is_passed_over() {
+    for message in ["", " \r\n\t", "\u{feff}"] {
+        is(message, Ok(ignored(Ignored::Empty)));
     }
-    for message in [
-        "7",
-        r#""stop""#,
-        r#"["stop"]"#,
-        r#"{"event":7}"#,
-        r#"{"event":"stop","event":"stop"}"#,
-        r#"{"event":"media","media":["inbound","AAAA"]}"#,
-        r#"{"event":"media","media":{"payload":7}}"#,
-        r#"{"event":"dtmf","dtmf":"1"}"#,
-    ] {
-        assert!(matches!(running().decode(Incoming::Text(message)), Err(MediaError::WrongShape { .. })), "{message}");
+    for message in ["media", "{", r#"{"event":"stop"} x"#, r#"{"event":"stop",}"#] {
+        is(message, Ok(ignored(Ignored::NotJson)));
     }
-    is("{}", Err(MediaError::Missing { field: "event" }));
-    is(r#"{"event":null}"#, Err(MediaError::Missing { field: "event" }));
-    assert_eq!(running().decode(Incoming::Binary(MEDIA.as_bytes())), Err(MediaError::Binary));
+    for message in ["7", r#""stop""#, r#"["stop"]"#, "[]", r#"{"event":7}"#, r#"{"event":"stop","event":"stop"}"#] {
+        is(message, Ok(ignored(Ignored::WrongShape)));
+    }
+    for message in ["{}", r#"{"event":null}"#, r#"{"ping":1}"#, "\u{feff}{}"] {
+        is(message, Ok(ignored(Ignored::NoEvent)));
+    }
+    for message in [&b""[..], b"\xff\x00", MEDIA.as_bytes()] {
+        assert_eq!(running().decode(Incoming::Binary(message)), Ok(ignored(Ignored::Binary)));
+    }
 }
 
 #[test]
-fn a_message_has_at_most_64_kib() {
+fn a_first_message_of_another_platform_is_refused_by_name_and_a_later_one_passed_over() {
+    let vonage = r#"{"event":"websocket:connected","content-type":"audio/l16;rate=8000"}"#;
+    assert_eq!(refused(vonage), MediaError::OtherDialect { platform: "Vonage" });
+    is(vonage, Ok(ignored(Ignored::UnknownEvent)));
+}
+
+#[test]
+fn a_message_of_64_kib_is_read() {
     let padded = |length: usize| format!("{DTMF}{}", " ".repeat(length - DTMF.len()));
     is(&padded(TEXT_MAX), Ok(key('1')));
-    is(&padded(TEXT_MAX + 1), Err(MediaError::TooLong { bytes: TEXT_MAX + 1 }));
 }
 
 #[test]
@@ -318,18 +368,21 @@ fn deep_nesting_costs_no_stack() {
     let (open, close) = ("[".repeat(30_000), "]".repeat(30_000));
     let nested = format!("{open}{close}");
     is(&format!(r#"{{"event":"weather","x":{nested}}}"#), Ok(ignored(Ignored::UnknownEvent)));
-    is(&format!(r#"{{"event":"dtmf","dtmf":{{"digit":{nested}}}}}"#), Err(MediaError::NotAKey));
+    is(&format!(r#"{{"event":"dtmf","dtmf":{{"digit":{nested}}}}}"#), Ok(MediaEvent::KeyLost));
     is(&format!(r#"{{"event":"dtmf","x":{nested},"dtmf":{{"digit":"1"}}}}"#), Ok(key('1')));
+    let nested = format!("{}{}", "[".repeat(8_000), "]".repeat(8_000));
     let parameter =
         format!(r#"{{"event":"start","start":{{"customParameters":{{"a":{nested}}},"streamSid":"M","callSid":"C"}}}}"#);
     assert_eq!(refused(&parameter), MediaError::NestedParameter);
     for message in ["[".repeat(50_000), r#"{"a":"#.repeat(10_000), format!(r#"{{"media":{}"#, "[".repeat(50_000))] {
-        assert!(running().decode(Incoming::Text(&message)).is_err());
+        let mut stream = running();
+        let read = stream.decode(Incoming::Text(&message));
+        assert!(matches!(read, Ok(MediaEvent::Ignored(_))), "{read:?}");
     }
 }
 
 #[test]
-fn an_error_repeats_nothing_of_the_message() {
+fn neither_an_error_nor_an_event_repeats_anything_of_the_message() {
     for message in [
         r#"{"event":"dtmf","dtmf":{"digit":"4242 secret"}}"#,
         r#"{"event":"dtmf","dtmf":"4242 secret"}"#,
@@ -337,10 +390,14 @@ fn an_error_repeats_nothing_of_the_message() {
         r#"{"event":"media","media":{"payload":"4242 secret"}}"#,
         r#"{"event":"media","media":{"payload":{"4242 secret":1}}}"#,
         r#"{"event":"stop","stop":{"callSid":"4242 secret"}}"#,
+        r#"{"event":"start","start":{"callSid":"4242 secret"}}"#,
         r#"{"event":"stop" 4242 secret"#,
+        r#"{"event":"4242 secret"}"#,
     ] {
-        let error = running().decode(Incoming::Text(message)).unwrap_err();
-        let shown = format!("{error} {error:?}");
+        let shown = match running().decode(Incoming::Text(message)) {
+            Ok(event) => format!("{event:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
         assert!(!shown.contains("4242") && !shown.contains("secret"), "{shown}");
     }
 }
@@ -363,8 +420,8 @@ fn exactly_the_documented_messages_are_written() {
 
 #[test]
 fn a_frame_of_sound_is_written_into_one_block() {
-    for length in [0, 160, AUDIO_MAX] {
-        let command = MediaCommand::Audio(MuLaw(&[0; AUDIO_MAX][..length]));
+    for length in [0, 160, 8000] {
+        let command = MediaCommand::Audio(MuLaw(&[0; 8000][..length]));
         let Ok(Frame::Text(text)) = running().encode(command) else { panic!("{length}") };
         assert!(text.capacity() < text.len() + FRAMING, "{} for {}", text.capacity(), text.len());
     }

@@ -6,6 +6,7 @@
 //!          only: it can still be the one that somebody has pinned, and its successor is taken without a restart.
 //! Secrets: contents are wiped after use. What is remembered of them is a hash under a random key of this process.
 //! Sources: RFC 7468 (PEM), RFC 5958, RFC 8017 and RFC 5915 (the forms of a key).
+#![allow(clippy::disallowed_methods, reason = "it reads files, on threads that may be held up")]
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};

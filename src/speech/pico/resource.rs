@@ -6,6 +6,7 @@
 //! Absent:  memory files (`memfd_create`). Their paths, `/proc/self/fd/N`, have no ending, and Pico refuses what does
 //!          not end in `.bin` (picorsrc.c, `parse_resource_name`). `/dev/shm` is memory too, and writable where
 //!          containers forbid the rest.
+#![allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
 
 use std::env;
 use std::io::{self, Write as _};

@@ -4,11 +4,13 @@
 //! Errors:  [`BackendError::Unavailable`] with what has happened: nothing that is written then would outlive the process.
 //!
 //! By `stat` alone: to open the file and close it again would take SQLite's own locks from this process.
+#![allow(clippy::disallowed_methods, reason = "it looks at files, on threads that may be held up")]
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::blocking;
 use crate::store::backend::BackendError;
 
 /// What SQLite puts after the name of a file for the files that belong to it.
@@ -46,8 +48,15 @@ impl Identity {
         Self { files, seen: Mutex::new(seen) }
     }
 
-    /// Whether the files are those that were seen first.
-    pub(super) fn check(&self) -> Result<(), BackendError> {
+    /// Whether the files are those that were seen first. The disk may be far away: nobody else is held up by it.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<(), BackendError> {
+        let identity = Arc::clone(self);
+        blocking::run(move || identity.look()).await.unwrap_or_else(|broken| Err(broken_down(broken)))
+    }
+
+    /// As [`Self::check`], on a thread that may be held up.
+    pub(super) fn look(&self) -> Result<(), BackendError> {
+        blocking::assert_allowed();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (path, known) in self.files.iter().zip(&mut seen.files) {
             match (identity(path), &known) {
@@ -67,7 +76,13 @@ impl Identity {
 
     /// Whether the file still holds what it did; `needed` is what SQLite says it has to hold at last, in bytes: a database that
     /// was made smaller needs less.
-    pub(super) fn check_size(&self, needed: u64) -> Result<(), BackendError> {
+    pub(super) async fn check_size(self: &Arc<Self>, needed: u64) -> Result<(), BackendError> {
+        let identity = Arc::clone(self);
+        blocking::run(move || identity.look_at_size(needed)).await.unwrap_or_else(|broken| Err(broken_down(broken)))
+    }
+
+    fn look_at_size(&self, needed: u64) -> Result<(), BackendError> {
+        blocking::assert_allowed();
         let Some(path) = self.files.first() else { return Ok(()) };
         let now = std::fs::metadata(path).map(|metadata| metadata.len());
         let now = now.map_err(|error| BackendError::Unavailable(format!("{}: {error}", path.display())))?;
@@ -79,6 +94,10 @@ impl Identity {
         seen.size = now;
         Ok(())
     }
+}
+
+fn broken_down(broken: blocking::Broken) -> BackendError {
+    BackendError::Unavailable(format!("looking at the database's file: {broken}"))
 }
 
 fn gone(path: &Path, what: &str) -> BackendError {

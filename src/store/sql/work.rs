@@ -295,9 +295,13 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.identity.check() {
-            self.connection = None;
-            return Err(Failed::NotThere(error));
+        match timeout_at(until, self.identity.check()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.connection = None;
+                return Err(Failed::NotThere(error));
+            }
+            Err(_) => return Err(Failed::TimedOut),
         }
         match timeout_at(until, AssertUnwindSafe(self.transact(batch)).catch_unwind()).await {
             Ok(Ok(Ok(()))) => Ok(()),

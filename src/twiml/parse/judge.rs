@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use super::super::{Attribute, Fault, Method, Position, nearest};
 use super::Manner;
 use crate::mask;
-use crate::tone::Key;
+use crate::tone::{Key, generate};
 
 /// How much of a strange text a message repeats, in characters.
 const SHOWN_MAX: usize = 40;
@@ -164,13 +164,15 @@ impl Judge {
         None
     }
 
-    /// `digits`: keys, and half a second of silence for each `w` (`W`, a second, is two).
+    /// `digits`: keys, and half a second of silence for each `w` (`W`, a second, is two); no more of them than one listens to.
     pub(super) fn keys(&mut self, element: &str, attribute: &Attribute) -> Option<Vec<Option<Key>>> {
         if self.is_unjudged(&attribute.value) {
             return None;
         }
-        let mut keys = Vec::with_capacity(attribute.value.len());
+        let mut keys = Vec::new();
+        let (mut pressed, mut length) = (0_usize, 0_u32);
         for symbol in attribute.value.trim().chars() {
+            let added = keys.len();
             match (symbol, Key::parse(symbol)) {
                 ('w', _) => keys.push(None),
                 ('W', _) => keys.extend([None, None]),
@@ -179,6 +181,14 @@ impl Judge {
                     self.wrong(element, attribute, "made of the keys 0 to 9, *, #, A to D, and w for half a second");
                     return None;
                 }
+            }
+            let added = keys.get(added..).unwrap_or_default();
+            pressed = pressed.saturating_add(added.iter().flatten().count());
+            length = added.iter().fold(length, |length, key| length.saturating_add(generate::length_ms(*key)));
+            if pressed > generate::KEYS_MAX || length > generate::LENGTH_MAX_MS {
+                let (most, seconds) = (generate::KEYS_MAX, generate::LENGTH_MAX_MS / 1000);
+                self.wrong(element, attribute, &format!("at most {most} keys and {seconds} seconds long"));
+                return None;
             }
         }
         Some(keys)

@@ -162,6 +162,22 @@ fn play_without_anything_to_play_is_dropped() {
 
 #[test]
 fn play_with_keys_and_a_url_plays_the_keys() {
+    // 64 keys, 30 seconds: a key is 200 ms, a w 500.
+    for (digits, fits) in [
+        ("1".repeat(64), true),
+        ("1".repeat(65), false),
+        ("w".repeat(60), true),
+        ("w".repeat(61), false),
+        ("W".repeat(30), true),
+        ("W".repeat(31), false),
+        (format!("{}{}", "1".repeat(64), "w".repeat(34)), true),
+        (format!("{}{}", "1".repeat(64), "w".repeat(35)), false),
+        ("W".repeat(60_000), false),
+    ] {
+        let (verbs, faults) = judged(&format!("<Play digits='{digits}'/>"));
+        assert_eq!((verbs.len(), faults.len()), if fits { (1, 0) } else { (0, 1) }, "{}", digits.len());
+        assert!(fits || faults[0].contains("digits is at most 64 keys and 30 seconds long"), "{faults:?}");
+    }
     let told = "2:1 warning: <Play> has digits, so its URL is not played";
     assert_eq!(judged("<Play digits='1'>a.wav</Play>"), (vec![Verb::Play(keys("1"))], vec![told.into()]));
 }
