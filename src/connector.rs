@@ -50,22 +50,6 @@ pub struct Description {
 #[error("{0}")]
 pub struct CheckRefused(pub String);
 
-/// What came of taking a payment back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undoing {
-    /// Nothing stands any more.
-    Done,
-    /// There was nothing to take back.
-    NothingThere,
-    /// This gateway has no way to take a payment back by our id.
-    Impossible,
-    /// It may or may not stand.
-    Unknown {
-        /// What was seen, for the log: a status, never a body.
-        reason: String,
-    },
-}
-
 /// A gateway. Implementations are shared between calls and asked by several at once.
 ///
 /// # Contract
@@ -73,8 +57,8 @@ pub enum Undoing {
 ///   A future may be dropped at any point, which is how a time limit is enforced; what was sent is then unknown.
 /// - [`submit`](Self::submit) may come again with the same attempt, instrument and note. It must then send the same
 ///   idempotency key (derived from `transaction_id`) and the same body.
-/// - [`prepare`](Self::prepare), [`resolve`](Self::resolve) and [`check`](Self::check) move no money; `resolve` and
-///   [`undo`](Self::undo) work without the instrument.
+/// - [`prepare`](Self::prepare), [`resolve`](Self::resolve) and [`check`](Self::check) move no money; `resolve` works
+///   without the instrument.
 /// - What the gateway said and what is not known for certain is [`Answer::Unknown`], never `Declined` and never `NotSent`.
 /// - Nothing of the instrument may be in a reason, a note, a log line or a panic.
 ///
@@ -102,9 +86,6 @@ pub trait Connector: Send + Sync {
 
     /// Asks the gateway what became of an attempt.
     fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
-
-    /// Takes an approval back that must not stand.
-    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing>;
 }
 
 /// Asks a connector what the machine wants to know. A panic while preparing is [`Reply::Panicked`]: nothing was sent yet,

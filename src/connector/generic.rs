@@ -18,7 +18,7 @@ use futures_util::future::{BoxFuture, ready};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use super::{CheckRefused, Connector, Description, Mode};
 use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest, REPLY_BYTES_MAX};
 use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote,
@@ -286,9 +286,5 @@ impl Connector for Generic {
 
     fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
-    }
-
-    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        ready(Undoing::Impossible).boxed()
     }
 }

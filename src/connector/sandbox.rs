@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use super::{CheckRefused, Connector, Description, Mode};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::sandbox;
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -62,10 +62,5 @@ impl Connector for Sandbox {
 
     fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
-    }
-
-    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        // No money ever moved.
-        ready(Undoing::NothingThere).boxed()
     }
 }

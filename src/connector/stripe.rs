@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use super::{CheckRefused, Connector, Description, Mode};
 use crate::http::{
     Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };
@@ -407,17 +407,6 @@ impl Connector for Stripe {
                 Some(note) => self.find_out(&attempt, &note).await,
                 // Tokens that are one call leave no note and cannot be looked up.
                 None => Resolution::CannotTell,
-            }
-        }
-        .boxed()
-    }
-
-    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        async move {
-            match (attempt.operation, Note::read(note.as_ref())) {
-                (Operation::Charge(..), Some(note)) => self.take_back(&attempt, &note).await,
-                (Operation::Charge(..), None) => Undoing::NothingThere,
-                (Operation::Tokenize(_), _) => Undoing::Impossible,
             }
         }
         .boxed()
