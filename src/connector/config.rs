@@ -274,7 +274,7 @@ impl ConnectorConfig {
         match &self.kind {
             KindConfig::Sandbox => Vec::new(),
             KindConfig::Generic(settings) => match settings.authorization {
-                Authorization::None => Vec::new(),
+                Authorization::None | Authorization::Headers(_) | Authorization::Signature(_) => Vec::new(),
                 Authorization::Basic { .. } => vec!["password"],
                 Authorization::Bearer(_) => vec!["bearer"],
             },
@@ -321,7 +321,7 @@ impl ConnectorConfig {
                     ("retries", &retries),
                 ]);
                 match &settings.authorization {
-                    Authorization::None => {}
+                    Authorization::None | Authorization::Headers(_) | Authorization::Signature(_) => {}
                     Authorization::Basic { username, password } => {
                         keys.extend([("username", username.as_str()), ("password", password.expose())]);
                     }

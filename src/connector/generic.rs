@@ -226,7 +226,7 @@ impl Connector for Generic {
             settings.push(("username", username.clone()));
         }
         let authentication = match &self.settings.authorization {
-            Authorization::None => "none",
+            Authorization::None | Authorization::Headers(_) | Authorization::Signature(_) => "none",
             Authorization::Basic { .. } => "basic",
             Authorization::Bearer(_) => "bearer",
         };

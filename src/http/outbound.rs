@@ -22,7 +22,7 @@ use super::bulkhead::Bulkhead;
 use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
-use super::{Authorization, ClientError, builder, shown_url};
+use super::{ClientError, builder, shown_url};
 use crate::exposure::Exposure;
 use crate::form::Form;
 use crate::secret::Secret;
@@ -235,7 +235,6 @@ impl Outbound {
                 method: request.method.clone(),
                 url: url.clone(),
                 headers,
-                authorization: &Authorization::None,
                 body,
                 timeout: request.timeout,
                 body_limit: request.body_limit,
