@@ -248,7 +248,7 @@ impl Connector for Generic {
             bank_needs_holder_name: false,
             needed_parameters: Vec::new(),
             accepted_numbers: match self.mode {
-                Mode::Test => AcceptedNumbers::GenericTest,
+                Mode::Test => AcceptedNumbers::GENERIC_TEST,
                 Mode::Live => AcceptedNumbers::Any,
             },
             idempotency: if replays_first_result { Idempotency::FirstResult } else { Idempotency::ActsOnce },

@@ -292,7 +292,7 @@ impl<'de> Deserialize<'de> for TestMode {
         }
         match Word::deserialize(deserializer) {
             Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
-            Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GenericTest)),
+            Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GENERIC_TEST)),
             Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
             _ => Err(de::Error::custom("test_mode is true, false or published")),
         }

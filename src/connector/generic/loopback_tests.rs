@@ -299,7 +299,7 @@ async fn signalwire_s_dialects_are_for_cards_only() {
 
 #[test]
 fn an_instance_in_test_mode_lets_test_numbers_through_only() {
-    for (mode, numbers) in [("test", AcceptedNumbers::GenericTest), ("live", AcceptedNumbers::Any)] {
+    for (mode, numbers) in [("test", AcceptedNumbers::GENERIC_TEST), ("live", AcceptedNumbers::Any)] {
         let connector = connector("https://gateway.example.com/", &[("mode", mode)]);
         assert_eq!(connector.capabilities().accepted_numbers, numbers);
         assert_eq!(connector.describe().mode.word(), mode);
