@@ -1,7 +1,7 @@
-//! Pay Connectors: one trait, one file a gateway, and the registry of named instances.
+//! Pay Connectors: one trait, one folder a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys, [`shelf`] keeps them in the store, [`submit`] asks one with what every shell needs around it.
+//!          the instances, [`config`] makes them of their keys as their [`kind::Kind`] says, [`shelf`] keeps them in the store, [`submit`] asks one with what every shell needs around it.
 //! Limits:  a connector never sleeps and never asks twice: the machine's submission policy decides when to ask again, how
 //!          long to wait and when to stop, so that it can be tested without sockets.
 //! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.
@@ -20,17 +20,38 @@ use crate::pay::submission::{Ask, Reply};
 
 pub(crate) mod audited;
 pub mod config;
-pub mod generic;
 pub mod instance;
+pub mod kind;
 pub mod registry;
-pub mod sandbox;
 pub mod shelf;
-pub mod stripe;
 #[cfg(test)]
 mod tests;
 mod watched;
 
+// The gateways: each is a folder, which is declared here and listed below.
+#[cfg(test)]
+mod example;
+pub mod generic;
+pub mod sandbox;
+pub mod stripe;
+
+/// Every kind of connector. Nothing else in the program names a gateway.
+pub static KINDS: &[&Kind] = &[
+    &sandbox::KIND,
+    &generic::KIND,
+    &stripe::KIND,
+    #[cfg(test)]
+    &example::KIND,
+];
+
+/// The kind of that name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|known| known.name == name)
+}
+
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
+pub use kind::Kind;
 pub use registry::{Registry, RegistryError};
 pub use shelf::{Replace, Shelf, ShelfError};
 

@@ -278,7 +278,8 @@ pub(super) struct ConnectorScript {
     pub(super) overall: Option<Length>,
 }
 
-/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one.
+/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one, the name
+/// of a kind for its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TestMode(pub(super) AcceptedNumbers);
 
@@ -294,10 +295,16 @@ impl<'de> Deserialize<'de> for TestMode {
             Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
             Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GENERIC_TEST)),
             Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
-            _ => Err(de::Error::custom("test_mode is true, false or published")),
+            Ok(Word::Text(text)) => match crate::connector::kind(&text).map(|kind| kind.test_numbers) {
+                Some(list @ AcceptedNumbers::Listed(_)) => Ok(Self(list)),
+                _ => Err(de::Error::custom(EXPECTED)),
+            },
+            Err(_) => Err(de::Error::custom(EXPECTED)),
         }
     }
 }
+
+const EXPECTED: &str = "test_mode is true, false, published, or the kind of connector whose test numbers pass";
 
 /// The word of a script for [`AcceptedNumbers::PublishedTest`].
 const PUBLISHED: &str = "published";

@@ -9,6 +9,7 @@ use super::*;
 use crate::connector::{self, ConnectorConfig};
 use crate::exposure::Exposure;
 use crate::http::test_server::{TestServer, with_header};
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Secret;
 
 fn connector(endpoint: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {

@@ -9,6 +9,7 @@ use crate::connector::generic::samples::{account, card, charge, tokenize};
 use crate::connector::{self, ConnectorConfig};
 use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::pay::test_numbers::AcceptedNumbers;
 
 pub(super) const SID: &str = "PK0123456789abcdef0123456789abcdef";
 
