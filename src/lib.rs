@@ -28,6 +28,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
+//! | `private_file` | files that only their owner can read |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
 //! | `exposure` | who can reach the server |
@@ -76,6 +77,8 @@ pub mod mask;
 pub mod media;
 pub mod money;
 pub mod pay;
+#[cfg(feature = "shell")]
+mod private_file;
 #[cfg(feature = "shell")]
 pub mod replay;
 #[cfg(feature = "shell")]
