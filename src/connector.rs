@@ -1,7 +1,10 @@
 //! Pay Connectors: one trait, one folder a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys as their [`kind::Kind`] says, [`shelf`] keeps them in the store, [`submit`] asks one with what every shell needs around it.
+//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`shelf`] keeps them in the store,
+//!          [`submit`] asks one with what every shell needs around it.
+//! A gateway: a folder with a static [`Kind`] (its keys, how to read and build it, what it can do, its documentation
+//!          and samples), declared and listed in this file; the `example` of the tests is the smallest.
 //! Limits:  a connector never sleeps and never asks twice: the machine's submission policy decides when to ask again, how
 //!          long to wait and when to stop, so that it can be tested without sockets.
 //! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.

@@ -711,6 +711,20 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_that_pass_are_everybody_s_the_published_ones_or_a_kind_s_own() {
+        let takes =
+            |text: &str| serde_json::from_str::<TestMode>(text).map(|mode| mode.0.takes_card("4242424242424242"));
+        for (text, takes_another_s) in
+            [("false", true), ("true", false), ("\"published\"", true), ("\"example\"", false)]
+        {
+            assert_eq!(takes(text).unwrap(), takes_another_s, "{text}");
+        }
+        let own = serde_json::from_str::<TestMode>("\"example\"").unwrap();
+        assert!(own.0.takes_card("4111111111111111"));
+        assert!(takes("\"nobody\"").unwrap_err().to_string().contains("the kind of connector"));
+    }
+
+    #[test]
     fn what_is_no_script_says_what_is_expected() {
         for (text, expected) in [
             ("call: []", "flow"),
