@@ -35,7 +35,7 @@
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
-//! | `connector` | Pay Connectors: one trait, one file a gateway |
+//! | `connector` | Pay Connectors: one trait, one folder a gateway |
 //! | `callback` | signed requests to the merchant's application |
 //! | `call` | one task a live call; every call's record |
 //! | `rest` | Twilio's REST API |

@@ -166,7 +166,7 @@ fn excluded(kind: &Kind) -> Vec<Vec<&'static str>> {
         sets => {
             let besides =
                 |set: &&&[&'static str]| kind.credentials().into_iter().filter(|key| !set.contains(key)).collect();
-            sets.iter().map(|set| besides(set)).collect()
+            sets.iter().map(besides).collect()
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
                     let is_needed = |key: &&str| it["required"].as_array().unwrap().iter().any(|it| it == key);
                     let properties = it["properties"].as_object().unwrap();
                     set.iter().all(is_needed)
-                        && kind.credentials().iter().all(|key| set.contains(key) != !properties.contains_key(*key))
+                        && kind.credentials().iter().all(|key| set.contains(key) == properties.contains_key(*key))
                 });
                 let properties = &with_set.unwrap_or_else(|| panic!("{kind:?} {set:?}"))["properties"];
                 for key in kind.keys.iter().filter(|key| set.contains(&key.name)) {
