@@ -3,12 +3,12 @@
 //! Secrets: the token is in a file that only its owner can read, and printed once, when it is made.
 #![allow(clippy::disallowed_methods, reason = "read at the start, when nobody else is held up")]
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::config::Config;
+use crate::private_file;
 use crate::secret::Secret;
 
 /// The file in the data folder.
@@ -104,17 +104,8 @@ fn read(text: &str) -> Option<Kept> {
 
 fn make(path: &Path) -> Result<Kept, AccountError> {
     let (sid, token) = (format!("AC{}", hex()?), hex()?);
-    let failed = |source| AccountError::File { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(failed)?;
     let text = zeroize::Zeroizing::new(format!("account_sid = \"{sid}\"\nauth_token = \"{token}\"\n"));
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    private_file::write_new(path, &text).map_err(|source| AccountError::File { path: path.to_owned(), source })?;
     Ok(Kept { account_sid: sid, auth_token: Secret::new(token) })
 }
 

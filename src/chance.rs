@@ -2,11 +2,13 @@
 //!
 //! Shape:   [`Chance::u128`] and [`Chance::uuid`] for names that must not collide: sessions, idempotency tokens. Keys and
 //!          nonces are not drawn here: those are random in a simulation too.
-//! Sources: Sebastiano Vigna's `SplitMix64`, for the seeded one.
+//! Sources: [`simulate::chance`], for the seeded one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::{Builder, Uuid};
+
+use crate::simulate;
 
 /// A source of randomness. Clones of a seeded one go on with the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -15,14 +17,14 @@ pub enum Chance {
     #[default]
     System,
     /// A seed's: the same numbers every time. For simulations; whoever knows the seed knows the numbers.
-    Seeded(Arc<Mutex<u64>>),
+    Seeded(Arc<Mutex<simulate::chance::Chance>>),
 }
 
 impl Chance {
     /// The numbers of a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self::Seeded(Arc::new(Mutex::new(seed)))
+        Self::Seeded(Arc::new(Mutex::new(simulate::chance::Chance::new(seed))))
     }
 
     /// 128 random bits; [`Self::System`] gives 122 and the marks of a UUID.
@@ -33,7 +35,7 @@ impl Chance {
             Self::Seeded(state) => {
                 // A number is drawn whole or not at all.
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                let (high, low) = (split_mix(&mut state), split_mix(&mut state));
+                let (high, low) = (state.number(), state.number());
                 u128::from(high) << 64 | u128::from(low)
             }
         }
@@ -47,14 +49,6 @@ impl Chance {
             Self::Seeded(_) => Builder::from_random_bytes(self.u128().to_be_bytes()).into_uuid(),
         }
     }
-}
-
-const fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
@@ -74,9 +68,8 @@ mod tests {
     #[test]
     fn the_published_generator_is_meant() {
         // The first numbers of SplitMix64 for the seed 1234567, as its test vectors have them.
-        let mut state = 1_234_567;
-        let drawn = [split_mix(&mut state), split_mix(&mut state)];
-        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        let drawn = Chance::seeded(1_234_567).u128();
+        assert_eq!(drawn, 6_457_827_717_110_365_317 << 64 | 3_203_168_211_198_807_973);
     }
 
     #[test]

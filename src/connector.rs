@@ -1,7 +1,10 @@
-//! Pay Connectors: one trait, one file a gateway, and the registry of named instances.
+//! Pay Connectors: one trait, one folder a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys, [`shelf`] keeps them in the store, [`submit`] asks one with what every shell needs around it.
+//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`shelf`] keeps them in the store,
+//!          [`submit`] asks one with what every shell needs around it.
+//! A gateway: a folder with a static [`Kind`] (its keys, how to read and build it, what it can do, its documentation
+//!          and samples), declared and listed in this file; the `example` of the tests is the smallest.
 //! Limits:  a connector never sleeps and never asks twice: the machine's submission policy decides when to ask again, how
 //!          long to wait and when to stop, so that it can be tested without sockets.
 //! Errors:  every outcome is one of the five of [`Answer`]; there is no error beside them.
@@ -20,17 +23,38 @@ use crate::pay::submission::{Ask, Reply};
 
 pub(crate) mod audited;
 pub mod config;
-pub mod generic;
 pub mod instance;
+pub mod kind;
 pub mod registry;
-pub mod sandbox;
 pub mod shelf;
-pub mod stripe;
 #[cfg(test)]
 mod tests;
 mod watched;
 
+// The gateways: each is a folder, which is declared here and listed below.
+#[cfg(test)]
+mod example;
+pub mod generic;
+pub mod sandbox;
+pub mod stripe;
+
+/// Every kind of connector. Nothing else in the program names a gateway.
+pub static KINDS: &[&Kind] = &[
+    &sandbox::KIND,
+    &generic::KIND,
+    &stripe::KIND,
+    #[cfg(test)]
+    &example::KIND,
+];
+
+/// The kind of that name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|known| known.name == name)
+}
+
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
+pub use kind::Kind;
 pub use registry::{DEFAULT_NAME, Registry, RegistryError};
 pub use shelf::{Replace, Shelf, ShelfError};
 
@@ -50,22 +74,6 @@ pub struct Description {
 #[error("{0}")]
 pub struct CheckRefused(pub String);
 
-/// What came of taking a payment back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undoing {
-    /// Nothing stands any more.
-    Done,
-    /// There was nothing to take back.
-    NothingThere,
-    /// This gateway has no way to take a payment back by our id.
-    Impossible,
-    /// It may or may not stand.
-    Unknown {
-        /// What was seen, for the log: a status, never a body.
-        reason: String,
-    },
-}
-
 /// A gateway. Implementations are shared between calls and asked by several at once.
 ///
 /// # Contract
@@ -73,8 +81,8 @@ pub enum Undoing {
 ///   A future may be dropped at any point, which is how a time limit is enforced; what was sent is then unknown.
 /// - [`submit`](Self::submit) may come again with the same attempt, instrument and note. It must then send the same
 ///   idempotency key (derived from `transaction_id`) and the same body.
-/// - [`prepare`](Self::prepare), [`resolve`](Self::resolve) and [`check`](Self::check) move no money; `resolve` and
-///   [`undo`](Self::undo) work without the instrument.
+/// - [`prepare`](Self::prepare), [`resolve`](Self::resolve) and [`check`](Self::check) move no money; `resolve` works
+///   without the instrument.
 /// - What the gateway said and what is not known for certain is [`Answer::Unknown`], never `Declined` and never `NotSent`.
 /// - Nothing of the instrument may be in a reason, a note, a log line or a panic.
 ///
@@ -102,9 +110,6 @@ pub trait Connector: Send + Sync {
 
     /// Asks the gateway what became of an attempt.
     fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
-
-    /// Takes an approval back that must not stand.
-    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing>;
 }
 
 /// Asks a connector what the machine wants to know. A panic while preparing is [`Reply::Panicked`]: nothing was sent yet,

@@ -2,7 +2,7 @@
 //! promises.
 //!
 //! Shape:   each function is the reader that the server uses, from the bytes on. What is public elsewhere
-//!          ([`crate::connector::generic::answer::read`], `Script::parse`, [`crate::replay::run`]) is not repeated here.
+//!          (the readers of [`crate::connector::KINDS`], `Script::parse`, [`crate::replay::run`]) is not repeated here.
 
 use std::path::Path;
 
@@ -13,12 +13,9 @@ use futures_util::FutureExt;
 
 use crate::call::Command;
 use crate::config::{Config, ConfigError};
-use crate::connector::{Mode, stripe};
 use crate::flow::link::PlainHttp;
 use crate::form::Form;
-use crate::http::GatewayReply;
 use crate::library::Library;
-use crate::pay::gateway::{Attempt, Preparation, RecoveryNote};
 use crate::replay::{self, Script};
 use crate::rest::error::ApiError;
 use crate::rest::fuzzing as rest;
@@ -40,17 +37,6 @@ pub enum PaymentForm {
 /// As [`Config::load`].
 pub fn configuration(text: &str, environment: &[(String, String)]) -> Result<Config, ConfigError> {
     Config::of(Some((Path::new("touchtone.toml"), text)), environment.iter().cloned())
-}
-
-/// What every reader of Stripe's replies makes of one, under its name.
-#[must_use]
-pub fn stripe_readings(
-    reply: &GatewayReply,
-    attempt: &Attempt,
-    mode: Mode,
-    note: &RecoveryNote,
-) -> Vec<(&'static str, Preparation)> {
-    stripe::readings(reply, attempt, mode, note)
 }
 
 /// Reads the body of a request about a payment into what the call's machine is given.

@@ -18,6 +18,7 @@ use url::Url;
 use crate::mask;
 
 pub mod address;
+mod authorization;
 mod bulkhead;
 mod cookies;
 mod digest;
@@ -32,9 +33,10 @@ pub(crate) mod test_server;
 mod tests;
 mod wire;
 
+pub use authorization::{Authorization, RequestToSign, SignRequest};
 pub use cookies::Jar;
 pub use gateway::{
-    Authorization, Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
+    Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse, TargetPolicy};
 pub use proxies::{NoNetwork, TrustedProxies};

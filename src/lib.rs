@@ -29,13 +29,14 @@
 //! |---|---|
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
 //! | `blocking` | where work goes that holds its thread up |
+//! | `private_file` | files that only their owner can read |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
 //! | `exposure` | who can reach the server |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
-//! | `connector` | Pay Connectors: one trait, one file a gateway |
+//! | `connector` | Pay Connectors: one trait, one folder a gateway |
 //! | `callback` | signed requests to the merchant's application |
 //! | `call` | one task a live call; every call's record |
 //! | `rest` | Twilio's REST API |
@@ -81,6 +82,8 @@ pub mod mask;
 pub mod media;
 pub mod money;
 pub mod pay;
+#[cfg(feature = "shell")]
+mod private_file;
 #[cfg(feature = "shell")]
 pub mod replay;
 #[cfg(feature = "shell")]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use support::{ACCOUNT, Arrived, Somebody, TOKEN, TestServer, is_signed};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use touchtone::connector::{CheckRefused, Connector, Description, Mode, Undoing};
+use touchtone::connector::{CheckRefused, Connector, Description, Mode};
 use touchtone::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use touchtone::secret::Secret;
 
@@ -175,10 +175,6 @@ impl Connector for Broken {
 
     fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         std::future::ready(Resolution::CannotTell).boxed()
-    }
-
-    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        std::future::ready(Undoing::Impossible).boxed()
     }
 }
 

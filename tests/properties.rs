@@ -263,7 +263,7 @@ fn capabilities() -> BoxedStrategy<Option<Capabilities>> {
             withdrawn,
             idempotency,
             looks_up,
-            accepted_numbers: if test_numbers_only { AcceptedNumbers::GenericTest } else { AcceptedNumbers::Any },
+            accepted_numbers: if test_numbers_only { AcceptedNumbers::GENERIC_TEST } else { AcceptedNumbers::Any },
             repeats,
             charge_bank,
             ..sandbox::capabilities()

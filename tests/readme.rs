@@ -17,6 +17,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use touchtone::connector::KINDS;
+
 /// Commands that are not run here, and why.
 const NOT_RUN: &[(&str, &str)] = &[
     ("git clone", "this is the clone; what follows in it is run"),
@@ -109,6 +111,24 @@ fn every_promise_of_the_readme_names_a_command_that_tries_it() {
             assert!(steps.contains(command.trim_start_matches("cd fuzz && ").trim_end_matches(" test")), "{row}");
         }
     }
+}
+
+/// What README.md says of each kind of connector is what the kind says of itself.
+#[test]
+fn every_kind_of_connector_is_described_in_its_own_words() {
+    let path = root().join("README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("<!-- What follows is each kind's own README.md").unwrap();
+    let (head, rest) = rest.split_once("-->\n\n").unwrap();
+    let (found, after) = rest.split_once("\n<!-- The end of the kinds. -->").unwrap();
+    let wanted: String = KINDS.iter().map(|kind| kind.documentation).collect();
+    if std::env::var_os("TESTS_BLESS").is_some() {
+        let start = "<!-- What follows is each kind's own README.md";
+        let end = "\n<!-- The end of the kinds. -->";
+        std::fs::write(&path, format!("{before}{start}{head}-->\n\n{wanted}{end}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(found, wanted, "TESTS_BLESS=1 cargo test --test readme writes it");
 }
 
 /// Starts a server and waits until it says where it listens.

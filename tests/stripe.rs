@@ -30,7 +30,7 @@ use proxy::{Fault, Proxy};
 use serde_json::json;
 use stand_in::StandIn;
 use support::{Somebody, TestServer};
-use touchtone::connector::{self, Connector, ConnectorConfig, Undoing};
+use touchtone::connector::{self, Connector, ConnectorConfig};
 use touchtone::exposure::Exposure;
 use touchtone::http::Gateway;
 use touchtone::pay::gateway::{Answer, Attempt, Instrument, Resolution};
@@ -177,20 +177,6 @@ async fn after_a_restart_the_note_is_enough() {
 }
 
 #[tokio::test]
-async fn a_payment_that_must_not_stand_is_refunded_once() {
-    let (stand_in, proxy, stripe) = stripe(&[]).await;
-    let paid = pay(&*stripe, &proxy, 1 << 64, CHARGE, &VISA).await;
-    let (attempt, note) = (paid.attempt.clone().unwrap(), paid.note.clone());
-    for _ in 0..2 {
-        assert_eq!(stripe.undo(Arc::clone(&attempt), note.clone()).await, Undoing::Done);
-    }
-    let (status, charge) =
-        stand_in.ask("GET", &format!("/v1/charges/{}", paid.field("PaymentConfirmationCode")), "").await;
-    let charge: serde_json::Value = serde_json::from_str(&charge).unwrap();
-    assert_eq!((status, &charge["amount_refunded"]), (200, &json!(2045)), "{charge}");
-}
-
-#[tokio::test]
 async fn a_declined_card_is_declined_whatever_happens_to_the_answer() {
     let (_stand_in, proxy, stripe) = stripe(&LIVE).await;
     for (seed, fault) in [(1_u128, Fault::None), (2, Fault::Answerless), (3, Fault::Cut), (4, Fault::Silent)] {
@@ -204,13 +190,14 @@ async fn a_declined_card_is_declined_whatever_happens_to_the_answer() {
 
 #[tokio::test]
 async fn a_card_that_wants_the_payer_is_cancelled_and_declined() {
-    let (_stand_in, proxy, stripe) = stripe(&LIVE).await;
+    let (stand_in, proxy, stripe) = stripe(&LIVE).await;
     let paid = pay(&*stripe, &proxy, 1 << 64, CHARGE, &["4000002500003155", "1228", "123"]).await;
     assert_eq!(paid.result(), ("payment-connector-error", "64012"));
     assert_eq!(paid.field("ConnectorError"), "authentication_required");
-    let (attempt, note) = (paid.attempt.clone().unwrap(), paid.note.clone());
     assert_eq!(proxy.objects("/v1/payment_intents", paid.sid()).await, 1);
-    assert_eq!(stripe.undo(attempt, note).await, Undoing::NothingThere, "it is cancelled already");
+    let (status, payments) = stand_in.ask("GET", "/v1/payment_intents", "").await;
+    let payments: serde_json::Value = serde_json::from_str(&payments).unwrap();
+    assert_eq!((status, &payments["data"][0]["status"]), (200, &json!("canceled")), "{payments}");
 }
 
 #[tokio::test]
@@ -284,7 +271,6 @@ fn fine(path: &str, body: &str) -> String {
     match path.split('?').next().unwrap() {
         "/v1/payment_methods" => json!({"id": "pm_1", "created": 1_700_000_000}),
         "/v1/payment_intents" if path.contains('?') => json!({"has_more": false, "data": [
-            {"id": "pi_1", "status": "succeeded", "metadata": {"pay_sid": "PK1"}},
             {"id": "pi_2", "status": "requires_action", "metadata": {"pay_sid": "PK1"}},
         ]}),
         "/v1/payment_intents" => json!({"id": "pi_1", "status": "succeeded", "latest_charge": {"id": "ch_1"}}),
@@ -293,7 +279,6 @@ fn fine(path: &str, body: &str) -> String {
         "/v1/customers" if path.contains('?') => json!({"has_more": false, "data": []}),
         "/v1/customers" if body.contains("btok_") => json!({"id": "cus_1", "default_source": "ba_1"}),
         "/v1/customers" => json!({"id": "cus_1", "default_source": "card_1"}),
-        "/v1/refunds" => json!({"id": "re_1", "status": "succeeded"}),
         saved if saved.starts_with("/v1/payment_methods/") => json!({"id": "pm_saved", "customer": "cus_1"}),
         _ => json!({"id": "pi_2", "status": "canceled"}),
     }
@@ -350,10 +335,11 @@ async fn every_request_is_as_stripe_s_published_description_wants_it() {
     for (attempt, note) in &attempts {
         newer.resolve(Arc::clone(attempt), note.clone()).await;
     }
-    // Taken back: one by a refund, one by a cancellation.
+    // One that waits for the payer is cancelled.
     let (attempt, note) = &attempts[0];
     let attempt = Arc::new(Attempt { transaction_id: "PK1".to_owned(), ..Attempt::clone(attempt) });
-    assert_eq!(newer.undo(Arc::clone(&attempt), note.clone()).await, Undoing::Done);
+    let found = newer.resolve(Arc::clone(&attempt), note.clone()).await;
+    assert!(matches!(found, Resolution::Answer(Answer::Declined(_))), "{found:?}");
     for token in ["tok_1", "pm_saved"] {
         let token = Arc::new(Instrument::Token(Secret::new(token.to_owned())));
         let prepared = newer.prepare(Arc::clone(&attempt), Arc::clone(&token)).await;
@@ -375,7 +361,7 @@ async fn every_request_is_as_stripe_s_published_description_wants_it() {
         writeln!(file, "{}", json!({"method": method, "path": path, "query": query, "body": arrived.body})).unwrap();
         kinds.insert(format!("{method} {path}"));
     }
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 11, "{kinds:?}");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stripe/requests.mjs");
     let checked = Command::new("node").arg(script).arg(&tools).arg(&recorded).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));

@@ -20,7 +20,7 @@ use support::{Somebody, TestServer};
 use tokio::runtime::Handle;
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
-use touchtone::connector::{CheckRefused, Connector, Description, Mode, Undoing};
+use touchtone::connector::{CheckRefused, Connector, Description, Mode};
 use touchtone::flow::{Intended, LedBy, PaymentId};
 use touchtone::form::Form;
 use touchtone::http::Jar;
@@ -130,10 +130,6 @@ impl Connector for Slow {
         } else {
             std::future::pending().boxed()
         }
-    }
-
-    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        std::future::ready(Undoing::Impossible).boxed()
     }
 }
 

@@ -6,22 +6,18 @@
 //! is `toml` and `serde_json`.
 
 use serde_json::Value;
-use touchtone::connector::ConnectorConfig;
+use touchtone::connector::{ConnectorConfig, KINDS};
 use touchtone::fuzzing::configuration as read;
 
 /// What may not be told.
 const SECRET: &str = "hunter2";
 
-/// Keys whose values an error quotes, or a display shows, on purpose. None is a credential; of `flow_urls` and addresses it is
-/// the part before the query.
-const TOLD: [&str; 19] = [
-    "account",
+/// Keys whose values an error quotes, or a display shows, on purpose, beside those of connectors that are not secret. None is a
+/// credential; of `flow_urls` and addresses it is the part before the query.
+const TOLD: [&str; 13] = [
     "account_sid",
-    "base_url",
     "cert",
     "data",
-    "dialect",
-    "endpoint",
     "engine",
     "error_url",
     "flow_urls",
@@ -31,10 +27,12 @@ const TOLD: [&str; 19] = [
     "mode",
     "name",
     "public_url",
-    "reusable_token",
     "time_zone",
-    "username",
 ];
+
+fn is_told(key: &str) -> bool {
+    TOLD.contains(&key) || KINDS.iter().any(|kind| kind.key(key).is_some_and(|key| !key.secret))
+}
 
 /// Reads the three parts.
 pub fn configuration(data: &[u8]) {
@@ -60,7 +58,7 @@ fn file(text: &str, environment: &[(String, String)]) {
     };
     let told = |(name, value): &(String, String)| {
         let last = name.rsplit("__").next().unwrap_or_default().trim_start_matches("TOUCHTONE_").to_ascii_lowercase();
-        name.contains(SECRET) || (value.contains(SECRET) && TOLD.contains(&last.as_str()))
+        name.contains(SECRET) || (value.contains(SECRET) && is_told(&last))
     };
     match read(text, environment) {
         Ok(config) => {
@@ -153,7 +151,7 @@ fn place(value: &Value, told: bool) -> Place {
         Value::Array(list) => list.iter().fold(Place::Nowhere, |found, value| found.and(place(value, told))),
         Value::Object(members) => members.iter().fold(Place::Nowhere, |found, (name, value)| {
             let named = if name.contains(SECRET) { Place::Told } else { Place::Nowhere };
-            found.and(named).and(place(value, TOLD.contains(&name.as_str())))
+            found.and(named).and(place(value, is_told(name)))
         }),
         _ => Place::Nowhere,
     }

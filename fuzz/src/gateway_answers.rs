@@ -1,23 +1,22 @@
 //! A gateway's reply to a payment by one card or account, against what every answer promises.
 //!
-//! The first line is the HTTP status and words: `retry` (with `Retry-After`), `cut` (the body broke off), `bank`, `token`, and
-//! whose reply it is: `telnyx`, `signalwire`, `swml`, a reader of Stripe's (`charged`, `tokenized`, `kept`, `payments`, `customers`),
-//! else Twilio's. The rest is the body, in which the bytes 1 to 6 stand for what the caller keyed ([`ECHOES`]): a gateway may
-//! quote it.
+//! The first line is the HTTP status and words: `retry` (with `Retry-After`), `cut` (the body broke off), `bank`, `token`, and who
+//! reads the reply: the name of a reader of any kind of connector (`KINDS`), alone or behind the kind's (`stripe:charged`); else it
+//! is the generic contract's first. The rest is the body, in which the bytes 1 to 6 stand for what the caller keyed ([`ECHOES`]):
+//! a gateway may quote it.
 //!
-//! Every reader reads it. The answer of the one that is named goes to a call, and nothing that the call tells may hold more of
+//! Every reader of every kind reads it; what two kinds promise beyond what all do is checked too. The answer of the one that is named goes to a call, and nothing that the call tells may hold more of
 //! the number than names its issuer, nor the security code. The second opinion on what a reply means is `serde_json::Value`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use touchtone::connector::Mode;
 use touchtone::connector::generic::{Dialect, answer};
+use touchtone::connector::{KINDS, Kind};
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
-use touchtone::fuzzing::stripe_readings;
 use touchtone::http::GatewayReply;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
@@ -70,18 +69,40 @@ pub fn gateway_answers(data: &[u8]) {
     for operation in [charge(), Operation::Tokenize(TokenType::OneTime)] {
         for dialect in Dialect::ALL {
             for retry_safe in [&[][..], &answer::BUSY] {
-                let answer = answer::read(*dialect, retry_safe, operation, reply.gateway());
+                let answer = answer::read(*dialect, retry_safe, operation, &reply.gateway());
                 is_generic(*dialect, retry_safe, operation, &reply, &answer);
             }
         }
-        for (reader, reading) in stripe(&reply, operation) {
-            is_stripe(reader, operation, &reply, &reading);
+        for kind in KINDS {
+            for (reader, reading) in (kind.readings)(&reply.gateway(), &attempt(operation)) {
+                is_any(kind, reader, &reply, &reading);
+                if kind.name == "stripe" {
+                    is_stripe(reader, operation, &reply, &reading);
+                }
+            }
         }
     }
-    let stripe = ["charged", "tokenized", "kept", "payments", "customers"].into_iter().find(|word| says(word));
-    let dialect = [("telnyx", Dialect::Telnyx), ("signalwire", Dialect::SignalWire), ("swml", Dialect::SignalWireSwml)];
-    let dialect = dialect.into_iter().find_map(|(word, dialect)| says(word).then_some(dialect)).unwrap_or_default();
-    tells_nothing(Gateway { reply, from: stripe.map_or(From::Generic(dialect), From::Stripe) }, bank, says("token"));
+    let read_by = first.split(' ').find_map(from).unwrap_or_else(|| from("generic").unwrap());
+    tells_nothing(Gateway { reply, from: read_by }, bank, says("token"));
+}
+
+/// Who reads a reply: a kind, and one of its readers; of a kind alone its first.
+type From = (&'static Kind, &'static str);
+
+fn from(word: &str) -> Option<From> {
+    let nobody = GatewayReply { status: 500, retry_after: None, date: None, body: None };
+    KINDS.iter().find_map(|kind| {
+        // An empty list has no reading: a page that cannot be read has one.
+        let readers: Vec<&'static str> =
+            (kind.readings)(&nobody, &attempt(charge())).into_iter().map(|(reader, _)| reader).collect();
+        let reader = match word.split_once(':') {
+            Some((name, reader)) if name == kind.name => readers.iter().find(|known| **known == reader),
+            Some(_) => None,
+            None if word == kind.name => readers.first(),
+            None => readers.iter().find(|known| **known == word),
+        };
+        reader.map(|reader| (*kind, *reader))
+    })
 }
 
 fn charge() -> Operation {
@@ -124,11 +145,23 @@ fn attempt(operation: Operation) -> Attempt {
     }
 }
 
-fn stripe(reply: &Wire, operation: Operation) -> Vec<(&'static str, Preparation)> {
-    let note = RecoveryNote("tok_1 since=1".into());
-    let readings = stripe_readings(&reply.gateway(), &attempt(operation), Mode::Test, &note);
-    assert!(!readings.is_empty());
-    readings
+/// What every gateway's reader makes of a reply.
+fn is_any(kind: &Kind, reader: &str, reply: &Wire, reading: &Preparation) {
+    let who = format!("{}:{reader}", kind.name);
+    match reading {
+        Preparation::Note(RecoveryNote(note)) => is_silent(&who, note, CARD),
+        Preparation::Nothing => panic!("{who} read nothing"),
+        Preparation::Answered(Answer::Approved(approval)) => {
+            let token = approval.token.as_ref().map(|token| token.expose());
+            let id = approval.confirmation_code.as_deref().or(token).unwrap_or_default();
+            assert!(!id.trim().is_empty(), "{who}: approved without an id");
+            assert!(reply.body.is_some(), "{who}: approved by half a body");
+        }
+        Preparation::Answered(Answer::Declined(_) | Answer::Refused(..)) => {}
+        Preparation::Answered(Answer::NotSent { reason, .. } | Answer::Unknown { reason, .. }) => {
+            is_plain(reason, reply.status);
+        }
+    }
 }
 
 /// What the generic contract makes of a reply.
@@ -246,13 +279,6 @@ fn longest_run(text: &str) -> usize {
     text.split(|letter: char| !letter.is_ascii_digit()).map(str::len).max().unwrap_or(0)
 }
 
-/// Whose reply it is.
-enum From {
-    Generic(Dialect),
-    /// By the name of the reader.
-    Stripe(&'static str),
-}
-
 /// A gateway that answers every question in the same way.
 struct Gateway {
     reply: Wire,
@@ -268,16 +294,14 @@ impl World for Gateway {
         if question.what == Ask::Prepare {
             return Some((Duration::ZERO, Reply::Prepared(Preparation::Nothing)));
         }
-        let answer = match self.from {
-            From::Generic(dialect) => answer::read(dialect, &[], attempt.operation, self.reply.gateway()),
-            From::Stripe(reader) => stripe(&self.reply, attempt.operation)
-                .into_iter()
-                .find_map(|(name, reading)| match reading {
-                    Preparation::Answered(answer) if name == reader => Some(answer),
-                    _ => None,
-                })
-                .unwrap_or_else(|| Answer::unknown("nothing was found")),
-        };
+        let (kind, reader) = self.from;
+        let answer = (kind.readings)(&self.reply.gateway(), attempt)
+            .into_iter()
+            .find_map(|(name, reading)| match reading {
+                Preparation::Answered(answer) if name == reader => Some(answer),
+                _ => None,
+            })
+            .unwrap_or_else(|| Answer::unknown("nothing was found"));
         Some((Duration::ZERO, Reply::Submitted(answer)))
     }
 

@@ -33,3 +33,16 @@ fn every_committed_input_holds() {
         assert!(files > 0, "{name} has no inputs");
     }
 }
+
+#[test]
+fn every_kind_of_connector_brings_replies_that_hold() {
+    for kind in touchtone::connector::KINDS {
+        for touchtone::connector::kind::Sample { reader, status, body } in kind.samples {
+            for words in ["", "token", "bank", "retry", "cut"] {
+                println!("{}:{reader} {status} {words}", kind.name);
+                let input = format!("{status} {}:{reader} {words}\n{body}", kind.name);
+                touchtone_fuzz::gateway_answers(input.as_bytes());
+            }
+        }
+    }
+}

@@ -13,9 +13,8 @@ use jiff::Timestamp;
 
 use super::Failure;
 use crate::config::Config;
-use crate::connector::config::KINDS;
 use crate::connector::instance::{Instance, Origin};
-use crate::connector::{DEFAULT_NAME, Mode, Registry, Replace, Shelf, ShelfError};
+use crate::connector::{DEFAULT_NAME, KINDS, Mode, Registry, Replace, Shelf, ShelfError};
 use crate::http::{Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -222,8 +221,8 @@ impl Desk {
                 let before = shelf.show(&name).await?;
                 if before.mode != Some(Mode::Live) && before.origin == Origin::Stored {
                     sure.ask(&format!("Take {name} live, for good, with {}?", show::address(&before)))?;
-                    if keys.is_empty() && before.secrets.contains_key("secret_key") {
-                        given::ask_again(&mut keys, &before)?;
+                    if keys.is_empty() {
+                        given::ask_for_mode(&mut keys, &before)?;
                     }
                 }
                 done(&shelf.live(&name, keys, Timestamp::now()).await?, "is live", output.json)?;

@@ -21,9 +21,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
-use super::config::SANDBOX;
 use super::instance::{Instance, Origin, State};
-use super::sandbox::Sandbox;
+use super::sandbox::{self, Sandbox};
 use super::watched::{Access, Keeper, Watched};
 use super::{Connector, ConnectorConfig, Description, Mode};
 use crate::exposure::Exposure;
@@ -518,7 +517,7 @@ impl Shelved {
             }
             Err(fault) => Instance {
                 name: name.to_owned(),
-                kind: matches!(fault, Unusable::LiveSandbox).then_some(SANDBOX.name),
+                kind: matches!(fault, Unusable::LiveSandbox).then_some(sandbox::KIND.name),
                 mode: matches!(fault, Unusable::LiveSandbox).then_some(Mode::Live),
                 origin: Origin::Stored,
                 state: match fault {

@@ -228,7 +228,7 @@ impl<'a> Shelf<'a> {
     pub async fn authorize(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
         let (row, config) = self.stored(name).await?;
         if authorized(&config, &keys) == Authorized::AsBefore {
-            let secrets: Vec<&str> = config.kind().keys.iter().filter(|key| key.secret).map(|key| key.name).collect();
+            let secrets: Vec<&str> = config.kind().secrets().collect();
             let name = name.to_owned();
             return Err(match secrets.is_empty() {
                 true => ShelfError::NothingToAuthorize(name),
@@ -324,7 +324,7 @@ const ALIKE: f64 = 0.8;
 
 /// Whether a credential is among the keys.
 fn authorized(config: &ConnectorConfig, keys: &Keys) -> Authorized {
-    match config.kind().keys.iter().any(|key| key.secret && keys.has(key.name)) {
+    match config.kind().secrets().any(|key| keys.has(key)) {
         true => Authorized::Anew,
         false => Authorized::AsBefore,
     }

@@ -40,10 +40,6 @@ impl Connector for Panicking {
     fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         panic!("resolve")
     }
-
-    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        ready(Undoing::Impossible).boxed()
-    }
 }
 
 #[tokio::test]
@@ -84,5 +80,4 @@ async fn the_sandbox_connector_says_what_the_pure_function_says() {
     // After a restart.
     assert!(matches!(submit(&*sandbox, Arc::clone(&attempt), None, None).await, Answer::Unknown { .. }));
     assert!(matches!(resolve(&*sandbox, Arc::clone(&attempt), None).await, Resolution::CannotTell));
-    assert_eq!(sandbox.undo(attempt, None).await, Undoing::NothingThere);
 }

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{CheckRefused, Connector, Description, Undoing};
+use super::{CheckRefused, Connector, Description};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
 use crate::wall::Wall;
@@ -159,9 +159,5 @@ impl Connector for Watched {
             resolution
         }
         .boxed()
-    }
-
-    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        self.connector.undo(attempt, note)
     }
 }

@@ -19,11 +19,11 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::address::Reach;
+use super::authorization::{Authorization, RequestToSign};
 use super::bulkhead::Bulkhead;
 use super::resolve::Resolver;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{ClientError, builder, shown_url};
-use crate::secret::Secret;
 use crate::wall::Wall;
 
 /// How much of a reply is read, in bytes. Our choice: a gateway's answer has some hundred.
@@ -118,22 +118,6 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({self})")
     }
-}
-
-/// How a gateway knows us.
-#[derive(Clone, Debug)]
-pub enum Authorization {
-    /// It does not.
-    None,
-    /// HTTP Basic.
-    Basic {
-        /// The user's name.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A bearer token.
-    Bearer(Secret),
 }
 
 /// Bytes on their way to a gateway, wiped when the last of them is sent.
@@ -264,12 +248,24 @@ impl Gateway {
     /// # Errors
     /// When there is no reply; the variant tells whether the request can have arrived.
     pub async fn send(&self, request: GatewayRequest<'_>) -> Result<GatewayReply, GatewayFault> {
+        let GatewayRequest { method, endpoint, authorization, mut headers, body, .. } = request;
+        let url = endpoint.0.clone();
+        let to_sign = RequestToSign {
+            method: &method,
+            url: &url,
+            headers: &headers,
+            body: body.as_ref().map(AsRef::as_ref).unwrap_or_default(),
+            now: self.now(),
+        };
+        // Last of all: a signature covers the request as it leaves.
+        let credentials =
+            authorization.headers(&to_sign).map_err(|error| GatewayFault::NotReached(error.to_string()))?;
+        headers.extend(credentials);
         let request = WireRequest {
-            method: request.method,
-            url: request.endpoint.0.clone(),
-            headers: request.headers,
-            authorization: request.authorization,
-            body: request.body.map(Bytes::from_owner),
+            method,
+            url,
+            headers,
+            body: body.map(Bytes::from_owner),
             timeout: request.timeout,
             body_limit: request.reply_bytes_max,
         };

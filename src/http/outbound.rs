@@ -27,7 +27,7 @@ use super::digest;
 use super::gateway::retry_after;
 use super::resolve::{Lookups, Resolver};
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
-use super::{Authorization, ClientError, builder, shown_url};
+use super::{ClientError, builder, shown_url};
 use crate::exposure::Exposure;
 use crate::form::Form;
 use crate::secret::Secret;
@@ -249,7 +249,6 @@ impl Outbound {
                 method: request.method.clone(),
                 url: to.clone(),
                 headers,
-                authorization: &Authorization::None,
                 body: body.clone(),
                 timeout: request.timeout.saturating_sub(since.elapsed()),
                 body_limit: request.body_limit,

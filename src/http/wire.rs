@@ -23,18 +23,16 @@ use zeroize::Zeroizing;
 use super::address::Reach;
 use super::bulkhead::InFlight;
 use super::resolve::{Filtered, Lookups, is_unreachable};
-use super::{Authorization, ClientError, plain_client, read_body, reason, tls_client};
+use super::{ClientError, plain_client, read_body, reason, tls_client};
 
 /// One request, ready to go. No `Debug`: what is in it is secret.
-pub struct WireRequest<'a> {
+pub struct WireRequest {
     /// The method.
     pub method: Method,
     /// An absolute http or https URL. Credentials in it are sent as Basic authentication.
     pub url: Url,
-    /// The headers.
+    /// The headers, credentials among them.
     pub headers: HeaderMap,
-    /// As whom.
-    pub authorization: &'a Authorization,
     /// The body.
     pub body: Option<Bytes>,
     /// How long until the whole answer must be there.
@@ -92,7 +90,7 @@ pub enum WireFault {
 /// Carries requests to servers.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends one request, once, and reads its answer as far as it comes. Follows no redirect.
-    fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>>;
+    fn exchange(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, WireFault>>;
 }
 
 /// Over the network: a client for http and one for https. One such pair serves one bulkhead.
@@ -126,8 +124,8 @@ impl Clients {
 }
 
 impl Transport for Clients {
-    fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>> {
-        let WireRequest { method, url, headers, authorization, body, timeout, body_limit } = request;
+    fn exchange(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, WireFault>> {
+        let WireRequest { method, url, headers, body, timeout, body_limit } = request;
         async move {
             let client = match url.scheme() {
                 "https" if !self.has_certificates => return Err(WireFault::NoCertificates),
@@ -143,11 +141,6 @@ impl Transport for Clients {
                 .map_err(|no_place| WireFault::NotReached(no_place.to_string()))?;
             let timeout = timeout.saturating_sub(since.elapsed());
             let mut builder = client.request(method, url).timeout(timeout).headers(headers);
-            builder = match authorization {
-                Authorization::None => builder,
-                Authorization::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
-                Authorization::Bearer(token) => builder.bearer_auth(token.expose()),
-            };
             if let Some(body) = body {
                 builder = builder.body(body);
             }

@@ -278,7 +278,8 @@ pub(super) struct ConnectorScript {
     pub(super) overall: Option<Length>,
 }
 
-/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one.
+/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one, the name
+/// of a kind for its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TestMode(pub(super) AcceptedNumbers);
 
@@ -292,12 +293,18 @@ impl<'de> Deserialize<'de> for TestMode {
         }
         match Word::deserialize(deserializer) {
             Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
-            Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GenericTest)),
+            Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GENERIC_TEST)),
             Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
-            _ => Err(de::Error::custom("test_mode is true, false or published")),
+            Ok(Word::Text(text)) => match crate::connector::kind(&text).map(|kind| kind.test_numbers) {
+                Some(list @ AcceptedNumbers::Listed(_)) => Ok(Self(list)),
+                _ => Err(de::Error::custom(EXPECTED)),
+            },
+            Err(_) => Err(de::Error::custom(EXPECTED)),
         }
     }
 }
+
+const EXPECTED: &str = "test_mode is true, false, published, or the kind of connector whose test numbers pass";
 
 /// The word of a script for [`AcceptedNumbers::PublishedTest`].
 const PUBLISHED: &str = "published";
@@ -700,6 +707,20 @@ mod tests {
         assert!(matches!(&script.call[2], Step::Press { every, .. } if every.as_millis() == 40));
         assert!(matches!(script.call[3], Step::Wait(length) if length.as_millis() == 1500));
         assert!(matches!(script.call[4], Step::HangUp));
+    }
+
+    #[test]
+    fn the_numbers_that_pass_are_everybody_s_the_published_ones_or_a_kind_s_own() {
+        let takes =
+            |text: &str| serde_json::from_str::<TestMode>(text).map(|mode| mode.0.takes_card("4242424242424242"));
+        for (text, takes_another_s) in
+            [("false", true), ("true", false), ("\"published\"", true), ("\"example\"", false)]
+        {
+            assert_eq!(takes(text).unwrap(), takes_another_s, "{text}");
+        }
+        let own = serde_json::from_str::<TestMode>("\"example\"").unwrap();
+        assert!(own.0.takes_card("4111111111111111"));
+        assert!(takes("\"nobody\"").unwrap_err().to_string().contains("the kind of connector"));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use super::acting::Acting;
 use super::error::{self, ApiError};
 use super::fields::Query;
 use crate::call::House;
-use crate::connector::config::{ConnectorConfigError, KINDS};
+use crate::connector::config::ConnectorConfigError;
 use crate::connector::instance::Instance;
-use crate::connector::{Replace, Shelf, ShelfError};
+use crate::connector::{KINDS, Replace, Shelf, ShelfError};
 
 mod body;
 mod form;

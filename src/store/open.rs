@@ -21,6 +21,7 @@ use super::seal::{Place, Seal};
 use super::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use super::{Store, StoreError};
 use crate::config::Config;
+use crate::private_file;
 use crate::secret::Secret;
 
 /// The shortest `secret_key`, in bytes. Our choice: below it one would be guessed.
@@ -198,7 +199,7 @@ impl Key {
                 let mut bytes = Zeroizing::new([0; KEY_BYTES]);
                 getrandom::fill(&mut *bytes).map_err(|error| OpenError::Random(error.to_string()))?;
                 let text = Zeroizing::new(hex(&*bytes));
-                keep(&path, &text).map_err(failed)?;
+                private_file::write_new(&path, &text).map_err(failed)?;
                 Ok(Self { text: Secret::new(text.to_string()), made: Some(path) })
             }
             Err(error) => Err(failed(error)),
@@ -222,22 +223,6 @@ fn hex(bytes: &[u8]) -> String {
         text.extend([byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
     }
     text
-}
-
-/// Writes a new file for its owner alone, to the disk.
-fn keep(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = private(OpenOptions::new().write(true).create_new(true), path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-fn private(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options.open(path)
 }
 
 /// A data folder that this process holds.
@@ -326,7 +311,7 @@ fn lock_database(path: &Path) -> Result<File, OpenError> {
 
 /// Opens a file and locks it. None: another process has.
 fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
+    let file = private_file::open(OpenOptions::new().read(true).write(true).create(true).truncate(false), path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -30,6 +30,7 @@ use super::backend::{
     Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
     NodeId, PaymentFilter, PaymentRow, PendingCallback, Resealed, SettledPayment, Settling, Unsettled,
 };
+use crate::private_file;
 
 mod address;
 mod audit;
@@ -306,14 +307,7 @@ fn make_file(path: &Path, if_missing: IfMissing) -> Result<(), OpenDatabaseError
         return Err(OpenDatabaseError::Missing(path.to_owned()));
     }
     let failed = |source| OpenDatabaseError::File { path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(failed)?;
+    private_file::open(OpenOptions::new().append(true).create(true), path).map_err(failed)?;
     Ok(())
 }
 

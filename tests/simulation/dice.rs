@@ -2,27 +2,25 @@
 
 use std::time::Duration;
 
+use touchtone::simulate::chance::Chance;
+
 /// Throws. Every part of the world has dice of its own, so that one part's throws do not move another's.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct Dice(Chance);
 
 impl Dice {
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Chance::new(seed))
     }
 
-    /// Sebastiano Vigna's SplitMix64.
+    /// A number of any size.
     pub const fn throw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     /// Other dice.
     pub const fn others(&mut self) -> Self {
-        Self(self.throw())
+        Self::new(self.throw())
     }
 
     /// A number below `end`, which is not 0.

@@ -69,7 +69,7 @@ impl std::fmt::Debug for Network {
 }
 
 impl Transport for Network {
-    fn exchange<'a>(&'a self, request: WireRequest<'a>) -> BoxFuture<'a, Result<WireResponse, WireFault>> {
+    fn exchange(&self, request: WireRequest) -> BoxFuture<'_, Result<WireResponse, WireFault>> {
         async move {
             let WireRequest { method, url, mut headers, body, timeout: limit, body_limit, .. } = request;
             let name = url.host_str().unwrap_or_default();

@@ -14,8 +14,9 @@ use zeroize::Zeroizing;
 
 use super::typed;
 use crate::cli::Failure;
-use crate::connector::config::{KINDS, Keys};
+use crate::connector::config::Keys;
 use crate::connector::instance::Instance;
+use crate::connector::{self, KINDS};
 use crate::secret::Secret;
 
 /// The longest file a key is read from. Our choice: a credential has some hundred bytes.
@@ -106,21 +107,32 @@ pub(super) fn ask_for_missing(keys: &mut Keys) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || secrets().any(|key| keys.has(key)) {
         return Ok(());
     }
-    let wanted = match keys.public("kind") {
-        Some("stripe") => "secret_key",
-        Some("generic") if keys.has("username") => "password",
-        _ => return Ok(()),
-    };
-    keys.set(wanted, typed::secret(wanted)?);
+    let kind = keys.public("kind").and_then(connector::kind);
+    for wanted in kind.map(|kind| kind.secrets_to_ask_for(|key| keys.has(key))).unwrap_or_default() {
+        keys.set(wanted, typed::secret(wanted)?);
+    }
     Ok(())
 }
 
-/// Asks a person for the credential that an instance has, anew.
-pub(super) fn ask_again(keys: &mut Keys, instance: &Instance) -> Result<(), Failure> {
-    if let Some((key, _)) = instance.secrets.first_key_value()
-        && std::io::stdin().is_terminal()
-    {
+/// Asks a person for the credentials of an instance that are others in the other mode.
+pub(super) fn ask_for_mode(keys: &mut Keys, instance: &Instance) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let kind = instance.kind.and_then(connector::kind);
+    let differs = |key: &str| kind.and_then(|kind| kind.key(key)).is_some_and(|key| key.per_mode);
+    for key in instance.secrets.keys().filter(|key| differs(key)) {
         keys.set(key, typed::secret(key)?);
+    }
+    Ok(())
+}
+
+/// Asks a person for the credentials that an instance has, anew.
+pub(super) fn ask_again(keys: &mut Keys, instance: &Instance) -> Result<(), Failure> {
+    if std::io::stdin().is_terminal() {
+        for key in instance.secrets.keys() {
+            keys.set(key, typed::secret(key)?);
+        }
     }
     Ok(())
 }
@@ -139,7 +151,7 @@ fn read(key: &str) -> Result<Secret, Failure> {
 
 /// The keys that are secret, of every kind.
 fn secrets() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().flat_map(|kind| kind.keys).filter(|key| key.secret).map(|key| key.name)
+    KINDS.iter().flat_map(|kind| kind.secrets())
 }
 
 fn without_end(text: &str) -> &str {

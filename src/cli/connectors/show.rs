@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::connector::Mode;
-use crate::connector::config::Kind;
 use crate::connector::instance::{Instance, Origin, State};
+use crate::connector::{self, Kind, Mode};
+use crate::pay::gateway::TokenType;
 
 /// What it means that nothing was ever configured or stored.
 const STAND_IN: &str = "No connector is configured or stored: a server's Default is a sandbox then, which takes published test \
@@ -87,41 +87,52 @@ pub(super) fn one(instance: &Instance, json: bool) -> Result<(), Failure> {
 
 /// Where its payments go.
 pub(super) fn address(instance: &Instance) -> String {
-    let address = ["endpoint", "base_url"].iter().find_map(|key| instance.settings.get(key));
+    let key = instance.kind.and_then(connector::kind).and_then(|kind| kind.address);
+    let address = key.and_then(|key| instance.settings.get(key));
     address.map_or_else(|| "a sandbox that moves no money".to_owned(), |address| format!("the address {address}"))
 }
 
-pub(super) fn kinds(kinds: &[Kind], json: bool) -> Result<(), Failure> {
+pub(super) fn kinds(kinds: &[&Kind], json: bool) -> Result<(), Failure> {
     if json {
-        let kinds: Vec<Value> = kinds
-            .iter()
-            .map(|kind| {
-                let keys: Vec<Value> = kind
-                    .keys
-                    .iter()
-                    .map(|key| {
-                        json!({
-                            "name": key.name, "secret": key.secret, "required": key.required, "default": key.default,
-                            "meaning": key.meaning,
-                        })
-                    })
-                    .collect();
-                json!({"name": kind.name, "meaning": kind.meaning, "keys": keys})
-            })
-            .collect();
-        return print(&kinds);
+        return print(&kinds.iter().map(|kind| listed(kind)).collect::<Vec<_>>());
     }
     for kind in kinds {
         println!("{}: {}", kind.name, kind.meaning);
         let width = kind.keys.iter().map(|key| key.name.len()).max().unwrap_or(0);
         for key in kind.keys {
-            let default = key.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
+            let default = key.default.shown().map(|default| format!(" Default: {default}.")).unwrap_or_default();
             let secret = if key.secret { " Secret." } else { "" };
             let required = if key.required { " Required." } else { "" };
             println!("  {:width$}  {}{default}{secret}{required}", key.name, key.meaning);
         }
     }
     Ok(())
+}
+
+/// A kind as JSON.
+fn listed(kind: &Kind) -> Value {
+    let key = |key: &connector::kind::Key| {
+        json!({
+            "name": key.name, "secret": key.secret, "required": key.required, "default": key.default.shown(),
+            "meaning": key.meaning,
+        })
+    };
+    let can = (kind.capabilities)(Mode::Live);
+    let words = |types: &[TokenType]| types.iter().map(|it| it.word()).collect::<Vec<_>>();
+    json!({
+        "name": kind.name,
+        "meaning": kind.meaning,
+        "documentation": kind.documentation,
+        "keys": kind.keys.iter().map(key).collect::<Vec<_>>(),
+        "capabilities": {
+            "charge_card": can.charge_card,
+            "charge_bank": can.charge_bank,
+            "charge_token": can.charge_token,
+            "tokenize_card": words(&can.tokenize_card),
+            "tokenize_bank": words(&can.tokenize_bank),
+            "looks_up": can.looks_up,
+        },
+    })
 }
 
 fn print(value: &impl Serialize) -> Result<(), Failure> {
@@ -143,4 +154,27 @@ fn aligned<const N: usize, T: AsRef<str>>(rows: &[[T; N]]) -> Vec<String> {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::KINDS;
+
+    #[test]
+    fn every_kind_is_listed_with_its_keys_and_what_it_can_do() {
+        for kind in KINDS {
+            let listed = listed(kind);
+            assert_eq!(listed["name"], kind.name);
+            let keys: Vec<_> = listed["keys"].as_array().unwrap().iter().map(|key| key["name"].clone()).collect();
+            assert_eq!(keys, kind.keys.iter().map(|key| key.name).collect::<Vec<_>>());
+            assert_eq!(listed["capabilities"]["charge_card"], true);
+        }
+        let example = listed(connector::kind("example").unwrap());
+        let key =
+            |name: &str| example["keys"].as_array().unwrap().iter().find(|key| key["name"] == name).unwrap().clone();
+        assert_eq!((key("api_key")["secret"].clone(), key("merchant")["required"].clone()), (true.into(), true.into()));
+        let address = "https://test.gateway.example/ (mode test), https://live.gateway.example/ (mode live)";
+        assert_eq!(key("base_url")["default"], address);
+    }
 }

@@ -77,7 +77,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 ///
 /// `retry_safe`: the statuses of [`BUSY`] with which, by the operator's word, the gateway did nothing.
 #[must_use]
-pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: GatewayReply) -> Answer {
+pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &GatewayReply) -> Answer {
     let status = reply.status;
     let retry_after = reply.retry_after;
     let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}"), retry_after };

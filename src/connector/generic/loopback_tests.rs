@@ -9,6 +9,7 @@ use super::*;
 use crate::connector::{self, ConnectorConfig};
 use crate::exposure::Exposure;
 use crate::http::test_server::{TestServer, with_header};
+use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Secret;
 
 fn connector(endpoint: &str, keys: &[(&str, &str)]) -> Arc<dyn Connector> {
@@ -212,7 +213,6 @@ async fn what_the_contract_cannot_do_is_said_and_nothing_is_sent() {
     let answer = connector.submit(Arc::clone(&attempt), None, None).await;
     assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
     assert!(matches!(connector.resolve(Arc::clone(&attempt), None).await, Resolution::CannotTell));
-    assert_eq!(connector.undo(attempt, None).await, Undoing::Impossible);
     assert!(server.seen().is_empty());
 }
 
@@ -300,7 +300,7 @@ async fn signalwire_s_dialects_are_for_cards_only() {
 
 #[test]
 fn an_instance_in_test_mode_lets_test_numbers_through_only() {
-    for (mode, numbers) in [("test", AcceptedNumbers::GenericTest), ("live", AcceptedNumbers::Any)] {
+    for (mode, numbers) in [("test", AcceptedNumbers::GENERIC_TEST), ("live", AcceptedNumbers::Any)] {
         let connector = connector("https://gateway.example.com/", &[("mode", mode)]);
         assert_eq!(connector.capabilities().accepted_numbers, numbers);
         assert_eq!(connector.describe().mode.word(), mode);

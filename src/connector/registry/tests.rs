@@ -8,7 +8,7 @@ use super::*;
 use crate::connector::config::Keys;
 use crate::connector::generic::samples::{card, charge};
 use crate::connector::shelf::{Replace, Shelf};
-use crate::connector::{CheckRefused, Description, Undoing, ask};
+use crate::connector::{CheckRefused, Description, ask};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Reply};
@@ -80,10 +80,6 @@ impl Connector for Revoked {
 
     fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::Answer(revoked())).boxed()
-    }
-
-    fn undo(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        ready(Undoing::Impossible).boxed()
     }
 }
 

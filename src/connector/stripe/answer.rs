@@ -165,8 +165,6 @@ pub(super) struct Page {
 
 /// An object that bears the transaction id.
 pub(super) struct Found {
-    /// Its id.
-    pub(super) id: String,
     /// What it says.
     pub(super) says: Charged,
     /// Whether money was taken.
@@ -240,14 +238,6 @@ pub(super) fn live(reply: &GatewayReply) -> Option<Mode> {
     mode_of(&Object::within(items.first().copied())?)
 }
 
-/// Whether a refund was made.
-pub(super) fn refunded(reply: &GatewayReply) -> bool {
-    let body = reply.body.as_ref().and_then(|body| Object::read(body)).unwrap_or_default();
-    (200..=299).contains(&reply.status)
-        && body.id(&["re_", "pyr_"]).is_some()
-        && matches!(body.status().as_deref(), Some("succeeded" | "pending"))
-}
-
 /// Reads a page of payments.
 pub(super) fn payments(reply: &GatewayReply, attempt: &Attempt) -> Result<Page, Answer> {
     page(reply, attempt, "pi_", |payment| {
@@ -316,7 +306,7 @@ fn page<'a>(
         let id = object.id(&[prefix]).ok_or_else(|| unread(reply))?;
         if bears(&object, &attempt.transaction_id) {
             let (says, paid) = says(&object);
-            found.push(Found { id: id.clone(), says, paid });
+            found.push(Found { says, paid });
         }
         last = Some(id);
     }

@@ -1,7 +1,7 @@
 //! Finding out what became of a payment by its transaction id, which every object of ours bears in its metadata.
 //!
-//! Shape:   [`Stripe::find_out`] and [`Stripe::take_back`] list what was made since the preparation: first the minutes in which
-//!          the payment must have been sent, then the rest, each to its end.
+//! Shape:   [`Stripe::find_out`] lists what was made since the preparation: first the minutes in which the
+//!          payment must have been sent, then the rest, each to its end.
 //! Units:   Unix seconds of Stripe's clock; ours is not asked.
 //! Limits:  [`PAGES_MAX`] pages of [`PAGE`] objects and [`PAGE_BYTES_MAX`]. Beyond them Stripe's search is asked, which lags
 //!          behind by a minute or an hour: what it finds is there, and what it does not find may be there too.
@@ -11,8 +11,7 @@
 
 use super::answer::{self, Charged, Found, Page};
 use super::note::Note;
-use super::{Post, Stripe, request};
-use crate::connector::Undoing;
+use super::{Stripe, request};
 use crate::http::GatewayReply;
 use crate::pay::gateway::{Answer, Attempt, Operation, Resolution};
 
@@ -58,35 +57,6 @@ impl Stripe {
             None if !looked.whole => Resolution::CannotTell,
             None => self.not_found(attempt, note).await,
         }
-    }
-
-    /// Takes a payment back that must not stand.
-    pub(super) async fn take_back(&self, attempt: &Attempt, note: &Note) -> Undoing {
-        let unknown = |reason: &str| Undoing::Unknown { reason: reason.to_owned() };
-        let found = match self.look_up(attempt, note).await {
-            Ok(Looked { found, whole }) if whole || !found.is_empty() => found,
-            Ok(_) | Err(_) => return unknown("the payment could not be looked up"),
-        };
-        let mut done = Undoing::NothingThere;
-        for found in found {
-            match found.says {
-                Charged::Answer(Answer::Declined(_)) => {}
-                Charged::Answer(Answer::Approved(_)) => {
-                    let body = request::refund(attempt, &found.id);
-                    match self.post(attempt, Post { path: "/v1/refunds", step: "re", body }).await {
-                        Ok(reply) if answer::refunded(&reply) => done = Undoing::Done,
-                        Ok(reply) => return unknown(&format!("HTTP status {}", reply.status)),
-                        Err(_) => return unknown("no answer to the refund"),
-                    }
-                }
-                Charged::NeedsPayer(id) => match self.cancel(attempt, id).await {
-                    Answer::Declined(_) => done = Undoing::Done,
-                    _ => return unknown("the payment went on"),
-                },
-                Charged::Answer(_) => return unknown("the payment is being processed"),
-            }
-        }
-        done
     }
 
     /// The objects of this attempt.

@@ -9,6 +9,7 @@ use crate::connector::generic::samples::{account, card, charge, tokenize};
 use crate::connector::{self, ConnectorConfig};
 use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::pay::test_numbers::AcceptedNumbers;
 
 pub(super) const SID: &str = "PK0123456789abcdef0123456789abcdef";
 
@@ -54,7 +55,6 @@ pub(super) fn fine(seen: &Seen, _: usize) -> Response {
             "/v1/tokens" => r#"{"id":"tok_1","created":1700000000,"livemode":false}"#,
             "/v1/customers" if seen.text().contains("btok_") => r#"{"id":"cus_1","default_source":"ba_1"}"#,
             "/v1/customers" => r#"{"id":"cus_1","default_source":"card_1"}"#,
-            "/v1/refunds" => r#"{"id":"re_1","status":"succeeded"}"#,
             _ => r#"{"id":"pi_1","status":"canceled"}"#,
         },
     )
@@ -405,29 +405,6 @@ async fn only_what_left_a_note_can_be_looked_up() {
         Resolution::Answer(answer) => assert_eq!(approved(answer), (None, some("pm_1"), some("cus_1"))),
         other => panic!("{other:?}"),
     }
-}
-
-#[tokio::test]
-async fn a_payment_is_taken_back_by_a_refund_or_a_cancellation() {
-    for (status, undone, last) in [
-        ("succeeded", Undoing::Done, "/v1/refunds"),
-        ("requires_action", Undoing::Done, "/v1/payment_intents/pi_1/cancel"),
-        ("requires_payment_method", Undoing::NothingThere, "/v1/payment_intents?"),
-        ("processing", Undoing::Unknown { reason: "the payment is being processed".into() }, "/v1/payment_intents?"),
-    ] {
-        let body = page(&[payment("pi_1", SID, status)], false);
-        let server = TestServer::start(move |seen, number| {
-            if seen.target.starts_with("/v1/payment_intents?") { json(200, &body) } else { fine(seen, number) }
-        })
-        .await;
-        let connector = connector(&server.url(""), &[]);
-        assert_eq!(connector.undo(Arc::new(charge()), note()).await, undone);
-        assert!(server.seen().pop().unwrap().target.starts_with(last), "{status}");
-    }
-    let nobody = connector(&format!("http://{}", TestServer::nobody().await), &[]);
-    assert!(matches!(nobody.undo(Arc::new(charge()), note()).await, Undoing::Unknown { .. }));
-    assert_eq!(nobody.undo(Arc::new(charge()), None).await, Undoing::NothingThere);
-    assert_eq!(nobody.undo(Arc::new(tokenize()), None).await, Undoing::Impossible);
 }
 
 #[tokio::test]

@@ -132,13 +132,6 @@ pub(super) fn customer(attempt: &Attempt, note: &Note) -> Body {
     encoded(&fields)
 }
 
-/// `POST /v1/refunds`: takes a whole payment back.
-pub(super) fn refund(attempt: &Attempt, payment_intent: &str) -> Body {
-    let mut fields = vec![field("payment_intent", payment_intent)];
-    fields.push((Cow::Owned(format!("metadata[{PAY_SID}]")), Cow::Borrowed(&attempt.transaction_id)));
-    encoded(&fields)
-}
-
 /// A request without fields.
 pub(super) fn nothing() -> Body {
     encoded(&[])

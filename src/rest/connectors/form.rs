@@ -5,60 +5,62 @@ use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::connector::Mode;
-use crate::connector::config::{KINDS, Key, Kind};
+use crate::connector::kind::{Key, Kind, Shape};
+use crate::connector::{KINDS, Mode};
 
 /// A name: no control characters, no `/`, no blanks at its ends.
 const NAME: &str =
     r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$";
 
-/// A user: no colon, which ends it, and no line breaks.
-const USER: &str = r"^[^:\r\n\u0000]+$";
+/// An address, with a query or without.
+const ADDRESSES: (&str, &str) = (
+    r"^https://([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(:[0-9]{1,4})?(/[!$-~]*)?$|^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,4})?(/[!$-~]*)?$",
+    r"^https://([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(:[0-9]{1,4})?(/[!$->@-~]*)?$|^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,4})?(/[!$->@-~]*)?$",
+);
 
-/// What a header can carry.
-const TOKEN: &str = "^[!-~]+$";
+/// An instance with one of the sets of keys that authenticate: the keys that it has to have, those that it must not have, and
+/// its mode where they are of one.
+struct Variant {
+    mode: Option<Mode>,
+    needed: &'static [&'static str],
+    absent: Vec<&'static str>,
+}
 
-/// What shows which of the keys that exclude each other are given, and what they look like.
-type Variant = (Option<Mode>, &'static [(&'static str, &'static str)], &'static [&'static str]);
-
-/// Per kind: the mode if it matters, the patterns of the keys that are needed, and the keys that must not be there.
-fn variants(kind: &str) -> &'static [Variant] {
-    match kind {
-        "generic" => &[
-            (None, &[], &["username", "password", "bearer"]),
-            (None, &[("username", USER), ("password", "")], &["bearer"]),
-            (None, &[("bearer", TOKEN)], &["username", "password"]),
-        ],
-        "stripe" => &[
-            (Some(Mode::Test), &[("secret_key", "^[sr]k_test_[A-Za-z0-9_]*$")], &["access_token"]),
-            (Some(Mode::Live), &[("secret_key", "^[sr]k_live_[A-Za-z0-9_]*$")], &["access_token"]),
-            (None, &[("access_token", TOKEN)], &["secret_key"]),
-        ],
-        _ => &[(None, &[], &[])],
-    }
+fn variants(kind: &Kind) -> Vec<Variant> {
+    let of_set = |needed: &&'static [&'static str]| {
+        let needed = *needed;
+        let absent = kind.credentials().into_iter().filter(|key| !needed.contains(key));
+        let absent: Vec<&'static str> = absent.collect();
+        let tells_mode = |name: &&str| kind.key(name).is_some_and(|key| matches!(key.shape, Shape::TextOfMode { .. }));
+        let modes = if needed.iter().any(tells_mode) { vec![Some(Mode::Test), Some(Mode::Live)] } else { vec![None] };
+        modes.into_iter().map(move |mode| Variant { mode, needed, absent: absent.clone() })
+    };
+    kind.authentication.iter().flat_map(of_set).collect()
 }
 
 /// What the values of a key look like, where not any text will do.
-fn pattern(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "endpoint" => {
-            r"^https://([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(:[0-9]{1,4})?(/[!$-~]*)?$|^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,4})?(/[!$-~]*)?$"
+fn pattern(key: &Key, mode: Option<Mode>) -> Option<String> {
+    let one_of = |words: Vec<String>| format!("^({})$", words.join("|"));
+    let pattern = match key.shape {
+        Shape::Text(pattern) => pattern?.to_owned(),
+        Shape::TextOfMode { pattern, test, live } => match mode {
+            None => pattern,
+            Some(Mode::Test) => test,
+            Some(Mode::Live) => live,
         }
-        "base_url" => {
-            r"^https://([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?(:[0-9]{1,4})?(/[!$->@-~]*)?$|^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,4})?(/[!$->@-~]*)?$"
+        .to_owned(),
+        Shape::Address { query: true } => ADDRESSES.0.to_owned(),
+        Shape::Address { query: false } => ADDRESSES.1.to_owned(),
+        Shape::Whole(from, to) => one_of((from..=to).map(|number| number.to_string()).collect()),
+        Shape::Flag => "^(true|false)$".to_owned(),
+        Shape::Word(words) => one_of(words.iter().map(|word| (*word).to_owned()).collect()),
+        Shape::Some(numbers) => {
+            let one: Vec<String> = numbers.iter().map(u16::to_string).collect();
+            let one = one.join("|");
+            format!("^({one})(, ?({one}))*$")
         }
-        "account" => "^acct_[A-Za-z0-9]{1,64}$",
-        "dialect" => "^(twilio|telnyx|signalwire|signalwire-swml)$",
-        "reusable_token" => "^(payment-method|card)$",
-        "moto" | "replays_first_result" => "^(true|false)$",
-        "retry_safe" => "^(429|503|429, ?503)$",
-        "timeout" => "^([1-9]|[1-5][0-9]|60)$",
-        "retries" => "^([0-9]|10)$",
-        "username" => USER,
-        "bearer" | "access_token" => TOKEN,
-        "secret_key" => "^[sr]k_(test|live)_[A-Za-z0-9_]*$",
-        _ => return None,
-    })
+    };
+    Some(pattern)
 }
 
 /// The keys of a new connector.
@@ -72,8 +74,8 @@ impl PartialSchema for NewConnector {
         let mut any =
             OneOfBuilder::new().description(Some("The keys of a new connector; those of its kind and no others."));
         for kind in KINDS {
-            for variant in variants(kind.name) {
-                any = any.item(new(kind, *variant));
+            for variant in variants(kind) {
+                any = any.item(new(kind, &variant));
             }
         }
         any.into()
@@ -82,46 +84,45 @@ impl PartialSchema for NewConnector {
 
 impl ToSchema for NewConnector {}
 
-fn new(kind: &Kind, (mode, needed, absent): Variant) -> ObjectBuilder {
+fn new(kind: &Kind, Variant { mode, needed, absent }: &Variant) -> ObjectBuilder {
     let modes: Vec<&str> =
         mode.map_or_else(|| Mode::ALL.iter().map(|mode| mode.word()).collect(), |mode| vec![mode.word()]);
     let word = |words: Vec<&str>| ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(kind.meaning))
-        .property("name", text(Some(NAME)).min_length(Some(1)).max_length(Some(64)))
+        .property("name", text(Some(NAME.to_owned())).min_length(Some(1)).max_length(Some(64)))
         .required("name")
         .property("kind", word(vec![kind.name]))
         .required("kind")
         .property("mode", word(modes).description(Some("`test` unless it is said.")))
         .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     // Without it the mode is `test`.
-    if mode == Some(Mode::Live) {
+    if *mode == Some(Mode::Live) {
         object = object.required("mode");
     }
     for key in kind.keys.iter().filter(|key| !absent.contains(&key.name)) {
-        let needed = needed.iter().find(|(name, _)| *name == key.name);
-        let shape = needed.map_or_else(|| pattern(key.name), |(_, pattern)| Some(*pattern).filter(|it| !it.is_empty()));
-        object = object.property(key.name, described(key, value(key, shape, &[])));
-        if needed.is_some() || key.required {
+        object = object.property(key.name, described(key, value(key, pattern(key, *mode), &[])));
+        if needed.contains(&key.name) || key.required {
             object = object.required(key.name);
         }
     }
     object
 }
 
-fn text(pattern: Option<&str>) -> ObjectBuilder {
+fn text(pattern: Option<String>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).pattern(pattern)
 }
 
 /// A value: text, or what JSON has for numbers and flags.
-fn value(key: &Key, pattern: Option<&str>, more: &[Type]) -> ObjectBuilder {
+fn value(key: &Key, pattern: Option<String>, more: &[Type]) -> ObjectBuilder {
     let shape = text(pattern);
-    let (shape, own) = match key.name {
-        "timeout" => (shape.minimum(Some(1)).maximum(Some(60)), Some(Type::Integer)),
-        "retries" => (shape.minimum(Some(0)).maximum(Some(10)), Some(Type::Integer)),
-        "moto" | "replays_first_result" => (shape, Some(Type::Boolean)),
-        _ => (shape, None),
+    let (shape, own) = match key.shape {
+        Shape::Whole(from, to) => (shape.minimum(Some(from)).maximum(Some(to)), Some(Type::Integer)),
+        Shape::Flag => (shape, Some(Type::Boolean)),
+        Shape::Text(_) | Shape::TextOfMode { .. } | Shape::Address { .. } | Shape::Word(_) | Shape::Some(_) => {
+            (shape, None)
+        }
     };
     let types: Vec<Type> = [Type::String].into_iter().chain(own).chain(more.iter().cloned()).collect();
     match &*types {
@@ -131,7 +132,7 @@ fn value(key: &Key, pattern: Option<&str>, more: &[Type]) -> ObjectBuilder {
 }
 
 fn described(key: &Key, text: ObjectBuilder) -> ObjectBuilder {
-    let default = key.default.map(|default| format!(" Default: {default}.")).unwrap_or_default();
+    let default = key.default.shown().map(|default| format!(" Default: {default}.")).unwrap_or_default();
     text.description(Some(format!("{}{default}", key.meaning))).write_only(key.secret)
 }
 
@@ -140,13 +141,13 @@ impl PartialSchema for ConnectorKeys {
         let mut any =
             AnyOfBuilder::new().description(Some("Keys given anew, of the connector's kind; null takes one back."));
         for kind in KINDS.iter().filter(|kind| !kind.keys.is_empty()) {
-            for excluded in excluded(kind.name) {
+            for excluded in excluded(kind) {
                 let mut object = ObjectBuilder::new()
                     .schema_type(Type::Object)
                     .description(Some(format!("Of kind {}.", kind.name)))
                     .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
                 for key in kind.keys.iter().filter(|key| !excluded.contains(&key.name)) {
-                    object = object.property(key.name, described(key, value(key, pattern(key.name), &[Type::Null])));
+                    object = object.property(key.name, described(key, value(key, pattern(key, None), &[Type::Null])));
                 }
                 any = any.item(object);
             }
@@ -157,11 +158,73 @@ impl PartialSchema for ConnectorKeys {
 
 impl ToSchema for ConnectorKeys {}
 
-/// Per kind: the keys that the others exclude.
-fn excluded(kind: &str) -> &'static [&'static [&'static str]] {
-    match kind {
-        "generic" => &[&["bearer"], &["username", "password"]],
-        "stripe" => &[&["access_token"], &["secret_key"]],
-        _ => &[&[]],
+/// For each set of keys that authenticate, those that it excludes.
+fn excluded(kind: &Kind) -> Vec<Vec<&'static str>> {
+    let sets: Vec<_> = kind.authentication.iter().filter(|set| !set.is_empty()).collect();
+    match &*sets {
+        [] => vec![Vec::new()],
+        sets => {
+            let besides =
+                |set: &&&[&'static str]| kind.credentials().into_iter().filter(|key| !set.contains(key)).collect();
+            sets.iter().map(besides).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_connectors() -> Vec<serde_json::Value> {
+        let schema = serde_json::to_value(NewConnector::schema()).unwrap();
+        schema["oneOf"].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn every_kind_is_described_with_each_set_of_keys_that_authenticates() {
+        let all = new_connectors();
+        for kind in KINDS {
+            let of_kind: Vec<_> = all.iter().filter(|it| it["properties"]["kind"]["enum"][0] == kind.name).collect();
+            assert!(of_kind.len() >= kind.authentication.len(), "{kind:?}");
+            for set in kind.authentication {
+                let with_set = of_kind.iter().find(|it| {
+                    let is_needed = |key: &&str| it["required"].as_array().unwrap().iter().any(|it| it == key);
+                    let properties = it["properties"].as_object().unwrap();
+                    set.iter().all(is_needed)
+                        && kind.credentials().iter().all(|key| set.contains(key) == properties.contains_key(*key))
+                });
+                let properties = &with_set.unwrap_or_else(|| panic!("{kind:?} {set:?}"))["properties"];
+                for key in kind.keys.iter().filter(|key| set.contains(&key.name)) {
+                    assert_eq!(properties[key.name]["writeOnly"].as_bool().unwrap_or_default(), key.secret, "{key:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_s_pattern_takes_what_is_read_and_nothing_else() {
+        for (name, key, good, bad) in [
+            ("generic", "timeout", &["1", "60"][..], &["0", "61", "600", ""][..]),
+            ("generic", "retry_safe", &["429", "503,429", "429, 503"], &["429 503", "500", ""]),
+            ("generic", "dialect", &["telnyx"], &["Telnyx", "plivo"]),
+            ("stripe", "moto", &["true"], &["yes"]),
+            ("stripe", "base_url", &["https://x.example/v1"], &["https://x.example/?a", "http://x.example/"]),
+            ("example", "merchant", &["shop"], &["Shop"]),
+        ] {
+            let kind = crate::connector::kind(name).unwrap();
+            let pattern = regex::Regex::new(&pattern(kind.key(key).unwrap(), None).unwrap()).unwrap();
+            assert!(good.iter().all(|text| pattern.is_match(text)), "{key}: {pattern}");
+            assert!(!bad.iter().any(|text| pattern.is_match(text)), "{key}: {pattern}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_one_mode_makes_a_form_a_mode() {
+        let modes: Vec<String> = new_connectors()
+            .iter()
+            .filter(|it| it["properties"].get("secret_key").is_some())
+            .map(|it| it["properties"]["mode"]["enum"].to_string())
+            .collect();
+        assert_eq!(modes, ["[\"test\"]", "[\"live\"]"]);
     }
 }

@@ -66,7 +66,7 @@ enum Kind {
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings {
     /// Whether a connector of the call takes published test numbers only.
-    pub(super) test_mode: bool,
+    pub(super) test_mode: Option<AcceptedNumbers>,
     /// The months in which the call began and ended: the same date may be keyed in both.
     pub(super) months: [YearMonth; 2],
     pub(super) seed: u64,
@@ -113,7 +113,7 @@ impl MadeUp {
                     shown
                 }
             };
-            let stays = *real == shown && published(entry.kind, &real);
+            let stays = *real == shown && published(entry.kind, &real, around);
             for (place, digit) in entry.places.iter().zip(shown) {
                 if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {
                     *key = digit;
@@ -326,12 +326,13 @@ fn text(digits: &[u8]) -> &str {
 }
 
 /// Whether a number is published for tests: it is nobody's, whichever list a connector goes by.
-fn published(kind: Kind, digits: &[u8]) -> bool {
-    match kind {
-        Kind::Field(Field::CardNumber) => AcceptedNumbers::PublishedTest.takes_card(text(digits)),
-        Kind::Field(Field::AccountNumber) => AcceptedNumbers::PublishedTest.takes_account(text(digits)),
+fn published(kind: Kind, digits: &[u8], around: Surroundings) -> bool {
+    let all = AcceptedNumbers::PublishedTest;
+    [all, around.test_mode.unwrap_or(all)].into_iter().any(|list| match kind {
+        Kind::Field(Field::CardNumber) => list.takes_card(text(digits)),
+        Kind::Field(Field::AccountNumber) => list.takes_account(text(digits)),
         _ => false,
-    }
+    })
 }
 
 /// Another number for `real` that is none of `others`.
@@ -343,7 +344,7 @@ fn another(
     when: YearMonth,
     chance: &mut Chance,
 ) -> Vec<u8> {
-    if around.test_mode && published(kind, real) {
+    if around.test_mode.is_some() && published(kind, real, around) {
         return real.to_vec();
     }
     let fits = |candidate: &[u8]| {
@@ -364,7 +365,7 @@ fn another(
         };
         same_way
             && !others.contains(&candidate)
-            && !published(kind, candidate)
+            && !published(kind, candidate, around)
             && (candidate != real || real.len() <= CHOICE_MAX)
     };
     let mut candidate = real.to_vec();
@@ -447,7 +448,7 @@ mod tests {
     const WHEN: YearMonth = YearMonth { year: 2026, month: 6 };
 
     fn made_up(keys: &str, destinations: &[Destination], seed: u64) -> MadeUp {
-        MadeUp::new(keys.as_bytes(), destinations, Surroundings { test_mode: false, months: [WHEN; 2], seed }, |_| WHEN)
+        MadeUp::new(keys.as_bytes(), destinations, Surroundings { test_mode: None, months: [WHEN; 2], seed }, |_| WHEN)
     }
 
     fn field(field: Field, keys: &str) -> Vec<Destination> {
@@ -558,7 +559,7 @@ mod tests {
     #[test]
     fn in_test_mode_the_published_numbers_stay() {
         let number = "4111111111111111";
-        let around = Surroundings { test_mode: true, months: [WHEN; 2], seed: 1 };
+        let around = Surroundings { test_mode: Some(AcceptedNumbers::PublishedTest), months: [WHEN; 2], seed: 1 };
         let keys = MadeUp::new(number.as_bytes(), &field(Field::CardNumber, number), around, |_| WHEN);
         assert_eq!(shown(&keys), number);
         assert!(!keys.reveals(number), "it is nobody's");

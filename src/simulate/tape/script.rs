@@ -99,9 +99,11 @@ impl Tape {
     /// The call as a script with other numbers, made up from `seed`.
     #[must_use]
     pub fn draft(&self, seed: u64) -> Draft {
-        let takes_all = |can: &Capabilities| can.accepted_numbers == AcceptedNumbers::Any;
-        let test_mode =
-            self.connectors().values().any(|(looked, _)| matches!(looked, Looked::Can(can) if !takes_all(can)));
+        let accepted = |looked: &Looked<'_>| match looked {
+            Looked::Can(can) => Some(can.accepted_numbers).filter(|accepted| *accepted != AcceptedNumbers::Any),
+            Looked::Missing | Looked::Unasked => None,
+        };
+        let test_mode = self.connectors().values().find_map(|(looked, _)| accepted(looked));
         let last = self.notes.last().map_or(CallTime::ZERO, |(at, _)| *at);
         let month = |at: CallTime| {
             let passed = jiff::SignedDuration::from_millis(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
@@ -552,7 +554,8 @@ fn connector(looked: Looked<'_>, after: Duration) -> String {
     match can.accepted_numbers {
         AcceptedNumbers::Any => {}
         AcceptedNumbers::PublishedTest => fields.push("test_mode: published".to_owned()),
-        AcceptedNumbers::GenericTest => fields.push("test_mode: true".to_owned()),
+        AcceptedNumbers::GENERIC_TEST => fields.push("test_mode: true".to_owned()),
+        AcceptedNumbers::Listed(list) => fields.push(format!("test_mode: {}", quoted(list.name))),
     }
     if can.looks_up {
         fields.push("looks_up: true".to_owned());

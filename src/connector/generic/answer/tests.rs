@@ -7,7 +7,7 @@ use super::*;
 use crate::connector::generic::samples::{charge, tokenize};
 
 fn answer(operation: Operation, status: u16, body: &str) -> Answer {
-    read(Dialect::Twilio, &[], operation, reply(status, body.as_bytes()))
+    read(Dialect::Twilio, &[], operation, &reply(status, body.as_bytes()))
 }
 
 fn reply(status: u16, body: &[u8]) -> GatewayReply {
@@ -112,14 +112,14 @@ fn what_cannot_be_understood_is_unknown() {
     let long = format!(r#"{{"charge_id":"{}"}}"#, "x".repeat(ID_CHARS_MAX + 1));
     assert!(matches!(answer(charge().operation, 200, &long), Answer::Unknown { .. }));
     let cut = GatewayReply { status: 200, retry_after: None, date: None, body: None };
-    assert!(matches!(read(Dialect::Twilio, &[], charge().operation, cut), Answer::Unknown { .. }));
+    assert!(matches!(read(Dialect::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
 }
 
 #[test]
 fn telnyx_s_refusal_has_a_code_and_words_and_no_id() {
     let body = r#"{"error_code":"card_declined","error_message":"The card was declined."}"#;
     for status in [200, 402] {
-        match read(Dialect::Telnyx, &[], charge().operation, reply(status, body.as_bytes())) {
+        match read(Dialect::Telnyx, &[], charge().operation, &reply(status, body.as_bytes())) {
             Answer::Declined(denial) => {
                 assert_eq!(denial.code.as_deref(), Some("card_declined"));
                 assert_eq!(denial.message.as_deref(), Some("The card was declined."));
@@ -139,7 +139,7 @@ fn signalwire_s_processors_may_say_no_with_any_status_but_200() {
                 (charge().operation, charge_refused, "insufficient_funds"),
                 (tokenize().operation, token_refused, "invalid_card"),
             ] {
-                match read(dialect, &[], operation, reply(status, body.as_bytes())) {
+                match read(dialect, &[], operation, &reply(status, body.as_bytes())) {
                     Answer::Declined(denial) => assert_eq!(denial.code.as_deref(), Some(code)),
                     other => panic!("{status} {body}: {other:?}"),
                 }
@@ -163,7 +163,7 @@ fn a_5xx_that_does_not_say_that_nothing_was_done_is_unknown() {
         (Dialect::SignalWire, 500, r#"{"charge_id":"ch_1","error_code":null}"#),
         (Dialect::SignalWire, 502, "<html>"),
     ] {
-        let answer = read(dialect, &[], charge().operation, reply(status, body.as_bytes()));
+        let answer = read(dialect, &[], charge().operation, &reply(status, body.as_bytes()));
         assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
     }
 }
@@ -191,7 +191,7 @@ fn a_busy_gateway_did_nothing_only_if_its_operator_says_so() {
                 for (retry_safe, safe) in
                     [(&[][..], false), (&[429, 503], true), (&[status], true), (&[932 - status], false)]
                 {
-                    let answer = read(Dialect::Twilio, retry_safe, charge().operation, reply());
+                    let answer = read(Dialect::Twilio, retry_safe, charge().operation, &reply());
                     let (not_sent, retry_after) = match &answer {
                         Answer::NotSent { retry_after, .. } => (true, *retry_after),
                         Answer::Unknown { retry_after, .. } => (false, *retry_after),
@@ -223,14 +223,14 @@ fn a_busy_gateway_s_body_with_an_id_is_never_nothing_done() {
     ] {
         for status in BUSY {
             for dialect in Dialect::ALL {
-                let answer = read(*dialect, &BUSY, charge().operation, reply(status, body.as_bytes()));
+                let answer = read(*dialect, &BUSY, charge().operation, &reply(status, body.as_bytes()));
                 assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
             }
         }
     }
     // Nobody knows what was in the rest of it.
     let cut = GatewayReply { status: 503, retry_after: None, date: None, body: None };
-    assert!(matches!(read(Dialect::Twilio, &BUSY, charge().operation, cut), Answer::Unknown { .. }));
+    assert!(matches!(read(Dialect::Twilio, &BUSY, charge().operation, &cut), Answer::Unknown { .. }));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn signalwire_s_whole_refusal_counts_with_a_busy_status_too() {
     let refused = r#"{"charge_id":null,"error_code":"busy"}"#;
     for status in BUSY {
         let answer =
-            |retry_safe| read(Dialect::SignalWire, retry_safe, charge().operation, reply(status, refused.as_bytes()));
+            |retry_safe| read(Dialect::SignalWire, retry_safe, charge().operation, &reply(status, refused.as_bytes()));
         assert!(matches!(answer(&[]), Answer::Declined(_)));
         assert!(matches!(answer(&BUSY), Answer::NotSent { .. }), "but for an operator who says that it did nothing");
     }
@@ -344,7 +344,7 @@ proptest! {
         let operation = if tokenizes { tokenize().operation } else { charge().operation };
         let seen = seen(body.as_deref().unwrap_or_default());
         let retry_after = retry_after.map(Duration::from_secs);
-        let answer = read(dialect, &retry_safe, operation, GatewayReply { status, retry_after, date: None, body: body.map(Zeroizing::new) });
+        let answer = read(dialect, &retry_safe, operation, &GatewayReply { status, retry_after, date: None, body: body.map(Zeroizing::new) });
         match &answer {
             Answer::Approved(approval) => prop_assert!(approval.confirmation_code.is_some() != approval.token.is_some()),
             Answer::NotSent { reason, .. } | Answer::Unknown { reason, .. } => {

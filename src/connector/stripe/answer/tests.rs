@@ -204,10 +204,10 @@ fn a_payment_is_found_in_a_list_by_the_transaction_id_alone() {
     );
     let page = payments(&reply(200, &list(&[other, none, odd, &ours], "true")), &charge()).unwrap();
     assert_eq!(page.more_after.as_deref(), Some("pi_1"));
-    let [Found { id, says: Charged::Answer(Answer::Declined(denial)), paid: false }] = &page.found[..] else {
+    let [Found { says: Charged::Answer(Answer::Declined(denial)), paid: false }] = &page.found[..] else {
         panic!("one")
     };
-    assert_eq!((id.as_str(), denial.code.as_deref()), ("pi_1", Some("insufficient_funds")));
+    assert_eq!(denial.code.as_deref(), Some("insufficient_funds"));
     assert_eq!(denial.parameters[0], ("payment_intent".to_owned(), "pi_1".to_owned()));
     let page = payments(&reply(200, &list(&[other], "false")), &charge()).unwrap();
     assert!(page.found.is_empty() && page.more_after.is_none());

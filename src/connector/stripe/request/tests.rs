@@ -137,9 +137,8 @@ fn a_bank_account_names_its_holder_and_whose_it_is() {
 }
 
 #[test]
-fn a_token_and_a_refund_are_named() {
+fn a_token_is_named() {
     assert_eq!(text(&token_payment_method(&Secret::new("tok_1".into()))), "type=card&card%5Btoken%5D=tok_1");
-    assert_eq!(text(&refund(&charge(), "pi_1")), format!("payment_intent=pi_1&metadata%5Bpay_sid%5D={SID}"));
     assert_eq!(text(&nothing()), "");
 }
 

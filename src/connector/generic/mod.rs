@@ -1,7 +1,7 @@
 //! The `generic` connector: one JSON request to an endpoint of the operator's, in Twilio's, Telnyx's or SignalWire's
 //! contract.
 //!
-//! Shape:   [`request`] writes the body, [`answer`] reads the reply, both pure; between them one POST.
+//! Shape:   [`KIND`] says what it is; [`request`] writes the body, [`answer`] reads the reply, both pure; between them one POST.
 //! Limits:  cards and bank accounts, charge and tokenize; in SignalWire's dialects cards only. No vendor tells how a token
 //!          made earlier would be sent. Twilio's and Telnyx's contracts do not name the token type: it is the processor's
 //!          choice.
@@ -18,22 +18,25 @@ use futures_util::future::{BoxFuture, ready};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
-use crate::http::{Authorization, Endpoint, Gateway, GatewayFault, GatewayRequest, REPLY_BYTES_MAX};
+use super::{CheckRefused, Connector, Description, Mode};
+use crate::http::{Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX};
 use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote,
     Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
-use crate::pay::test_numbers::AcceptedNumbers;
 use request::Unsupported;
 
 pub mod answer;
 #[cfg(test)]
 mod loopback_tests;
+mod replies;
 pub mod request;
 #[cfg(test)]
 pub(super) mod samples;
+mod settings;
+
+pub use settings::{GenericSettings, KIND};
 
 /// How long one request may go unanswered unless it is set (Twilio; the others do not say).
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,50 +103,43 @@ impl Dialect {
     }
 }
 
-/// What an instance is set to.
-#[derive(Clone, Debug)]
-pub struct GenericSettings {
-    /// Where the processor listens.
-    pub endpoint: Endpoint,
-    /// How it knows us.
-    pub authorization: Authorization,
-    /// Whose contract it keeps.
-    pub dialect: Dialect,
-    /// How long one request may go unanswered.
-    pub timeout: Duration,
-    /// How often an unanswered request is repeated.
-    pub retries: u8,
-    /// Whether the operator vouches that the processor answers a repeat with the first result. The contract lets it answer
-    /// with an error that says duplicate too.
-    pub replays_first_result: bool,
-    /// The statuses of [`answer::BUSY`] with which, by the operator's word, the processor did nothing.
-    pub retry_safe: Vec<u16>,
-}
-
-impl GenericSettings {
-    /// [`Self::retry_safe`] as its key takes it.
-    #[must_use]
-    pub fn retry_safe_text(&self) -> String {
-        let statuses: Vec<String> = self.retry_safe.iter().map(u16::to_string).collect();
-        statuses.join(", ")
-    }
-}
-
 /// A processor behind the generic contract.
 #[derive(Clone, Debug)]
 pub struct Generic {
     settings: GenericSettings,
-    mode: Mode,
+    description: Description,
     gateway: Arc<Gateway>,
 }
 
-impl Generic {
-    /// An instance. In test mode only the documented test numbers reach it, which the machine sees to.
-    #[must_use]
-    pub const fn new(settings: GenericSettings, mode: Mode, gateway: Arc<Gateway>) -> Self {
-        Self { settings, mode, gateway }
+/// What an instance can do as it is unless it is set otherwise: 10 s, 5 repeats, 75 s in all (spec/connectors.md, section 2.5).
+fn capabilities(mode: Mode) -> Capabilities {
+    Capabilities {
+        withdrawn: false,
+        charge_card: true,
+        charge_bank: true,
+        charge_token: false,
+        tokenize_card: TokenType::ALL.to_vec(),
+        tokenize_bank: TokenType::ALL.to_vec(),
+        currencies: None,
+        bank_needs_holder_name: false,
+        needed_parameters: Vec::new(),
+        accepted_numbers: KIND.accepted_numbers(mode),
+        idempotency: Idempotency::ActsOnce,
+        replay_window: REPLAY_WINDOW,
+        looks_up: false,
+        answer_timeout: ANSWER_TIMEOUT,
+        repeats: REPEATS,
+        overall: ANSWER_TIMEOUT.saturating_mul(REPEATS as u32 + 1).saturating_add(PAUSES),
     }
+}
 
+/// What the reader of each dialect makes of a reply.
+fn readings(reply: &GatewayReply, attempt: &Attempt) -> Vec<(&'static str, Preparation)> {
+    let read = |dialect| Preparation::Answered(answer::read(dialect, &[], attempt.operation, reply));
+    Dialect::ALL.iter().map(|dialect| (dialect.word(), read(*dialect))).collect()
+}
+
+impl Generic {
     async fn ask(&self, attempt: &Attempt, instrument: &Instrument) -> Answer {
         let dialect = self.settings.dialect;
         let body = match request::write(dialect, attempt, instrument) {
@@ -174,7 +170,7 @@ impl Generic {
         match self.gateway.send(request).await {
             Ok(reply) => {
                 tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
-                answer::read(dialect, &self.settings.retry_safe, attempt.operation, reply)
+                answer::read(dialect, &self.settings.retry_safe, attempt.operation, &reply)
             }
             Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },
             Err(GatewayFault::NoReply(reason)) => Answer::unknown(reason),
@@ -212,51 +208,21 @@ impl Generic {
 
 impl Connector for Generic {
     fn describe(&self) -> Description {
-        let mut settings = vec![
-            ("endpoint", self.settings.endpoint.to_string()),
-            ("dialect", self.settings.dialect.word().to_owned()),
-            ("timeout", self.settings.timeout.as_secs().to_string()),
-            ("retries", self.settings.retries.to_string()),
-            ("replays_first_result", self.settings.replays_first_result.to_string()),
-        ];
-        if !self.settings.retry_safe.is_empty() {
-            settings.push(("retry_safe", self.settings.retry_safe_text()));
-        }
-        if let Authorization::Basic { username, .. } = &self.settings.authorization {
-            settings.push(("username", username.clone()));
-        }
-        let authentication = match &self.settings.authorization {
-            Authorization::None => "none",
-            Authorization::Basic { .. } => "basic",
-            Authorization::Bearer(_) => "bearer",
-        };
-        settings.push(("authentication", authentication.to_owned()));
-        Description { kind: "generic", mode: self.mode, settings }
+        self.description.clone()
     }
 
     fn capabilities(&self) -> Capabilities {
         let GenericSettings { dialect, timeout, retries, replays_first_result, .. } = self.settings;
         let banks = dialect.takes_bank_accounts();
         Capabilities {
-            withdrawn: false,
-            charge_card: true,
             charge_bank: banks,
-            charge_token: false,
             tokenize_card: dialect.token_types().to_vec(),
             tokenize_bank: if banks { dialect.token_types().to_vec() } else { Vec::new() },
-            currencies: None,
-            bank_needs_holder_name: false,
-            needed_parameters: Vec::new(),
-            accepted_numbers: match self.mode {
-                Mode::Test => AcceptedNumbers::GenericTest,
-                Mode::Live => AcceptedNumbers::Any,
-            },
             idempotency: if replays_first_result { Idempotency::FirstResult } else { Idempotency::ActsOnce },
-            replay_window: REPLAY_WINDOW,
-            looks_up: false,
             answer_timeout: timeout,
             repeats: retries,
             overall: timeout.saturating_mul(u32::from(retries).saturating_add(1)).saturating_add(PAUSES),
+            ..capabilities(self.description.mode)
         }
     }
 
@@ -286,9 +252,5 @@ impl Connector for Generic {
 
     fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
-    }
-
-    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        ready(Undoing::Impossible).boxed()
     }
 }

@@ -10,10 +10,54 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
+use super::config::{ConnectorConfigError, Reader};
+use super::kind::{Build, Kind, Sample, Settings};
+use super::{CheckRefused, Connector, Description, Mode};
+use crate::http::GatewayReply;
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::sandbox;
 use crate::pay::test_numbers::AcceptedNumbers;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "sandbox",
+    meaning: "Approves test payments without a network; no money moves.",
+    documentation: include_str!("README.md"),
+    keys: &[],
+    authentication: &[&[]],
+    address: None,
+    moves_money: false,
+    // What it takes depends on who can reach the server, not on the mode.
+    test_numbers: AcceptedNumbers::Any,
+    capabilities: |_| sandbox::capabilities(),
+    read,
+    example: &[],
+    readings,
+    samples: SAMPLES,
+};
+
+/// It has no replies: nobody is asked.
+const SAMPLES: &[Sample] = &[];
+
+fn readings(_: &GatewayReply, _: &Attempt) -> Vec<(&'static str, Preparation)> {
+    Vec::new()
+}
+
+/// There is nothing to set.
+#[derive(Clone, Copy, Debug)]
+struct Nothing;
+
+fn read(_: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
+    Ok(Arc::new(Nothing))
+}
+
+impl Settings for Nothing {
+    fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
+        let is_public = from.exposure.has_public_url();
+        let numbers = if is_public { AcceptedNumbers::PublishedTest } else { AcceptedNumbers::Any };
+        Arc::new(Sandbox::new(from.mode, numbers))
+    }
+}
 
 /// The gateway that moves no money.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +76,7 @@ impl Sandbox {
 
 impl Connector for Sandbox {
     fn describe(&self) -> Description {
-        Description { kind: "sandbox", mode: self.mode, settings: Vec::new() }
+        Description { kind: KIND.name, mode: self.mode, settings: Vec::new() }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -62,10 +106,5 @@ impl Connector for Sandbox {
 
     fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
-    }
-
-    fn undo(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        // No money ever moved.
-        ready(Undoing::NothingThere).boxed()
     }
 }

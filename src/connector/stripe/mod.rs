@@ -1,6 +1,6 @@
 //! The `stripe` connector: a charge is two calls, so that the one that moves money holds no card and can be repeated.
 //!
-//! Shape:   [`request`] writes bodies, [`answer`] and [`denial`] read replies, all pure; between them one request at a time.
+//! Shape:   [`KIND`] says what it is; [`request`] writes bodies, [`answer`] and [`denial`] read replies, all pure; between them one request at a time.
 //!          Preparing turns the card into a PaymentMethod, whose id is the recovery note; submitting makes and confirms a
 //!          PaymentIntent of it. A reusable token is prepared likewise and hung on a customer; the other tokens are one call.
 //! Limits:  cards and tokens are charged, bank accounts only tokenized: a first debit needs micro-deposits, which no call
@@ -18,17 +18,14 @@ use futures_util::future::BoxFuture;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::{CheckRefused, Connector, Description, Mode, Undoing};
-use crate::http::{
-    Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
-};
+use super::{CheckRefused, Connector, Description, Mode};
+use crate::http::{Body, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX};
 use crate::money::{Amount, Currency};
 use crate::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, REPLAY_WINDOW,
     RecoveryNote, Resolution, TokenType,
 };
-use crate::pay::step::{PayErrorCode, words};
-use crate::pay::test_numbers::AcceptedNumbers;
+use crate::pay::step::PayErrorCode;
 use crate::secret::Secret;
 use answer::Charged;
 use note::Note;
@@ -40,7 +37,11 @@ mod lookup;
 #[cfg(test)]
 mod loopback_tests;
 mod note;
+mod replies;
 mod request;
+mod settings;
+
+pub use settings::{KIND, Reusable, StripeSettings};
 
 /// Stripe's own address.
 pub const BASE_URL: &str = "https://api.stripe.com";
@@ -57,41 +58,35 @@ const BEYOND_ONE: Duration = Duration::from_secs(25);
 /// How long a cancellation may take: it is a courtesy to Stripe's books, and the caller waits.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-words! {
-    /// What a reusable token is.
-    Reusable {
-        /// A PaymentMethod (`pm_...`) of a customer.
-        PaymentMethod = "payment-method",
-        /// A card source (`card_...`) of a customer, the older shape.
-        Card = "card",
-    }
-}
-
-/// How an instance is set.
-#[derive(Clone, Debug)]
-pub struct StripeSettings {
-    /// The secret key or the access token, as a bearer token.
-    pub authorization: Authorization,
-    /// The connected account that is acted for.
-    pub account: Option<String>,
-    /// Where Stripe is.
-    pub base_url: Endpoint,
-    /// Whether charges are marked as telephone orders, which Stripe must have enabled for the account.
-    pub moto: bool,
-    /// What a reusable token of a card is.
-    pub reusable: Reusable,
-    /// How long one request may go unanswered.
-    pub timeout: Duration,
-    /// How often an unanswered request is repeated.
-    pub retries: u8,
-}
-
 /// Stripe.
 #[derive(Clone, Debug)]
 pub struct Stripe {
     settings: StripeSettings,
-    mode: Mode,
+    description: Description,
     gateway: Arc<Gateway>,
+}
+
+/// What an instance can do; its keys narrow nothing but times.
+fn capabilities(mode: Mode) -> Capabilities {
+    Capabilities {
+        withdrawn: false,
+        charge_card: true,
+        charge_bank: false,
+        charge_token: true,
+        tokenize_card: TokenType::ALL.to_vec(),
+        tokenize_bank: TokenType::ALL.to_vec(),
+        currencies: Some(currency::taken()),
+        bank_needs_holder_name: true,
+        needed_parameters: Vec::new(),
+        accepted_numbers: KIND.accepted_numbers(mode),
+        // A key's first answer is kept with its status and body (Stripe, "Idempotent requests").
+        idempotency: Idempotency::FirstResult,
+        replay_window: REPLAY_WINDOW,
+        looks_up: true,
+        answer_timeout: ANSWER_TIMEOUT,
+        repeats: REPEATS,
+        overall: ANSWER_TIMEOUT.saturating_add(BEYOND_ONE),
+    }
 }
 
 /// A POST: where to, what its idempotency key ends with, and what.
@@ -102,12 +97,6 @@ struct Post<'a> {
 }
 
 impl Stripe {
-    /// An instance. In test mode only the documented test numbers reach it, which the machine sees to.
-    #[must_use]
-    pub const fn new(settings: StripeSettings, mode: Mode, gateway: Arc<Gateway>) -> Self {
-        Self { settings, mode, gateway }
-    }
-
     async fn post(&self, attempt: &Attempt, post: Post<'_>) -> Result<GatewayReply, Answer> {
         let not_sent = |reason: &str| Answer::NotSent { reason: reason.to_owned(), retry_after: None };
         let key = format!("{}-{}", attempt.transaction_id, post.step);
@@ -167,7 +156,7 @@ impl Stripe {
 
     /// The first call, which moves no money.
     async fn first(&self, attempt: &Attempt, instrument: &Instrument) -> Result<Option<Note>, Answer> {
-        let (operation, mode) = (attempt.operation, self.mode);
+        let (operation, mode) = (attempt.operation, self.description.mode);
         if let Operation::Charge(amount, currency) = operation {
             wire_amount(amount, currency)?;
         }
@@ -209,7 +198,7 @@ impl Stripe {
     async fn saved(&self, attempt: &Attempt, token: &Secret) -> Result<Note, Answer> {
         let path = format!("/v1/payment_methods/{}", token.expose());
         let reply = self.get(attempt, &path, &[]).await?;
-        let note = answer::prepared(&reply, attempt.operation, self.mode, &["pm_", "card_"])?;
+        let note = answer::prepared(&reply, attempt.operation, self.description.mode, &["pm_", "card_"])?;
         if note.id != token.expose() {
             return Err(Answer::unknown("Stripe told of another payment method"));
         }
@@ -298,7 +287,7 @@ impl Stripe {
             }
         };
         let reply = self.post(attempt, Post { path, step, body }).await?;
-        Ok(answer::tokenized(&reply, operation, self.mode, prefixes))
+        Ok(answer::tokenized(&reply, operation, self.description.mode, prefixes))
     }
 
     /// Whether the address is there and takes the key, by reading a payment: what a look-up needs too.
@@ -316,10 +305,11 @@ impl Stripe {
         match self.gateway.send(request).await {
             Ok(reply) => match reply.status {
                 200..=299 => answer::live(&reply).map_or(Ok(()), |live| {
-                    if live == self.mode {
+                    let mode = self.description.mode;
+                    if live == mode {
                         return Ok(());
                     }
-                    Err(format!("Stripe's key is for {live} payments, the connector is for {} ones", self.mode))
+                    Err(format!("Stripe's key is for {live} payments, the connector is for {mode} ones"))
                 }),
                 401 => Err(format!("{base_url} refuses this key (HTTP status 401)")),
                 403 => Err(format!(
@@ -335,41 +325,16 @@ impl Stripe {
 
 impl Connector for Stripe {
     fn describe(&self) -> Description {
-        let StripeSettings { account, base_url, moto, reusable, timeout, retries, .. } = &self.settings;
-        let mut settings = vec![
-            ("base_url", base_url.to_string()),
-            ("moto", moto.to_string()),
-            ("reusable_token", reusable.word().to_owned()),
-            ("timeout", timeout.as_secs().to_string()),
-            ("retries", retries.to_string()),
-        ];
-        settings.extend(account.clone().map(|account| ("account", account)));
-        Description { kind: "stripe", mode: self.mode, settings }
+        self.description.clone()
     }
 
     fn capabilities(&self) -> Capabilities {
         let StripeSettings { timeout, retries, .. } = self.settings;
         Capabilities {
-            withdrawn: false,
-            charge_card: true,
-            charge_bank: false,
-            charge_token: true,
-            tokenize_card: TokenType::ALL.to_vec(),
-            tokenize_bank: TokenType::ALL.to_vec(),
-            currencies: Some(currency::taken()),
-            bank_needs_holder_name: true,
-            needed_parameters: Vec::new(),
-            accepted_numbers: match self.mode {
-                Mode::Test => AcceptedNumbers::PublishedTest,
-                Mode::Live => AcceptedNumbers::Any,
-            },
-            // A key's first answer is kept with its status and body (Stripe, "Idempotent requests").
-            idempotency: Idempotency::FirstResult,
-            replay_window: REPLAY_WINDOW,
-            looks_up: true,
             answer_timeout: timeout,
             repeats: retries,
             overall: timeout.saturating_add(BEYOND_ONE),
+            ..capabilities(self.description.mode)
         }
     }
 
@@ -411,27 +376,12 @@ impl Connector for Stripe {
         }
         .boxed()
     }
-
-    fn undo(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Undoing> {
-        async move {
-            match (attempt.operation, Note::read(note.as_ref())) {
-                (Operation::Charge(..), Some(note)) => self.take_back(&attempt, &note).await,
-                (Operation::Charge(..), None) => Undoing::NothingThere,
-                (Operation::Tokenize(_), _) => Undoing::Impossible,
-            }
-        }
-        .boxed()
-    }
 }
 
-/// What every reader of replies makes of one, under its name; see [`crate::fuzzing`]. Nothing if `note` is none.
-pub(crate) fn readings(
-    reply: &GatewayReply,
-    attempt: &Attempt,
-    mode: Mode,
-    note: &RecoveryNote,
-) -> Vec<(&'static str, Preparation)> {
-    Note::read(Some(note)).map(|note| answer::readings(reply, attempt, mode, &note)).unwrap_or_default()
+/// What every reader of replies makes of one, under its name, where the first call left a token.
+fn readings(reply: &GatewayReply, attempt: &Attempt) -> Vec<(&'static str, Preparation)> {
+    let note = Note { id: "tok_1".to_owned(), since: 1, customer: None };
+    answer::readings(reply, attempt, Mode::Test, &note)
 }
 
 /// What a token made earlier is.
