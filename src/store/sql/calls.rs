@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, places, some_moment, some_text, string, text, word};
@@ -180,7 +180,7 @@ async fn list(on: &mut On<'_>, filter: CallFilter) -> Result<Vec<CallRow>, Troub
     };
     let select = format!("SELECT {ROW} FROM calls");
     let rows = on.rows(conditions.page(&select, order, filter.limit, filter.offset)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
 }
 
 fn read(row: &AnyRow) -> Result<CallRow, Trouble> {

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Sql;
 use super::callbacks::Insert;
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::value::{
     Bound, Conditions, moment, number, places, some_moment, some_number, some_text, string, text, word,
@@ -317,7 +317,7 @@ async fn list(on: &mut On<'_>, filter: SessionFilter) -> Result<Vec<SessionRow>,
     conditions.and("place < COALESCE((SELECT place FROM sessions WHERE sid = ?), 9223372036854775807)", of(after_sid));
     let select = format!("SELECT {ROW} FROM sessions");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
 }
 
 fn read(row: &AnyRow) -> Result<SessionRow, Trouble> {
