@@ -20,6 +20,8 @@ mod alike;
 mod audited;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/frozen.rs"]
+mod frozen;
 #[path = "store/full.rs"]
 mod full;
 #[path = "store/gone.rs"]

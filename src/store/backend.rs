@@ -456,7 +456,7 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
 
     /// Takes over, as `keeper`'s, all free callbacks that are `waiting` or `held` of the calls of the first `limit` of them,
     /// except of calls of which another node has open ones that are not free; `node` is not another one. Gives them in the
-    /// order of their ids; all are `waiting` then.
+    /// order of their ids; all are `waiting` then. As every claim, it takes nothing while another one is under way.
     fn claim_callbacks(&self, keeper: NodeId, node: NodeId, limit: u32) -> Done<'_, Vec<PendingCallback>>;
 
     /// What `keeper` has claimed and is `waiting`, after this id, in the order of the ids.

@@ -143,7 +143,9 @@ impl Work for ClaimCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
+            if !nodes::lock_claims(on).await? {
+                return Ok(Vec::new());
+            }
             let own = [nodes::text(self.keeper), nodes::text(self.node)];
             let mut silent = OPEN.silent_for(on, self.node).await?;
             silent.retain(|node| !own.contains(node));

@@ -35,8 +35,8 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(8390053700629196654)";
+/// What takes PostgreSQL's lock on migrations: `touchton` in ASCII. Whoever opens a database says how long that may take.
+const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(8390053700629196654)";
 
 struct Step {
     sqlite: &'static str,

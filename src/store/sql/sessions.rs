@@ -158,7 +158,9 @@ impl Work for ClaimSessions {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
+            if !nodes::lock_claims(on).await? {
+                return Ok(Vec::new());
+            }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
@@ -254,7 +256,7 @@ impl Work for Probe {
 
 impl SessionBackend for Sql {
     fn claim_sessions(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<LeftSession>, BackendError>> {
-        self.write(ClaimSessions { node, limit })
+        self.keep_up(ClaimSessions { node, limit })
     }
 
     fn end_left_session(
@@ -282,7 +284,7 @@ impl SessionBackend for Sql {
 
 impl ProbeBackend for Sql {
     fn probe(&self) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(Probe)
+        self.keep_up(Probe)
     }
 }
 
