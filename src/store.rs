@@ -148,6 +148,8 @@ pub struct StoredCallback {
     pub was_tried: bool,
     /// When it was stored, or wanted anew by a person: from then on it is tried.
     pub since: Timestamp,
+    /// From before it was known to be this server's.
+    pub epoch: Epoch,
     /// The request.
     pub request: CallbackRequest,
 }
@@ -279,6 +281,7 @@ impl Store {
         }
         let outcome = settled.outcome.clone();
         let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder), session };
+        let epoch = self.epoch();
         let settling = self.seen(self.backend.settle_payment(payment, first, late, self.node, now).await)?;
         let Settling { booked, callbacks } = settling;
         if booked == Booked::Otherwise {
@@ -289,7 +292,7 @@ impl Store {
                 "an outcome is not what the books say; another server has seen to this payment"
             );
         }
-        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row)).collect::<Result<_, _>>()?;
+        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>()?;
         Ok((booked, callbacks))
     }
 
@@ -345,11 +348,11 @@ impl Store {
         token: Uuid,
         now: Timestamp,
     ) -> Result<Option<StoredCallback>, StoreError> {
-        let row = self.new_callback(request, token, call_sid, CallbackState::Waiting)?;
+        let (row, epoch) = (self.new_callback(request, token, call_sid, CallbackState::Waiting)?, self.epoch());
         let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
         let (call_sid, request) = (call_sid.to_owned(), request.clone());
         let (held, tries, was_tried, since) = (false, 0, false, now);
-        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, request }))
+        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request }))
     }
 
     /// Takes over waiting callbacks that are nobody's or whose node is gone: all of the calls of the oldest `limit` of them
@@ -508,20 +511,20 @@ impl Store {
 
     /// The request of a callback that was stored before.
     async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let sealed = row.sealed.clone().ok_or(RecordError::Shape)?;
+        let (sealed, epoch) = (row.sealed.clone().ok_or(RecordError::Shape)?, self.epoch());
         self.opened(&sealed, Resealed::Callback(row.token)).await?;
-        self.stored_callback(row)
+        self.stored_callback(row, epoch)
     }
 
     /// The request of a stored callback.
-    fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
+    fn stored_callback(&self, row: CallbackRow, epoch: Epoch) -> Result<StoredCallback, StoreError> {
         let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
         let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
         let (url, form) = record::read_request(&text)?;
         let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
         let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
         let request = CallbackRequest { kind, method, url, form };
-        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, request })
+        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request })
     }
 
     fn new_callback(

@@ -140,13 +140,13 @@ impl Deliveries {
 
     /// The same, not before a wait is over.
     pub(super) fn send_stored_after(&self, callback: StoredCallback, counted: Counted, wait: Option<Duration>) {
-        let StoredCallback { id, token, call_sid, held, tries, was_tried, since, request: content } = callback;
+        let StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request: content } = callback;
         let mut state = self.state();
         let (host, patience) = (state.host(&content.url), self.patience_since(since));
         let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
         let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
-        let request = (!held).then(|| Request { content, token, epoch: self.store.epoch() });
+        let request = (!held).then(|| Request { content, token, epoch });
         self.push(&mut state, new, request, counted);
         self.wake(&mut state);
     }

@@ -462,7 +462,8 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// What `keeper` has claimed and is `waiting`, after this id, in the order of the ids.
     fn claimed_callbacks(&self, keeper: NodeId, after_id: i64, limit: u32) -> Done<'_, Vec<PendingCallback>>;
 
-    /// A callback, if it is `waiting` or `held` and `node`'s or its keeper's.
+    /// A callback, if it is `waiting` or `held` and `node`'s or its keeper's. A status callback that was stored as theirs while
+    /// somebody took over earlier ones of its call is nobody's from then on.
     fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>>;
 
     /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped: the

@@ -86,8 +86,9 @@ impl Store {
         }
         let callbacks = self.tellings(&settled, Occasion::First, CallbackState::Waiting, call_sid)?;
         let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
+        let epoch = self.epoch();
         let rows = self.backend.end_left_session(session, callbacks, self.node, now).await?;
-        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+        rows.into_iter().map(|row| self.stored_callback(row, epoch)).collect()
     }
 
     /// Marks calls as failed that are nobody's or whose node is gone, at most `limit`. Gives how many.

@@ -51,6 +51,7 @@ mod work;
 
 pub use address::{AddressError, DatabaseAddress};
 
+use callbacks::{HandOver, Opened};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
 use identity::Identity;
@@ -408,7 +409,14 @@ impl Backend for Sql {
     }
 
     fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>> {
-        self.read(async move |on| callbacks::open(on, id, node).await).boxed()
+        async move {
+            match self.read(async move |on| callbacks::open(on, id, node).await).await? {
+                Some(Opened::Own(row)) => Ok(Some(*row)),
+                Some(Opened::Following) => self.write(HandOver { id, node }).await.map(|()| None),
+                None => Ok(None),
+            }
+        }
+        .boxed()
     }
 
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>> {

@@ -171,3 +171,39 @@ async fn a_server_whose_payments_wait_is_heard_all_the_same_and_claims() {
     holding.does("ROLLBACK").await;
     join_all(payments).await;
 }
+
+/// A status callback of one call.
+fn status(number: u32) -> NewCallback {
+    NewCallback { call_sid: "CA".to_owned(), kind: CallbackKind::Status, ..callback(number, CallbackState::Waiting) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_while_it_is_inherited_sends_nothing_before_its_heir() {
+    let server = Postgres::start(&["fsync=off"]);
+    let url = server.database().await;
+    let (back, heir) = (crate::postgres(&url).await, crate::postgres(&url).await);
+    let pass = crate::pass(&url);
+    back.register(A, None).await.unwrap();
+    for number in 1..=4 {
+        back.insert_callback(status(number), A, at(1)).await.unwrap();
+    }
+    pass(GONE_AFTER + Duration::from_secs(1)).await;
+    heir.register(B, None).await.unwrap();
+    // The heir's claim has taken what there is, and is not committed yet.
+    let (mut claiming, mut other) = (Other::at(&url).await, Other::at(&url).await);
+    claiming.does("BEGIN; SELECT pg_advisory_xact_lock(8391436886322801005)").await;
+    let take = "UPDATE callbacks SET node = $1 WHERE call_sid = 'CA'";
+    claiming.0.execute(sqlx::query(take).bind(B.keeper().0.to_string())).await.unwrap();
+    let fifth = back.insert_callback(status(5), A, at(2)).await.unwrap();
+    let is_back = {
+        let back = Arc::clone(&back);
+        tokio::spawn(async move { back.heartbeat(A).await })
+    };
+    other.until(WAITING, 1).await;
+    claiming.does("COMMIT").await;
+    is_back.await.unwrap().unwrap();
+    assert!(back.open_callback(fifth.id, A).await.unwrap().is_none(), "earlier ones of its call are another's");
+    let ids: Vec<i64> = heir.claim_callbacks(B.keeper(), B, 9).await.unwrap().iter().map(|row| row.id).collect();
+    assert_eq!(ids, [fifth.id], "it comes after them");
+    assert!(heir.open_callback(fifth.id, B).await.unwrap().is_some());
+}
