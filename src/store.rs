@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
 use crate::http::shown;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
+use crate::wall::Wall;
 
 pub mod audit;
 mod backend;
@@ -193,10 +193,16 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        let lease = Arc::new(Lease::new(backend.is_shared()));
+        let lease = Arc::new(Lease::new(backend.is_shared(), Wall::System));
         let writable = Arc::<writable::Writable>::default();
         let batch = Arc::new(batch::Batch::new(Arc::clone(&writable)));
         Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable, lease }
+    }
+
+    /// The same on a machine whose wall clock is this one.
+    #[must_use]
+    pub fn by_wall(self, wall: Wall) -> Self {
+        Self { lease: Arc::new(Lease::new(self.backend.is_shared(), wall)), ..self }
     }
 
     const fn holder(&self, holder: Holder) -> NodeId {
@@ -471,8 +477,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        self.backend.heartbeat(self.node).await?;
+        let begun = self.lease.now();
+        self.seen(self.backend.heartbeat(self.node).await)?;
         self.lease.renew(begun);
         Ok(())
     }
@@ -498,6 +504,44 @@ impl Store {
     /// Waits until others may begin what this server has under way, because nobody has heard of it for too long.
     pub async fn lapsed(&self) {
         self.lease.lapsed().await;
+    }
+
+    /// Whether a submission may leave that was written down in `epoch` ([`Self::sending`]). Where nobody heard of this server
+    /// since, that is written down again: somebody else may have taken the payment over, and asked about it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it must not leave.
+    pub async fn still_sending(
+        &self,
+        (epoch, holder): (Epoch, Holder),
+        sid: &str,
+        note: Option<&RecoveryNote>,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut epoch = epoch;
+        while !self.holds_since(epoch) {
+            epoch = self.heard().await;
+            self.sending(sid, note, number, holder, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an action request that a call makes itself, and that was written down in `epoch`, is still this server's to
+    /// make: somebody else may have taken it over since, where nobody heard of this server.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nobody knows.
+    pub async fn still_holds(&self, epoch: Epoch, payment_sid: &str, token: Uuid) -> Result<bool, StoreError> {
+        if self.holds_since(epoch) {
+            return Ok(true);
+        }
+        self.heard().await;
+        let payment_sid = Some(payment_sid.to_owned());
+        let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };
+        let rows = self.backend.callbacks(filter).await?;
+        let Some(row) = rows.iter().find(|row| row.token == token) else { return Ok(false) };
+        Ok(self.backend.open_callback(row.id, self.node).await?.is_some())
     }
 
     /// Gives back what this run has not done: it works on nothing of it any more.
@@ -553,7 +597,6 @@ mod tests {
     use super::*;
     use crate::form::Form;
     use crate::twiml::Method;
-    use crate::wall::Wall;
 
     fn request(url: &str) -> CallbackRequest {
         let mut form = Form::new();

@@ -35,6 +35,8 @@ mod sessions;
 #[path = "store/speed.rs"]
 mod speed;
 mod support;
+#[path = "store/suspended.rs"]
+mod suspended;
 #[path = "store/unreadable.rs"]
 mod unreadable;
 

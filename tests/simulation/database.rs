@@ -14,6 +14,7 @@ use touchtone::store::{
     PaymentFilter, PaymentRow, PaymentState, Seal, SessionBackend, SessionFilter, SessionRow, SessionState, Store,
 };
 use touchtone::twiml::Method;
+use touchtone::wall::Wall;
 
 use super::clock::BEGIN;
 use super::dice::Dice;
@@ -50,7 +51,7 @@ impl Database {
     }
 
     /// The store of a server that starts; `start` is different at each start. [`Self::open`] comes next.
-    pub fn store(&self, server: usize, start: u64) -> Store {
+    pub fn store(&self, server: usize, start: u64, wall: Wall) -> Store {
         let rows = match self.plan.trick {
             Trick::DatabaseKeepsNothing => Arc::default(),
             _ => Arc::clone(&self.rows.lock().unwrap()),
@@ -61,7 +62,7 @@ impl Database {
         if self.plan.servers > 1 || self.plan.shared {
             backend = backend.shared(Box::new(now));
         }
-        Store::new(Arc::new(backend), seal(), NodeId(uuid::Uuid::from_u128(start.into())))
+        Store::new(Arc::new(backend), seal(), NodeId(uuid::Uuid::from_u128(start.into()))).by_wall(wall)
     }
 
     /// What a server does with its store before it serves.
