@@ -38,7 +38,7 @@ use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
-use crate::store::Hold;
+use crate::store::{Epoch, Hold};
 use crate::time::CallTime;
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
@@ -117,7 +117,7 @@ struct Actor {
     /// The session that was last noted for the store.
     noted: Option<String>,
     /// The outcome that the next action tells, what becomes of it in the store, and whether its session was noted there.
-    settled: Option<(Arc<Settled>, Booking, bool)>,
+    settled: Option<(Arc<Settled>, Booking, bool, Epoch)>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -385,11 +385,12 @@ impl Actor {
             Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);
+                let epoch = self.house.store.epoch();
                 let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
                 let is_noted = self.noted.as_ref() == Some(&settled.payment.sid);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
-                    self.settled = Some((settled, booking, is_noted));
+                    self.settled = Some((settled, booking, is_noted, epoch));
                 }
             }
             Action::Notify(url, method, form) => {
@@ -422,10 +423,11 @@ impl Actor {
     fn fetch(&mut self, fetch: Fetch) {
         let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
         let telling = match fetch.purpose {
-            Purpose::Pay => self.settled.take().map(|(settled, booking, is_noted)| Outcome {
+            Purpose::Pay => self.settled.take().map(|(settled, booking, is_noted, epoch)| Outcome {
                 settled,
                 booking,
                 is_noted,
+                epoch,
                 books: self.callbacks.another(),
             }),
             Purpose::First | Purpose::Gather | Purpose::Redirect => None,
