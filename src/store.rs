@@ -478,7 +478,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
         let begun = self.lease.now();
-        self.seen(self.backend.heartbeat(self.node).await)?;
+        self.writable.tried(self.backend.heartbeat(self.node).await)?;
         self.lease.renew(begun);
         Ok(())
     }

@@ -28,6 +28,9 @@ pub enum BackendError {
     /// It cannot be reached, is full, or broke off; whether it was done is not known, so repeat it as it was.
     #[error("not usable now: {0}")]
     Unavailable(String),
+    /// What is stored is not what this version writes, as of a later one; to repeat it does not help.
+    #[error("what is stored cannot be read: {0}")]
+    Unreadable(String),
     /// There is a row of that name.
     #[error("there is one of that name")]
     Duplicate,

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{
-    Backend, BackendError, CallbackFilter, CallbackState, GONE_AFTER, HEARTBEAT_LIMIT, NewCallback, NodeId,
-    PendingCallback, ProbeBackend, SessionBackend,
+    Backend, BackendError, CallbackFilter, CallbackState, GONE_AFTER, HEARTBEAT_LIMIT, Holder, NewCallback, NodeId,
+    PendingCallback, ProbeBackend, Seal, SessionBackend, Store, StoreError,
 };
 use uuid::Uuid;
 
-use crate::samples::{A, at, callback, payment, waiting};
+use crate::samples::{A, at, callback, payment, sid, waiting};
 use crate::support::postgres::Postgres;
 
 const B: NodeId = NodeId(Uuid::from_u128(0xb));
@@ -206,4 +206,22 @@ async fn a_server_that_comes_back_while_it_is_inherited_sends_nothing_before_its
     let ids: Vec<i64> = heir.claim_callbacks(B.keeper(), B, 9).await.unwrap().iter().map(|row| row.id).collect();
     assert_eq!(ids, [fifth.id], "it comes after them");
     assert!(heir.open_callback(fifth.id, B).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_locked_or_cannot_be_read_stops_no_payments() {
+    let server = Postgres::start(&["fsync=off"]);
+    let url = server.database().await;
+    let store = Store::new(crate::postgres(&url).await, Seal::of_bytes(&[7; 32]).unwrap(), A);
+    store.backend().insert_payment(payment(1), A, at(1)).await.unwrap();
+    let mut other = Other::at(&url).await;
+    other.does("BEGIN; SELECT * FROM payments FOR UPDATE").await;
+    let locked = store.sending(&sid(1), None, 1, Holder::Call, at(2)).await;
+    assert!(matches!(locked, Err(StoreError::Backend(BackendError::Unavailable(_)))), "{locked:?}");
+    assert!(store.is_writable(), "another payment can be");
+    timeout(PATIENCE, store.suspected()).await.expect("it is found out at once whether anything can be written");
+    store.probe().await.unwrap();
+    other.does("ROLLBACK; UPDATE payments SET state = 'hologram'").await;
+    let unreadable = store.backend().payment(&sid(1)).await;
+    assert!(matches!(unreadable, Err(BackendError::Unreadable(_))), "to repeat it does not help: {unreadable:?}");
 }

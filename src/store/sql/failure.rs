@@ -35,7 +35,7 @@ impl From<BackendError> for Trouble {
 
 /// A row that is not what this program writes.
 pub(super) fn unreadable(column: &'static str) -> Trouble {
-    Trouble::Refused(BackendError::Unavailable(format!("the column {column} holds what this version does not know")))
+    Trouble::Refused(BackendError::Unreadable(format!("the column {column} holds what this version does not know")))
 }
 
 /// How many rows are remembered that could not be read, so that each is logged once. Our choice: past that they are logged again.
@@ -76,7 +76,10 @@ fn is_new(which: &str, why: &str) -> bool {
 
 /// The error for whoever asked.
 pub(super) fn unavailable(error: &Error) -> BackendError {
-    BackendError::Unavailable(told(error))
+    match error {
+        Error::ColumnDecode { .. } | Error::ColumnNotFound(_) => BackendError::Unreadable(told(error)),
+        error => BackendError::Unavailable(told(error)),
+    }
 }
 
 /// Whether nothing was written and the same work may succeed at once: two transactions were in each other's way.
