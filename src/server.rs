@@ -316,6 +316,14 @@ async fn drained(
     if let Ok(Err(error)) = timeout(LAST_WRITE, house.store.flush()).await {
         tracing::warn!(%error, "how the last calls ended is not written down: they are told as failed");
     }
+    if timeout(LAST_WRITE, house.deliveries.stop()).await.is_err() {
+        tracing::warn!("how the last callbacks went is not written down: they are delivered again");
+    }
+    if house.calls.live() > 0 {
+        // Somebody else must not look for what is still being asked for.
+        tracing::warn!("what is not done is not released: calls still work on it");
+        return;
+    }
     // For whoever runs on, or comes next.
     if let Err(error) = house.store.release_own().await {
         tracing::warn!(%error, "what is not done is not released; others take it over when they miss this server");

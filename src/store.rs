@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::flow::{Intended, Settled, Telling};
 use crate::http::{Jar, shown};
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
+use crate::wall::Wall;
 
 pub mod audit;
 mod backend;
@@ -150,6 +150,8 @@ pub struct StoredCallback {
     pub was_tried: bool,
     /// When it was stored, or wanted anew by a person: from then on it is tried.
     pub since: Timestamp,
+    /// From before it was known to be this server's.
+    pub epoch: Epoch,
     /// The request.
     pub request: CallbackRequest,
 }
@@ -193,10 +195,16 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        let lease = Arc::new(Lease::new(backend.is_shared()));
+        let lease = Arc::new(Lease::new(backend.is_shared(), Wall::System));
         let writable = Arc::<writable::Writable>::default();
         let batch = Arc::new(batch::Batch::new(Arc::clone(&writable)));
         Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable, lease }
+    }
+
+    /// The same on a machine whose wall clock is this one.
+    #[must_use]
+    pub fn by_wall(self, wall: Wall) -> Self {
+        Self { lease: Arc::new(Lease::new(self.backend.is_shared(), wall)), ..self }
     }
 
     const fn holder(&self, holder: Holder) -> NodeId {
@@ -281,6 +289,7 @@ impl Store {
         }
         let outcome = settled.outcome.clone();
         let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder), session };
+        let epoch = self.epoch();
         let settling = self.seen(self.backend.settle_payment(payment, first, late, self.node, now).await)?;
         let Settling { booked, callbacks } = settling;
         if booked == Booked::Otherwise {
@@ -291,7 +300,7 @@ impl Store {
                 "an outcome is not what the books say; another server has seen to this payment"
             );
         }
-        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row)).collect::<Result<_, _>>()?;
+        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>()?;
         Ok((booked, callbacks))
     }
 
@@ -354,11 +363,11 @@ impl Store {
         token: Uuid,
         now: Timestamp,
     ) -> Result<Option<StoredCallback>, StoreError> {
-        let row = self.new_callback(request, token, call_sid, CallbackState::Waiting)?;
+        let (row, epoch) = (self.new_callback(request, token, call_sid, CallbackState::Waiting)?, self.epoch());
         let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
         let (call_sid, request) = (call_sid.to_owned(), request.clone());
         let (held, tries, was_tried, since) = (false, 0, false, now);
-        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, request }))
+        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request }))
     }
 
     /// Takes over waiting callbacks that are nobody's or whose node is gone: all of the calls of the oldest `limit` of them
@@ -503,8 +512,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        self.backend.heartbeat(self.node).await?;
+        let begun = self.lease.now();
+        self.writable.tried(self.backend.heartbeat(self.node).await)?;
         self.lease.renew(begun);
         Ok(())
     }
@@ -532,6 +541,44 @@ impl Store {
         self.lease.lapsed().await;
     }
 
+    /// Whether a submission may leave that was written down in `epoch` ([`Self::sending`]). Where nobody heard of this server
+    /// since, that is written down again: somebody else may have taken the payment over, and asked about it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it must not leave.
+    pub async fn still_sending(
+        &self,
+        (epoch, holder): (Epoch, Holder),
+        sid: &str,
+        note: Option<&RecoveryNote>,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut epoch = epoch;
+        while !self.holds_since(epoch) {
+            epoch = self.heard().await;
+            self.sending(sid, note, number, holder, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an action request that a call makes itself, and that was written down in `epoch`, is still this server's to
+    /// make: somebody else may have taken it over since, where nobody heard of this server.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nobody knows.
+    pub async fn still_holds(&self, epoch: Epoch, payment_sid: &str, token: Uuid) -> Result<bool, StoreError> {
+        if self.holds_since(epoch) {
+            return Ok(true);
+        }
+        self.heard().await;
+        let payment_sid = Some(payment_sid.to_owned());
+        let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };
+        let rows = self.backend.callbacks(filter).await?;
+        let Some(row) = rows.iter().find(|row| row.token == token) else { return Ok(false) };
+        Ok(self.backend.open_callback(row.id, self.node).await?.is_some())
+    }
+
     /// Gives back what this run has not done: it works on nothing of it any more.
     ///
     /// # Errors
@@ -543,20 +590,20 @@ impl Store {
 
     /// The request of a callback that was stored before.
     async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let sealed = row.sealed.clone().ok_or(RecordError::Shape)?;
+        let (sealed, epoch) = (row.sealed.clone().ok_or(RecordError::Shape)?, self.epoch());
         self.opened(&sealed, Resealed::Callback(row.token)).await?;
-        self.stored_callback(row)
+        self.stored_callback(row, epoch)
     }
 
     /// The request of a stored callback.
-    fn stored_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
+    fn stored_callback(&self, row: CallbackRow, epoch: Epoch) -> Result<StoredCallback, StoreError> {
         let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
         let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
         let (url, form, cookies) = record::read_request(&text)?;
         let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
         let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
         let request = CallbackRequest { kind, method, url, form, cookies };
-        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, request })
+        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request })
     }
 
     fn new_callback(
@@ -585,7 +632,6 @@ mod tests {
     use super::*;
     use crate::form::Form;
     use crate::twiml::Method;
-    use crate::wall::Wall;
 
     fn request(url: &str) -> CallbackRequest {
         let mut form = Form::new();

@@ -20,6 +20,8 @@ mod alike;
 mod audited;
 #[path = "store/contract.rs"]
 mod contract;
+#[path = "store/frozen.rs"]
+mod frozen;
 #[path = "store/full.rs"]
 mod full;
 #[path = "store/gone.rs"]
@@ -33,6 +35,8 @@ mod sessions;
 #[path = "store/speed.rs"]
 mod speed;
 mod support;
+#[path = "store/suspended.rs"]
+mod suspended;
 #[path = "store/unreadable.rs"]
 mod unreadable;
 

@@ -40,7 +40,7 @@ use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, M
 use crate::pay::assisted::AgentError;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
-use crate::store::Hold;
+use crate::store::{Epoch, Hold};
 use crate::time::CallTime;
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.
@@ -442,11 +442,13 @@ impl Actor {
             Action::Settle(mut settled) => {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
+                let epoch = self.house.store.epoch();
                 let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
                 let left = self.left(&settled.payment);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
-                    self.settled = Some(Outcome { settled, booking, left, books: self.callbacks.another() });
+                    let books = self.callbacks.another();
+                    self.settled = Some(Outcome { settled, booking, left, epoch, books });
                 }
             }
             Action::Notify(url, method, form) => {

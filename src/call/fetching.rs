@@ -3,25 +3,38 @@
 //! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the books say so, and as the machine
 //!          says for that case when they do not say so in time.
 //! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
+//!          What the books leave to another server is told by that one alone; this call has no document then.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::House;
-use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
+use crate::callback::{
+    self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Tried,
+};
 use crate::flow::link::Target;
 use crate::flow::{Begun, Fetch, FetchFailure, NextDocument, Purpose, Settled};
-use crate::http::Jar;
+use crate::http::{Jar, shown};
 use crate::pay::outcome::Ending;
 use crate::simulate::tape;
-use crate::store::{self, Booked, Occasion, Store};
+use crate::store::{self, Booked, Epoch, Occasion, Store};
 
 /// How long it is read whether an outcome was written down of which nobody knows. Our choice: a caller waits, and a database
 /// that answers at all answers in that time.
 const READ_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long it is read whether a request is still this server's to make, that others may have taken over. Our choice: what is
+/// under way has to end before others begin it.
+const CONFIRM_LIMIT: Duration = Duration::from_millis(900);
+
+/// Twilio's code of a document that could not be fetched.
+const NOT_FETCHED: u32 = 11200;
+
+type Answer = Result<FetchedDocument, FetchError>;
 
 /// An outcome that the action tells.
 pub(super) struct Outcome {
@@ -31,6 +44,8 @@ pub(super) struct Outcome {
     pub(super) booking: Booking,
     /// What the store may know of it before.
     pub(super) left: Left,
+    /// From before it was written down.
+    pub(super) epoch: Epoch,
     /// Where what becomes of the request is written down.
     pub(super) books: CallbackQueue,
 }
@@ -47,27 +62,41 @@ pub(super) enum Left {
 
 /// What the call tells of an outcome.
 enum Version {
-    /// What it is.
-    AsItIs(Occasion),
+    /// What it is, as the books have it too: whoever takes the call's callbacks over may come to tell it.
+    Booked(Occasion),
+    /// What it is, which nobody else tells on this occasion.
+    Unbooked,
     /// What is told of one that is not written down.
     Unwritten,
     /// Not what it is, but what somebody else tells who has ended the session in the books: that it was cut off.
     CutOff(Arc<Begun>),
+    /// Nothing: another server tells it. Where a flow goes on, that nobody knows.
+    Elsewhere,
 }
 
 impl Version {
     const fn occasion(&self) -> Occasion {
         match self {
-            Self::AsItIs(occasion) => *occasion,
-            Self::Unwritten => Occasion::Unwritten,
+            Self::Booked(occasion) => *occasion,
+            Self::Unbooked => Occasion::First,
+            Self::Unwritten | Self::Elsewhere => Occasion::Unwritten,
             Self::CutOff(_) => Occasion::Late,
         }
     }
 
+    const fn is_booked(&self) -> bool {
+        matches!(self, Self::Booked(_))
+    }
+
+    /// Whether another server tells the application.
+    const fn is_others(&self) -> bool {
+        matches!(self, Self::CutOff(_) | Self::Elsewhere)
+    }
+
     fn of(&self, fetch: Fetch) -> Fetch {
         match self {
-            Self::AsItIs(_) => fetch,
-            Self::Unwritten => fetch.as_unwritten(),
+            Self::Booked(_) | Self::Unbooked => fetch,
+            Self::Unwritten | Self::Elsewhere => fetch.as_unwritten(),
             Self::CutOff(begun) => {
                 let form = begun.start.statement.told(&Ending::cut_off()).action;
                 let mut parameters = fetch.parameters;
@@ -86,14 +115,47 @@ impl Outcome {
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
-        match (booked, &self.left) {
-            (Some(Booked::First), _) => Version::AsItIs(Occasion::First),
-            (Some(Booked::Late), _) => Version::AsItIs(Occasion::Late),
+        let booked = match (booked, &self.left) {
+            (Some(Booked::First), _) => Occasion::First,
+            (Some(Booked::Late), _) => Occasion::Late,
             // The books and whoever wrote them say one thing; the call does not say another.
-            (Some(Booked::Otherwise), Left::Session(begun)) => Version::CutOff(Arc::clone(begun)),
+            (Some(Booked::Otherwise), Left::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
+            (Some(Booked::Otherwise), Left::Payment | Left::Nothing) => return Version::Elsewhere,
             // Nobody else tells it on this occasion: whoever takes the session over tells it late.
-            (None, Left::Session(_) | Left::Nothing) => Version::AsItIs(Occasion::First),
-            (None, Left::Payment) | (Some(Booked::Otherwise), Left::Payment | Left::Nothing) => Version::Unwritten,
+            (None, Left::Session(_) | Left::Nothing) => return Version::Unbooked,
+            (None, Left::Payment) => return Version::Unwritten,
+        };
+        if self.is_own(store, booked).await { Version::Booked(booked) } else { Version::Elsewhere }
+    }
+
+    /// Whether the request that is stored is still this server's to make.
+    async fn is_own(&self, store: &Store, occasion: Occasion) -> bool {
+        let sid = &self.settled.payment.sid;
+        let token = store::token(sid, occasion, CallbackKind::Action);
+        let still_holds = timeout(CONFIRM_LIMIT, store.still_holds(self.epoch, sid, token));
+        matches!(still_holds.await, Ok(Ok(true)))
+    }
+
+    /// Makes the request; one that is in the books for as long as nobody else may. None: somebody else may.
+    async fn ask(&self, house: &House, request: &CallbackRequest, version: &Version) -> Option<Answer> {
+        let occasion = version.occasion();
+        let token = store::token(&self.settled.payment.sid, occasion, CallbackKind::Action);
+        let mut asking = pin!(house.application.ask_as(request, token));
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asking => return Some(answer),
+                () = house.store.lapsed(), if version.is_booked() => {}
+            }
+            tokio::select! {
+                biased;
+                answer = &mut asking => return Some(answer),
+                is_own = self.is_own(&house.store, occasion) => {
+                    if !is_own {
+                        return None;
+                    }
+                }
+            }
         }
     }
 
@@ -113,7 +175,7 @@ pub(super) async fn fetched(
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let version = match &telling {
         Some(outcome) => outcome.version(&house.store).await,
-        None => Version::AsItIs(Occasion::First),
+        None => Version::Unbooked,
     };
     let occasion = version.occasion();
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
@@ -121,6 +183,10 @@ pub(super) async fn fetched(
     let url = match fetch.target {
         Target::Flow(name) => {
             return (house.library.fetch(name, fetch.parameters).await, None);
+        }
+        Target::Url(url) if version.is_others() => {
+            let message = "another server tells how this payment ended; it is not told twice";
+            return (Err(FetchFailure::not_retrieved(format!("{}: {message}", shown(url.as_str())))), None);
         }
         Target::Url(url) => url,
     };
@@ -131,8 +197,12 @@ pub(super) async fn fetched(
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form, cookies };
     let answer = match telling {
         Some(outcome) => {
-            let token = store::token(&outcome.settled.payment.sid, occasion, CallbackKind::Action);
-            let answer = house.application.ask_as(&request, token).await;
+            let Some(answer) = outcome.ask(house, &request, &version).await else {
+                let reason = "another server may be about to make the request";
+                outcome.told(occasion, as_it_is, Tried::Again { reason: reason.to_owned(), retry_after: None });
+                let message = format!("{}: {reason}", Target::Url(url));
+                return (Err(FetchFailure { code: NOT_FETCHED, message }), None);
+            };
             outcome.told(occasion, as_it_is, callback::tried(&answer));
             answer
         }
@@ -232,14 +302,14 @@ mod tests {
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
         let booking = books.settle(Arc::clone(&settled), Hold::Yes);
         let fetch = fetch(&settled);
-        let outcome = Outcome { settled, booking, left: Left::Session(begun), books };
+        let outcome = Outcome { settled, booking, left: Left::Session(begun), epoch: ours.epoch(), books };
         let version = outcome.version(&ours).await;
         let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
         (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())
     }
 
     #[tokio::test]
-    async fn a_session_that_another_server_has_told_is_told_as_that_one_has_told_it() {
+    async fn a_session_that_another_server_has_told_goes_on_as_that_one_has_told_it() {
         let (occasion, fetch, stored) = told(true).await;
         let token = store::token("PK1", occasion, CallbackKind::Action);
         assert_eq!((occasion, stored), (Occasion::Late, vec![token]), "one result, with one token");

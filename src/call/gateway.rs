@@ -4,10 +4,11 @@
 //! books, and a submission never leaves unnoticed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::House;
 use super::actor::Answered;
@@ -18,6 +19,11 @@ use crate::flow::{Intended, PaymentId, Settled};
 use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
+use crate::store::Holder;
+
+/// How long it is waited until this server is heard again before a submission leaves. Our choice: a caller waits, and a
+/// database that is there answers in that time.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often a payment's submission has left, and when.
 #[derive(Clone, Copy, Debug)]
@@ -64,16 +70,26 @@ impl Asking {
         answers: mpsc::Sender<Answered>,
     ) {
         self.give_up();
+        // From before it is written down.
+        let epoch = house.store.epoch();
         let written = self.written(books, &question.what);
+        let sid = self.intended.as_ref().map(|intended| intended.payment.sid.clone()).unwrap_or_default();
+        let number_sent = self.sent.map_or(0, |sent| sent.count);
         let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
         let connector =
             held.map_or_else(|| house.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
+        let of = Arc::clone(house);
         let task = tokio::spawn(async move {
             let number = question.number;
-            let is_written = match written {
+            let mut is_written = match written {
                 Some(written) => written.is_done().await,
                 None => true,
             };
+            if let (true, Ask::Submit(note)) = (is_written, &question.what) {
+                let (held, now) = ((epoch, Holder::Call), of.wall.now());
+                let still = of.store.still_sending(held, &sid, note.as_ref(), number_sent, now);
+                is_written = matches!(timeout(CONFIRM_LIMIT, still).await, Ok(Ok(())));
+            }
             let reply = if !is_written {
                 Reply::NotWritten
             } else {

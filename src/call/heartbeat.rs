@@ -1,7 +1,8 @@
 //! Saying that this server is there.
 //!
 //! Shape:   [`beat`] is a task of its own that waits for nothing else: a server that is busy is not one that is gone.
-//! Limits:  every [`HEARTBEAT_EVERY`], each within [`HEARTBEAT_LIMIT`]; after a failure again at once ([`AGAIN`]).
+//! Limits:  every [`HEARTBEAT_EVERY`], and when the lease lapses, as after the machine was suspended; each within
+//!          [`HEARTBEAT_LIMIT`]; after a failure again at once ([`AGAIN`]).
 //! Errors:  logged once until it works again; the books count as shut meanwhile.
 
 use std::sync::Arc;
@@ -22,7 +23,10 @@ pub(crate) async fn beat(house: Arc<House>) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_since = None;
     loop {
-        every.tick().await;
+        tokio::select! {
+            _ = every.tick() => {}
+            () = house.store.lapsed() => {}
+        }
         loop {
             let heard = match timeout(HEARTBEAT_LIMIT, house.store.heartbeat()).await {
                 Ok(Ok(())) => Ok(()),

@@ -312,7 +312,11 @@ async fn ask(
         Ask::Submit(note) => {
             held.sends = held.sends.saturating_add(1);
             let (sid, now) = (&intended.payment.sid, house.wall.now());
-            let written = house.store.sending(sid, note.as_ref(), held.sends, held.holder, now).await;
+            let (epoch, note_sent) = (house.store.epoch(), note.as_ref());
+            let mut written = house.store.sending(sid, note_sent, held.sends, held.holder, now).await;
+            if written.is_ok() {
+                written = house.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
+            }
             if let Err(error) = written {
                 tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
                 return Reply::Panicked;

@@ -10,7 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::House;
 
-/// How often it is tried while there are calls or the last write failed: a store that is back is used within a second.
+/// How often it is tried while there are calls or nothing can be written: a store that is back is used within a second. It is
+/// tried at once when a write has failed.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How often without calls. Our choice: each is a flush to the disk.
@@ -22,8 +23,11 @@ pub(crate) async fn watch(house: Arc<House>) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Instant> = None;
     loop {
-        look.tick().await;
-        let pressing = house.calls.live() > 0 || !house.store.is_writable();
+        let is_suspected = tokio::select! {
+            _ = look.tick() => false,
+            () = house.store.suspected() => true,
+        };
+        let pressing = is_suspected || house.calls.live() > 0 || !house.store.is_writable();
         if pressing || last.is_none_or(|last| last.elapsed() >= EVERY_IDLE) {
             let _ = house.store.probe().await;
             last = Some(Instant::now());

@@ -143,6 +143,10 @@ impl Place {
                     tracing::warn!(callback = self.id, what, reason, "not written down");
                     sleep(wait).await;
                 }
+                Err(BackendError::Unreadable(reason)) => {
+                    tracing::error!(callback = self.id, what, reason, "how a callback stands cannot be written down");
+                    return;
+                }
             }
         }
     }

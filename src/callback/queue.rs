@@ -49,18 +49,24 @@ pub struct Deliveries {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
     under_way: Arc<watch::Sender<usize>>,
+    /// How many tasks read, send or write down how that went.
+    at_work: Arc<watch::Sender<usize>>,
+    is_stopped: Arc<watch::Sender<bool>>,
 }
 
 struct State {
     schedule: Schedule,
-    /// By id; exactly those of the schedule.
+    /// Error notices have places of their own: what is stored holds its places while nobody hears of this server.
+    notices: Schedule,
+    /// By id; exactly those of the schedules.
     waiting: BTreeMap<i64, Waiting>,
-    /// Those that came since the schedule was last asked.
+    /// Those that came since the schedules were last asked.
     fresh: Vec<i64>,
-    /// Whether there is a task that asks it.
+    /// Whether there is a task that asks them.
     is_driven: bool,
+    /// Those of what waits.
     hosts: BTreeSet<Arc<str>>,
-    notices: usize,
+    notice_count: usize,
     /// Stored callbacks have positive ids, notices negative ones.
     last_notice: i64,
 }
@@ -68,6 +74,7 @@ struct State {
 /// A callback of the schedule.
 struct Waiting {
     _counted: Counted,
+    host: Arc<str>,
     /// None: it is in the store.
     request: Option<Box<Request>>,
 }
@@ -90,11 +97,12 @@ impl Deliveries {
     pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience, clocks: Clocks) -> Self {
         let state = State {
             schedule: Schedule::new(patience),
+            notices: Schedule::new(patience),
             waiting: BTreeMap::new(),
             fresh: Vec::new(),
             is_driven: false,
             hosts: BTreeSet::new(),
-            notices: 0,
+            notice_count: 0,
             last_notice: 0,
         };
         Self {
@@ -106,6 +114,8 @@ impl Deliveries {
             state: Arc::new(Mutex::new(state)),
             changed: Arc::default(),
             under_way: Arc::new(watch::Sender::new(0)),
+            at_work: Arc::new(watch::Sender::new(0)),
+            is_stopped: Arc::default(),
         }
     }
 
@@ -141,13 +151,13 @@ impl Deliveries {
 
     /// The same, not before a wait is over.
     pub(super) fn send_stored_after(&self, callback: StoredCallback, counted: Counted, wait: Option<Duration>) {
-        let StoredCallback { id, token, call_sid, held, tries, was_tried, since, request: content } = callback;
+        let StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request: content } = callback;
         let mut state = self.state();
         let (host, patience) = (state.host(&content.url), self.patience_since(since));
         let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
         let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
-        let request = (!held).then(|| Request { content, token, epoch: self.store.epoch() });
+        let request = (!held).then(|| Request { content, token, epoch });
         self.push(&mut state, new, request, counted);
         self.wake(&mut state);
     }
@@ -163,12 +173,12 @@ impl Deliveries {
         let cookies = Jar::default();
         let content = CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form, cookies };
         let mut state = self.state();
-        if state.notices >= self.patience.notices_max {
+        if state.notice_count >= self.patience.notices_max {
             drop(state);
             count_given_up(call_sid, &content, "too many error notices are under way");
             return;
         }
-        state.notices = state.notices.saturating_add(1);
+        state.notice_count = state.notice_count.saturating_add(1);
         state.last_notice = state.last_notice.saturating_sub(1);
         let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
@@ -194,10 +204,24 @@ impl Deliveries {
         if left { Err(Undelivered(self.under_way())) } else { Ok(()) }
     }
 
+    /// Begins nothing any more and gives up what is being sent: others see to it from now on. Returns when how the last tries
+    /// ended is written down.
+    pub async fn stop(&self) {
+        self.is_stopped.send_replace(true);
+        self.changed.notify_one();
+        let mut at_work = self.at_work.subscribe();
+        // Whoever waits holds its sender.
+        let _ = at_work.wait_for(|count| *count == 0).await;
+    }
+
+    async fn stopped(&self) {
+        // Whoever waits holds its sender.
+        let _ = self.is_stopped.subscribe().wait_for(|is_stopped| *is_stopped).await;
+    }
+
     /// Counts one more callback, until it is dropped.
     pub(super) fn counted(&self) -> Counted {
-        self.under_way.send_modify(|count| *count = count.saturating_add(1));
-        Counted(Arc::clone(&self.under_way))
+        Counted::new(&self.under_way)
     }
 
     /// Where a stored callback stands.
@@ -214,11 +238,10 @@ impl Deliveries {
     fn push(&self, state: &mut State, new: New<'_>, request: Option<Request>, counted: Counted) {
         let New { id, call, kind, host, tries, was_tried, patience, due } = new;
         let order = if kind == CallbackKind::Status { Order::InCall } else { Order::Alone };
-        let is_new =
-            state.schedule.push(Scheduled { id, call: Arc::from(call), host, order, tries, was_tried, patience, due });
-        if is_new {
+        let (call, to) = (Arc::from(call), Arc::clone(&host));
+        if state.schedule(id).push(Scheduled { id, call, host: to, order, tries, was_tried, patience, due }) {
             state.fresh.push(id);
-            state.waiting.insert(id, Waiting { _counted: counted, request: request.map(Box::new) });
+            state.waiting.insert(id, Waiting { _counted: counted, host, request: request.map(Box::new) });
         }
     }
 
@@ -226,7 +249,7 @@ impl Deliveries {
     fn wake(&self, state: &mut State) {
         if state.is_driven {
             self.changed.notify_one();
-        } else if !state.schedule.is_empty() {
+        } else if !state.is_empty() {
             state.is_driven = true;
             tokio::spawn(watched(TaskKind::Callbacks, self.clone().drive()));
         }
@@ -237,13 +260,16 @@ impl Deliveries {
         loop {
             let deadline = {
                 let mut state = self.state();
-                self.send_what_is_next(&mut state);
-                if state.schedule.is_empty() {
-                    state.is_driven = false;
-                    state.hosts.clear();
+                // Once it is stopped, nobody asks again.
+                if *self.is_stopped.borrow() {
                     return;
                 }
-                state.schedule.deadline()
+                self.send_what_is_next(&mut state);
+                if state.is_empty() {
+                    state.is_driven = false;
+                    return;
+                }
+                state.deadline()
             };
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -254,20 +280,24 @@ impl Deliveries {
 
     fn send_what_is_next(&self, state: &mut State) {
         let now = self.began.elapsed();
-        while let Some(next) = state.schedule.next(now) {
+        while let Some(next) = state.next(now) {
             match next {
                 Next::Send(id) => {
                     let request = state.waiting.get_mut(&id).and_then(|waiting| waiting.request.take());
                     // Where nobody heard of this server lately, others may have taken a stored one over: it is read anew.
                     let request = request.filter(|request| id < 0 || self.store.holds_since(request.epoch));
                     if request.is_some() {
-                        state.schedule.sent(id, now);
+                        state.schedule(id).sent(id, now);
                     }
+                    let (this, at_work) = (self.clone(), Counted::new(&self.at_work));
                     // A task of its own: it goes on when it steps aside.
-                    tokio::spawn(watched(TaskKind::Callbacks, self.clone().send(id, request)));
+                    tokio::spawn(watched(TaskKind::Callbacks, async move {
+                        this.send(id, request).await;
+                        drop(at_work);
+                    }));
                 }
                 Next::SteppedAside(id) => {
-                    let Some((call_sid, host)) = state.schedule.target(id) else { continue };
+                    let Some((call_sid, host)) = state.schedule(id).target(id) else { continue };
                     tracing::warn!(
                         call_sid = &*call_sid,
                         host = &*host,
@@ -289,10 +319,15 @@ impl Deliveries {
     async fn send(self, id: i64, request: Option<Box<Request>>) {
         let request = match request {
             Some(request) => request,
-            None => match self.read(id).await {
-                Some(request) => request,
-                None => return,
-            },
+            None => {
+                let read = tokio::select! {
+                    biased;
+                    () = self.stopped() => return,
+                    read = self.read(id) => read,
+                };
+                let Some(request) = read else { return };
+                request
+            }
         };
         let Request { content, token, .. } = &*request;
         let again = |reason: &str| Tried::Again { reason: reason.to_owned(), retry_after: None };
@@ -302,6 +337,7 @@ impl Deliveries {
             tried = trying => tried.unwrap_or_else(|_| again("the delivery broke down")),
             // An error notice is in memory only, and nobody else's.
             () = self.store.lapsed(), if id >= 0 => again("another server may be about to deliver it"),
+            () = self.stopped() => return,
         };
         self.tried(id, request, tried).await;
     }
@@ -311,7 +347,7 @@ impl Deliveries {
         let epoch = self.store.heard().await;
         match self.store.open_callback(id).await {
             Ok(Some(callback)) => {
-                self.change(|state, now| state.schedule.sent(id, now));
+                self.change(|state, now| state.schedule(id).sent(id, now));
                 Some(Box::new(Request { content: callback.request, token: callback.token, epoch }))
             }
             Ok(None) => {
@@ -321,13 +357,13 @@ impl Deliveries {
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::warn!(callback = id, reason, "a callback cannot be read; trying again");
-                self.change(|state, now| state.schedule.put_back(id, now, READ_AGAIN));
+                self.change(|state, now| state.schedule(id).put_back(id, now, READ_AGAIN));
                 None
             }
             // One that nobody can read must not keep the others waiting.
             Err(error) => {
                 tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
-                self.change(|state, now| state.schedule.tried(id, now, Ended::Hopeless));
+                self.change(|state, now| state.schedule(id).tried(id, now, Ended::Hopeless));
                 self.place(id).parked("it cannot be read").await;
                 self.change(|state, _| state.recorded(id));
                 None
@@ -343,10 +379,10 @@ impl Deliveries {
             Tried::Again { retry_after, .. } => Ended::Failed { not_before: retry_after.unwrap_or_default() },
             Tried::Hopeless(_) => Ended::Hopeless,
         };
-        let target = self.state().schedule.target(id);
+        let target = self.state().schedule(id).target(id);
         let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
         let (after, number) =
-            self.change(|state, now| (state.schedule.tried(id, now, ended), state.schedule.tries(id)));
+            self.change(|state, now| (state.schedule(id).tried(id, now, ended), state.schedule(id).tries(id)));
         let content = &request.content;
         match (tried, after) {
             (_, None) => {}
@@ -416,22 +452,44 @@ impl State {
         host
     }
 
+    /// Where a callback or a notice has its place.
+    fn schedule(&mut self, id: i64) -> &mut Schedule {
+        if id < 0 { &mut self.notices } else { &mut self.schedule }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.schedule.is_empty() && self.notices.is_empty()
+    }
+
+    fn next(&mut self, now: Duration) -> Option<Next> {
+        self.schedule.next(now).or_else(|| self.notices.next(now))
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.schedule.deadline().into_iter().chain(self.notices.deadline()).min()
+    }
+
     fn recorded(&mut self, id: i64) {
-        self.schedule.recorded(id);
+        self.schedule(id).recorded(id);
         self.let_go(id);
     }
 
     fn forget(&mut self, id: i64) {
-        self.schedule.forget(id);
+        self.schedule(id).forget(id);
         self.let_go(id);
     }
 
     fn let_go(&mut self, id: i64) {
-        if self.schedule.contains(id) {
+        if self.schedule(id).contains(id) {
             return;
         }
-        if self.waiting.remove(&id).is_some() && id < 0 {
-            self.notices = self.notices.saturating_sub(1);
+        let Some(Waiting { host, .. }) = self.waiting.remove(&id) else { return };
+        // The two that are here: nothing that waits leads there any more.
+        if Arc::strong_count(&host) == 2 {
+            self.hosts.remove(&host);
+        }
+        if id < 0 {
+            self.notice_count = self.notice_count.saturating_sub(1);
         }
     }
 }
@@ -453,6 +511,13 @@ impl std::fmt::Debug for Deliveries {
 /// Something that counts as under way as long as it exists.
 #[derive(Debug)]
 pub(super) struct Counted(Arc<watch::Sender<usize>>);
+
+impl Counted {
+    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count = count.saturating_add(1));
+        Self(Arc::clone(count))
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {

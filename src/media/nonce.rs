@@ -5,7 +5,7 @@
 //! Units:   seconds since 1970, as a decimal number.
 //! Limits:  a value has [`VALUE_MIN`] to [`VALUE_MAX`] characters of base64url; an expiry lies at most `max_age` and
 //!          [`CLOCK_SLACK`] ahead, which bounds how long values are remembered.
-//! Errors:  [`NonceRefused`], an answer of 403. It repeats nothing of the path.
+//! Errors:  [`NonceRefused`], an answer of 403, or of 503 where it is not the URL's fault. It repeats nothing of the path.
 //! Sources: RFC 5849, section 3.3 (timestamp and nonce against replays); RFC 4648, section 5 (base64url).
 //!
 //! Why nothing here is signed by us. Twilio signs the whole URL it dials with the account's token, path included, so
@@ -53,6 +53,9 @@ pub enum NonceRefused {
     /// Another stream came with it.
     #[error("the URL was used before")]
     Used,
+    /// Whether another stream came with it cannot be known now.
+    #[error("whether the URL was used at another server cannot be known now")]
+    Unknown,
     /// As many values are remembered as can be.
     #[error("too many URLs are remembered: set a shorter media.max_age")]
     Full,

@@ -343,6 +343,7 @@ impl Refused {
                 NonceRefused::Expired(_) => "expired",
                 NonceRefused::TooFarAhead(_) => "expires_too_late",
                 NonceRefused::Used => "used",
+                NonceRefused::Unknown => "nonce_unknown",
                 NonceRefused::Full => "nonces_full",
             },
             Self::Wait(_) => "too_many_failures",
@@ -363,6 +364,10 @@ impl Refused {
             Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Full)) => {
                 tracing::error!(flow, %peer, %refused, "stream refused (503)");
                 (StatusCode::SERVICE_UNAVAILABLE, "too many calls\n").into_response()
+            }
+            Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Unknown)) => {
+                tracing::warn!(flow, %peer, %refused, "stream refused (503)");
+                (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used\n").into_response()
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(_)) => {
                 tracing::warn!(flow, %peer, %refused, "stream refused (403)");

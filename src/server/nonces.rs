@@ -2,8 +2,7 @@
 //!
 //! Shape:   [`UsedNonces::take`] looks in memory first, then in the store.
 //! Limits:  [`REMEMBERED_MAX`] values that have not expired; [`STORE_WAIT`] for the store.
-//! Errors:  [`NonceRefused`]. Where the store cannot be used, memory decides alone: calls without a payment go on then, and
-//!          no payment begins.
+//! Errors:  [`NonceRefused`]. Where the store cannot say, a value is not taken: another server may have taken it.
 //! Sources: [`crate::media::nonce`].
 
 use std::collections::BTreeSet;
@@ -36,11 +35,11 @@ impl UsedNonces {
             Ok(Err(BackendError::Duplicate)) => Err(NonceRefused::Used),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "whether a stream's URL was used at another server cannot be known now");
-                Ok(())
+                Err(NonceRefused::Unknown)
             }
             Err(_) => {
                 tracing::warn!("whether a stream's URL was used at another server is not known in time");
-                Ok(())
+                Err(NonceRefused::Unknown)
             }
         }
     }
@@ -65,8 +64,11 @@ impl UsedNonces {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
     use super::*;
-    use crate::store::memory::Memory;
+    use crate::store::memory::{Connection, Disk, Memory};
     use crate::store::{Backend, NodeId, Seal};
 
     fn nonce(expires: i64, value: &str) -> StreamNonce {
@@ -87,6 +89,32 @@ mod tests {
         assert_eq!(here.take(&first, &store(), at(2)).await, Err(NonceRefused::Used));
         assert_eq!(there.take(&first, &store(), at(3)).await, Err(NonceRefused::Used));
         assert_eq!(there.take(&nonce(300, "b"), &store(), at(3)).await, Ok(()));
+    }
+
+    /// A database that is away.
+    struct Away;
+
+    impl Connection for Away {
+        fn request(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+            std::future::ready(Err(BackendError::Unavailable("it is away".to_owned()))).boxed()
+        }
+    }
+
+    impl Disk for Away {
+        fn before(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+            std::future::ready(Ok(())).boxed()
+        }
+
+        fn after(&self) -> BoxFuture<'_, Result<(), BackendError>> {
+            std::future::ready(Ok(())).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_database_is_away_nobody_knows_and_no_value_is_taken() {
+        let away = Memory::default().reached_over(Box::new(Away), Box::new(Away));
+        let store = Store::new(std::sync::Arc::new(away), Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
+        assert_eq!(UsedNonces::default().take(&nonce(300, "a"), &store, at(1)).await, Err(NonceRefused::Unknown));
     }
 
     #[test]

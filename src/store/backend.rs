@@ -28,6 +28,9 @@ pub enum BackendError {
     /// It cannot be reached, is full, or broke off; whether it was done is not known, so repeat it as it was.
     #[error("not usable now: {0}")]
     Unavailable(String),
+    /// What is stored is not what this version writes, as of a later one; to repeat it does not help.
+    #[error("what is stored cannot be read: {0}")]
+    Unreadable(String),
     /// There is a row of that name.
     #[error("there is one of that name")]
     Duplicate,
@@ -458,13 +461,14 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
 
     /// Takes over, as `keeper`'s, all free callbacks that are `waiting` or `held` of the calls of the first `limit` of them,
     /// except of calls of which another node has open ones that are not free; `node` is not another one. Gives them in the
-    /// order of their ids; all are `waiting` then.
+    /// order of their ids; all are `waiting` then. As every claim, it takes nothing while another one is under way.
     fn claim_callbacks(&self, keeper: NodeId, node: NodeId, limit: u32) -> Done<'_, Vec<PendingCallback>>;
 
     /// What `keeper` has claimed and is `waiting`, after this id, in the order of the ids.
     fn claimed_callbacks(&self, keeper: NodeId, after_id: i64, limit: u32) -> Done<'_, Vec<PendingCallback>>;
 
-    /// A callback, if it is `waiting` or `held` and `node`'s or its keeper's.
+    /// A callback, if it is `waiting` or `held` and `node`'s or its keeper's. A status callback that was stored as theirs while
+    /// somebody took over earlier ones of its call is nobody's from then on.
     fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>>;
 
     /// Takes free payments over that are `preparing`, `submitting`, or `unknown` with an intent that is not wiped: the

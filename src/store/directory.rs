@@ -87,8 +87,9 @@ impl Store {
         // Its own server may have told it on the first occasion, without having written that down.
         let callbacks = self.tellings(&settled, Occasion::Late, CallbackState::Waiting, call_sid)?;
         let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
+        let epoch = self.epoch();
         let rows = self.backend.end_left_session(session, callbacks, self.node, now).await?;
-        rows.into_iter().map(|row| self.stored_callback(row)).collect()
+        rows.into_iter().map(|row| self.stored_callback(row, epoch)).collect()
     }
 
     /// Marks calls as failed that are nobody's or whose node is gone, at most `limit`. Gives how many.
@@ -99,7 +100,7 @@ impl Store {
         Ok(self.backend.fail_left_calls(self.keeper, limit, now).await?)
     }
 
-    /// Whether the last thing that was to be written was written. While it is not, no payment begins.
+    /// Whether anything can be written, as far as is known. While it cannot, no payment begins.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writable.is_so()
@@ -112,7 +113,12 @@ impl Store {
     pub async fn probe(&self) -> Result<(), StoreError> {
         let late = |_| Err(BackendError::Unavailable(format!("no write within {} s", PROBE_LIMIT.as_secs())));
         let written = timeout(PROBE_LIMIT, self.backend.probe()).await.unwrap_or_else(late);
-        self.seen(written)
+        Ok(self.writable.tried(written)?)
+    }
+
+    /// Waits until a write has failed: then it is to be found out whether anything can be written.
+    pub async fn suspected(&self) {
+        self.writable.suspected().await;
     }
 
     /// Takes note of how a write went.

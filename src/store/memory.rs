@@ -552,11 +552,36 @@ impl Backend for Memory {
     }
 
     fn open_callback(&self, id: i64, node: NodeId) -> BoxFuture<'_, Result<Option<CallbackRow>, BackendError>> {
-        self.read(move |books| {
+        async move {
             let own = [Some(node), Some(node.keeper())];
-            let callback = books.callbacks.get(&id)?;
-            (callback.is_open() && own.contains(&callback.node)).then(|| callback.row.clone())
-        })
+            let is_own = move |callback: &Callback| callback.is_open() && own.contains(&callback.node);
+            let opened = self.read(move |books| {
+                let callback = books.callbacks.get(&id).filter(|callback| is_own(callback))?;
+                let comes_first = |earlier: &Callback| {
+                    earlier.is_open()
+                        && earlier.row.kind == CallbackKind::Status
+                        && earlier.row.call_sid == callback.row.call_sid
+                        && !own.contains(&earlier.node)
+                };
+                let follows = callback.row.kind == CallbackKind::Status
+                    && books.callbacks.range(..id).any(|(_, earlier)| comes_first(earlier));
+                Some((callback.row.clone(), follows))
+            });
+            match opened.await? {
+                Some((_, true)) => {}
+                Some((row, false)) => return Ok(Some(row)),
+                None => return Ok(None),
+            }
+            self.write(move |books| {
+                if let Some(callback) = books.callbacks.get_mut(&id).filter(|callback| is_own(callback)) {
+                    callback.node = None;
+                }
+                Ok(())
+            })
+            .await
+            .map(|()| None)
+        }
+        .boxed()
     }
 
     fn claim_payments(

@@ -2,9 +2,11 @@
 //!
 //! Shape:   [`Sql`] is a [`Backend`]. The queries go through sqlx's `Any`, whose `$1` both databases take; what differs is
 //!          [`Dialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
-//!          Reads go to lent connections. So do writes on PostgreSQL, on SQLite to one writer (`work`).
+//!          Reads go to lent connections. So do writes on PostgreSQL, on SQLite to one writer (`work`). What keeps a server among
+//!          the others (heartbeats, claims) has connections of its own on PostgreSQL: it waits for no payment.
 //! Units:   milliseconds since 1970.
-//! Limits:  [`POSTGRES_CONNECTIONS`], [`SQLITE_READERS`]; those of `work`.
+//! Limits:  [`POSTGRES_CONNECTIONS`], [`UPKEEP_CONNECTIONS`], [`SQLITE_READERS`]; those of `work`; on PostgreSQL those of
+//!          [`POSTGRES_SETTINGS`], which hold when this server does not answer any more.
 //! Errors:  [`OpenDatabaseError`] at the start, [`BackendError`] later; neither has a value of a row or a part of the URL.
 //! Secrets: what is sealed stays so; a file is made for its owner alone.
 //!
@@ -51,6 +53,7 @@ mod work;
 
 pub use address::{AddressError, DatabaseAddress};
 
+use callbacks::{HandOver, Opened};
 use connections::{CONNECTING, Connections};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
@@ -62,6 +65,10 @@ use work::{Committer, On, Work, alone, within};
 /// and a PostgreSQL server has 100 by default for all.
 const POSTGRES_CONNECTIONS: usize = 16;
 
+/// How many more it keeps for heartbeats, for the write that shows that there can be one, and for claims: one for each of
+/// the three tasks that do it.
+const UPKEEP_CONNECTIONS: usize = 3;
+
 /// How many of SQLite's connections read. Our choice: lists are rare.
 const SQLITE_READERS: usize = 4;
 
@@ -69,9 +76,15 @@ const SQLITE_READERS: usize = 4;
 const SQLITE_PRAGMAS: &str =
     "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY";
 
-/// What each connection to PostgreSQL begins with.
-const POSTGRES_SETTINGS: &str = "SET application_name = 'touchtone'; SELECT set_config('synchronous_commit', 'on', false) \
-     WHERE current_setting('synchronous_commit') = 'off'";
+/// What each connection to PostgreSQL begins with: in milliseconds, then in seconds.
+///
+/// A statement ends before it is given up here (`work::PATIENCE`): what was given up does not happen later, and closing a
+/// connection alone would not end it. A server that is frozen in a transaction, or whose line is dead, loses it and its locks
+/// before others miss it (`GONE_AFTER`); one whose line is dead loses its connections within a minute.
+const POSTGRES_SETTINGS: &str = "SET application_name = 'touchtone'; SET statement_timeout = 4000; \
+     SET idle_in_transaction_session_timeout = 5000; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Whose SQL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +178,8 @@ pub enum IfMissing {
 pub struct Sql {
     dialect: Dialect,
     connections: Connections,
+    /// For heartbeats and claims.
+    upkeep: Connections,
     committer: Option<Committer>,
     /// Of SQLite's file.
     identity: Option<Arc<Identity>>,
@@ -216,6 +231,7 @@ impl Sql {
             Ok(Err(SchemaError::Database(error))) => return Err(unusable(told(&error))),
             Err(_) => return Err(unusable("it does not answer".to_owned())),
         };
+        let connections = |most| Connections::new(options.clone(), dialect, most);
         let most = match dialect {
             Dialect::Sqlite => SQLITE_READERS,
             Dialect::Postgres => POSTGRES_CONNECTIONS,
@@ -231,7 +247,8 @@ impl Sql {
         let committer = identity.as_ref().map(|identity| Committer::start(options.clone(), Arc::clone(identity)));
         Ok(Self {
             dialect,
-            connections: Connections::new(options, dialect, most),
+            connections: connections(most),
+            upkeep: connections(UPKEEP_CONNECTIONS),
             committer,
             identity,
             _kept: Mutex::new(kept),
@@ -247,22 +264,39 @@ impl Sql {
     }
 
     fn write<W: Work>(&self, work: W) -> BoxFuture<'_, Result<W::Done, BackendError>> {
+        self.write_on(&self.connections, work)
+    }
+
+    /// Writes what must not wait for payments.
+    fn keep_up<W: Work>(&self, work: W) -> BoxFuture<'_, Result<W::Done, BackendError>> {
+        self.write_on(&self.upkeep, work)
+    }
+
+    fn write_on<'a, W: Work>(&'a self, connections: &'a Connections, work: W) -> BoxFuture<'a, Result<W::Done, BackendError>> {
         async move {
             match &self.committer {
                 Some(committer) => committer.commit(work).await,
-                None => alone(&self.connections, self.dialect, &work).await,
+                None => alone(connections, self.dialect, &work).await,
             }
         }
         .boxed()
     }
 
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut On<'_>) -> Result<T, Trouble>) -> Result<T, BackendError> {
+        self.read_on(&self.connections, read).await
+    }
+
+    async fn read_on<T>(
+        &self,
+        connections: &Connections,
+        read: impl AsyncFnOnce(&mut On<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, BackendError> {
         within(async {
             if let Some(identity) = &self.identity {
                 // A reader's next connection is to whatever is there by now.
                 identity.check().await?;
             }
-            let mut lent = self.connections.lend().await.map_err(|error| unavailable(&error))?;
+            let mut lent = connections.lend().await.map_err(|error| unavailable(&error))?;
             let done = read(&mut On::new(lent.connection(), self.dialect)).await;
             if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
                 lent.give_back();
@@ -345,19 +379,26 @@ impl Backend for Sql {
     }
 
     fn claim_callbacks(&self, keeper: NodeId, node: NodeId, limit: u32) -> Done<'_, Vec<PendingCallback>> {
-        self.write(callbacks::ClaimCallbacks { keeper, node, limit })
+        self.keep_up(callbacks::ClaimCallbacks { keeper, node, limit })
     }
 
     fn claimed_callbacks(&self, keeper: NodeId, after_id: i64, limit: u32) -> Done<'_, Vec<PendingCallback>> {
-        self.read(async move |on| callbacks::claimed(on, keeper, after_id, limit).await).boxed()
+        self.read_on(&self.upkeep, async move |on| callbacks::claimed(on, keeper, after_id, limit).await).boxed()
     }
 
     fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>> {
-        self.read(async move |on| callbacks::open(on, id, node).await).boxed()
+        async move {
+            match self.read(async move |on| callbacks::open(on, id, node).await).await? {
+                Some(Opened::Own(row)) => Ok(Some(*row)),
+                Some(Opened::Following) => self.write(HandOver { id, node }).await.map(|()| None),
+                None => Ok(None),
+            }
+        }
+        .boxed()
     }
 
     fn claim_payments(&self, node: NodeId, limit: u32, now: Timestamp) -> Done<'_, Vec<Unsettled>> {
-        self.write(payments::ClaimPayments { node, limit, now })
+        self.keep_up(payments::ClaimPayments { node, limit, now })
     }
 
     fn claimed_payments(
@@ -367,7 +408,7 @@ impl Backend for Sql {
         limit: u32,
         now: Timestamp,
     ) -> Done<'_, Vec<Unsettled>> {
-        self.read(async move |on| payments::claimed(on, keeper, after_sid, limit, now).await).boxed()
+        self.read_on(&self.upkeep, async move |on| payments::claimed(on, keeper, after_sid, limit, now).await).boxed()
     }
 
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> Done<'a, ()> {
@@ -391,7 +432,7 @@ impl Backend for Sql {
     }
 
     fn forget_delivered(&self, before: Timestamp) -> Done<'_, u64> {
-        self.write(callbacks::ForgetDelivered(before))
+        self.keep_up(callbacks::ForgetDelivered(before))
     }
 
     fn register(&self, node: NodeId, ended: Option<NodeId>) -> Done<'_, ()> {
@@ -403,7 +444,7 @@ impl Backend for Sql {
             if let Some(identity) = &self.identity {
                 identity.check_size(self.read(async |on| schema::size(on).await).await?).await?;
             }
-            self.write(nodes::Heartbeat(node)).await
+            self.keep_up(nodes::Heartbeat(node)).await
         }
         .boxed()
     }

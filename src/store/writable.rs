@@ -1,10 +1,13 @@
 //! Whether the database takes writes: what the last write found.
 //!
-//! A database may be read and not be written: a full disk, a server that has become a replica. So only a write tells.
+//! A database may be read and not be written: a full disk, a server that has become a replica. So only a write tells. One that
+//! fails may do so for its own row, which somebody has locked or a later version wrote; so that no row stops all payments, a
+//! failure only has it tried at once whether anything can be written ([`ProbeBackend`]; a heartbeat tells it too).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 
 use super::backend::BackendError;
 
@@ -14,29 +17,52 @@ pub trait ProbeBackend: Send + Sync {
     fn probe(&self) -> BoxFuture<'_, Result<(), BackendError>>;
 }
 
-/// What the last write found.
+/// Whether the database takes writes, as far as is known.
 #[derive(Debug)]
-pub(super) struct Writable(AtomicBool);
+pub(super) struct Writable {
+    is_so: AtomicBool,
+    /// Told when a write failed while that is not known.
+    suspected: Notify,
+}
 
 impl Default for Writable {
     fn default() -> Self {
-        Self(AtomicBool::new(true))
+        Self { is_so: AtomicBool::new(true), suspected: Notify::new() }
     }
 }
 
 impl Writable {
     pub(super) fn is_so(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.is_so.load(Ordering::Acquire)
     }
 
-    /// Takes note of how a write went, and passes it on.
+    /// Takes note of how a write went, and passes it on. One that failed may have failed for its row's sake: that is for
+    /// [`Self::tried`] to find out, at once.
     pub(super) fn seen<T>(&self, written: Result<T, BackendError>) -> Result<T, BackendError> {
-        let works = !matches!(written, Err(BackendError::Unavailable(_)));
-        match (self.0.swap(works, Ordering::AcqRel), works) {
+        match &written {
+            Err(BackendError::Unavailable(_)) if self.is_so() => self.suspected.notify_one(),
+            Err(BackendError::Unavailable(_) | BackendError::Unreadable(_)) => {}
+            Ok(_) | Err(BackendError::Duplicate | BackendError::NotFound) => self.set(true),
+        }
+        written
+    }
+
+    /// Takes note of how a write went that is nobody's row's, and passes it on.
+    pub(super) fn tried<T>(&self, written: Result<T, BackendError>) -> Result<T, BackendError> {
+        self.set(!matches!(written, Err(BackendError::Unavailable(_))));
+        written
+    }
+
+    /// Waits until a write has failed.
+    pub(super) async fn suspected(&self) {
+        self.suspected.notified().await;
+    }
+
+    fn set(&self, works: bool) {
+        match (self.is_so.swap(works, Ordering::AcqRel), works) {
             (false, true) => tracing::info!("the database can be written again: payments are taken"),
             (true, false) => tracing::error!("the database cannot be written: no payment is taken until it can"),
             (true, true) | (false, false) => {}
         }
-        written
     }
 }

@@ -15,6 +15,7 @@ use touchtone::store::{
     PaymentFilter, PaymentRow, PaymentState, Seal, SessionBackend, SessionFilter, SessionRow, SessionState, Store,
 };
 use touchtone::twiml::Method;
+use touchtone::wall::Wall;
 
 use super::clock::{BEGIN, Clock};
 use super::dice::Dice;
@@ -61,7 +62,7 @@ impl Database {
     }
 
     /// The store of a server that starts; `start` is different at each start. [`Self::open`] comes next.
-    pub fn store(&self, server: usize, start: u64) -> Store {
+    pub fn store(&self, server: usize, start: u64, wall: Wall) -> Store {
         let rows = match self.plan.trick {
             Trick::DatabaseKeepsNothing => Arc::default(),
             _ => Arc::clone(&self.rows.lock().unwrap()),
@@ -78,7 +79,7 @@ impl Database {
             };
         }
         let planted = Planted { rows: Arc::new(backend), trick: self.plan.trick };
-        Store::new(Arc::new(planted), seal(), self.node(start))
+        Store::new(Arc::new(planted), seal(), self.node(start)).by_wall(wall)
     }
 
     fn node(&self, start: u64) -> NodeId {

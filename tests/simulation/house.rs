@@ -66,7 +66,7 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> Arc<House> {
     let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall));
     let outbound = Arc::new(Outbound::over(TargetPolicy::Open, network));
     let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-    let store = world.database.store(server, seed);
+    let store = world.database.store(server, seed, wall);
     let clocks = Clocks { wall, chance: chance.clone() };
     let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks);
     Arc::new(House {

@@ -17,11 +17,35 @@ struct Scripted {
     /// How long each try takes.
     takes: Duration,
     tries: Mutex<Vec<(Duration, String, Uuid)>>,
+    /// How many tries are under way.
+    sending: Mutex<usize>,
+}
+
+/// A try that is under way.
+struct Sending<'a>(&'a Mutex<usize>);
+
+impl<'a> Sending<'a> {
+    fn begin(count: &'a Mutex<usize>) -> Self {
+        *count.lock().unwrap() += 1;
+        Self(count)
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap() -= 1;
+    }
 }
 
 impl Scripted {
     fn new(takes: Duration) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), script: Mutex::default(), takes, tries: Mutex::default() })
+        Arc::new(Self {
+            start: Instant::now(),
+            script: Mutex::default(),
+            takes,
+            tries: Mutex::default(),
+            sending: Mutex::default(),
+        })
     }
 
     /// Fails this often, then answers.
@@ -49,6 +73,7 @@ impl Courier for Scripted {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried> {
         async move {
             self.tries.lock().unwrap().push((self.start.elapsed(), request.url.clone(), token));
+            let _sending = Sending::begin(&self.sending);
             sleep(self.takes).await;
             let next = self.script.lock().unwrap().get_mut(&request.url).and_then(VecDeque::pop_front);
             next.unwrap_or(Tried::Answered(200))
@@ -549,4 +574,65 @@ async fn a_server_that_nobody_hears_stops_delivering_and_never_delivers_what_ano
     cut_off.store.heartbeat().await.unwrap();
     cut_off.drained(DAY).await.unwrap();
     assert_eq!(application.urls().len(), 7, "and nothing twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_gives_up_what_it_is_sending_and_begins_nothing_more() {
+    let application = Scripted::new(Duration::from_secs(10));
+    application.fails("b", 1);
+    let deliveries = deliveries(&application, Patience::default());
+    deliveries.queue("CA1").send(status("a"));
+    deliveries.queue("CA2").send(status("b"));
+    sleep(Duration::from_secs(10)).await;
+    deliveries.queue("CA3").send(status("c"));
+    sleep(Duration::from_secs(1)).await;
+    // One was answered, one is sent again, one is being sent for the first time.
+    assert_eq!((application.urls().len(), *application.sending.lock().unwrap()), (4, 2));
+    deliveries.stop().await;
+    assert_eq!(*application.sending.lock().unwrap(), 0);
+    deliveries.queue("CA4").send(status("d"));
+    sleep(DAY).await;
+    assert_eq!(application.urls().len(), 4, "{:?}", application.urls());
+    let rows =
+        deliveries.store.backend().callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
+    let open = rows.iter().filter(|row| row.state == CallbackState::Waiting).count();
+    assert_eq!((rows.len(), open), (4, 3), "they are kept for whoever comes next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_notice_waits_for_no_lease() {
+    let start = Instant::now();
+    let memory = Arc::new(Memory::default().shared(Box::new(move || start.elapsed())));
+    let application = Scripted::new(Duration::ZERO);
+    let store = Store::new(memory, Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
+    let few = Patience { in_flight_max: 2, host_in_flight_max: 1, ..Patience::default() };
+    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, few, Clocks::default());
+    deliveries.store.register(None).await.unwrap();
+    // Nobody hears of this server any more.
+    sleep(Duration::from_secs(20)).await;
+    for call in ["CA1", "CA2", "CA3"] {
+        deliveries.queue(call).send(status("https://shop.example/status"));
+    }
+    sleep(Duration::from_secs(1)).await;
+    deliveries.notice("https://shop.example/fault", "CA4", 12_100, "line 3: no <Response>");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(application.urls(), ["https://shop.example/fault"]);
+    deliveries.store.heartbeat().await.unwrap();
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_is_forgotten_with_the_last_that_leads_there() {
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("https://away.example/", 1_000);
+    let deliveries = deliveries(&application, Patience::default());
+    // Something always waits.
+    deliveries.queue("CA").send(status("https://away.example/"));
+    for number in 0..100 {
+        deliveries.queue(&format!("CA{number}")).send(status(&format!("https://shop{number}.example/status")));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(application.urls().iter().filter(|url| url.contains("shop")).count(), 100);
+    assert_eq!(deliveries.state().hosts.len(), 1, "{:?}", deliveries.state().hosts);
 }

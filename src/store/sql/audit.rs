@@ -4,9 +4,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::connectors::{Change, ChangeConnector};
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::value::{Bound, Conditions, moment, number, some_text, string, text};
 use super::work::{On, Work};
 use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
@@ -57,18 +58,18 @@ pub(super) async fn list(on: &mut On<'_>, filter: AuditFilter) -> Result<Vec<Aud
     conditions.and("id < ?", filter.before_id.map(Bound::Number));
     let select = "SELECT id, at, actor, origin, action, target, old_value, new_value FROM audit";
     let rows = on.rows(conditions.query(select, "id DESC", filter.limit)).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(AuditRow {
-            id: number(&row, "id")?,
-            at: moment(&row, "at")?,
-            actor: string(&row, "actor")?,
-            origin: string(&row, "origin")?,
-            action: string(&row, "action")?,
-            target: string(&row, "target")?,
-            old_value: row.try_get("old_value")?,
-            new_value: row.try_get("new_value")?,
-        });
-    }
-    Ok(found)
+    Ok(rows.iter().filter_map(|row| readable("id", row, read)).collect())
+}
+
+fn read(row: &AnyRow) -> Result<AuditRow, Trouble> {
+    Ok(AuditRow {
+        id: number(row, "id")?,
+        at: moment(row, "at")?,
+        actor: string(row, "actor")?,
+        origin: string(row, "origin")?,
+        action: string(row, "action")?,
+        target: string(row, "target")?,
+        old_value: row.try_get("old_value")?,
+        new_value: row.try_get("new_value")?,
+    })
 }

@@ -219,7 +219,9 @@ impl Work for ClaimCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
+            if !nodes::lock_claims(on).await? {
+                return Ok(Vec::new());
+            }
             let own = [nodes::text(self.keeper), nodes::text(self.node)];
             let mut silent = OPEN.silent_for(on, self.node).await?;
             silent.retain(|node| !own.contains(node));
@@ -316,12 +318,50 @@ pub(super) async fn claimed(
     Ok(on.rows(select).await?.iter().filter_map(|row| readable("id", row, pending)).collect())
 }
 
+/// A callback that is a node's to deliver.
+pub(super) enum Opened {
+    /// It can be sent.
+    Own(Box<CallbackRow>),
+    /// Earlier ones of its call are another's: whoever has them sees to it too.
+    Following,
+}
+
 /// See [`crate::store::Backend::open_callback`].
-pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Option<CallbackRow>, Trouble> {
-    let select =
-        format!("SELECT {ROW} FROM callbacks WHERE id = $1 AND state IN ('waiting', 'held') AND node IN ($2, $3)");
+pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Option<Opened>, Trouble> {
+    let select = format!(
+        "SELECT {ROW}, CASE WHEN kind = 'status' AND EXISTS (SELECT 1 FROM callbacks AS earlier \
+         WHERE earlier.call_sid = callbacks.call_sid AND earlier.id < callbacks.id AND earlier.kind = 'status' \
+         AND earlier.state IN ('waiting', 'held') AND (earlier.node IS NULL OR earlier.node NOT IN ($2, $3))) \
+         THEN 1 ELSE 0 END AS follows \
+         FROM callbacks WHERE id = $1 AND state IN ('waiting', 'held') AND node IN ($2, $3)"
+    );
     let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(nodes::text(node)).bind(nodes::text(node.keeper()));
-    on.row(select).await?.map(|row| read(&row)).transpose()
+    let Some(row) = on.row(select).await? else { return Ok(None) };
+    let follows: i64 = number(&row, "follows")?;
+    Ok(Some(if follows == 0 { Opened::Own(Box::new(read(&row)?)) } else { Opened::Following }))
+}
+
+/// Leaves a callback to whoever has the earlier ones of its call.
+pub(super) struct HandOver {
+    pub(super) id: i64,
+    pub(super) node: NodeId,
+}
+
+impl Work for HandOver {
+    type Done = ();
+    const SINGLE: bool = true;
+
+    fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            let update =
+                "UPDATE callbacks SET node = NULL WHERE id = $1 AND state IN ('waiting', 'held') AND node IN ($2, $3)";
+            let update = sqlx::query(update).bind(self.id).bind(nodes::text(self.node));
+            // None: somebody else has it by now.
+            on.execute(update.bind(nodes::text(self.node.keeper()))).await?;
+            Ok(())
+        }
+        .boxed()
+    }
 }
 
 /// What becomes of a callback.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
 use super::value::{Bound, Conditions, moment, number, places, some_moment, some_text, string, text, word};
@@ -100,7 +100,9 @@ impl Work for FailLeftCalls {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
+            if !nodes::lock_claims(on).await? {
+                return Ok(0);
+            }
             let silent = OPEN.silent_for(on, self.node).await?;
             let free = OPEN.free(on, &silent, self.limit).await?;
             let set = format!(", status = 'failed', updated = {}", self.now.as_millisecond());
@@ -133,7 +135,7 @@ impl CallBackend for Sql {
     }
 
     fn fail_left_calls(&self, node: NodeId, limit: u32, now: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
-        self.write(FailLeftCalls { node, limit, now })
+        self.keep_up(FailLeftCalls { node, limit, now })
     }
 
     fn call<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<Option<CallRow>, BackendError>> {
@@ -180,7 +182,7 @@ async fn list(on: &mut On<'_>, filter: CallFilter) -> Result<Vec<CallRow>, Troub
     };
     let select = format!("SELECT {ROW} FROM calls");
     let rows = on.rows(conditions.page(&select, order, filter.limit, filter.offset)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
 }
 
 fn read(row: &AnyRow) -> Result<CallRow, Trouble> {

@@ -4,8 +4,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::payments::changed;
 use super::value::{moment, number, some_moment, string, text};
 use super::work::{On, Work};
@@ -107,19 +108,20 @@ pub(super) async fn note(on: &mut On<'_>, name: &str) -> Result<Option<Vec<u8>>,
 /// The connectors, by name.
 pub(super) async fn list(on: &mut On<'_>) -> Result<Vec<ConnectorRow>, Trouble> {
     let rows = on.rows(sqlx::query("SELECT name, sealed, withdrawn, created, updated FROM connectors")).await?;
-    let mut connectors = Vec::new();
-    for row in rows {
-        connectors.push(ConnectorRow {
-            name: string(&row, "name")?,
-            sealed: row.try_get("sealed")?,
-            withdrawn: some_moment(&row, "withdrawn")?,
-            created: moment(&row, "created")?,
-            updated: moment(&row, "updated")?,
-        });
-    }
+    let mut connectors: Vec<ConnectorRow> = rows.iter().filter_map(|row| readable("name", row, read)).collect();
     // Here, because a server's collation is its own.
     connectors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(connectors)
+}
+
+fn read(row: &AnyRow) -> Result<ConnectorRow, Trouble> {
+    Ok(ConnectorRow {
+        name: string(row, "name")?,
+        sealed: row.try_get("sealed")?,
+        withdrawn: some_moment(row, "withdrawn")?,
+        created: moment(row, "created")?,
+        updated: moment(row, "updated")?,
+    })
 }
 
 /// A number that changes with the connectors.

@@ -4,6 +4,9 @@
 //! Secrets: PostgreSQL quotes values in some of its messages: of those only the SQLSTATE is told. SQLite's name tables and
 //!          columns alone.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use sqlx::any::AnyRow;
 use sqlx::{Error, Row};
 
@@ -32,11 +35,17 @@ impl From<BackendError> for Trouble {
 
 /// A row that is not what this program writes.
 pub(super) fn unreadable(column: &'static str) -> Trouble {
-    Trouble::Refused(BackendError::Unavailable(format!("the column {column} holds what this version does not know")))
+    Trouble::Refused(BackendError::Unreadable(format!("the column {column} holds what this version does not know")))
 }
 
-/// What a row holds. None: it is not what this program writes, as one of a later version; that is logged and keeps nothing else
-/// from being read. One that was claimed stays claimed, so that it is not claimed again and again.
+/// How many rows are remembered that could not be read, so that each is logged once. Our choice: past that they are logged again.
+const REMEMBERED_MAX: usize = 1000;
+
+/// The rows that could not be read, and why.
+static UNREADABLE: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
+/// What a row holds. None: it is not what this program writes, as one of a later version; that is logged once and keeps nothing
+/// else from being read. One that was claimed stays claimed, so that it is not claimed again and again.
 pub(super) fn readable<T>(
     name: &'static str,
     row: &AnyRow,
@@ -48,13 +57,29 @@ pub(super) fn readable<T>(
         Err(Trouble::Database(error)) => told(&error),
     };
     let which = row.try_get::<String, _>(name).or_else(|_| row.try_get::<i64, _>(name).map(|id| id.to_string()));
-    tracing::error!(row = which.unwrap_or_default(), why, "a stored row cannot be read; it is passed over");
+    let which = which.unwrap_or_default();
+    if is_new(&which, &why) {
+        tracing::error!(row = which, why, "a stored row cannot be read; it is passed over");
+    }
     None
+}
+
+/// Whether this was not noted before.
+fn is_new(which: &str, why: &str) -> bool {
+    // Nothing in there is left half done by a panic.
+    let mut noted = UNREADABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if noted.len() >= REMEMBERED_MAX {
+        noted.clear();
+    }
+    noted.insert((which.to_owned(), why.to_owned()))
 }
 
 /// The error for whoever asked.
 pub(super) fn unavailable(error: &Error) -> BackendError {
-    BackendError::Unavailable(told(error))
+    match error {
+        Error::ColumnDecode { .. } | Error::ColumnNotFound(_) => BackendError::Unreadable(told(error)),
+        error => BackendError::Unavailable(told(error)),
+    }
 }
 
 /// Whether nothing was written and the same work may succeed at once: two transactions were in each other's way.
@@ -109,4 +134,17 @@ pub(super) fn told(error: &Error) -> String {
 
 fn is_sqlite(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_logged_once_for_each_reason() {
+        assert!(is_new("PK1", "the column means holds what this version does not know"));
+        assert!(!is_new("PK1", "the column means holds what this version does not know"));
+        assert!(is_new("PK1", "the column state holds what this version does not know"));
+        assert!(is_new("PK2", "the column means holds what this version does not know"));
+    }
 }

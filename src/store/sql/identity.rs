@@ -1,6 +1,7 @@
 //! Whether a SQLite file is still the one that was opened.
 //!
-//! Shape:   [`Identity::of`] when it is open, [`Identity::check`] before every write, [`Identity::check_size`] with a heartbeat.
+//! Shape:   [`Identity::of`] when it is open, [`Identity::check`] before every write, [`Identity::check_size`] with a heartbeat;
+//!          what that finds, every check finds from then on.
 //! Errors:  [`BackendError::Unavailable`] with what has happened: nothing that is written then would outlive the process.
 //!
 //! By `stat` alone: to open the file and close it again would take SQLite's own locks from this process.
@@ -48,7 +49,8 @@ impl Identity {
         Self { files, seen: Mutex::new(seen) }
     }
 
-    /// Whether the files are those that were seen first. The disk may be far away: nobody else is held up by it.
+    /// Whether the files are those that were seen first, and were not found to be cut. The disk may be far away: nobody else is
+    /// held up by it.
     pub(super) async fn check(self: &Arc<Self>) -> Result<(), BackendError> {
         let identity = Arc::clone(self);
         blocking::run(move || identity.look()).await.unwrap_or_else(|broken| Err(broken_down(broken)))
@@ -58,6 +60,11 @@ impl Identity {
     pub(super) fn look(&self) -> Result<(), BackendError> {
         blocking::assert_allowed();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_cut
+            && let Some(path) = self.files.first()
+        {
+            return Err(gone(path, "was cut"));
+        }
         for (path, known) in self.files.iter().zip(&mut seen.files) {
             match (identity(path), &known) {
                 (Ok(now), Some(before)) if now == *before => {}
@@ -75,19 +82,19 @@ impl Identity {
     }
 
     /// Whether the file still holds what it did; `needed` is what SQLite says it has to hold at last, in bytes: a database that
-    /// was made smaller needs less.
-    pub(super) async fn check_size(self: &Arc<Self>, needed: u64) -> Result<(), BackendError> {
+    /// was made smaller needs less. None: SQLite cannot read it.
+    pub(super) async fn check_size(self: &Arc<Self>, needed: Option<u64>) -> Result<(), BackendError> {
         let identity = Arc::clone(self);
         blocking::run(move || identity.look_at_size(needed)).await.unwrap_or_else(|broken| Err(broken_down(broken)))
     }
 
-    fn look_at_size(&self, needed: u64) -> Result<(), BackendError> {
+    fn look_at_size(&self, needed: Option<u64>) -> Result<(), BackendError> {
         blocking::assert_allowed();
         let Some(path) = self.files.first() else { return Ok(()) };
         let now = std::fs::metadata(path).map(|metadata| metadata.len());
         let now = now.map_err(|error| BackendError::Unavailable(format!("{}: {error}", path.display())))?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.is_cut |= now < seen.size && now < needed;
+        seen.is_cut |= now < seen.size && needed.is_none_or(|needed| now < needed);
         if seen.is_cut {
             return Err(gone(path, "was cut"));
         }

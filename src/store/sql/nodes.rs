@@ -16,7 +16,7 @@ use super::failure::Trouble;
 use super::value::{moment, number, string, uuid};
 use super::work::{On, Work};
 use crate::store::backend::NodeId;
-use crate::store::{GONE_AFTER, HEARTBEAT_GAP_MAX};
+use crate::store::{GONE_AFTER, HEARTBEAT_EVERY, HEARTBEAT_GAP_MAX};
 
 /// How long a node that is gone is remembered: a day. Our choice: it makes no difference to a claim.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -131,12 +131,34 @@ async fn may_take_over(on: &mut On<'_>, node: NodeId) -> Result<bool, Trouble> {
     Ok(row.is_some())
 }
 
-/// Claims come one after the other: what a claim sees of the nodes is never older than what it sees of the rows.
-pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<(), Trouble> {
-    // SQLite has one writer anyway. The number is `tt_claim` in ASCII.
-    if on.dialect == Dialect::Postgres {
-        on.row(sqlx::query("SELECT pg_advisory_xact_lock(8391436886322801005)")).await?;
+/// The number that claims lock: `tt_claim` in ASCII.
+const CLAIMS: i64 = 8_391_436_886_322_801_005;
+
+/// How long a node was not heard that waits for a claim under way before it is heard again. It may be waited for that long
+/// more, and still be heard in time.
+const QUIET: Duration = GONE_AFTER.saturating_sub(HEARTBEAT_EVERY);
+
+/// Claims come one after the other: what a claim sees of the nodes is never older than what it sees of the rows. False: another
+/// one is under way, for whoever it may be, and this one takes nothing.
+pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<bool, Trouble> {
+    // SQLite has one writer anyway.
+    if on.dialect == Dialect::Sqlite {
+        return Ok(true);
     }
+    let lock = sqlx::query("SELECT pg_try_advisory_xact_lock($1) AS is_locked").bind(CLAIMS);
+    let row = on.row(lock).await?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(row.try_get("is_locked")?)
+}
+
+/// Waits for a claim that may be taking what `node` has because nobody heard of it: what `node` does once it is heard again, it
+/// does knowing what was taken.
+async fn await_claims(on: &mut On<'_>, node: NodeId) -> Result<(), Trouble> {
+    if on.dialect == Dialect::Sqlite {
+        return Ok(());
+    }
+    let clock = on.dialect.clock();
+    let lock = format!("SELECT pg_advisory_xact_lock_shared($1) FROM nodes WHERE id = $2 AND seen < {clock} - $3");
+    on.row(sqlx::query(AssertSqlSafe(lock)).bind(CLAIMS).bind(text(node)).bind(millis(QUIET))).await?;
     Ok(())
 }
 
@@ -186,6 +208,7 @@ impl Work for Heartbeat {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
+            await_claims(on, self.0).await?;
             let clock = on.dialect.clock();
             let heard = format!(
                 "INSERT INTO nodes (id, seen, since) VALUES ($1, {clock}, {clock}), ($2, {clock}, {clock}) \

@@ -7,7 +7,7 @@
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use super::Dialect;
-use super::failure::Trouble;
+use super::failure::{Trouble, is_everybodys};
 use super::value::number;
 use super::work::On;
 
@@ -39,8 +39,8 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// What takes PostgreSQL's lock on migrations: `touchton` in ASCII.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(8390053700629196654)";
+/// What takes PostgreSQL's lock on migrations: `touchton` in ASCII. Whoever opens a database says how long that may take.
+const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(8390053700629196654)";
 
 struct Step {
     sqlite: &'static str,
@@ -94,11 +94,14 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) ->
     Ok(())
 }
 
-/// How large SQLite's file has to be once everything is in it, in bytes.
-pub(super) async fn size(on: &mut On<'_>) -> Result<u64, Trouble> {
+/// How large SQLite's file has to be once everything is in it, in bytes. None: it cannot be read.
+pub(super) async fn size(on: &mut On<'_>) -> Result<Option<u64>, Trouble> {
     let select = sqlx::query("SELECT page_count * page_size AS size FROM pragma_page_count(), pragma_page_size()");
-    let row = on.row(select).await?.ok_or(sqlx::Error::RowNotFound)?;
-    number(&row, "size")
+    match on.row(select).await {
+        Ok(row) => number(&row.ok_or(sqlx::Error::RowNotFound)?, "size").map(Some),
+        Err(Trouble::Database(error)) if is_everybodys(&error) => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Sql;
 use super::callbacks::Insert;
-use super::failure::Trouble;
+use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::value::{
     Conditions, Narrowed, moment, number, places, some_moment, some_number, some_text, string, text, word,
@@ -160,7 +160,9 @@ impl Work for ClaimSessions {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            nodes::lock_claims(on).await?;
+            if !nodes::lock_claims(on).await? {
+                return Ok(Vec::new());
+            }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
@@ -252,7 +254,7 @@ impl Work for Probe {
 
 impl SessionBackend for Sql {
     fn claim_sessions(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<LeftSession>, BackendError>> {
-        self.write(ClaimSessions { node, limit })
+        self.keep_up(ClaimSessions { node, limit })
     }
 
     fn end_left_session(
@@ -280,7 +282,7 @@ impl SessionBackend for Sql {
 
 impl ProbeBackend for Sql {
     fn probe(&self) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(Probe)
+        self.keep_up(Probe)
     }
 }
 
@@ -308,7 +310,7 @@ async fn list(on: &mut On<'_>, filter: SessionFilter) -> Result<Vec<SessionRow>,
     conditions.and_plain("state <> 'asked'");
     let select = format!("SELECT {ROW} FROM sessions");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable("sid", row, read)).collect())
 }
 
 fn read(row: &AnyRow) -> Result<SessionRow, Trouble> {
