@@ -23,9 +23,9 @@ use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Error, Execu
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Dialect;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use super::identity::Identity;
+use super::{Dialect, schema};
 use crate::store::backend::BackendError;
 
 /// How much one transaction of SQLite takes in. Our choice: past some dozen the flush costs next to nothing each.
@@ -324,6 +324,14 @@ impl Writer {
             self.connection = None;
             return Err(Failed::NotThere(error));
         }
+        match timeout_at(until, self.check_log()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.connection = None;
+                return Err(Failed::NotThere(error));
+            }
+            Err(_) => return Err(Failed::TimedOut),
+        }
         match timeout_at(until, AssertUnwindSafe(self.transact(batch)).catch_unwind()).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) if is_everybodys(&error) => Err(Failed::All(error)),
@@ -333,16 +341,30 @@ impl Writer {
         }
     }
 
+    /// Whether a log that became shorter still holds what it must. What is in it is copied into the database's file, as far as
+    /// that can be: what was cut off cannot be read.
+    async fn check_log(&mut self) -> Result<(), BackendError> {
+        let Some(size) = self.identity.shorter_log() else { return Ok(()) };
+        let mut connection = self.connected().await.map_err(|error| unavailable(&error))?;
+        let needed = schema::log_needed(&mut On::new(&mut connection, Dialect::Sqlite)).await;
+        let needed = needed.map_err(|_| self.identity.log_was_cut())?;
+        self.identity.check_log(size, needed)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connected(&mut self) -> Result<AnyConnection, Error> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = self.options.connect().await?;
+        super::prepare(&mut connection, Dialect::Sqlite).await?;
+        Ok(connection)
+    }
+
     /// The connection is kept if all goes well, and else closed by being dropped.
     async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = self.options.connect().await?;
-                super::prepare(&mut connection, Dialect::Sqlite).await?;
-                connection
-            }
-        };
+        let mut connection = self.connected().await?;
         let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
         for piece in batch {
             piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;
