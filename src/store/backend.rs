@@ -494,8 +494,8 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// A callback is given up. [`BackendError::NotFound`] as for [`Self::mark_failed`].
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, now: Timestamp) -> Done<'a, ()>;
 
-    /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on. All of them if `ids` is none. Gives how
-    /// many.
+    /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on, as if they had never been tried, so that those of
+    /// a call come in their order. All of them if `ids` is none. Gives how many.
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64>;
 
     /// Deletes delivered callbacks that last changed before `before`. Gives how many.

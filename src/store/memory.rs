@@ -661,7 +661,7 @@ impl Backend for Memory {
                 let row = &mut callback.row;
                 if row.state == CallbackState::Parked && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.id)) {
                     row.state = CallbackState::Waiting;
-                    (row.since, row.updated) = (now, now);
+                    (row.tries, row.reason, row.since, row.updated) = (0, None, now, now);
                     callback.node = None;
                     count = count.saturating_add(1);
                 }

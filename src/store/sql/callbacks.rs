@@ -302,10 +302,10 @@ impl Work for RetryCallbacks {
     type Done = u64;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
-        const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
-        const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE id = $2 AND state = 'parked'";
+        const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
+             updated = $1 WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
+        const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
+             updated = $1 WHERE id = $2 AND state = 'parked'";
         let now = self.now.as_millisecond();
         async move {
             let Some(ids) = &self.ids else { return on.execute(sqlx::query(ALL).bind(now)).await };
