@@ -30,6 +30,7 @@ pub(crate) mod test_server;
 mod tests;
 mod wire;
 
+pub use bulkhead::Crowd;
 pub use gateway::{
     Authorization, Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
 };

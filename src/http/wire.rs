@@ -21,7 +21,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::address::Reach;
-use super::bulkhead::InFlight;
+use super::bulkhead::{Bulkhead, Crowd, InFlight};
 use super::resolve::{Filtered, Lookups, is_unreachable};
 use super::{Authorization, ClientError, plain_client, read_body, reason, tls_client};
 
@@ -111,11 +111,12 @@ impl Clients {
         plain: Reach,
         tls: Option<Reach>,
         lookups: &Arc<Lookups>,
+        (bulkhead, crowd): (Bulkhead, Crowd),
     ) -> Result<Self, ClientError> {
         let within = |reach| make().dns_resolver(Filtered { reach, lookups: Arc::clone(lookups) });
         let plain = plain_client(within(Some(plain)))?;
         let (tls, has_certificates) = tls_client(|| within(tls))?;
-        Ok(Self { plain, tls, has_certificates, in_flight: InFlight::default() })
+        Ok(Self { plain, tls, has_certificates, in_flight: InFlight::of(bulkhead, crowd) })
     }
 
     /// As on a machine without CA certificates.
