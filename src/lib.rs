@@ -30,6 +30,7 @@
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
+//! | `deadline` | deadlines of a process that may be stopped for a while |
 //! | `exposure` | who can reach the server |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
@@ -61,6 +62,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "shell")]
 pub mod connector;
+#[cfg(feature = "shell")]
+mod deadline;
 #[cfg(feature = "shell")]
 pub mod exposure;
 pub mod flow;

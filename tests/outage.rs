@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
+use support::process::{Process, signal};
 use support::{Arrived, Somebody, TestServer};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
@@ -210,6 +211,48 @@ async fn until(server: &TestServer, status: u16) {
         assert!(since.elapsed() < Duration::from_secs(10), "it does not become {status}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Until a process does not run any more, as after SIGSTOP.
+async fn until_stopped(process: u32) {
+    let since = Instant::now();
+    while !std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap().contains(") T ") {
+        assert!(since.elapsed() < support::PATIENCE, "it runs on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_came_while_the_server_was_stopped_counts_however_long_that_was() {
+    let application = Somebody::application("<Response/>").await;
+    let server = Arc::new(OnceLock::new());
+    let gateway = {
+        let server = Arc::clone(&server);
+        Somebody::start(move |_| {
+            // Before its answer is there.
+            signal(*server.get().unwrap(), "-STOP");
+            (200, json!({ "charge_id": "ch_1" }).to_string())
+        })
+        .await
+    };
+    let document = format!("<Response><Pay action=\"{}\" chargeAmount=\"3\"/></Response>", application.url("/paid"));
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!("{}\ntimeout = 1\nretries = 5", connector(&gateway));
+    let process = Process::start_with(folder.path(), &[("pay", &document)], &toml);
+    let pid = process.child.id();
+    server.set(pid).unwrap();
+    let mut caller = support::Caller::dial(process.address, "pay", "CA1", &[]).await;
+    let stopping = async {
+        gateway.wait_for(|_| true).await;
+        until_stopped(pid).await;
+        // This is how long it stands still: the gateway's second, and another in which a busy machine's timers may be late.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        signal(pid, "-CONT");
+    };
+    tokio::join!(stopping, caller.pay(&CARD));
+    let action = application.result().await;
+    assert_eq!(action.field("Result"), "success", "{:?}", action.fields());
+    assert_eq!(gateway.arrived().len(), 1, "it has answered; nobody need ask again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

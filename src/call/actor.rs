@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -174,6 +173,9 @@ impl Actor {
     /// The machine's deadline has come.
     fn come_due(&mut self) {
         let Some((due, wait)) = self.call.deadline() else { return };
+        if self.clock.was_stopped(due) {
+            return tracing::warn!("the process was stopped for a while: the call goes on where it was");
+        }
         let now = self.clock.came_due(due);
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.timed_out(now, wait);
@@ -218,8 +220,7 @@ impl Actor {
 
     /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline.
     async fn next(&mut self, ear: &mut Ear, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
-        let deadline =
-            self.call.deadline().map(|(at, _)| self.clock.answered() + Duration::from_millis(at.as_millis()));
+        let deadline = self.call.deadline().map(|(at, _)| self.clock.instant(at));
         let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
         let resting = ear.resting_until();
         let idle_at = ear.idle_at;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::delivery::{Tried, count_given_up};
 use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
+use crate::deadline;
 use crate::flow::{Begun, Intended, Settled};
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::step::PayResult;
@@ -83,7 +84,7 @@ impl Booking {
     /// Waits for it, for 5 s from when it was asked for; not at all, where somebody has waited in vain just before. None:
     /// nobody knows by then.
     pub(crate) async fn booked_in_time(self) -> Option<Booked> {
-        timeout_at(self.until, self.booked()).await.ok().flatten()
+        deadline::until(self.until, self.booked()).await.ok().flatten()
     }
 }
 
