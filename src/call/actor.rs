@@ -23,6 +23,7 @@ use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::render;
+use super::report::FinalReport;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
@@ -35,6 +36,7 @@ use crate::flow::{
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, MarkName, MediaCommand, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
+use crate::pay::session::What;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
 use crate::store::Hold;
@@ -375,7 +377,9 @@ impl Actor {
                 self.asking.ask(&self.house, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
-                self.registered.reported(&payment, &told);
+                if !matches!(progress.what, What::Finished(_)) {
+                    self.registered.reported(&payment, &told);
+                }
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
@@ -386,7 +390,13 @@ impl Actor {
             Action::Intend(intended) => self.asking.intend(Arc::from(intended)),
             Action::Settle(settled) => {
                 let settled = Arc::<Settled>::from(settled);
-                let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
+                let report = FinalReport::begin(&self.house, &self.call_sid, &settled);
+                let shown = Arc::clone(&report);
+                let booking =
+                    self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
+                if settled.shown.unwritten.is_some() {
+                    tokio::spawn(report.wait(booking.clone()));
+                }
                 let is_noted = self.noted.as_ref() == Some(&settled.payment.sid);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {

@@ -120,6 +120,25 @@ impl Done {
     }
 }
 
+/// Says what became of an outcome in the store.
+struct Deciding {
+    told: watch::Sender<Option<Booked>>,
+    first: Box<dyn FnOnce(Booked) + Send>,
+}
+
+impl Deciding {
+    fn tell(self, booked: Booked) {
+        (self.first)(booked);
+        self.told.send_replace(Some(booked));
+    }
+}
+
+impl std::fmt::Debug for Deciding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deciding").finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 enum Entry {
     Notify(CallbackRequest, Uuid, Counted),
@@ -131,7 +150,7 @@ enum Entry {
         number: u32,
         done: Done,
     },
-    Settle(Arc<Settled>, Hold, watch::Sender<Option<Booked>>, Counted),
+    Settle(Arc<Settled>, Hold, Deciding, Counted),
     /// The call has made a payment's action request itself.
     ActionTold(ActionTold),
 }
@@ -189,15 +208,16 @@ impl CallbackQueue {
     }
 
     /// Has an outcome written down, and what it tells delivered. An action request is held back: the call makes it, and
-    /// says so by [`Self::action_told`].
+    /// says so by [`Self::action_told`]. `first` learns what became of it before anybody is told.
     #[must_use]
-    pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Booking {
+    pub fn settle(&self, settled: Arc<Settled>, hold: Hold, first: impl FnOnce(Booked) + Send + 'static) -> Booking {
         let (told, booking) = watch::channel(None);
         // Of a payment that could not begin because nothing can be written, nobody has anything to wait for.
         let is_refused = settled.outcome.result == PayResult::InternalError && !self.deliveries.store.is_writable();
         let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
         let patience = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
-        self.write(Entry::Settle(settled, hold, told, self.deliveries.counted()));
+        let deciding = Deciding { told, first: Box::new(first) };
+        self.write(Entry::Settle(settled, hold, deciding, self.deliveries.counted()));
         Booking { told: booking, until: Instant::now() + patience }
     }
 
@@ -284,11 +304,11 @@ impl Scribe {
                 let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
                 self.in_time("a submission", &done, write).await;
             }
-            Entry::Settle(settled, hold, told, counted) => {
+            Entry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
                 let Some((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
-                told.send_replace(Some(booked));
+                deciding.tell(booked);
                 for callback in callbacks {
                     let counted = self.deliveries.counted();
                     if callback.held {
