@@ -117,6 +117,8 @@ struct Actor {
     inbox: mpsc::Receiver<Answered>,
     /// The session that was last noted for the store.
     noted: Option<String>,
+    /// The one whose end another server has taken over.
+    lost: watch::Receiver<Option<String>>,
     /// The outcome that the next action tells, what becomes of it in the store, and whether its session was noted there.
     settled: Option<(Arc<Settled>, Booking, bool)>,
     /// Requests whose answer nobody waits for, but which must be made.
@@ -139,6 +141,7 @@ impl Actor {
         Self {
             call,
             clock: Clock::start(),
+            lost: callbacks.lost_session(),
             recorder,
             line,
             playback: Playback::default(),
@@ -234,6 +237,7 @@ impl Actor {
             }
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
+            Ok(()) = self.lost.changed() => self.session_lost(),
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
             () = until(deadline) => self.come_due(),
             () = until(sound) => {}
@@ -274,6 +278,14 @@ impl Actor {
                 }
                 self.tell(Arrival::Other, Event::Fetched(id, fetched));
             }
+        }
+    }
+
+    /// Another server has taken a session of this call over: its payment cannot be made here any more.
+    fn session_lost(&mut self) {
+        let is_going_on = *self.lost.borrow_and_update() == self.noted;
+        if is_going_on {
+            self.tell(Arrival::Other, Event::StoreAway);
         }
     }
 

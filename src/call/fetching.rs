@@ -3,6 +3,7 @@
 //! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the books say so, and as the machine
 //!          says for that case when they do not say so in time.
 //! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
+//!          What the books leave to another server is told by that one alone; this call has no document then.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::House;
 use crate::callback::{self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{Fetch, FetchFailure, NextDocument, Purpose, Settled};
+use crate::http::shown;
 use crate::pay::step::PayResult;
 use crate::simulate::tape;
 use crate::store::{self, Booked, Occasion, Store};
@@ -35,19 +37,20 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// On which occasion the call tells it.
-    async fn occasion(&self, store: &Store) -> Occasion {
+    /// On which occasion the call tells it. None: it is another server's to tell.
+    async fn occasion(&self, store: &Store) -> Option<Occasion> {
         let booked = match self.booking.clone().booked_in_time().await {
             Some(booked) => Some(booked),
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
         match booked {
-            Some(Booked::First) => Occasion::First,
-            Some(Booked::Late) => Occasion::Late,
+            Some(Booked::First) => Some(Occasion::First),
+            Some(Booked::Late) => Some(Occasion::Late),
+            Some(Booked::Otherwise) => None,
             // Of one that could not begin the store knows nothing, so that nobody else tells anything of it.
-            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Occasion::First,
-            Some(Booked::Otherwise) | None => Occasion::Unwritten,
+            None if !self.is_noted && self.settled.outcome.result == PayResult::InternalError => Some(Occasion::First),
+            None => Some(Occasion::Unwritten),
         }
     }
 
@@ -66,8 +69,9 @@ pub(super) async fn fetched(
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let occasion = match &telling {
         Some(outcome) => outcome.occasion(&house.store).await,
-        None => Occasion::First,
+        None => Some(Occasion::First),
     };
+    let (is_others, occasion) = (occasion.is_none(), occasion.unwrap_or(Occasion::Unwritten));
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
     let fetch = if occasion == Occasion::Unwritten { fetch.as_unwritten() } else { fetch };
     let url = match fetch.target {
@@ -76,6 +80,10 @@ pub(super) async fn fetched(
             let loading = tokio::task::spawn_blocking(move || library.load(&name, &fetch.parameters));
             let broken = |_| Err(FetchFailure::not_readable("reading the flow broke down"));
             return (loading.await.unwrap_or_else(broken), None);
+        }
+        Target::Url(url) if is_others => {
+            let message = "another server tells how this payment ended; it is not told twice";
+            return (Err(FetchFailure::not_retrieved(format!("{}: {message}", shown(url.as_str())))), None);
         }
         Target::Url(url) => url,
     };

@@ -41,6 +41,7 @@ pub struct CallbackQueue {
     unwritten: Arc<AtomicUsize>,
     /// Whether the last write was waited for in vain: then nobody waits for the next one.
     is_stuck: Arc<AtomicBool>,
+    lost: watch::Receiver<Option<String>>,
 }
 
 /// Whether something was written down. Clones are of the same entry.
@@ -159,6 +160,7 @@ impl CallbackQueue {
     pub(super) fn begin(deliveries: Deliveries, call_sid: &str) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
         let (unwritten, is_stuck) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (losing, lost) = watch::channel(None);
         let scribe = Scribe {
             deliveries: deliveries.clone(),
             call_sid: call_sid.to_owned(),
@@ -166,9 +168,16 @@ impl CallbackQueue {
             session: None,
             unwritten: Arc::clone(&unwritten),
             is_stuck: Arc::clone(&is_stuck),
+            lost: losing,
         };
         tokio::spawn(scribe.run(inbox));
-        Self { deliveries, call_sid: call_sid.to_owned(), entries, unwritten, is_stuck }
+        Self { deliveries, call_sid: call_sid.to_owned(), entries, unwritten, is_stuck, lost }
+    }
+
+    /// The id of the session whose end another server has taken over, as soon as a write shows that. Nothing more is told of
+    /// it from here, and no gateway asked for it.
+    pub(crate) fn lost_session(&self) -> watch::Receiver<Option<String>> {
+        self.lost.clone()
     }
 
     /// Has a status callback stored and delivered after those before it.
@@ -235,6 +244,7 @@ impl CallbackQueue {
             entries: self.entries.clone(),
             unwritten: Arc::clone(&self.unwritten),
             is_stuck: Arc::clone(&self.is_stuck),
+            lost: self.lost.clone(),
         }
     }
 
@@ -253,6 +263,8 @@ struct Scribe {
     session: Option<Arc<NewSession>>,
     unwritten: Arc<AtomicUsize>,
     is_stuck: Arc<AtomicBool>,
+    /// The session whose end another server has taken over.
+    lost: watch::Sender<Option<String>>,
 }
 
 /// An action request that the call makes itself.
@@ -278,15 +290,22 @@ impl Scribe {
         let (store, wall) = (self.deliveries.store.clone(), self.deliveries.clocks.wall);
         match entry {
             Entry::Notify(request, token, counted) => {
-                let write = || store.queue(&self.call_sid, &request, token, wall.now());
+                let session = self.session.as_ref().map(|session| session.sid.clone());
+                let session = session.as_deref();
+                if session.is_some_and(|session| self.is_lost(session)) {
+                    self.unwritten.fetch_sub(1, Ordering::AcqRel);
+                    return;
+                }
+                let write = || store.queue_progress(&self.call_sid, session, &request, token, wall.now());
                 let stored = self.until_written("a callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
-                match stored {
-                    Some(Some(callback)) => self.deliveries.send_stored(callback, counted),
+                match (stored, session) {
+                    (Ok(Some(callback)), _) => self.deliveries.send_stored(callback, counted),
                     // Whoever has to see to earlier ones of this call sees to this one after them.
-                    Some(None) => {}
+                    (Ok(None), _) => {}
+                    (Err(StoreError::Backend(BackendError::NotFound)), Some(session)) => self.lose(session),
                     // A store that cannot seal will not seal later.
-                    None => count_given_up(&self.call_sid, &request, "it cannot be written down"),
+                    (Err(_), _) => count_given_up(&self.call_sid, &request, "it cannot be written down"),
                 }
             }
             Entry::Begun(session) => {
@@ -296,7 +315,11 @@ impl Scribe {
                 }
             }
             Entry::Intend(intended, done) => {
-                let begun = self.session_of(&intended.payment.sid).map_or_else(|| wall.now(), |session| session.begun);
+                let sid = &intended.payment.sid;
+                if self.is_lost(sid) {
+                    return done.tell(false);
+                }
+                let begun = self.session_of(sid).map_or_else(|| wall.now(), |session| session.begun);
                 let write = || store.intend(&intended, begun, wall.now());
                 self.in_time("a payment", &done, write).await;
             }
@@ -307,7 +330,7 @@ impl Scribe {
             Entry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
-                let Some((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
+                let Ok((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
                 deciding.tell(booked);
                 for callback in callbacks {
                     let counted = self.deliveries.counted();
@@ -322,6 +345,20 @@ impl Scribe {
             }
             Entry::ActionTold(told) => self.action_told(told).await,
         }
+    }
+
+    fn is_lost(&self, session_sid: &str) -> bool {
+        self.lost.borrow().as_deref() == Some(session_sid)
+    }
+
+    /// Another server has taken a session over: it tells how that ended.
+    fn lose(&self, session_sid: &str) {
+        tracing::error!(
+            call_sid = self.call_sid,
+            payment = session_sid,
+            "another server has taken this session over; nothing more is told of it from here"
+        );
+        self.lost.send_replace(Some(session_sid.to_owned()));
     }
 
     fn session_of(&self, payment_sid: &str) -> Option<Arc<NewSession>> {
@@ -361,8 +398,8 @@ impl Scribe {
         }
     }
 
-    /// Writes, however long it takes. None: it can never be written.
-    async fn until_written<T, Writing>(&self, what: &str, write: impl Fn() -> Writing) -> Option<T>
+    /// Writes, however long it takes. An error: it can never be written.
+    async fn until_written<T, Writing>(&self, what: &str, write: impl Fn() -> Writing) -> Result<T, StoreError>
     where
         Writing: Future<Output = Result<T, StoreError>>,
     {
@@ -371,7 +408,7 @@ impl Scribe {
             match write().await {
                 Ok(written) => {
                     self.is_stuck.store(false, Ordering::Release);
-                    return Some(written);
+                    return Ok(written);
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
@@ -379,7 +416,7 @@ impl Scribe {
                 }
                 Err(error) => {
                     tracing::error!(call_sid = self.call_sid, what, %error, "cannot be written down");
-                    return None;
+                    return Err(error);
                 }
             }
             sleep(wait).await;

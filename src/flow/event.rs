@@ -32,7 +32,8 @@ pub enum Event {
     Played(TurnId),
     /// The connector that was looked up; none: there is none of that name.
     ConnectorFound(Option<Capabilities>),
-    /// Instead of [`Self::ConnectorFound`]: nothing can be written down now, so that no payment can be made.
+    /// Instead of [`Self::ConnectorFound`], or before the gateway is asked: the payment cannot be written down, so that it cannot
+    /// be made.
     StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),

@@ -241,6 +241,8 @@ pub struct NewCallback {
     pub call_sid: String,
     /// The payment whose outcome it tells, if it does.
     pub payment_sid: Option<String>,
+    /// The session whose progress it tells, if it does.
+    pub progress_of: Option<String>,
     /// What it is for.
     pub kind: CallbackKind,
     /// How.
@@ -452,6 +454,8 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     ) -> Done<'_, Settling>;
 
     /// Stores a callback as `node`'s, or as nobody's (see the contract); gives the known one with its token if there is one.
+    /// [`BackendError::NotFound`] if it tells the progress of a session whose end is no longer `node`'s to tell: somebody else
+    /// has taken it over, or told it.
     fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted>;
 
     /// Takes over, as `keeper`'s, all free callbacks that are `waiting` or `held` of the calls of the first `limit` of them,

@@ -271,7 +271,7 @@ impl Books {
         }
         self.last_id = self.last_id.saturating_add(1);
         let id = self.last_id;
-        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = callback;
+        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state, progress_of: _ } = callback;
         let own = [Some(node), Some(node.keeper())];
         let follows = kind == CallbackKind::Status
             && self.callbacks.values().any(|known| {
@@ -494,6 +494,10 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
         self.write(move |books| {
+            let is_known = books.by_token(callback.token).is_some();
+            if !is_known && callback.progress_of.as_ref().is_some_and(|sid| books.is_led_elsewhere(sid, node)) {
+                return Err(BackendError::NotFound);
+            }
             let (id, _) = books.insert(callback, node, now);
             let known = books.callbacks.get(&id);
             let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));

@@ -15,7 +15,7 @@ use super::value::{Bound, Conditions, moment, number, some_text, string, text, u
 use super::work::{On, Work};
 use crate::store::CallbackKind;
 use crate::store::backend::{
-    CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
+    BackendError, CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
 };
 use crate::twiml::Method;
 
@@ -74,14 +74,26 @@ pub(super) struct Insert<'a> {
 impl Insert<'_> {
     /// Gives it, or the known one.
     pub(super) async fn run(self, on: &mut On<'_>) -> Result<Stored, Trouble> {
-        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = self.callback;
+        let NewCallback { token, call_sid, payment_sid, progress_of, kind, method, url, sealed, state } = self.callback;
         let follows = *kind == CallbackKind::Status;
         let owner = if follows { FOLLOWING } else { "$10" };
-        let sql = format!(
-            "INSERT INTO callbacks (token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, \
-             node) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, {owner}) \
-             ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
-        );
+        let columns = "token, call_sid, payment_sid, kind, method, url, sealed, state, tries, since, updated, node";
+        let values = format!("$1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, {owner}");
+        let sql = match progress_of {
+            // Whoever takes the session over at the same time waits for this, or is waited for.
+            Some(_) => {
+                let (session, keep) = (if follows { "$12" } else { "$11" }, on.dialect.keep_row());
+                format!(
+                    "WITH session AS (SELECT state, node FROM sessions WHERE sid = {session}{keep}) \
+                     INSERT INTO callbacks ({columns}) SELECT {values} WHERE NOT EXISTS (SELECT 1 FROM session \
+                     WHERE session.state <> 'asked' AND (session.node IS NULL OR session.node <> $10)) \
+                     ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
+                )
+            }
+            None => format!(
+                "INSERT INTO callbacks ({columns}) VALUES ({values}) ON CONFLICT (token) DO NOTHING RETURNING node, {ROW}"
+            ),
+        };
         let insert = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(token.to_string())
             .bind(text(call_sid))
@@ -94,11 +106,15 @@ impl Insert<'_> {
             .bind(self.now.as_millisecond())
             .bind(nodes::text(self.node));
         let insert = if follows { insert.bind(nodes::text(self.node.keeper())) } else { insert };
+        let insert = match progress_of {
+            Some(session) => insert.bind(text(session)),
+            None => insert,
+        };
         // All of them, so that the statement is run to its end.
         let rows = on.rows(insert).await?;
         match rows.first() {
             Some(row) => stored(row, true),
-            None => Ok(by_token(on, *token).await?.ok_or(sqlx::Error::RowNotFound)?),
+            None => Ok(by_token(on, *token).await?.ok_or(BackendError::NotFound)?),
         }
     }
 }
