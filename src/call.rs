@@ -37,6 +37,7 @@ pub mod recorder;
 pub mod recovery;
 mod registry;
 mod render;
+mod report;
 mod sessions;
 pub mod socket;
 mod stream;

@@ -162,7 +162,8 @@ pub struct Media {
     /// ([`crate::media::nonce`]). Without it a captured upgrade can be sent again.
     #[serde(deserialize_with = "some_seconds")]
     pub max_age: Option<Duration>,
-    /// How many calls may be live at once; 0: no limit.
+    /// How many calls may be live at once; 0: no limit. So many requests to one application or gateway may be under way too, or
+    /// 512 if that is more.
     #[serde(deserialize_with = "number")]
     pub max_calls: u32,
     /// How long a stream may be without any message.

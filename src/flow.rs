@@ -26,7 +26,7 @@ pub use answer::{Body, Received, read_answer};
 pub use call::Call;
 pub use event::{
     Action, AgentCommand, Begun, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, Intended,
-    LedBy, NextDocument, PaymentId, Purpose, Redirection, Settled, Telling, Unwritten, Wait, Warning,
+    LedBy, NextDocument, PaymentId, Purpose, Redirection, Settled, Shown, Telling, Unwritten, Wait, Warning,
 };
 pub use voice::TurnId;
 

@@ -34,6 +34,7 @@ mod tests;
 mod wire;
 
 pub use authorization::{Authorization, RequestToSign, SignRequest};
+pub use bulkhead::Crowd;
 pub use cookies::Jar;
 pub use gateway::{
     Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,

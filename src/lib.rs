@@ -32,6 +32,7 @@
 //! | `private_file` | files that only their owner can read |
 //! | `library` | flow documents of a folder |
 //! | `config`, `account` | what is set, and who we are |
+//! | `deadline` | deadlines of a process that may be stopped for a while |
 //! | `exposure` | who can reach the server |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
@@ -67,6 +68,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "shell")]
 pub mod connector;
+#[cfg(feature = "shell")]
+mod deadline;
 #[cfg(feature = "shell")]
 pub mod exposure;
 pub mod flow;

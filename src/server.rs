@@ -29,7 +29,7 @@ use crate::chance::Chance;
 use crate::config::{Config, Media};
 use crate::connector::{Registry, RegistryError, registry};
 use crate::flow::link::PlainHttp;
-use crate::http::{ClientError, Gateway, Outbound, Resolver, TargetPolicy};
+use crate::http::{ClientError, Crowd, Gateway, Outbound, Resolver, TargetPolicy};
 use crate::library::Library;
 use crate::media::upgrade::SECRET_GOOD;
 use crate::rest::guard::{Gate, SignIns, guard};
@@ -142,7 +142,8 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
         let resolver = Resolver::new(config.resolver);
-        let gateway = Arc::new(Gateway::with(&resolver)?);
+        let crowd = Crowd::of(config.media.max_calls);
+        let gateway = Arc::new(Gateway::with(&resolver, crowd)?);
         let (wall, chance) = (Wall::System, Chance::System);
         let exposure = config.exposure();
         let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall, exposure)?;
@@ -157,7 +158,7 @@ impl Server {
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let policy = TargetPolicy::of(config.allow_http_callbacks, exposure);
-        let outbound = Arc::new(Outbound::with(policy, &resolver)?);
+        let outbound = Arc::new(Outbound::with(policy, &resolver, crowd)?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
         let store = open::open(&config, Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;

@@ -257,6 +257,13 @@ impl<W: World> Simulation<W> {
         self.settle();
     }
 
+    /// What is going on cannot be written down any more.
+    #[cfg(test)]
+    pub(crate) fn cannot_be_written(&mut self) {
+        self.handle(Event::StoreAway);
+        self.settle();
+    }
+
     /// Nobody hears the rest.
     fn silence(&mut self) {
         self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));

@@ -363,7 +363,23 @@ impl Store {
         token: Uuid,
         now: Timestamp,
     ) -> Result<Option<StoredCallback>, StoreError> {
+        self.queue_progress(call_sid, None, request, token, now).await
+    }
+
+    /// The same for a callback that tells the progress of a session.
+    ///
+    /// # Errors
+    /// As for [`Self::queue`]; [`BackendError::NotFound`] if the session's end is another server's to tell by now.
+    pub async fn queue_progress(
+        &self,
+        call_sid: &str,
+        session_sid: Option<&str>,
+        request: &CallbackRequest,
+        token: Uuid,
+        now: Timestamp,
+    ) -> Result<Option<StoredCallback>, StoreError> {
         let (row, epoch) = (self.new_callback(request, token, call_sid, CallbackState::Waiting)?, self.epoch());
+        let row = NewCallback { progress_of: session_sid.map(str::to_owned), ..row };
         let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
         let (call_sid, request) = (call_sid.to_owned(), request.clone());
         let (held, tries, was_tried, since) = (false, 0, false, now);
@@ -617,6 +633,7 @@ impl Store {
             token,
             call_sid: call_sid.to_owned(),
             payment_sid: None,
+            progress_of: None,
             kind: request.kind,
             method: request.method,
             // An address may hold a password.

@@ -82,6 +82,7 @@ async fn fill(store: &Store) {
     }
     let callback = NewCallback {
         payment_sid: Some(sid(5)),
+        progress_of: None,
         url: "https://me:hunter2@shop.example/paid?key=hunter2".to_owned(),
         ..waiting(7)
     };

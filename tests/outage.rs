@@ -15,10 +15,11 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
-use support::{Arrived, Somebody, TestServer};
+use support::process::{Process, signal};
+use support::{ACCOUNT, Arrived, Somebody, TOKEN, TestServer};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 use uuid::Uuid;
@@ -102,6 +103,15 @@ impl Shop {
         (row.get("sid"), row.get("state"))
     }
 
+    /// How whoever asks is told that the payment stands.
+    async fn shown(&self) -> Value {
+        let path = format!("/2010-04-01/Accounts/{ACCOUNT}/Calls/CA1/Payments.json");
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("http://{}{path}", self.server.address)).basic_auth(ACCOUNT, Some(TOKEN));
+        let page: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        page["payments"][0]["state"].clone()
+    }
+
     fn results(&self, path: &str) -> Vec<Arrived> {
         let of = |arrived: &Arrived| arrived.path == path && !arrived.field("Result").is_empty();
         self.application.arrived().into_iter().filter(of).collect()
@@ -135,10 +145,29 @@ fn is_unknown(arrived: &Arrived) -> bool {
 async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the_status_callback() {
     let shop = Shop::new("statusCallback=\"STATUS\"").await;
     shop.file.set(shop.database()).unwrap();
-    shop.server.call("pay").await.pay(&CARD).await;
+    let mut caller = shop.server.call("pay").await;
+    let paying = async {
+        caller.pay(&CARD).await;
+    };
+    let asking = async {
+        while shop.asked.lock().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The gateway has answered, and nothing of it can be written down: until the call is told, nobody is.
+        while shop.results("/paid").is_empty() {
+            let shown = shop.shown().await;
+            let says = shown["PaymentError"] == "outcome unknown" || shown.get("Result").is_none();
+            assert!(says && shown["For"] == "payment-processing", "{shown}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::join!(paying, asking);
     let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
     let waited = shop.since_asked();
     assert!(is_unknown(&action), "{:?}", action.fields());
+    let shown = shop.shown().await;
+    assert_eq!((&shown["Result"], &shown["PayErrorCode"]), (&json!("payment-connector-error"), &json!("64002")));
+    assert!(shown.get("PaymentConfirmationCode").is_none(), "{shown}");
     assert!(!action.fields().contains_key("PaymentConfirmationCode"));
     assert!((5..8).contains(&waited.as_secs()), "a caller waits five seconds: {waited:?}");
     assert!(shop.results("/status").is_empty(), "nothing is told that is not on disk");
@@ -147,6 +176,8 @@ async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the
     let late =
         shop.application.wait_for(|arrived| arrived.path == "/status" && !arrived.field("Result").is_empty()).await;
     assert_eq!((late.field("Result"), late.field("PaymentConfirmationCode")), ("success".into(), "ch_1".into()));
+    let shown = shop.shown().await;
+    assert_eq!((&shown["Result"], &shown["PaymentConfirmationCode"]), (&json!("success"), &json!("ch_1")));
     let (sid, state) = shop.payment().await;
     assert_eq!(state, "succeeded");
     assert_eq!(token_of(&action), token(&sid, Occasion::Unwritten, CallbackKind::Action));
@@ -210,6 +241,48 @@ async fn until(server: &TestServer, status: u16) {
         assert!(since.elapsed() < Duration::from_secs(10), "it does not become {status}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Until a process does not run any more, as after SIGSTOP.
+async fn until_stopped(process: u32) {
+    let since = Instant::now();
+    while !std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap().contains(") T ") {
+        assert!(since.elapsed() < support::PATIENCE, "it runs on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_came_while_the_server_was_stopped_counts_however_long_that_was() {
+    let application = Somebody::application("<Response/>").await;
+    let server = Arc::new(OnceLock::new());
+    let gateway = {
+        let server = Arc::clone(&server);
+        Somebody::start(move |_| {
+            // Before its answer is there.
+            signal(*server.get().unwrap(), "-STOP");
+            (200, json!({ "charge_id": "ch_1" }).to_string())
+        })
+        .await
+    };
+    let document = format!("<Response><Pay action=\"{}\" chargeAmount=\"3\"/></Response>", application.url("/paid"));
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!("{}\ntimeout = 1\nretries = 5", connector(&gateway));
+    let process = Process::start_with(folder.path(), &[("pay", &document)], &toml);
+    let pid = process.child.id();
+    server.set(pid).unwrap();
+    let mut caller = support::Caller::dial(process.address, "pay", "CA1", &[]).await;
+    let stopping = async {
+        gateway.wait_for(|_| true).await;
+        until_stopped(pid).await;
+        // This is how long it stands still: the gateway's second, and another in which a busy machine's timers may be late.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        signal(pid, "-CONT");
+    };
+    tokio::join!(stopping, caller.pay(&CARD));
+    let action = application.result().await;
+    assert_eq!(action.field("Result"), "success", "{:?}", action.fields());
+    assert_eq!(gateway.arrived().len(), 1, "it has answered; nobody need ask again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

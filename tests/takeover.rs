@@ -16,7 +16,10 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use support::{Somebody, TestServer};
+use sqlx::{AnyConnection, Connection, Executor, Row};
+use support::postgres::Postgres;
+use support::process::{Process, signal};
+use support::{Caller, Somebody, TestServer};
 use tokio::runtime::Handle;
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
@@ -155,4 +158,61 @@ async fn payments_that_are_looked_up_do_not_keep_one_untold_that_was_in_flight()
     let add = |registry: &touchtone::connector::Registry| registry.insert("Slow", Arc::new(Slow { known })).unwrap();
     let _server = TestServer::start_set(&[], SILENT, set, add).await;
     application.wait_for(|arrived| arrived.field("Result") == "success").await;
+}
+
+/// How many sessions are written down.
+async fn sessions(database: &str) -> i64 {
+    let mut connection = AnyConnection::connect(database).await.unwrap();
+    let row = connection.fetch_one("SELECT COUNT(*) AS count FROM sessions").await.unwrap();
+    row.get("count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_another_has_taken_for_gone_tells_nothing_more_of_its_session_and_asks_no_gateway() {
+    let (postgres, application) = (Postgres::start(&["fsync=off"]), Somebody::application("<Response/>").await);
+    let gateway = Somebody::start(|_| (200, serde_json::json!({ "charge_id": "ch_1" }).to_string())).await;
+    let document = format!(
+        "<Response><Pay action=\"{}\" statusCallback=\"{}\" chargeAmount=\"3\" timeout=\"600\"/></Response>",
+        application.url("/paid"),
+        application.url("/status")
+    );
+    let database = postgres.database().await;
+    let toml = format!(
+        "database = \"{database}\"\nsecret_key = \"a key of these tests alone\"\n{SILENT}\n[[connector]]\nname = \"Default\"\n\
+         kind = \"generic\"\nmode = \"test\"\nendpoint = \"{}\"",
+        gateway.url("/charge")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = Process::start_with(folder.path(), &[("pay", &document)], &toml);
+    let _other = TestServer::start(&[], &toml).await;
+    let mut caller = Caller::dial(stopped.address, "pay", "CA1", &[]).await;
+    for group in ["4111111111111111", "1228", "94111"] {
+        caller.hear().await;
+        caller.press(group).await;
+    }
+    caller.hear().await;
+    while sessions(&database).await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    signal(stopped.child.id(), "-STOP");
+    let status = |arrived: &support::Arrived| arrived.path == "/status";
+    let ended = application.wait_for(|arrived| status(arrived) && !arrived.field("Result").is_empty()).await;
+    let action = application.result().await;
+    assert_eq!([ended.field("Result"), action.field("Result")], ["internal-error", "internal-error"]);
+    // The caller was there all the while, and keys the last digits.
+    signal(stopped.child.id(), "-CONT");
+    caller.press("123").await;
+    caller.hear_out().await;
+    let told: Vec<String> = application
+        .arrived()
+        .iter()
+        .filter(|arrived| status(arrived))
+        .map(|arrived| arrived.field("SequenceNumber"))
+        .collect();
+    let mut numbers = told.clone();
+    numbers.dedup();
+    assert_eq!(numbers, told, "no two have one number");
+    assert_eq!(told.last(), Some(&ended.field("SequenceNumber")), "and none comes after the result: {told:?}");
+    let actions = application.arrived().iter().filter(|arrived| arrived.path == "/paid").count();
+    assert_eq!((actions, gateway.arrived().len()), (1, 0), "told once, and nothing charged");
 }

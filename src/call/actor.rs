@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,6 +24,7 @@ use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
 use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::Renderer;
+use super::report::FinalReport;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
 use super::{House, metrics};
@@ -38,6 +38,7 @@ use crate::flow::{
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
+use crate::pay::session::What;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
 use crate::store::{Epoch, Hold};
@@ -124,6 +125,8 @@ struct Actor {
     inbox: mpsc::Receiver<Answered>,
     /// The session that was last noted for the store.
     noted: Option<Arc<Begun>>,
+    /// The one whose end another server has taken over.
+    lost: watch::Receiver<Option<String>>,
     /// The outcome that the next action tells.
     settled: Option<Outcome>,
     /// Requests whose answer nobody waits for, but which must be made.
@@ -148,6 +151,7 @@ impl Actor {
         Self {
             call,
             clock: Clock::start(),
+            lost: callbacks.lost_session(),
             recorder,
             line,
             playback: Playback::default(),
@@ -186,6 +190,9 @@ impl Actor {
     /// The machine's deadline has come.
     fn come_due(&mut self) {
         let Some((due, wait)) = self.call.deadline() else { return };
+        if self.clock.was_stopped(due) {
+            return tracing::warn!("the process was stopped for a while: the call goes on where it was");
+        }
         let now = self.clock.came_due(due);
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.timed_out(now, wait);
@@ -238,8 +245,7 @@ impl Actor {
         if !has_budget_remaining() {
             yield_now().await;
         }
-        let deadline =
-            self.call.deadline().map(|(at, _)| self.clock.answered() + Duration::from_millis(at.as_millis()));
+        let deadline = self.call.deadline().map(|(at, _)| self.clock.instant(at));
         let resting = ear.resting_until();
         let reads = attached && resting.is_none();
         if self.taken_in_a_row < IN_A_ROW_MAX {
@@ -284,6 +290,7 @@ impl Actor {
             biased;
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
+            Ok(()) = self.lost.changed() => self.session_lost(),
             _ = ender.changed(), if attached => return Err(Refusal::Stopping),
         }
         Ok(())
@@ -324,6 +331,15 @@ impl Actor {
                 }
                 self.tell(Arrival::Other, Event::Fetched(id, fetched));
             }
+        }
+    }
+
+    /// Another server has taken a session of this call over: its payment cannot be made here any more.
+    fn session_lost(&mut self) {
+        let noted = self.noted.as_ref().map(|begun| &begun.payment.sid);
+        let is_going_on = self.lost.borrow_and_update().as_ref() == noted;
+        if is_going_on {
+            self.tell(Arrival::Other, Event::StoreAway);
         }
     }
 
@@ -426,7 +442,9 @@ impl Actor {
                 self.asking.ask(&self.house, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
-                self.registered.reported(&payment, &told);
+                if !matches!(progress.what, What::Finished(_)) {
+                    self.registered.reported(&payment, &told);
+                }
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
@@ -443,7 +461,13 @@ impl Actor {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
                 let epoch = self.house.store.epoch();
-                let booking = self.callbacks.settle(Arc::clone(&settled), Hold::Yes);
+                let report = FinalReport::begin(&self.house, &self.call_sid, &settled);
+                let shown = Arc::clone(&report);
+                let booking =
+                    self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
+                if settled.shown.unwritten.is_some() {
+                    tokio::spawn(report.wait(booking.clone()));
+                }
                 let left = self.left(&settled.payment);
                 self.asking.settled(&self.house, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {

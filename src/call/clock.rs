@@ -1,11 +1,15 @@
 //! The time of a live call, such that a recording of it can be replayed in the same order.
 //!
-//! Shape:   [`Clock::stamp`] gives each event its moment, [`Clock::came_due`] a deadline its own.
+//! Shape:   [`Clock::stamp`] gives each event its moment, [`Clock::came_due`] a deadline its own. The time in which the process
+//!          was stopped is not counted ([`Clock::was_stopped`]).
 //! Units:   [`CallTime`], which never goes backwards.
 //! Sources: spec/pay.md, section 3: an input that is already there wins over a deadline of the same instant.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
+use crate::deadline;
 use crate::time::CallTime;
 
 /// What an event is, as far as its time goes.
@@ -27,6 +31,7 @@ enum Last {
 /// A call's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
+    /// When the call was answered, later by the time in which the process was stopped.
     answered: Instant,
     moment: CallTime,
     last: Last,
@@ -38,9 +43,9 @@ impl Clock {
         Self { answered: Instant::now(), moment: CallTime::ZERO, last: Last::Arrived }
     }
 
-    /// When the call was answered.
-    pub(super) const fn answered(&self) -> Instant {
-        self.answered
+    /// When a moment of the call is.
+    pub(super) fn instant(&self, at: CallTime) -> Instant {
+        self.answered + Duration::from_millis(at.as_millis())
     }
 
     /// How long the call has lasted.
@@ -70,6 +75,14 @@ impl Clock {
         self.last = Last::Arrived;
         self.moment = self.moment.max(at);
         self.moment
+    }
+
+    /// Whether the process was stopped so that nobody noticed when a deadline came. Then the call has lasted until shortly
+    /// before it: what has arrived meanwhile comes first, and what is waited for next has its time.
+    pub(super) fn was_stopped(&mut self, due: CallTime) -> bool {
+        let Some(late) = deadline::overdue(self.instant(due)) else { return false };
+        self.answered += late.saturating_add(deadline::GRACE);
+        true
     }
 
     /// A deadline came: it came when it was due, however late its timer ran.
@@ -104,6 +117,35 @@ mod tests {
         assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(71), "never backwards");
         assert_eq!(clock.came_due(at(80)), at(80));
         assert_eq!(clock.stamp_at(at(80), Arrival::Caller, Some(at(100))), at(81), "after the deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_the_process_was_stopped_is_not_counted() {
+        let mut clock = Clock::start();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.stamp(Arrival::Other, None), at(2000));
+        // A question that has three seconds; the answer arrives at once, and 25 seconds later it can be read.
+        let due = at(5000);
+        tokio::time::advance(Duration::from_secs(25)).await;
+        assert!(clock.was_stopped(due));
+        assert_eq!((clock.reading(), clock.instant(due)), (at(4000), Instant::now() + deadline::GRACE));
+        tokio::time::advance(Duration::from_millis(5)).await;
+        assert_eq!(clock.stamp(Arrival::Other, Some(due)), at(4005), "it arrives in time");
+        // If none arrives, the next question has all its time.
+        tokio::time::advance(deadline::GRACE).await;
+        assert!(!clock.was_stopped(due));
+        assert_eq!(clock.came_due(due), due);
+        assert!(clock.instant(at(8000)) > Instant::now() + Duration::from_millis(2900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_right_after_something_happened_does_not_turn_the_clock_back() {
+        let mut clock = Clock::start();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.stamp(Arrival::Caller, None), at(2000));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(clock.was_stopped(at(2100)));
+        assert_eq!(clock.stamp(Arrival::Other, Some(at(2100))), at(2001));
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::gateway::Sends;
 use super::questions::{About, QuestionLimit, Turn};
 use super::{House, metrics};
 use crate::callback::Booking;
 use crate::connector::{self, Connector};
+use crate::deadline;
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::outcome::Ending;
@@ -282,7 +283,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 let number = question.number;
                 let until = recovery.deadline().map_or(since, moment);
                 let asked = ask(&house, &**connector, question, &intended, &mut held);
-                match timeout(until.saturating_duration_since(Instant::now()), asked).await {
+                match deadline::until(until, asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
                     Err(_) => recovery.next(now()),
                 }

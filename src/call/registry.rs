@@ -215,6 +215,11 @@ impl Calls {
         self.history().delete(sid)
     }
 
+    /// A payment of a call went on, or ended.
+    pub(super) fn reported(&self, call_sid: &str, payment: &PaymentId, told: &Form) {
+        self.history().report(self.wall.now(), call_sid, payment, told);
+    }
+
     fn history(&self) -> MutexGuard<'_, History> {
         // A book that somebody broke off writing in is still a book: every entry is written whole or not at all.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
@@ -265,7 +270,7 @@ impl CallPlace {
 
     /// A payment went on.
     pub(super) fn reported(&self, payment: &PaymentId, told: &Form) {
-        self.house.calls.history().report(self.house.wall.now(), &self.call_sid, payment, told);
+        self.house.calls.reported(&self.call_sid, payment, told);
     }
 
     /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to, and its id is free. `how` in a

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::delivery::{Tried, count_given_up};
 use super::queue::{Counted, Deliveries};
 use super::{CallbackKind, CallbackRequest};
+use crate::deadline;
 use crate::flow::{Begun, Intended, Settled};
 use crate::http::Jar;
 use crate::pay::gateway::RecoveryNote;
@@ -43,6 +44,7 @@ pub struct CallbackQueue {
     unwritten: Arc<AtomicUsize>,
     /// Whether the last write was waited for in vain: then nobody waits for the next one.
     is_stuck: Arc<AtomicBool>,
+    lost: watch::Receiver<Option<String>>,
 }
 
 /// Whether something was written down. Clones are of the same entry.
@@ -86,7 +88,7 @@ impl Booking {
     /// Waits for it, for 5 s from when it was asked for; not at all, where somebody has waited in vain just before. None:
     /// nobody knows by then.
     pub(crate) async fn booked_in_time(self) -> Option<Booked> {
-        timeout_at(self.until, self.booked()).await.ok().flatten()
+        deadline::until(self.until, self.booked()).await.ok().flatten()
     }
 }
 
@@ -122,6 +124,25 @@ impl Done {
     }
 }
 
+/// Says what became of an outcome in the store.
+struct Deciding {
+    told: watch::Sender<Option<Booked>>,
+    first: Box<dyn FnOnce(Booked) + Send>,
+}
+
+impl Deciding {
+    fn tell(self, booked: Booked) {
+        (self.first)(booked);
+        self.told.send_replace(Some(booked));
+    }
+}
+
+impl std::fmt::Debug for Deciding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deciding").finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 enum Entry {
     Notify(CallbackRequest, Uuid, Counted),
@@ -133,7 +154,7 @@ enum Entry {
         number: u32,
         done: Done,
     },
-    Settle(Arc<Settled>, Hold, watch::Sender<Option<Booked>>, Counted),
+    Settle(Arc<Settled>, Hold, Deciding, Counted),
     /// The call has made a payment's action request itself.
     ActionTold(ActionTold),
 }
@@ -142,6 +163,7 @@ impl CallbackQueue {
     pub(super) fn begin(deliveries: Deliveries, call_sid: &str) -> Self {
         let (entries, inbox) = mpsc::unbounded_channel();
         let (unwritten, is_stuck) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (losing, lost) = watch::channel(None);
         let scribe = Scribe {
             deliveries: deliveries.clone(),
             call_sid: call_sid.to_owned(),
@@ -149,16 +171,23 @@ impl CallbackQueue {
             session: None,
             unwritten: Arc::clone(&unwritten),
             is_stuck: Arc::clone(&is_stuck),
+            lost: losing,
         };
         tokio::spawn(scribe.run(inbox));
         let cookies = Jar::new(deliveries.clocks.wall);
-        Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck }
+        Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck, lost }
     }
 
     /// The call's cookies: its requests for documents share them, and what is queued carries those of its moment.
     #[must_use]
     pub fn cookies(&self) -> Jar {
         self.cookies.clone()
+    }
+
+    /// The id of the session whose end another server has taken over, as soon as a write shows that. Nothing more is told of
+    /// it from here, and no gateway asked for it.
+    pub(crate) fn lost_session(&self) -> watch::Receiver<Option<String>> {
+        self.lost.clone()
     }
 
     /// Has a status callback stored and delivered after those before it.
@@ -200,15 +229,16 @@ impl CallbackQueue {
     }
 
     /// Has an outcome written down, and what it tells delivered. An action request is held back: the call makes it, and
-    /// says so by [`Self::action_told`].
+    /// says so by [`Self::action_told`]. `first` learns what became of it before anybody is told.
     #[must_use]
-    pub fn settle(&self, settled: Arc<Settled>, hold: Hold) -> Booking {
+    pub fn settle(&self, settled: Arc<Settled>, hold: Hold, first: impl FnOnce(Booked) + Send + 'static) -> Booking {
         let (told, booking) = watch::channel(None);
         // Of a payment that could not begin because nothing can be written, nobody has anything to wait for.
         let is_refused = settled.outcome.result == PayResult::InternalError && !self.deliveries.store.is_writable();
         let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
         let patience = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
-        self.write(Entry::Settle(settled, hold, told, self.deliveries.counted()));
+        let deciding = Deciding { told, first: Box::new(first) };
+        self.write(Entry::Settle(settled, hold, deciding, self.deliveries.counted()));
         Booking { told: booking, until: Instant::now() + patience }
     }
 
@@ -227,6 +257,7 @@ impl CallbackQueue {
             entries: self.entries.clone(),
             unwritten: Arc::clone(&self.unwritten),
             is_stuck: Arc::clone(&self.is_stuck),
+            lost: self.lost.clone(),
         }
     }
 
@@ -245,6 +276,8 @@ struct Scribe {
     session: Option<Arc<NewSession>>,
     unwritten: Arc<AtomicUsize>,
     is_stuck: Arc<AtomicBool>,
+    /// The session whose end another server has taken over.
+    lost: watch::Sender<Option<String>>,
 }
 
 /// An action request that the call makes itself.
@@ -270,15 +303,22 @@ impl Scribe {
         let (store, wall) = (self.deliveries.store.clone(), self.deliveries.clocks.wall);
         match entry {
             Entry::Notify(request, token, counted) => {
-                let write = || store.queue(&self.call_sid, &request, token, wall.now());
+                let session = self.session.as_ref().map(|session| session.sid.clone());
+                let session = session.as_deref();
+                if session.is_some_and(|session| self.is_lost(session)) {
+                    self.unwritten.fetch_sub(1, Ordering::AcqRel);
+                    return;
+                }
+                let write = || store.queue_progress(&self.call_sid, session, &request, token, wall.now());
                 let stored = self.until_written("a callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
-                match stored {
-                    Some(Some(callback)) => self.deliveries.send_stored(callback, counted),
+                match (stored, session) {
+                    (Ok(Some(callback)), _) => self.deliveries.send_stored(callback, counted),
                     // Whoever has to see to earlier ones of this call sees to this one after them.
-                    Some(None) => {}
+                    (Ok(None), _) => {}
+                    (Err(StoreError::Backend(BackendError::NotFound)), Some(session)) => self.lose(session),
                     // A store that cannot seal will not seal later.
-                    None => count_given_up(&self.call_sid, &request, "it cannot be written down"),
+                    (Err(_), _) => count_given_up(&self.call_sid, &request, "it cannot be written down"),
                 }
             }
             Entry::Begun(session) => {
@@ -288,7 +328,11 @@ impl Scribe {
                 }
             }
             Entry::Intend(intended, done) => {
-                let begun = self.session_of(&intended.payment.sid).map_or_else(|| wall.now(), |session| session.begun);
+                let sid = &intended.payment.sid;
+                if self.is_lost(sid) {
+                    return done.tell(false);
+                }
+                let begun = self.session_of(sid).map_or_else(|| wall.now(), |session| session.begun);
                 let write = || store.intend(&intended, begun, wall.now());
                 self.in_time("a payment", &done, write).await;
             }
@@ -296,11 +340,11 @@ impl Scribe {
                 let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
                 self.in_time("a submission", &done, write).await;
             }
-            Entry::Settle(settled, hold, told, counted) => {
+            Entry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
-                let Some((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
-                told.send_replace(Some(booked));
+                let Ok((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
+                deciding.tell(booked);
                 for callback in callbacks {
                     let counted = self.deliveries.counted();
                     if callback.held {
@@ -314,6 +358,20 @@ impl Scribe {
             }
             Entry::ActionTold(told) => self.action_told(told).await,
         }
+    }
+
+    fn is_lost(&self, session_sid: &str) -> bool {
+        self.lost.borrow().as_deref() == Some(session_sid)
+    }
+
+    /// Another server has taken a session over: it tells how that ended.
+    fn lose(&self, session_sid: &str) {
+        tracing::error!(
+            call_sid = self.call_sid,
+            payment = session_sid,
+            "another server has taken this session over; nothing more is told of it from here"
+        );
+        self.lost.send_replace(Some(session_sid.to_owned()));
     }
 
     fn session_of(&self, payment_sid: &str) -> Option<Arc<NewSession>> {
@@ -353,8 +411,8 @@ impl Scribe {
         }
     }
 
-    /// Writes, however long it takes. None: it can never be written.
-    async fn until_written<T, Writing>(&self, what: &str, write: impl Fn() -> Writing) -> Option<T>
+    /// Writes, however long it takes. An error: it can never be written.
+    async fn until_written<T, Writing>(&self, what: &str, write: impl Fn() -> Writing) -> Result<T, StoreError>
     where
         Writing: Future<Output = Result<T, StoreError>>,
     {
@@ -363,7 +421,7 @@ impl Scribe {
             match write().await {
                 Ok(written) => {
                     self.is_stuck.store(false, Ordering::Release);
-                    return Some(written);
+                    return Ok(written);
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
@@ -371,7 +429,7 @@ impl Scribe {
                 }
                 Err(error) => {
                     tracing::error!(call_sid = self.call_sid, what, %error, "cannot be written down");
-                    return None;
+                    return Err(error);
                 }
             }
             sleep(wait).await;

@@ -15,7 +15,7 @@ use super::Failure;
 use crate::config::Config;
 use crate::connector::instance::{Instance, Origin};
 use crate::connector::{DEFAULT_NAME, KINDS, Mode, Registry, Replace, Shelf, ShelfError};
-use crate::http::{Gateway, Resolver, install_crypto_provider};
+use crate::http::{Crowd, Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::open::{self, Role};
@@ -171,7 +171,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &Config) -> Result<Self, Failure> {
-        let gateway = Arc::new(Gateway::with(&Resolver::new(config.resolver)).map_err(Failure::new)?);
+        let gateway = Arc::new(Gateway::with(&Resolver::new(config.resolver), Crowd::default()).map_err(Failure::new)?);
         let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System, config.exposure());
         let registry = registry.map_err(Failure::new)?;
         let store = open::open(config, Role::Command).await.map_err(Failure::new)?;

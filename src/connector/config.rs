@@ -177,6 +177,26 @@ impl ConnectorConfig {
         self.address().map(|(_, endpoint)| endpoint.to_string())
     }
 
+    /// The whole address of where it sends payments, and the account there: two that differ in it are two places.
+    pub(super) fn destination(&self) -> Option<Secret> {
+        let (_, endpoint) = self.address()?;
+        let account = match &self.kind {
+            KindConfig::Sandbox => None,
+            KindConfig::Generic(settings) => match &settings.authorization {
+                Authorization::Basic { username, .. } => Some(username.as_str()),
+                Authorization::None | Authorization::Bearer(_) => None,
+            },
+            KindConfig::Stripe(settings) => settings.account.as_deref(),
+        };
+        // No URL has a line break.
+        Some(Secret::new(format!("{}\n{}", endpoint.expose(), account.unwrap_or_default())))
+    }
+
+    /// Whether that address has a query, which is never shown.
+    pub(super) fn has_query(&self) -> bool {
+        self.address().is_some_and(|(_, endpoint)| endpoint.has_query())
+    }
+
     /// The key of where it sends payments, and that place.
     fn address(&self) -> Option<(&'static str, &Endpoint)> {
         let key = self.kind.address?;

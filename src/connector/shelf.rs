@@ -57,10 +57,10 @@ pub enum ShelfError {
         /// The secret keys of its kind.
         keys: Vec<&'static str>,
     },
-    /// The name was live with another address.
+    /// The name was live with another address, query or account.
     #[error(
-        "the connector `{name}` was live as {kind} with {address}: payments that name it would go elsewhere; choose another \
-         name, or replace it on purpose (--replace; over REST: ?replace=true)"
+        "the connector `{name}` was live as {kind} with {address}: payments that name it would go elsewhere (to another query or \
+         account counts too); choose another name, or replace it on purpose (--replace; over REST: ?replace=true)"
     )]
     WasLive {
         /// The name.
@@ -101,7 +101,7 @@ pub struct Shelf<'a> {
     actor: &'a Actor,
 }
 
-/// Whether a new instance may take a name that was live with another address.
+/// Whether a new instance may take a name that was live with another address, query or account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
     /// It may not: payments of callers who know the name would go elsewhere.
@@ -152,7 +152,8 @@ impl<'a> Shelf<'a> {
         if self.registry.instance(name).is_some_and(|known| known.origin == Origin::Stored) {
             return Err(ShelfError::Exists(name.clone()));
         }
-        let was = audited::last_live(self.store.backend(), name).await?.filter(|was| !was.is_same(&config));
+        let was = audited::last_live(self.store.backend(), name).await?;
+        let was = was.filter(|was| !was.is_same(&config, self.store.seal()));
         let (action, old_value) = match (was, replace) {
             (None, _) => (AuditAction::ConnectorAdded, None),
             (Some(was), Replace::No) => {
@@ -273,7 +274,7 @@ impl<'a> Shelf<'a> {
     }
 
     fn shown(&self, config: &ConnectorConfig) -> String {
-        audited::shown(config, self.registry.describe(config))
+        audited::shown(config, self.registry.describe(config), self.store.seal())
     }
 
     fn audit(&self, action: AuditAction, name: &str, old_value: Option<String>, new_value: Option<String>) -> NewAudit {

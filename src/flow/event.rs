@@ -33,7 +33,8 @@ pub enum Event {
     Played(TurnId),
     /// The connector that was looked up; none: there is none of that name.
     ConnectorFound(Option<Capabilities>),
-    /// Instead of [`Self::ConnectorFound`]: nothing can be written down now, so that no payment can be made.
+    /// Instead of [`Self::ConnectorFound`], or before the gateway is asked: the payment cannot be written down, so that it cannot
+    /// be made.
     StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),
@@ -168,6 +169,17 @@ pub struct Settled {
     pub action: Option<Telling>,
     /// The cookies that these requests carry, as the shell writes them down; nothing to the machine.
     pub cookies: Option<Secret>,
+    /// What whoever asks is shown of it.
+    pub shown: Shown,
+}
+
+/// The fields that show how a payment ended.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Once that is written down.
+    pub written: Form,
+    /// As long as it cannot be. None: the same; then it need not be waited for.
+    pub unwritten: Option<Form>,
 }
 
 /// Where a request goes, if there is one.
@@ -177,12 +189,14 @@ impl Settled {
     fn of(payment: &PaymentId, statement: &Statement, ending: &Ending, (status, action): (To<'_>, To<'_>)) -> Self {
         let told = statement.told(ending);
         let telling = |to: To<'_>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
+        let unwritten = told.unwritten.map(|unwritten| unwritten.status);
         Self {
             payment: payment.clone(),
             outcome: ending.outcome(),
-            status: telling(status, told.status),
+            status: telling(status, told.status.clone()),
             action: telling(action, told.action),
             cookies: None,
+            shown: Shown { written: told.status, unwritten },
         }
     }
 }
@@ -198,7 +212,8 @@ pub enum Action {
     FindConnector(String),
     /// Ask the gateway; a question before it is given up. Then report [`Event::Replied`].
     Ask(Question, Arc<Attempt>, Arc<Instrument>),
-    /// A Pay session went on: for metrics, traces, and whoever asks how it stands.
+    /// A Pay session went on: for metrics, traces, and whoever asks how it stands. How it ended, whoever asks is shown by
+    /// [`Action::Settle`].
     Report(PaymentId, Progress, Form),
     /// Send a status callback, in order.
     Notify(Url, Method, Form),

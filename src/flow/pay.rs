@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::call::Call;
-use super::event::{Action, Begun, Intended, LedBy, PaymentId, Settled, Telling};
+use super::event::{Action, Begun, Intended, LedBy, PaymentId, Settled, Shown, Telling};
 use super::link::{Origin, Target};
 use crate::form::Form;
 use crate::mask::{self, refused};
@@ -129,7 +129,7 @@ impl Call {
                     self.intend(paying.payment.clone(), *intent, status, action);
                 }
                 Output::Settle(progress, outcome, told) => {
-                    paying.unwritten = told.unwritten.clone().map(|form| self.told(form));
+                    paying.unwritten = told.unwritten.as_ref().map(|unwritten| self.told(unwritten.action.clone()));
                     let action = paying.action.clone();
                     self.settle(
                         paying.payment.clone(),
@@ -217,18 +217,15 @@ impl Call {
     ) {
         outcome.error = outcome.error.map(|error| self.masked(&error));
         let told = Told { status: self.told(told.status), action: self.told(told.action), ..told };
+        let unwritten = told.unwritten.map(|unwritten| self.told(unwritten.status));
+        let shown = Shown { written: told.status.clone(), unwritten };
         let status = status.map(|(url, method)| Telling { url, method, form: self.last_status(&told.status) });
         let action = match action {
             Some((Target::Url(url), method)) => Some(Telling { url, method, form: self.last_action(&told.action) }),
             Some((Target::Flow(_), _)) | None => None,
         };
-        self.actions.push_back(Action::Settle(Box::new(Settled {
-            payment: payment.clone(),
-            outcome,
-            status,
-            action,
-            cookies: None,
-        })));
+        let settled = Settled { payment: payment.clone(), outcome, status, action, cookies: None, shown };
+        self.actions.push_back(Action::Settle(Box::new(settled)));
         self.actions.push_back(Action::Report(payment, progress, told.status));
     }
 

@@ -524,3 +524,30 @@ fn a_number_that_was_gathered_is_hidden_where_a_gateway_quotes_it() {
     assert_eq!(field("PaymentError"), "customer xxxxx - xxxxx is unknown, order 1357924680 is not");
     assert_eq!(field("PayConnector_customer"), "xxxxxxxxxx");
 }
+
+#[test]
+fn a_payment_that_can_no_longer_be_written_down_ends_before_the_gateway_is_asked() {
+    for keyed in [&[][..], &["4242424242424242"], &["4242424242424242", "1228", "94111"]] {
+        let mut call = call(PAY);
+        for keys in keyed {
+            listen(&mut call);
+            press(&mut call, keys);
+        }
+        call.cannot_be_written();
+        assert_eq!(result(&call), Some(PayResult::InternalError), "{keyed:?}");
+        while call.step() {}
+        let asked = call.records().iter().any(|(_, record)| matches!(record, Record::Asked(..)));
+        assert!(!asked && call.ended().is_some(), "{keyed:?}");
+    }
+    // Once it is asked, its answer counts.
+    let mut call =
+        call_in(PAY, TestWorld { answers: vec![(500, Answer::Approved(Approval::default()))], ..TestWorld::default() });
+    for keys in ["4242424242424242", "1228", "94111", "123"] {
+        listen(&mut call);
+        press(&mut call, keys);
+    }
+    assert!(call.call().is_processing());
+    call.cannot_be_written();
+    while call.step() {}
+    assert_eq!(result(&call), Some(PayResult::Success));
+}

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::address::Reach;
 use super::authorization::{Authorization, RequestToSign};
-use super::bulkhead::Bulkhead;
+use super::bulkhead::{Bulkhead, Crowd};
 use super::resolve::Resolver;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{ClientError, builder, shown_url};
@@ -206,15 +206,15 @@ impl Gateway {
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new() -> Result<Self, ClientError> {
-        Self::with(&Resolver::default())
+        Self::with(&Resolver::default(), Crowd::default())
     }
 
-    /// As [`Self::new`], with a resolver.
+    /// As [`Self::new`], with a resolver, for so many calls at a time.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(resolver: &Resolver) -> Result<Self, ClientError> {
-        Ok(Self::over(Arc::new(Self::clients(resolver)?), Wall::System))
+    pub fn with(resolver: &Resolver, crowd: Crowd) -> Result<Self, ClientError> {
+        Ok(Self::over(Arc::new(Self::clients(resolver, crowd)?), Wall::System))
     }
 
     /// Over a transport of the embedder's own, with another clock than the machine's.
@@ -223,18 +223,22 @@ impl Gateway {
         Self { transport, wall }
     }
 
-    fn clients(resolver: &Resolver) -> Result<Clients, ClientError> {
+    fn clients(resolver: &Resolver, crowd: Crowd) -> Result<Clients, ClientError> {
         // A connection a request: with one that was used before, "the gateway closed it" and "the gateway got the
         // request and died" look alike, and the latter means that nobody knows whether the card was charged.
         let make = || builder().http1_only().pool_max_idle_per_host(0);
         // What `Endpoint` takes for this machine by its name really has to be it.
-        Clients::new(make, Reach::LOOPBACK, None, &resolver.lookups(Bulkhead::Gateways))
+        let kind = Bulkhead::Gateways;
+        Clients::new(make, Reach::LOOPBACK, None, &resolver.lookups(kind), (kind, crowd))
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
     pub(super) fn without_certificates() -> Result<Self, ClientError> {
-        Ok(Self::over(Arc::new(Self::clients(&Resolver::default())?.without_certificates()), Wall::System))
+        Ok(Self::over(
+            Arc::new(Self::clients(&Resolver::default(), Crowd::default())?.without_certificates()),
+            Wall::System,
+        ))
     }
 
     /// What time it is.

@@ -21,7 +21,7 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use super::address::Reach;
-use super::bulkhead::Bulkhead;
+use super::bulkhead::{Bulkhead, Crowd};
 use super::cookies::Jar;
 use super::digest;
 use super::gateway::retry_after;
@@ -164,15 +164,16 @@ impl Outbound {
     /// # Errors
     /// When the TLS library cannot be set up at all.
     pub fn new(policy: TargetPolicy) -> Result<Self, ClientError> {
-        Self::with(policy, &Resolver::default())
+        Self::with(policy, &Resolver::default(), Crowd::default())
     }
 
-    /// As [`Self::new`], with a resolver.
+    /// As [`Self::new`], with a resolver, for so many calls at a time.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with(policy: TargetPolicy, resolver: &Resolver) -> Result<Self, ClientError> {
-        let clients = |bulkhead| Self::clients(policy, policy.plain_reach(), &resolver.lookups(bulkhead));
+    pub fn with(policy: TargetPolicy, resolver: &Resolver, crowd: Crowd) -> Result<Self, ClientError> {
+        let clients =
+            |bulkhead| Self::clients(policy, policy.plain_reach(), &resolver.lookups(bulkhead), (bulkhead, crowd));
         let (documents, callbacks) = (clients(Bulkhead::Documents)?, clients(Bulkhead::Callbacks)?);
         Ok(Self { policy, documents: Arc::new(documents), callbacks: Arc::new(callbacks) })
     }
@@ -185,21 +186,30 @@ impl Outbound {
     }
 
     /// Clients by whose http `plain` is reached.
-    pub(super) fn clients(policy: TargetPolicy, plain: Reach, lookups: &Arc<Lookups>) -> Result<Clients, ClientError> {
-        Clients::new(|| builder().pool_idle_timeout(IDLE_TIMEOUT), plain, Some(policy.tls_reach()), lookups)
+    pub(super) fn clients(
+        policy: TargetPolicy,
+        plain: Reach,
+        lookups: &Arc<Lookups>,
+        places: (Bulkhead, Crowd),
+    ) -> Result<Clients, ClientError> {
+        Clients::new(|| builder().pool_idle_timeout(IDLE_TIMEOUT), plain, Some(policy.tls_reach()), lookups, places)
     }
 
     /// As where names lead to other addresses than they do here: those of `reach` only may be reached by name.
     #[cfg(test)]
     pub(crate) fn with_names_reaching(policy: TargetPolicy, reach: Reach) -> Result<Self, ClientError> {
-        let clients = Self::clients(policy, reach, &Resolver::default().lookups(Bulkhead::Documents))?;
+        let kind = Bulkhead::Documents;
+        let lookups = Resolver::default().lookups(kind);
+        let clients = Self::clients(policy, reach, &lookups, (kind, Crowd::default()))?;
         Ok(Self::over(policy, Arc::new(clients)))
     }
 
     /// As on a machine without CA certificates.
     #[cfg(test)]
     pub(super) fn without_certificates(policy: TargetPolicy) -> Result<Self, ClientError> {
-        let clients = Self::clients(policy, policy.plain_reach(), &Resolver::default().lookups(Bulkhead::Documents))?;
+        let kind = Bulkhead::Documents;
+        let lookups = Resolver::default().lookups(kind);
+        let clients = Self::clients(policy, policy.plain_reach(), &lookups, (kind, Crowd::default()))?;
         Ok(Self::over(policy, Arc::new(clients.without_certificates())))
     }
 

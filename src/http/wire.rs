@@ -21,9 +21,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::address::Reach;
-use super::bulkhead::InFlight;
+use super::bulkhead::{Bulkhead, Crowd, InFlight};
 use super::resolve::{Filtered, Lookups, is_unreachable};
 use super::{ClientError, plain_client, read_body, reason, tls_client};
+use crate::deadline;
 
 /// One request, ready to go. No `Debug`: what is in it is secret.
 pub struct WireRequest {
@@ -109,11 +110,12 @@ impl Clients {
         plain: Reach,
         tls: Option<Reach>,
         lookups: &Arc<Lookups>,
+        (bulkhead, crowd): (Bulkhead, Crowd),
     ) -> Result<Self, ClientError> {
         let within = |reach| make().dns_resolver(Filtered { reach, lookups: Arc::clone(lookups) });
         let plain = plain_client(within(Some(plain)))?;
         let (tls, has_certificates) = tls_client(|| within(tls))?;
-        Ok(Self { plain, tls, has_certificates, in_flight: InFlight::default() })
+        Ok(Self { plain, tls, has_certificates, in_flight: InFlight::of(bulkhead, crowd) })
     }
 
     /// As on a machine without CA certificates.
@@ -132,24 +134,26 @@ impl Transport for Clients {
                 "https" => &self.tls,
                 _ => &self.plain,
             };
-            let since = Instant::now();
+            let deadline = Instant::now() + timeout;
             let host = url.host_str().unwrap_or_default();
             let _place = self
                 .in_flight
                 .enter(host, timeout)
                 .await
                 .map_err(|no_place| WireFault::NotReached(no_place.to_string()))?;
-            let timeout = timeout.saturating_sub(since.elapsed());
-            let mut builder = client.request(method, url).timeout(timeout).headers(headers);
+            // Not reqwest's own timeout, which does not look at what has arrived while the process was stopped.
+            let mut builder = client.request(method, url).headers(headers);
             if let Some(body) = body {
                 builder = builder.body(body);
             }
-            let mut response = builder.send().await.map_err(|error| fault(&error))?;
+            let sent = deadline::until(deadline, builder.send()).await.map_err(|_| WireFault::TimedOut)?;
+            let mut response = sent.map_err(|error| fault(&error))?;
             let mut body = Zeroizing::new(Vec::with_capacity(4096.min(body_limit)));
-            let end = match read_body(&mut response, body_limit, &mut body).await {
-                Ok(false) => BodyEnd::Whole,
-                Ok(true) => BodyEnd::Cut,
-                Err(error) => BodyEnd::Broken(fault(&error)),
+            let end = match deadline::until(deadline, read_body(&mut response, body_limit, &mut body)).await {
+                Ok(Ok(false)) => BodyEnd::Whole,
+                Ok(Ok(true)) => BodyEnd::Cut,
+                Ok(Err(error)) => BodyEnd::Broken(fault(&error)),
+                Err(_) => BodyEnd::Broken(WireFault::TimedOut),
             };
             let status = response.status().as_u16();
             Ok(WireResponse { status, headers: std::mem::take(response.headers_mut()), body, end })

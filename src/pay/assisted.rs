@@ -227,13 +227,21 @@ impl AssistedSession {
                 }
             }
             Input::ConnectorFound(found) => self.handle_connector(found),
-            Input::StoreAway => {
-                if matches!(self.phase, Phase::Finding { .. }) {
-                    self.refuse(AgentError::unavailable(
-                        "nothing can be written down now, so that no payment can be made",
-                    ));
+            Input::StoreAway => match self.phase {
+                Phase::Finding { .. } => self
+                    .refuse(AgentError::unavailable("nothing can be written down now, so that no payment can be made")),
+                Phase::Idle | Phase::Capturing { .. } => {
+                    self.updated = now;
+                    self.finish(Ending::not_written());
                 }
-            }
+                Phase::Confirming { .. } => {
+                    self.updated = now;
+                    self.outputs.push_back(Output::Clear);
+                    self.finish(Ending::not_written());
+                }
+                // What is asked now is written down, or is refused because it is not.
+                Phase::Processing(_) | Phase::Finished => {}
+            },
             Input::Replied(number, reply) => {
                 if let Phase::Processing(settlement) = &mut self.phase {
                     let next = settlement.handle_reply(now, number, reply);

@@ -100,23 +100,40 @@ pub struct Told {
     pub status: Form,
     /// Of the action request.
     pub action: Form,
-    /// Of the action request for as long as the outcome is not written down. None: the same. What a gateway did is told as
-    /// unknown then, for if the server dies, that is all that its successor may ever find out.
-    pub unwritten: Option<Form>,
+    /// For as long as the outcome is not written down. None: the same. What a gateway did is told as unknown then, for if the
+    /// server dies, that is all that its successor may ever find out.
+    pub unwritten: Option<ToldUnwritten>,
+}
+
+/// The fields about a payment whose outcome is not written down.
+#[derive(Clone, Debug)]
+pub struct ToldUnwritten {
+    /// Those of the status callback, for whoever asks how the payment stands.
+    pub status: Form,
+    /// Those of the action request.
+    pub action: Form,
 }
 
 impl Statement {
     /// The fields with the outcome.
     #[must_use]
     pub fn told(&self, ending: &Ending) -> Told {
+        let unwritten = ending.was_sent && ending.standing != Standing::Unknown;
+        let unknown = || {
+            let ending = Ending::unknown();
+            ToldUnwritten { status: self.last_status(&ending), action: self.with(self.action.clone(), &ending) }
+        };
+        Told {
+            status: self.last_status(ending),
+            action: self.with(self.action.clone(), ending),
+            unwritten: unwritten.then(unknown),
+        }
+    }
+
+    fn last_status(&self, ending: &Ending) -> Form {
         let mut status = self.status.clone();
         status.set_some("ErrorType", ending.error_type.map(SessionError::word));
-        let unwritten = ending.was_sent && ending.standing != Standing::Unknown;
-        Told {
-            status: self.with(status, ending),
-            action: self.with(self.action.clone(), ending),
-            unwritten: unwritten.then(|| self.with(self.action.clone(), &Ending::unknown())),
-        }
+        self.with(status, ending)
     }
 
     fn with(&self, mut form: Form, ending: &Ending) -> Form {
@@ -151,10 +168,12 @@ mod tests {
         let code = PayErrorCode::CardRejected;
         let declined = Ending { was_sent: true, ..Ending::fault(PayResult::PaymentConnectorError, code, "declined") };
         for ending in [approved, declined] {
-            let unwritten = told(ending).unwritten.unwrap();
-            let words = ["Result", "PayErrorCode", "PaymentError"].map(|name| word(&unwritten, name).unwrap());
-            assert_eq!(words, ["payment-connector-error", "64002", "outcome unknown"]);
-            assert_eq!(word(&unwritten, "PaymentMethod").as_deref(), Some("credit-card"));
+            let ToldUnwritten { status, action } = told(ending).unwritten.unwrap();
+            for form in [&status, &action] {
+                let words = ["Result", "PayErrorCode", "PaymentError"].map(|name| word(form, name).unwrap());
+                assert_eq!(words, ["payment-connector-error", "64002", "outcome unknown"]);
+            }
+            assert_eq!(word(&action, "PaymentMethod").as_deref(), Some("credit-card"));
         }
     }
 

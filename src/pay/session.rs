@@ -48,7 +48,7 @@ pub enum Input {
     Heard,
     /// The connector of that name; none: there is none.
     ConnectorFound(Option<Capabilities>),
-    /// Nothing can be written down now, so that no payment can be made.
+    /// The payment cannot be written down, so that it cannot be made.
     StoreAway,
     /// The gateway's answer to a question.
     Replied(u16, Reply),
@@ -231,11 +231,15 @@ impl PaySession {
             Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
             Input::Heard => self.handle_heard(now),
             Input::ConnectorFound(found) => self.handle_connector(now, found),
-            Input::StoreAway => {
-                if matches!(self.phase, Phase::Finding { .. }) {
+            Input::StoreAway => match self.phase {
+                Phase::Finding { .. } => self.finish(Ending::not_written()),
+                Phase::Asking(..) | Phase::Confirming { .. } => {
+                    self.outputs.push_back(Output::Clear);
                     self.finish(Ending::not_written());
                 }
-            }
+                // What is asked now is written down, or is refused because it is not.
+                Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => {}
+            },
             Input::Replied(number, reply) => self.handle_reply(now, number, reply),
             Input::CallerHungUp => {
                 self.caller_gone = true;

@@ -244,6 +244,8 @@ pub struct NewCallback {
     pub call_sid: String,
     /// The payment whose outcome it tells, if it does.
     pub payment_sid: Option<String>,
+    /// The session whose progress it tells, if it does.
+    pub progress_of: Option<String>,
     /// What it is for.
     pub kind: CallbackKind,
     /// How.
@@ -457,6 +459,8 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     ) -> Done<'_, Settling>;
 
     /// Stores a callback as `node`'s, or as nobody's (see the contract); gives the known one with its token if there is one.
+    /// [`BackendError::NotFound`] if it tells the progress of a session whose end is no longer `node`'s to tell: somebody else
+    /// has taken it over, or told it.
     fn insert_callback(&self, callback: NewCallback, node: NodeId, now: Timestamp) -> Done<'_, Inserted>;
 
     /// Takes over, as `keeper`'s, all free callbacks that are `waiting` or `held` of the calls of the first `limit` of them,
@@ -501,8 +505,8 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// A callback is given up. [`BackendError::NotFound`] as for [`Self::mark_failed`].
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()>;
 
-    /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on. All of them if `ids` is none. Gives how
-    /// many.
+    /// Parked callbacks are wanted again: `waiting`, nobody's, from `now` on, as if they had never been tried, so that those of
+    /// a call come in their order. All of them if `ids` is none. Gives how many.
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64>;
 
     /// Deletes delivered callbacks that last changed before `before`. Gives how many.

@@ -271,7 +271,7 @@ impl Books {
         }
         self.last_id = self.last_id.saturating_add(1);
         let id = self.last_id;
-        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } = callback;
+        let NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state, progress_of: _ } = callback;
         let follows = kind == CallbackKind::Status
             && self.callbacks.values().any(|known| {
                 known.row.call_sid == call_sid
@@ -492,6 +492,10 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
         self.write(move |books| {
+            let is_known = books.by_token(callback.token).is_some();
+            if !is_known && callback.progress_of.as_ref().is_some_and(|sid| books.is_led_elsewhere(sid, node)) {
+                return Err(BackendError::NotFound);
+            }
             let id = books.insert(callback, node, now);
             let known = books.callbacks.get(&id);
             let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));
@@ -691,7 +695,7 @@ impl Backend for Memory {
                 let row = &mut callback.row;
                 if row.state == CallbackState::Parked && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.id)) {
                     row.state = CallbackState::Waiting;
-                    (row.since, row.updated) = (now, now);
+                    (row.tries, row.reason, row.since, row.updated) = (0, None, now, now);
                     callback.node = None;
                     count = count.saturating_add(1);
                 }

@@ -1,6 +1,6 @@
 //! Encryption at rest: what the database's files show nobody.
 //!
-//! Shape:   [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text. A text is bound to
+//! Shape:   [`Seal::fingerprint`] tells two texts apart without showing either. [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text. A text is bound to
 //!          its place in the database ([`Place`], associated data): what somebody moves to another row does not open there.
 //! Limits:  2^32 texts a key are safe with random nonces (NIST SP 800-38D, section 8.3): at a thousand a second, 49 days
 //!          of nothing else; a key per kind of server is enough for years of payments.
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
+use ring::hmac;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -89,7 +90,10 @@ pub struct Opened {
 }
 
 /// A key that seals.
-pub struct Seal(LessSafeKey);
+pub struct Seal {
+    key: LessSafeKey,
+    fingerprints: hmac::Key,
+}
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -116,7 +120,10 @@ impl Seal {
     }
 
     fn of_hash(hash: &[u8]) -> Result<Self, SealError> {
-        UnboundKey::new(&AES_256_GCM, hash).map(|key| Self(LessSafeKey::new(key))).map_err(|_| SealError::Closing)
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, hash).map_err(|_| SealError::Closing)?);
+        // No key serves two ends.
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, hash), b"touchtone fingerprint");
+        Ok(Self { key, fingerprints: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) })
     }
 
     /// Seals a text for its place.
@@ -137,7 +144,7 @@ impl Seal {
         sealed.extend_from_slice(text.expose().as_bytes());
         let Some(plain) = sealed.get_mut(NONCE_LEN..) else { return Err(SealError::Closing) };
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, data, plain).map_err(|_| SealError::Closing)?;
+        let tag = self.key.seal_in_place_separate_tag(nonce, data, plain).map_err(|_| SealError::Closing)?;
         sealed.extend_from_slice(tag.as_ref());
         Ok(std::mem::take(&mut *sealed))
     }
@@ -157,8 +164,15 @@ impl Seal {
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Opening)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Opening)?;
         let mut rest = Zeroizing::new(rest.to_vec());
-        let plain = self.0.open_in_place(nonce, data, &mut rest).map_err(|_| SealError::Opening)?;
+        let plain = self.key.open_in_place(nonce, data, &mut rest).map_err(|_| SealError::Opening)?;
         String::from_utf8(plain.to_vec()).map(Secret::new).map_err(|_| SealError::Opening)
+    }
+
+    /// The same for the same text, and of no use to whoever has no key: HMAC-SHA-256, in hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self, text: &Secret) -> String {
+        let tag = hmac::sign(&self.fingerprints, text.expose().as_bytes());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Seals a text as versions before 0.2 did: bound to no place.
@@ -189,6 +203,13 @@ mod tests {
         assert!(!first.windows(4).any(|part| part == b"test"));
         assert_eq!(seal("a").open(&first, HERE).unwrap().text.expose(), "sk_test_123");
         assert_eq!(seal("b").open(&first, HERE).unwrap_err(), SealError::Opening);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_texts_apart_and_needs_the_key() {
+        let of = |key: &str, text: &str| seal(key).fingerprint(&Secret::new(text.to_owned()));
+        assert_eq!((of("a", "one"), of("a", "one").len()), (of("a", "one"), 64));
+        assert!(of("a", "one") != of("a", "two") && of("a", "one") != of("b", "one"));
     }
 
     #[test]

@@ -126,6 +126,14 @@ impl Dialect {
         }
     }
 
+    /// Keeps a row as it was read until the transaction is over.
+    const fn keep_row(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
     const fn locks_rows(self) -> bool {
         matches!(self, Self::Postgres)
     }

@@ -135,6 +135,15 @@ async fn twilio_is_not_let_in_with_a_secret() {
 }
 
 #[tokio::test]
+async fn what_is_no_flow_s_name_is_not_logged() {
+    let free = server(&FLOW, "", Limits::default()).await;
+    assert_eq!(upgrade(free.address, "/media/twilio/hunter2-instead-of-a-flow", None).await.0, 404);
+    let line = log::line("there is no flow of that name").unwrap();
+    assert!(line.contains("(none of that name)"), "{line}");
+    assert_eq!(log::line("hunter2-instead-of-a-flow"), None);
+}
+
+#[tokio::test]
 async fn wrong_secrets_and_wrong_tokens_count_together() {
     let server = strict("secret = \"0123456789abcdef\"").await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

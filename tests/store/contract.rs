@@ -572,12 +572,12 @@ async fn open_callbacks(Books { here, there, .. }: Books) {
     assert!(list(0).await.is_empty());
     assert_eq!(here.open_callback(id, B).await.unwrap(), None);
     assert_eq!(here.open_callback(next, B).await.unwrap(), None);
-    // One that was parked at its first try has been tried.
+    // One that a person wants again is as one that was never tried.
     let id = here.insert_callback(status(3, 3), A, at(1)).await.unwrap().id;
     here.mark_parked(id, "HTTP status 404", A, at(4)).await.unwrap();
     here.retry_callbacks(Some(vec![id]), at(5)).await.unwrap();
     let claimed = there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
-    assert!(claimed.len() == 1 && claimed[0].was_tried && claimed[0].since == at(5), "{claimed:?}");
+    assert!(claimed.len() == 1 && !claimed[0].was_tried && claimed[0].since == at(5), "{claimed:?}");
 }
 
 async fn resealed(Books { here, there, .. }: Books) {
@@ -748,8 +748,8 @@ async fn retried(Books { here, there, .. }: Books) {
     assert_eq!(there.retry_callbacks(Some(vec![ids[1], ids[1], ids[3], 99]), at(3)).await, Ok(1), "parked ones alone");
     let rows = here.callbacks(all_callbacks()).await.unwrap();
     assert_eq!((rows[1].state, rows[1].since, rows[1].updated), (CallbackState::Waiting, at(3), at(3)));
-    assert_eq!(rows[1].reason.as_deref(), Some("gone"));
-    assert_eq!(rows[0].since, at(1));
+    assert_eq!((rows[1].tries, rows[1].reason.as_deref()), (0, None), "as if it had never been tried");
+    assert_eq!((rows[0].since, rows[0].reason.as_deref()), (at(1), Some("gone")));
     assert_eq!(claim(&there, B, 9).await, [ids[1]], "it is anybody's");
     assert_eq!(there.retry_callbacks(None, at(4)).await, Ok(2));
     assert_eq!(there.retry_callbacks(None, at(5)).await, Ok(0));

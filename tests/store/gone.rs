@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sqlx::{Connection, Executor};
 use touchtone::store::sql::{DatabaseAddress, IfMissing, Sql};
-use touchtone::store::{Backend, BackendError, Seal, Store};
+use touchtone::store::{Backend, BackendError, ProbeBackend, Seal, Store};
 
 use crate::samples::{A, at, payment};
 
@@ -82,5 +82,29 @@ async fn a_file_that_was_cut_is_noticed_and_one_that_was_made_smaller_is_not() {
     ] {
         let Err(BackendError::Unavailable(said)) = refused else { panic!("it is used all the same: {refused:?}") };
         assert!(said.contains("was cut"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_after_the_log_was_cut_and_one_that_somebody_had_emptied_is_whole() {
+    for left in [0, 5000] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("books.db");
+        let sql = open(&path).await;
+        // Whoever makes a copy may have the log put into the file.
+        let mut other = sqlx::AnyConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
+        other.close().await.unwrap();
+        sql.insert_payment(payment(3), A, at(3)).await.unwrap();
+        sql.heartbeat(A).await.unwrap();
+        let log = folder.path().join("books.db-wal");
+        OpenOptions::new().write(true).open(&log).unwrap().set_len(left).unwrap();
+        for _ in 0..2 {
+            let Err(BackendError::Unavailable(said)) = sql.insert_payment(payment(2), A, at(4)).await else {
+                panic!("it was written after what is lost")
+            };
+            assert!(said.contains(&log.display().to_string()) && said.contains("was cut"), "{said}");
+            assert!(sql.heartbeat(A).await.is_err() && sql.probe().await.is_err());
+        }
     }
 }

@@ -78,6 +78,7 @@ pub fn callback(number: u32, state: CallbackState) -> NewCallback {
         token: Uuid::from_u128(number.into()),
         call_sid: format!("CA{}", number % 3),
         payment_sid: number.is_multiple_of(2).then(|| sid(number)),
+        progress_of: None,
         kind: [CallbackKind::Action, CallbackKind::Status, CallbackKind::Document, CallbackKind::ErrorNotice]
             [number as usize % 4],
         method: if number.is_multiple_of(2) { Method::Post } else { Method::Get },

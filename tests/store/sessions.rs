@@ -150,10 +150,24 @@ pub async fn is_left(books: Books) {
     here.heartbeat(A).await.unwrap();
     here.write_changes(begun(1..=4, 1), A).await.unwrap();
     assert!(there.claim_sessions(B, 9).await.unwrap().is_empty(), "A is there");
+    let progress = |number: u32, token: u32| {
+        let told = callback(token, touchtone::store::CallbackState::Waiting);
+        let told = NewCallback { progress_of: Some(sid(number)), kind: CallbackKind::Status, ..told };
+        async move { here.insert_callback(told, A, at(60_001)).await }
+    };
+    // Of one that it leads, and of one that is not written down yet.
+    for (number, token) in [(4, 502), (9, 503)] {
+        let stored = progress(number, token).await.unwrap();
+        assert!(stored.is_own);
+        here.mark_delivered(stored.id, at(60_001)).await.unwrap();
+    }
     books.a_is_gone().await;
     let left = there.claim_sessions(B, 3).await.unwrap();
     let sids: Vec<&str> = left.iter().map(|left| left.sid.as_str()).collect();
     assert_eq!((sids, left[0].call_sid.as_str()), (vec![&*sid(1), &*sid(2), &*sid(3)], "CA1"));
+    // Whoever led them learns that somebody else does now.
+    assert_eq!(progress(1, 501).await, Err(BackendError::NotFound));
+    assert!(progress(1, 502).await.is_ok(), "one that is stored is not refused when its answer was lost");
     let end = |number: u32| {
         let told = vec![waiting(10 * number), callback(10 * number + 1, touchtone::store::CallbackState::Waiting)];
         there.end_left_session(settled(number, Standing::Failed), told, B, at(60_002))
@@ -164,6 +178,7 @@ pub async fn is_left(books: Books) {
     let row = here.session(&sid(1)).await.unwrap().unwrap();
     assert_eq!((row.state, row.ended, row.error_code), (SessionState::Ended, Some(at(60_002)), Some(64001)));
     // Its server was there all the while.
+    assert_eq!(progress(1, 504).await, Err(BackendError::NotFound), "it was told");
     assert_eq!(here.insert_payment(payment(1), A, at(60_003)).await, Err(BackendError::NotFound), "it was told");
     assert_eq!(here.payment(&sid(1)).await.unwrap(), None);
     let late = here.settle_payment(with_session(1, Standing::Failed), vec![waiting(99)], vec![], A, at(60_003)).await;
@@ -172,11 +187,12 @@ pub async fn is_left(books: Books) {
     // That one was quicker: its payment is found out, and its session told nothing of.
     here.insert_payment(payment(2), A, at(60_003)).await.unwrap();
     assert!(end(2).await.unwrap().is_empty());
+    assert!(progress(2, 505).await.unwrap().is_own);
     // And so was that one, with an end of its own.
     here.settle_payment(with_session(3, Standing::Failed), vec![waiting(77)], vec![], A, at(60_003)).await.unwrap();
     assert!(end(3).await.unwrap().is_empty());
     let all = here.callbacks(CallbackFilter { limit: 100, ..CallbackFilter::default() }).await.unwrap();
-    assert_eq!(numbers(&all), [10, 11, 77]);
+    assert_eq!(numbers(&all), [502, 503, 10, 11, 505, 77]);
     assert!(there.claim_sessions(B, 0).await.unwrap().is_empty());
 }
 

@@ -39,9 +39,16 @@ impl Process {
         Self { child, address, greeting, log }
     }
 
+    /// One with these flows and configuration lines.
+    pub fn start_with(folder: &Path, flows: &[(&str, &str)], toml: &str) -> Self {
+        super::write_flows(&folder.join("flows"), flows);
+        let keys = format!("account_sid = \"{}\"\nauth_token = \"{}\"", super::ACCOUNT, super::TOKEN);
+        std::fs::write(folder.join("touchtone.toml"), format!("{keys}\n{toml}\n")).unwrap();
+        Self::start(folder, &[], &[])
+    }
+
     pub fn terminate(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        signal(self.child.id(), "-TERM");
     }
 
     pub fn wait(&mut self) -> Option<i32> {
@@ -58,6 +65,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub fn signal(process: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 /// Every file in a folder and the folders in it.

@@ -413,6 +413,28 @@ async fn what_is_refused_is_parked_at_once_with_its_fields_and_sent_when_a_perso
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_person_wants_again_comes_in_the_order_of_its_call() {
+    let application = Scripted::new(Duration::from_millis(100));
+    let urls = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+    for url in urls {
+        application.says(url, Tried::of_status(400, None));
+    }
+    let deliveries = deliveries(&application, Patience::default());
+    let queue = deliveries.queue("CA1");
+    for url in urls {
+        queue.send(status(url));
+    }
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(deliveries.store.backend().retry_callbacks(None, Wall::System.now()).await, Ok(9));
+    assert_eq!(take_over(&deliveries).await, 9);
+    deliveries.drained(DAY).await.unwrap();
+    assert_eq!(application.urls(), [urls, urls].concat());
+    // Each after the one before.
+    let again = urls.map(|url| application.times(url)[1]);
+    assert!(again.windows(2).all(|pair| pair[1] >= pair[0] + 100), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_application_that_asks_for_time_has_it_and_its_other_callbacks_wait_no_longer_than_a_minute() {
     let application = Scripted::new(Duration::ZERO);
     for status in [408, 425, 503] {

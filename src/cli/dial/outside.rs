@@ -24,7 +24,7 @@ use crate::exposure::Exposure;
 use crate::flow::link::Target;
 use crate::flow::{Event, Fetch, Fetched, Purpose, Warning};
 use crate::form::Form;
-use crate::http::{Gateway, Outbound, Resolver, TargetPolicy};
+use crate::http::{Crowd, Gateway, Outbound, Resolver, TargetPolicy};
 use crate::library::Library;
 use crate::pay::gateway::{Attempt, Capabilities, Instrument};
 use crate::pay::sandbox;
@@ -96,14 +96,14 @@ impl Live {
         // A phone in a terminal is at home on this machine only, whatever address a server would listen at.
         let policy = TargetPolicy::of(config.allow_http_callbacks, Exposure::LOOPBACK);
         let resolver = Resolver::new(config.resolver);
-        let outbound = Outbound::with(policy, &resolver).map_err(Failure::new)?;
+        let outbound = Outbound::with(policy, &resolver, Crowd::default()).map_err(Failure::new)?;
         let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Chance::System));
         let store = Store::in_memory().map_err(Failure::new)?;
         let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
         let registry = if config.connectors.is_empty() {
             Registry::sandbox()
         } else {
-            let gateway = Arc::new(Gateway::with(&resolver).map_err(Failure::new)?);
+            let gateway = Arc::new(Gateway::with(&resolver, Crowd::default()).map_err(Failure::new)?);
             Registry::new(&config.connectors, &gateway).map_err(Failure::new)?
         };
         Ok(Self {

@@ -97,6 +97,39 @@ async fn a_configured_instance_is_changed_in_the_configuration_only() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_live_is_not_taken_for_another_query_or_account() {
+    let generic = |query: &str, user: &str| {
+        format!(
+            r#"{{"name":"Shop","kind":"generic","mode":"live","endpoint":"https://gw.example.com/pay{query}","username":"{user}","password":"4815162342"}}"#
+        )
+    };
+    let stripe = |account: &str| {
+        format!(r#"{{"name":"Shop","kind":"stripe","mode":"live","secret_key":"sk_live_4815162342"{account}}}"#)
+    };
+    let all = [
+        (
+            generic("?merchant=A", "me"),
+            [generic("?merchant=B", "me"), generic("", "me"), generic("?merchant=A", "you")],
+        ),
+        (stripe(r#","account":"acct_1""#), [stripe(r#","account":"acct_2""#), stripe(""), generic("", "me")]),
+    ];
+    for (was, others) in all {
+        let house = House::new();
+        house.add(&was).await.unwrap();
+        house.shelf().remove("Shop", moment(1)).await.unwrap();
+        for other in others {
+            let refused = house.add(&other).await.unwrap_err();
+            assert!(matches!(refused, ShelfError::WasLive { .. }), "{other}: {refused}");
+        }
+        // Another password is none of it.
+        let again = was.replace("4815162342", "2342161584");
+        house.add(&again).await.unwrap();
+        let rows = house.memory.audit(AuditFilter { limit: 9, ..AuditFilter::default() }).await.unwrap();
+        assert!(rows.len() == 3 && !format!("{rows:?}").contains("merchant"), "{rows:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_name_is_told_with_one_that_may_have_been_meant() {
     let house = House::new();
     house.add(STRIPE).await.unwrap();
@@ -297,8 +330,9 @@ async fn a_name_that_was_live_sends_payments_nowhere_else_unless_it_is_replaced_
         let said = refused.to_string();
         assert!(said.contains("generic with https://pay.example.com/:") && said.contains("--replace"), "{said}");
     }
-    // Another key in its query is the same place.
-    house.add(&json("https://pay.example.com/?key=2")).await.unwrap();
+    // Another query may be another merchant's.
+    assert!(house.add(&json("https://pay.example.com/?key=2")).await.is_err());
+    house.add(&here).await.unwrap();
     house.shelf().remove("Shop", moment(4)).await.unwrap();
     assert!(house.add(&there).await.is_err(), "it was not live this time, but before");
     house.shelf().add(keys(&there), Replace::Yes, moment(5)).await.unwrap();

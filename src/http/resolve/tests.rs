@@ -9,7 +9,7 @@ use super::test_dns::{Machine, Reply, TestDns};
 use super::*;
 use crate::form::Form;
 use crate::http::test_server::TestServer;
-use crate::http::{Method, Outbound, OutboundError, OutboundRequest, TargetPolicy};
+use crate::http::{Crowd, Method, Outbound, OutboundError, OutboundRequest, TargetPolicy};
 use crate::library::Library;
 
 /// So long that no test ends by it.
@@ -72,7 +72,7 @@ async fn while_a_name_is_dead_gateways_documents_localhost_other_callbacks_and_f
     assert_eq!(found(&callbacks, "localhost").await, ["127.0.0.1", "::1"]);
     assert_eq!(found(&resolver.lookups(Bulkhead::Gateways), "gateway.example").await, ["127.0.0.1"]);
     let server = TestServer::answering(200, "").await;
-    let outbound = Outbound::with(TargetPolicy::Open, &resolver).unwrap();
+    let outbound = Outbound::with(TargetPolicy::Open, &resolver, Crowd::default()).unwrap();
     for host in ["application.example", "localhost"] {
         let url = get(&format!("http://{host}:{}/", server.address.port()));
         assert_eq!(outbound.send(&url).await.unwrap().status, 200, "{host}");
@@ -297,11 +297,11 @@ async fn a_name_that_leads_inside_is_refused_whatever_it_led_to_before() {
     .await;
     let machine = Machine::asking(&dns, "");
     let resolver = machine.resolver();
-    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver).unwrap();
+    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver, Crowd::default()).unwrap();
     let url = get(&format!("http://rebound.example:{}/", server.address.port()));
     assert_eq!(outbound.send(&url).await.unwrap().status, 200);
     // A kept connection leads where the first one did; without one the second answer counts.
-    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver).unwrap();
+    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver, Crowd::default()).unwrap();
     assert_eq!(outbound.send(&url).await.unwrap_err(), OutboundError::AddressNotAllowed);
     assert_eq!(server.seen().len(), 1);
 }
@@ -312,12 +312,12 @@ async fn of_several_addresses_only_those_that_may_be_reached_are_tried() {
     let dns = TestDns::start(|_| Reply::Addresses(60, vec!["10.0.0.1", "169.254.169.254", "127.0.0.1"])).await;
     let machine = Machine::asking(&dns, "");
     let resolver = machine.resolver();
-    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver).unwrap();
+    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver, Crowd::default()).unwrap();
     let url = get(&format!("http://mixed.example:{}/", server.address.port()));
     assert_eq!(outbound.send(&url).await.unwrap().status, 200);
     let hosts = Machine::asking(&dns, "");
     hosts.has_hosts("10.0.0.1 inside.example");
-    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &hosts.resolver()).unwrap();
+    let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &hosts.resolver(), Crowd::default()).unwrap();
     let url = get(&format!("http://inside.example:{}/", server.address.port()));
     assert_eq!(outbound.send(&url).await.unwrap_err(), OutboundError::AddressNotAllowed);
 }

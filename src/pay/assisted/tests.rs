@@ -250,3 +250,16 @@ fn an_empty_parameter_is_none() {
     assert_eq!(read(&[("Capture", ""), ("Status", "")]), Err(64018));
     assert_eq!(read(&[("Status", "Complete")]), Err(64020));
 }
+
+#[test]
+fn a_payment_that_can_no_longer_be_written_down_ends_and_what_was_keyed_is_gone() {
+    let mut led = open(&[("ChargeAmount", "1"), ("PostalCode", "false")]);
+    led.card();
+    led.outputs();
+    led.tell(Input::StoreAway);
+    let told = led.reports();
+    let word = |name: &str| told[0].value(name).map(|value| value.expose().to_owned());
+    assert_eq!((told.len(), word("Result").as_deref()), (1, Some("internal-error")));
+    assert!(word("PaymentError").unwrap().contains("could not be written down"));
+    assert!(led.session.is_finished());
+}

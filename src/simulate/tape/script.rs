@@ -186,13 +186,15 @@ impl Tape {
         Ok(())
     }
 
-    /// Which look-ups, counted from 1, found that nothing could be written down.
+    /// Which look-ups, counted from 1, found that nothing could be written down. A script cannot say that of a payment that has
+    /// begun.
     fn store_away(&self) -> Vec<String> {
-        let (mut lookups, mut away) = (0_u32, Vec::new());
+        let (mut lookups, mut is_open, mut away) = (0_u32, false, Vec::new());
         for (_, note) in &self.notes {
             match note {
-                Note::LookedUp(_) => lookups = lookups.saturating_add(1),
-                Note::StoreAway => away.push(lookups.to_string()),
+                Note::LookedUp(_) => (lookups, is_open) = (lookups.saturating_add(1), true),
+                Note::Found(_) => is_open = false,
+                Note::StoreAway if std::mem::take(&mut is_open) => away.push(lookups.to_string()),
                 _ => {}
             }
         }

@@ -114,6 +114,12 @@ impl Books {
         Ok(())
     }
 
+    /// Whether a session's end is another node's to tell, or nobody's.
+    pub(super) fn is_led_elsewhere(&self, sid: &str, node: NodeId) -> bool {
+        let known = self.sessions.get(sid).filter(|session| session.row.state != SessionState::Asked);
+        known.is_some_and(|session| session.node != Some(node))
+    }
+
     pub(super) fn release_sessions(&mut self, is_released: impl Fn(NodeId) -> bool) {
         for session in self.sessions.values_mut().filter(|session| session.row.state == SessionState::Open) {
             session.node = session.node.filter(|node| !is_released(*node));

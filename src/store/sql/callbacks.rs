@@ -15,7 +15,7 @@ use super::value::{Bound, Conditions, moment, number, some_text, string, text, u
 use super::work::{On, Statement, Work};
 use crate::store::CallbackKind;
 use crate::store::backend::{
-    CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
+    BackendError, CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,
 };
 use crate::twiml::Method;
 
@@ -133,16 +133,27 @@ impl Insert<'_> {
 
     /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
     pub(super) fn rows(&self) -> String {
-            let row = |(number, callback): (usize, &NewCallback)| {
-            let first = number.saturating_mul(OWN).saturating_add(3);
-            let own: Vec<String> = (first..).take(OWN).map(|number| format!("${number}")).collect();
-            let node = match callback.kind {
-                CallbackKind::Status => following(first.saturating_add(1)),
-                CallbackKind::Action | CallbackKind::Document | CallbackKind::ErrorNotice => "$2".to_owned(),
-            };
-            format!("({}, 0, $1, $1, {node})", own.join(", "))
-        };
-        self.callbacks.iter().enumerate().map(row).collect::<Vec<_>>().join(", ")
+        let rows = self.callbacks.iter().enumerate().map(|(number, callback)| format!("({})", values(number, callback)));
+        rows.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Stores the only one, which tells the progress of a session, unless that session's end is another node's to tell.
+    async fn run_for(&self, session: &str, on: &mut On<'_>) -> Result<Stored, Trouble> {
+        let callback = self.callbacks.first().ok_or(BackendError::NotFound)?;
+        let (values, sid, keep) = (values(0, callback), self.bound().saturating_add(1), on.dialect.keep_row());
+        // Whoever takes the session over at the same time waits for this, or is waited for.
+        let sql = format!(
+            "WITH session AS (SELECT state, node FROM sessions WHERE sid = ${sid}{keep}) \
+             INSERT INTO callbacks ({COLUMNS}) SELECT {values} WHERE NOT EXISTS (SELECT 1 FROM session \
+             WHERE session.state <> 'asked' AND (session.node IS NULL OR session.node <> $2)) \
+             ON CONFLICT (token) DO NOTHING RETURNING {NEW}"
+        );
+        // All of them, so that the statement is run to its end.
+        let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql))).bind(text(session))).await?;
+        match rows.first() {
+            Some(row) => Ok(self.stored(callback, New::read(row)?)),
+            None => Ok(by_token(on, callback.token).await?.ok_or(BackendError::NotFound)?),
+        }
     }
 
     /// How many parameters [`Self::rows`] has.
@@ -153,7 +164,8 @@ impl Insert<'_> {
     /// Binds them.
     pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
         let mut statement = statement.bind(self.now.as_millisecond()).bind(nodes::text(self.node));
-        for NewCallback { token, call_sid, payment_sid, kind, method, url, sealed, state } in self.callbacks {
+        for callback in self.callbacks {
+            let NewCallback { token, call_sid, payment_sid, progress_of: _, kind, method, url, sealed, state } = callback;
             statement = statement
                 .bind(token.to_string())
                 .bind(text(call_sid))
@@ -166,6 +178,17 @@ impl Insert<'_> {
         }
         statement
     }
+}
+
+/// The values of the `number`th callback, in the order of [`COLUMNS`].
+fn values(number: usize, callback: &NewCallback) -> String {
+    let first = number.saturating_mul(OWN).saturating_add(3);
+    let own: Vec<String> = (first..).take(OWN).map(|number| format!("${number}")).collect();
+    let node = match callback.kind {
+        CallbackKind::Status => following(first.saturating_add(1)),
+        CallbackKind::Action | CallbackKind::Document | CallbackKind::ErrorNotice => "$2".to_owned(),
+    };
+    format!("{}, 0, $1, $1, {node}", own.join(", "))
 }
 
 /// Whose a status callback is: nobody's if earlier ones of its call are another's, its keeper's included. The number is that of
@@ -200,7 +223,10 @@ impl Work for InsertCallback {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Inserted, Trouble>> {
         async move {
             let insert = Insert { callbacks: std::slice::from_ref(&self.callback), node: self.node, now: self.now };
-            let stored = insert.run(on).await?.pop().ok_or(sqlx::Error::RowNotFound)?;
+            let stored = match &self.callback.progress_of {
+                Some(session) => insert.run_for(session, on).await?,
+                None => insert.run(on).await?.pop().ok_or(sqlx::Error::RowNotFound)?,
+            };
             Ok(Inserted { id: stored.row.id, is_own: stored.open_of(self.node).is_some() })
         }
         .boxed()
@@ -422,10 +448,10 @@ impl Work for RetryCallbacks {
     type Done = u64;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
-        const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
-        const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, since = $1, updated = $1 \
-             WHERE id = $2 AND state = 'parked'";
+        const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
+             updated = $1 WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
+        const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
+             updated = $1 WHERE id = $2 AND state = 'parked'";
         let now = self.now.as_millisecond();
         async move {
             let Some(ids) = &self.ids else { return on.execute(sqlx::query(ALL).bind(now)).await };

@@ -1,7 +1,8 @@
 //! Whether a SQLite file is still the one that was opened.
 //!
 //! Shape:   [`Identity::of`] when it is open, [`Identity::check`] before every write, [`Identity::check_size`] with a heartbeat;
-//!          what that finds, every check finds from then on.
+//!          what that finds, every check finds from then on. A log that became shorter is taken for whole only if SQLite says
+//!          that it needs no more than is there ([`Identity::check_log`]).
 //! Errors:  [`BackendError::Unavailable`] with what has happened: nothing that is written then would outlive the process.
 //!
 //! By `stat` alone: to open the file and close it again would take SQLite's own locks from this process.
@@ -30,6 +31,8 @@ struct Seen {
     files: Vec<Option<(u64, u64)>>,
     /// The size of the database's file at the last heartbeat.
     size: u64,
+    /// The size of its log at the last write.
+    log: u64,
     /// It was cut once: what is missing does not come back by its being written to.
     is_cut: bool,
 }
@@ -51,13 +54,15 @@ impl Identity {
 
     /// Whether the files are those that were seen first, and were not found to be cut. The disk may be far away: nobody else is
     /// held up by it.
-    pub(super) async fn check(self: &Arc<Self>) -> Result<(), BackendError> {
+    /// Gives the size of the log, if it is smaller than it was: SQLite itself never makes it so while the database is open, unless
+    /// whoever else uses it asks for that.
+    pub(super) async fn check(self: &Arc<Self>) -> Result<Option<u64>, BackendError> {
         let identity = Arc::clone(self);
         blocking::run(move || identity.look()).await.unwrap_or_else(|broken| Err(broken_down(broken)))
     }
 
     /// As [`Self::check`], on a thread that may be held up.
-    pub(super) fn look(&self) -> Result<(), BackendError> {
+    pub(super) fn look(&self) -> Result<Option<u64>, BackendError> {
         blocking::assert_allowed();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.is_cut
@@ -78,7 +83,35 @@ impl Identity {
                 (Err(error), _) => return Err(BackendError::Unavailable(format!("{}: {error}", path.display()))),
             }
         }
+        let log = self.log_size();
+        if log < seen.log {
+            return Ok(Some(log));
+        }
+        seen.log = log;
+        Ok(None)
+    }
+
+    /// Whether a log of this size holds what it must, in bytes: what is not in the database's file yet.
+    pub(super) fn check_log(&self, size: u64, needed: u64) -> Result<(), BackendError> {
+        if size < needed {
+            return Err(self.log_was_cut());
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).log = size;
         Ok(())
+    }
+
+    /// What is in the log cannot be read any more.
+    pub(super) fn log_was_cut(&self) -> BackendError {
+        gone(self.log().unwrap_or(Path::new("the log")), "was cut")
+    }
+
+    fn log(&self) -> Option<&Path> {
+        self.files.get(1).map(PathBuf::as_path)
+    }
+
+    fn log_size(&self) -> u64 {
+        // That it is not there is found out by `check`.
+        self.log().and_then(|log| std::fs::metadata(log).ok()).map_or(0, |metadata| metadata.len())
     }
 
     /// Whether the file still holds what it did; `needed` is what SQLite says it has to hold at last, in bytes: a database that

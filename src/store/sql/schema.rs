@@ -104,6 +104,22 @@ pub(super) async fn size(on: &mut On<'_>) -> Result<Option<u64>, Trouble> {
     }
 }
 
+/// How large SQLite's log has to be, in bytes, once as much of it as can be is in the database's file. An error: what is in it
+/// cannot be read.
+pub(super) async fn log_needed(on: &mut On<'_>) -> Result<u64, Trouble> {
+    // <https://www.sqlite.org/fileformat2.html#walformat>: a header, and one in front of each page.
+    const HEADER: u64 = 32;
+    const FRAME_HEADER: u64 = 24;
+    let copied = on.row(sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let (frames, copied): (u64, u64) = (number(&copied, "log")?, number(&copied, "checkpointed")?);
+    if frames == copied {
+        return Ok(0);
+    }
+    let page = on.row(sqlx::query("SELECT page_size FROM pragma_page_size()")).await?;
+    let page: u64 = number(&page.ok_or(sqlx::Error::RowNotFound)?, "page_size")?;
+    Ok(HEADER.saturating_add(frames.saturating_mul(page.saturating_add(FRAME_HEADER))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,10 +21,10 @@ use sqlx::{Any, AnyConnection, ConnectOptions, Connection, Error, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Dialect;
 use super::connections::Connections;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use super::identity::Identity;
+use super::{Dialect, schema};
 use crate::store::backend::BackendError;
 
 /// How much one transaction of SQLite takes in. Our choice: past some dozen the flush costs next to nothing each.
@@ -295,7 +295,13 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        match timeout_at(until, self.identity.check()).await {
+        let check = async {
+            match self.identity.check().await? {
+                Some(shorter) => self.check_log(shorter).await,
+                None => Ok(()),
+            }
+        };
+        match timeout_at(until, check).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 self.connection = None;
@@ -312,16 +318,29 @@ impl Writer {
         }
     }
 
+    /// Whether a log that became shorter still holds what it must. What is in it is copied into the database's file, as far as
+    /// that can be: what was cut off cannot be read.
+    async fn check_log(&mut self, size: u64) -> Result<(), BackendError> {
+        let mut connection = self.connected().await.map_err(|error| unavailable(&error))?;
+        let needed = schema::log_needed(&mut On::new(&mut connection, Dialect::Sqlite)).await;
+        let needed = needed.map_err(|_| self.identity.log_was_cut())?;
+        self.identity.check_log(size, needed)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connected(&mut self) -> Result<AnyConnection, Error> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = self.options.connect().await?;
+        super::prepare(&mut connection, Dialect::Sqlite).await?;
+        Ok(connection)
+    }
+
     /// The connection is kept if all goes well, and else closed by being dropped.
     async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = self.options.connect().await?;
-                super::prepare(&mut connection, Dialect::Sqlite).await?;
-                connection
-            }
-        };
+        let mut connection = self.connected().await?;
         let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
         for piece in batch {
             piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;

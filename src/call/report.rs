@@ -1,0 +1,61 @@
+//! How a payment ended, for whoever asks: shown as it is once that is written down.
+//!
+//! Shape:   a [`FinalReport`] is made when the outcome is known, and told what becomes of that in the store. Until then the
+//!          payment stands where it stood.
+//! Limits:  those of [`Booking`]: after that it is shown as the machine says for that case.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::House;
+use crate::callback::Booking;
+use crate::flow::Settled;
+use crate::form::Form;
+use crate::store::Booked;
+
+/// What is to be shown of a payment that has ended.
+pub(super) struct FinalReport {
+    house: Arc<House>,
+    call_sid: String,
+    settled: Arc<Settled>,
+    /// Whether it is known what the store says. Held while something is shown, so that the last word stands.
+    is_known: Mutex<bool>,
+}
+
+impl FinalReport {
+    /// Shows it at once, where there is nothing that has to be written down first.
+    pub(super) fn begin(house: &Arc<House>, call_sid: &str, settled: &Arc<Settled>) -> Arc<Self> {
+        let (house, settled) = (Arc::clone(house), Arc::clone(settled));
+        let report = Self { house, call_sid: call_sid.to_owned(), settled, is_known: Mutex::new(false) };
+        if report.settled.shown.unwritten.is_none() {
+            report.show(&report.settled.shown.written);
+        }
+        Arc::new(report)
+    }
+
+    /// The store says so.
+    pub(super) fn booked(&self, booked: Booked) {
+        let mut is_known = self.is_known.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_known = true;
+        let Some(unwritten) = &self.settled.shown.unwritten else { return };
+        self.show(match booked {
+            Booked::First | Booked::Late => &self.settled.shown.written,
+            // It is another server's to find out.
+            Booked::Otherwise => unwritten,
+        });
+    }
+
+    /// Waits for what the store says, no longer than the call does.
+    pub(super) async fn wait(self: Arc<Self>, booking: Booking) {
+        let Some(unwritten) = &self.settled.shown.unwritten else { return };
+        if booking.booked_in_time().await.is_none() {
+            let is_known = self.is_known.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*is_known {
+                self.show(unwritten);
+            }
+        }
+    }
+
+    fn show(&self, form: &Form) {
+        self.house.calls.reported(&self.call_sid, &self.settled.payment, form);
+    }
+}
