@@ -174,7 +174,7 @@ impl ConnectorConfig {
         match &self.kind {
             KindConfig::Sandbox => {
                 let numbers =
-                    if exposure.has_public_url() { AcceptedNumbers::PublishedTest } else { AcceptedNumbers::Any };
+                    if exposure.has_public_url() { AcceptedNumbers::SandboxTest } else { AcceptedNumbers::Any };
                 Arc::new(Sandbox::new(self.mode, numbers))
             }
             KindConfig::Generic(settings) => Arc::new(Generic::new(settings.clone(), self.mode, Arc::clone(gateway))),

@@ -172,7 +172,7 @@ impl Registry {
         {
             let mut instances = registry.write();
             if instances.configured.is_empty() && !exposure.has_public_url() {
-                instances.stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::PublishedTest)));
+                instances.stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::SandboxTest)));
             }
         }
         Ok(registry)

@@ -278,7 +278,8 @@ pub(super) struct ConnectorScript {
     pub(super) overall: Option<Length>,
 }
 
-/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one.
+/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one, `sandbox` for
+/// those and tokens of the sandbox's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TestMode(pub(super) AcceptedNumbers);
 
@@ -294,7 +295,8 @@ impl<'de> Deserialize<'de> for TestMode {
             Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
             Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GenericTest)),
             Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
-            _ => Err(de::Error::custom("test_mode is true, false or published")),
+            Ok(Word::Text(text)) if text == SANDBOX => Ok(Self(AcceptedNumbers::SandboxTest)),
+            _ => Err(de::Error::custom("test_mode is true, false, published or sandbox")),
         }
     }
 }
@@ -304,6 +306,9 @@ const PUBLISHED: &str = "published";
 
 /// Something that a connector may be unable to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// The same for [`AcceptedNumbers::SandboxTest`].
+const SANDBOX: &str = "sandbox";
+
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ability {
     ChargeCard,

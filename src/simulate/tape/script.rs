@@ -552,6 +552,7 @@ fn connector(looked: Looked<'_>, after: Duration) -> String {
     match can.accepted_numbers {
         AcceptedNumbers::Any => {}
         AcceptedNumbers::PublishedTest => fields.push("test_mode: published".to_owned()),
+        AcceptedNumbers::SandboxTest => fields.push("test_mode: sandbox".to_owned()),
         AcceptedNumbers::GenericTest => fields.push("test_mode: true".to_owned()),
     }
     if can.looks_up {
