@@ -255,6 +255,8 @@ impl Connector for Generic {
             replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: timeout,
+            // Nobody asks: it cannot be looked up.
+            settles_after: timeout,
             repeats: retries,
             overall: timeout.saturating_mul(u32::from(retries).saturating_add(1)).saturating_add(PAUSES),
         }

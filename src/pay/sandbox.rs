@@ -42,6 +42,7 @@ pub fn capabilities() -> Capabilities {
         replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: Duration::from_secs(10),
+        settles_after: Duration::from_secs(10),
         repeats: 5,
         overall: Duration::from_secs(75),
     }

@@ -272,6 +272,8 @@ pub(super) struct ConnectorScript {
     pub(super) looks_up: bool,
     /// How long a question may go unanswered.
     pub(super) answer_timeout: Option<Length>,
+    /// How long the gateway may be at work on a question.
+    pub(super) settles_after: Option<Length>,
     /// How often a question is repeated at most.
     pub(super) repeats: Option<u8>,
     /// How long all questions of a payment may take together.
@@ -304,11 +306,11 @@ impl<'de> Deserialize<'de> for TestMode {
 /// The word of a script for [`AcceptedNumbers::PublishedTest`].
 const PUBLISHED: &str = "published";
 
-/// Something that a connector may be unable to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 /// The same for [`AcceptedNumbers::SandboxTest`].
 const SANDBOX: &str = "sandbox";
 
+/// Something that a connector may be unable to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ability {
     ChargeCard,

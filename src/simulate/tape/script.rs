@@ -561,6 +561,9 @@ fn connector(looked: Looked<'_>, after: Duration) -> String {
     if can.answer_timeout != like.answer_timeout {
         fields.push(format!("answer_timeout: {}", millis(can.answer_timeout)));
     }
+    if can.settles_after != like.settles_after {
+        fields.push(format!("settles_after: {}", millis(can.settles_after)));
+    }
     if can.repeats != like.repeats {
         fields.push(format!("repeats: {}", can.repeats));
     }
