@@ -39,6 +39,7 @@ use keys::{NOTHING, Value};
 pub(super) use kinds::SANDBOX;
 use kinds::{GENERIC, STRIPE};
 pub use kinds::{KINDS, Key, Kind};
+pub(super) use name::is_alike;
 
 /// The longest name, in characters. Our choice.
 const NAME_CHARS_MAX: usize = 64;
