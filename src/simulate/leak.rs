@@ -281,9 +281,9 @@ fn scattered(text: &str) -> Vec<String> {
     rows
 }
 
-/// Characters from zero to nine that stand in no row of ten; a dash: there is none.
+/// Characters from zero to nine that stand in no row of ten; NUL: there is none.
 const LISTED: [&str; 6] =
-    ["⓿❶❷❸❹❺❻❼❽❾", "🄋➀➁➂➃➄➅➆➇➈", "🄌➊➋➌➍➎➏➐➑➒", "-⓵⓶⓷⓸⓹⓺⓻⓼⓽", "-፩፪፫፬፭፮፯፰፱", "〇一二三四五六七八九"];
+    ["⓿❶❷❸❹❺❻❼❽❾", "🄋➀➁➂➃➄➅➆➇➈", "🄌➊➋➌➍➎➏➐➑➒", "\0⓵⓶⓷⓸⓹⓺⓻⓼⓽", "\0፩፪፫፬፭፮፯፰፱", "〇一二三四五六七八九"];
 
 /// A decimal digit of any script as ASCII: those of a script stand in a row that begins with zero.
 fn digit(c: char) -> Option<char> {
