@@ -18,7 +18,8 @@
 //!
 //! Own numbers are found by any [`WINDOW`] of their digits, so that most of a number is hidden too, in all digits of a reading
 //! one after the other: letters, words and markup between them hide nothing. That masks nothing else but by chance, one in a
-//! billion for each digit of a text and each window that is looked for, as it does where no letter is between. They are found
+//! billion for each digit of a text and each window that is looked for, as it does where no letter is between (and more often
+//! where nearly all digits of a number are alike). They are found
 //! in ideographs too, and written as codes of characters (`=34`, `\34`, `\064`, `U+0034`, hex), whatever is between these.
 //! One of five to eight digits (a bank account) is found whole, in a run, where no digit is beside it, and so is one of which
 //! only the mask is known: after a restart, of what was keyed before it. A shorter one is not looked for, and neither is

@@ -312,7 +312,8 @@ impl MadeUp {
                 keys.windows(RUN).any(|window| kept(window) <= KEPT_MAX)
             })
         });
-        in_a_run || matches!(mask::identifier(text, &self.hidden), Cow::Owned(_))
+        // Line by line: in all digits of a script, times among them, a number of few different digits is found by chance.
+        in_a_run || text.lines().any(|line| matches!(mask::identifier(line, &self.hidden), Cow::Owned(_)))
     }
 
     /// Whether `keys`, alone, are a security code or a short account number that was keyed.
