@@ -95,13 +95,14 @@ impl Form {
         }
     }
 
-    /// Puts what `other` makes of it in place of each value that is no secret; none: it stays.
+    /// Puts what `other` makes of it in place of each value; none: it stays. A secret stays a secret.
     pub fn replace(&mut self, other: impl Fn(&str, &str) -> Option<String>) {
         for (name, value) in &mut self.0 {
-            if let Value::Plain(text) = value
-                && let Some(other) = other(name, text)
-            {
-                *text = other;
+            if let Some(other) = other(name, value.expose()) {
+                *value = match value {
+                    Value::Plain(_) => Value::Plain(other),
+                    Value::Secret(_) => Value::Secret(Secret::new(other)),
+                };
             }
         }
     }

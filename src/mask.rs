@@ -12,17 +12,27 @@
 //! | [`address`] | the path of a URL, in a log | every run of [`WINDOW`] digits or more, and what passes the Luhn check |
 //!
 //! A run goes through anything that is neither a letter nor a digit, however much of it there is. A digit is a digit in every
-//! script (Unicode's decimal digits, and what NFKC makes one), as an entity, percent-encoded or as an escape of JSON, several
-//! times over: each of these readings of a text is searched, the text as it stands among them.
+//! script (Unicode's decimal digits, its other characters of the numeric type Digit, and what NFKC makes one), as an entity,
+//! percent-encoded or as an escape of JSON, several times over: each of these readings of a text is searched, the text as it
+//! stands among them.
 //!
-//! Own numbers are found by any [`WINDOW`] of their digits in a row, so that most of a number is hidden too. One of five to
-//! eight digits (a bank account) is found whole, where no digit is beside it. A shorter one is not looked for, and neither is
+//! Own numbers are found by any [`WINDOW`] of their digits, so that most of a number is hidden too, in all digits of a reading
+//! one after the other: letters, words and markup between them hide nothing. That masks nothing else but by chance, one in a
+//! billion for each digit of a text and each window that is looked for, as it does where no letter is between (and more often
+//! where nearly all digits of a number are alike). They are found
+//! in ideographs too, and written as codes of characters (`=34`, `\34`, `\064`, `U+0034`, hex), whatever is between these.
+//! One of five to eight digits (a bank account) is found whole, in a run, where no digit is beside it, and so is one of which
+//! only the mask is known: after a restart, of what was keyed before it. A shorter one is not looked for, and neither is
 //! a security code: a mask that depends on it tells it. That is why *every* short run is hidden in free text. Two kinds stay,
 //! which nobody could mistake for a code: the status in the words `HTTP status 500`, and the groups of a UUID. A short run in
 //! a word with other digits, or with letters on both sides, is part of an identifier and does not stand alone.
 //!
+//! Not found is what no longer has the digits one after the other, or does not have them: a number in words (`four five`), in
+//! base64 or another cipher, backwards, with digits of other numbers between its own, in parts of less than [`WINDOW`] digits,
+//! or in several texts. Nobody can list all spellings there are; whoever has the number and wants to tell it, can.
+//!
 //! Masking is idempotent: what is masked may be masked again, and stays as it is. A text without digits is not touched.
-//! Limits:  [`reading::READINGS_MAX`] readings. Time grows with the length of the text.
+//! Limits:  [`reading::READINGS_MAX`] readings, [`ROUNDS_MAX`] rounds. Time grows with the length of the text.
 //! Errors:  none.
 //! Secrets: [`Numbers`] holds numbers until it is dropped, which wipes them. They are not there as digits.
 
@@ -39,7 +49,11 @@ mod tests;
 pub use numbers::Numbers;
 pub(crate) use numbers::alone;
 pub(crate) use reading::{Digit, replaced};
-use reading::{Unit, readings, runs};
+use reading::{Unit, readings, row, row_with_ideographs, runs};
+
+/// How often what was masked is masked again: a number inside the digits of another one comes to light then. Our choice, so
+/// that the time does not grow with how deep they lie.
+const ROUNDS_MAX: usize = 8;
 
 /// How many digits of a number in a row are hidden. Eight name a card's issuer, and a reference may have a few in common.
 pub const WINDOW: usize = 9;
@@ -61,7 +75,7 @@ const STATUS: &str = "HTTP status ";
 #[must_use]
 pub fn text<'t>(text: &'t str, own: &Numbers) -> Cow<'t, str> {
     until_stable(text, |text| {
-        let owned = hide(text, |runs, _| own.found(runs));
+        let owned = hide_own(text, own);
         let text = owned.as_deref().unwrap_or(text);
         let cards = hide(text, cards);
         let text = cards.as_deref().unwrap_or(text);
@@ -78,7 +92,7 @@ pub fn identifier<'t>(text: &'t str, own: &Numbers) -> Cow<'t, str> {
     if own.is_empty() {
         return Cow::Borrowed(text);
     }
-    until_stable(text, |text| hide(text, |runs, _| own.found(runs)))
+    until_stable(text, |text| hide_own(text, own))
 }
 
 /// A value that is not allowed, as it may be quoted.
@@ -106,7 +120,15 @@ pub fn address(path: &str) -> Cow<'_, str> {
     })
 }
 
-/// The runs of digits in every reading of a text, for those who put others in their place.
+/// All digits of every reading of a text, whatever is between them: for those who put others in their place.
+pub(crate) fn every_row(text: &str) -> Vec<Vec<Digit>> {
+    if !may_hold_digits(text) {
+        return Vec::new();
+    }
+    readings(text).iter().flat_map(|units| [Some(row(units)), row_with_ideographs(units)]).flatten().collect()
+}
+
+/// The runs of digits in every reading of a text, likewise.
 pub(crate) fn every_run(text: &str) -> Vec<Vec<Digit>> {
     if !may_hold_digits(text) {
         return Vec::new();
@@ -122,12 +144,22 @@ fn may_hold_digits(text: &str) -> bool {
 /// Masks until there is nothing more to mask. Each round leaves fewer digits than the one before.
 fn until_stable<'t>(text: &'t str, mask: impl Fn(&str) -> Option<String>) -> Cow<'t, str> {
     let mut masked = Cow::Borrowed(text);
-    while may_hold_digits(&masked)
-        && let Some(more) = mask(&masked)
-    {
+    for _ in 0..ROUNDS_MAX {
+        if !may_hold_digits(&masked) {
+            break;
+        }
+        let Some(more) = mask(&masked) else { break };
         masked = Cow::Owned(more);
     }
     masked
+}
+
+/// Hides what `own` finds in each reading. None: nothing.
+fn hide_own(text: &str, own: &Numbers) -> Option<String> {
+    if own.is_empty() {
+        return None;
+    }
+    hidden(text, readings(text).iter().flat_map(|units| own.found(units)).collect())
 }
 
 /// Hides what `find` finds in each run of each reading. None: nothing.

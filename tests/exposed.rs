@@ -48,8 +48,11 @@ impl Shop {
         let application = Somebody::application("<Response/>").await;
         let (paid, next) = (application.url("/paid"), application.url("/next"));
         let pay = format!("<Response><Pay chargeAmount=\"3\" action=\"{paid}\"/></Response>");
+        let token = format!(
+            "<Response><Pay paymentToken=\"{{{{ token }}}}\" chargeAmount=\"20\" action=\"{paid}\"/></Response>"
+        );
         let elsewhere = format!("<Response><Redirect>{next}</Redirect></Response>");
-        write_flows(&folder.path().join("flows"), &[("pay", &pay), ("elsewhere", &elsewhere)]);
+        write_flows(&folder.path().join("flows"), &[("pay", &pay), ("token", &token), ("elsewhere", &elsewhere)]);
         Self { folder, application, calls: AtomicU32::new(0) }
     }
 
@@ -76,6 +79,15 @@ impl Shop {
 
     fn configure(&self, connector: &str) {
         std::fs::write(self.path().join("touchtone.toml"), connector).unwrap();
+    }
+
+    /// Pays with a token made earlier: as [`Self::pay`].
+    async fn pay_by_token(&self, server: &Process, token: &str) -> (String, String) {
+        let call_sid = format!("CA{}", self.calls.fetch_add(1, Ordering::Relaxed));
+        Caller::dial(server.address, "token", &call_sid, &[("token", token)]).await.hear_out().await;
+        let told = |arrived: &Arrived| arrived.path == "/paid" && arrived.field("CallSid") == call_sid;
+        let told = self.application.wait_for(told).await;
+        (told.field("Result"), told.field("PayErrorCode"))
     }
 
     /// Pays with a card: the result and the code that the application is told.
@@ -202,6 +214,10 @@ async fn a_sandbox_on_a_public_server_takes_test_numbers_and_cannot_be_live() {
     assert_eq!(status, 201, "{made}");
     assert_eq!(shop.pay(&server, REAL_CARD).await, refused("64022"));
     assert_eq!(shop.pay(&server, "4242424242424242").await, taken());
+    for token in ["pm_1MtwBwLkdIwHu7ix28a3tqPa", "tok_1MtwBwLkdIwHu7ix0snN0B15"] {
+        assert_eq!(shop.pay_by_token(&server, token).await, refused("64022"), "{token}");
+    }
+    assert_eq!(shop.pay_by_token(&server, "tok_0123456789abcdef0123456789abcdef").await, taken());
     let (status, error) = rest(&server, Method::POST, "/v1/connectors/Default/live", None).await;
     assert!(status == 409 && error["message"].as_str().unwrap().contains("public_url"), "{error}");
     for arguments in [

@@ -169,10 +169,10 @@ fn is_generic(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply:
     let status = reply.status;
     let asked = if matches!(operation, Operation::Charge(..)) { "charge_id" } else { "token_id" };
     let json = reply.json();
-    let busy = matches!(status, 429 | 503);
+    let busy = matches!(status, 408 | 429 | 503);
     let names_id = json.as_ref().is_some_and(|json| ["charge_id", "token_id"].iter().any(|name| is_id(&json[name])));
     if matches!(answer, Answer::NotSent { .. }) {
-        assert!(busy && retry_safe.contains(&status) && reply.body.is_some(), "{status}: {answer:?}");
+        assert!(busy && status != 408 && retry_safe.contains(&status) && reply.body.is_some(), "{status}: {answer:?}");
         assert!(!names_id, "{status}: nothing was done, says a body with an id");
     }
     if busy && names_id {
@@ -192,12 +192,13 @@ fn is_generic(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply:
         Answer::Declined(denial) => {
             let plain = matches!(status, 200..=299 | 400..=499) && !busy;
             assert!(
-                plain || (matches!(status, 429 | 500..=599) && dialect.refuses_with_any_status()),
+                plain || (matches!(status, 408 | 429 | 500..=599) && dialect.refuses_with_any_status()),
                 "{status}: declined"
             );
             assert!(denial.code.is_some());
             if let Some(json) = &json {
                 assert!(is_error(json.get("error_code")), "declined without an error code");
+                assert!(!is_id(&json[asked]), "declined beside an id");
                 assert!(plain || json.get(asked) == Some(&Value::Null), "declined where money may have moved");
             }
         }

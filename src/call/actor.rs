@@ -41,7 +41,7 @@ use crate::pay::assisted::AgentError;
 use crate::pay::session::What;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
-use crate::store::{Epoch, Hold};
+use crate::store::Hold;
 use crate::time::CallTime;
 
 /// How many answers may wait for the actor. The machine asks for few things at a time; one that has to wait, waits.

@@ -188,10 +188,6 @@ pub(super) async fn fetched(
             let message = "another server tells how this payment ended; it is not told twice";
             return (Err(FetchFailure::not_retrieved(format!("{}: {message}", shown(url.as_str())))), None);
         }
-        Target::Url(url) if is_others => {
-            let message = "another server tells how this payment ended; it is not told twice";
-            return (Err(FetchFailure::not_retrieved(format!("{}: {message}", shown(url.as_str())))), None);
-        }
         Target::Url(url) => url,
     };
     let kind = match fetch.purpose {

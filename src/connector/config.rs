@@ -30,6 +30,7 @@ mod tests;
 pub use error::ConnectorConfigError;
 pub use keys::Keys;
 use keys::{NOTHING, Value};
+pub(super) use name::is_alike;
 pub use reader::Reader;
 use reader::Values;
 
@@ -180,16 +181,8 @@ impl ConnectorConfig {
     /// The whole address of where it sends payments, and the account there: two that differ in it are two places.
     pub(super) fn destination(&self) -> Option<Secret> {
         let (_, endpoint) = self.address()?;
-        let account = match &self.kind {
-            KindConfig::Sandbox => None,
-            KindConfig::Generic(settings) => match &settings.authorization {
-                Authorization::Basic { username, .. } => Some(username.as_str()),
-                Authorization::None | Authorization::Bearer(_) => None,
-            },
-            KindConfig::Stripe(settings) => settings.account.as_deref(),
-        };
         // No URL has a line break.
-        Some(Secret::new(format!("{}\n{}", endpoint.expose(), account.unwrap_or_default())))
+        Some(Secret::new(format!("{}\n{}", endpoint.expose(), self.settings.account().unwrap_or_default())))
     }
 
     /// Whether that address has a query, which is never shown.

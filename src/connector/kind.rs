@@ -53,6 +53,11 @@ pub struct Kind {
 pub trait Settings: fmt::Debug + Send + Sync {
     /// Makes the connector.
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector>;
+
+    /// Whose account at the gateway it is, where its keys say that: the same address with another one is another place.
+    fn account(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a connector is made of, beside its settings.

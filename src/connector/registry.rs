@@ -3,7 +3,7 @@
 //! Shape:   shared by every call, cheap to clone; [`Registry::refresh`] brings it up to date with the store, and
 //!          [`Registry::follow`] does so as long as the registry is there.
 //! Units:   a change in the store is seen after [`LOOK_EVERY`] at the latest.
-//! Errors:  [`RegistryError`]: a name twice, or a sandbox in mode live where real callers come in. A name that is not there is
+//! Errors:  [`RegistryError`]: a name twice, two that look alike, or a sandbox in mode live where real callers come in. A name that is not there is
 //!          `None`: nothing falls back on `Default`. What is stored and cannot be read or used is a warning; the other
 //!          instances work.
 //! Secrets: what is opened here becomes a connector's settings at once.
@@ -21,6 +21,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
+use super::config::is_alike;
 use super::instance::{Instance, Origin, State};
 use super::sandbox::{self, Sandbox};
 use super::watched::{Access, Keeper, Watched};
@@ -46,6 +47,9 @@ pub enum RegistryError {
     /// There is one of that name.
     #[error("there are two connectors named `{0}`")]
     Duplicate(String),
+    /// A reader would take one for the other.
+    #[error("the connectors `{0}` and `{1}` look alike, and a payment would go to the wrong one: rename one of them")]
+    Alike(String, String),
     /// The same name is configured and stored.
     #[error(
         "the connector `{0}` is both configured and stored: rename it in the configuration, or remove the stored one with \
@@ -171,7 +175,7 @@ impl Registry {
         {
             let mut instances = registry.write();
             if instances.configured.is_empty() && !exposure.has_public_url() {
-                instances.stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::PublishedTest)));
+                instances.stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::SandboxTest)));
             }
         }
         Ok(registry)
@@ -203,6 +207,10 @@ impl Registry {
         let mut instances = self.write();
         if instances.configured.contains_key(name) {
             return Err(RegistryError::Duplicate(name.to_owned()));
+        }
+        let others = instances.configured.keys().map(String::as_str).chain([DEFAULT_NAME]);
+        if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
+            return Err(RegistryError::Alike(known.to_owned(), name.to_owned()));
         }
         let connector = Arc::new(Watched::new(name, connector, Keeper::Configuration, self.0.wall));
         instances.configured.insert(name.to_owned(), Readable { connector, secrets });

@@ -9,9 +9,9 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::config::{ConnectorConfig, ConnectorConfigError, Keys};
+use super::config::{ConnectorConfig, ConnectorConfigError, Keys, is_alike};
 use super::instance::{Instance, Origin};
-use super::registry::{Registry, opened};
+use super::registry::{DEFAULT_NAME, Registry, opened};
 use super::{Mode, audited};
 use crate::store::audit::{Actor, AuditAction, ConnectorChange, NewAudit};
 use crate::store::{Authorized, BackendError, ConnectorRow, Place, Store, StoreError};
@@ -25,6 +25,16 @@ pub enum ShelfError {
     /// There is one of that name already.
     #[error("there is a connector `{0}` already: choose another name, or remove that one first")]
     Exists(String),
+    /// There is one whose name looks like it.
+    #[error(
+        "`{name}` looks like `{known}`, and a payment would go to the wrong one: choose a name that nobody can mistake"
+    )]
+    Alike {
+        /// The name.
+        name: String,
+        /// The one that is there, or that a `<Pay>` without a name asks for.
+        known: String,
+    },
     /// One of that name is in the configuration.
     #[error(
         "the connector `{0}` is configured, and is changed in the configuration only (`[[connector]]` in its file)"
@@ -140,7 +150,7 @@ impl<'a> Shelf<'a> {
     ///
     /// # Errors
     /// [`ShelfError::Config`]; [`ShelfError::LiveSandbox`]; [`ShelfError::Exists`] also where one of that name is
-    /// configured; [`ShelfError::WasLive`] unless it may `replace` what was.
+    /// configured; [`ShelfError::Alike`]; [`ShelfError::WasLive`] unless it may `replace` what was.
     pub async fn add(&self, keys: Keys, replace: Replace, now: Timestamp) -> Result<Instance, ShelfError> {
         let config = ConnectorConfig::of(keys)?;
         let name = &config.name;
@@ -151,6 +161,10 @@ impl<'a> Shelf<'a> {
         self.registry.refresh(self.store).await?;
         if self.registry.instance(name).is_some_and(|known| known.origin == Origin::Stored) {
             return Err(ShelfError::Exists(name.clone()));
+        }
+        let others = self.registry.list().into_iter().map(|known| known.name).chain([DEFAULT_NAME.to_owned()]);
+        if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
+            return Err(ShelfError::Alike { name: name.clone(), known });
         }
         let was = audited::last_live(self.store.backend(), name).await?;
         let was = was.filter(|was| !was.is_same(&config, self.store.seal()));

@@ -201,6 +201,7 @@ impl Call {
                     self.settle(assisting.payment(), progress, outcome, *told, status, None);
                 }
                 Output::Ask(question, attempt, instrument) => {
+                    self.remember_number(&instrument);
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
                 }

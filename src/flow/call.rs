@@ -38,8 +38,8 @@ pub struct Call {
     /// Where the application sends the call, as soon as the verb of the moment can be left.
     elsewhere: Option<Redirection>,
     pub(super) keypad: Keypad,
-    /// What was keyed into `<Gather>`s: documents may put it anywhere, and no message may repeat it.
-    pub(super) gathered: Numbers,
+    /// What was keyed into `<Gather>`s and what paid: documents and gateways may put it anywhere, and nothing may repeat it.
+    pub(super) numbers: Numbers,
     pub(super) voice: Voice,
     pub(super) payments: u32,
     /// The parameters that are the last payment's outcome.
@@ -97,7 +97,7 @@ impl Call {
             assisting: None,
             elsewhere: None,
             keypad: Keypad::new(),
-            gathered: Numbers::new(),
+            numbers: Numbers::new(),
             voice: Voice::default(),
             payments: 0,
             told_by_payment: Vec::new(),
@@ -386,7 +386,7 @@ impl Call {
         if gathered.empty && !verb.action_on_empty_result {
             return;
         }
-        self.gathered.extend(gathered.digits.expose());
+        self.numbers.extend(gathered.digits.expose());
         let mut form = Form::new();
         form.set("Digits", gathered.digits);
         form.set_some("FinishedOnKey", gathered.finished_on.map(|key| key.symbol().to_string()));
@@ -666,10 +666,10 @@ impl Call {
         }
     }
 
-    /// `text` without the numbers that were keyed into `<Gather>`s of this call: for whoever shows what it deals with.
+    /// `text` without the numbers that were keyed in this call: for whoever shows what it deals with.
     #[must_use]
     pub fn masked(&self, text: &str) -> String {
-        mask::identifier(text, &self.gathered).into_owned()
+        mask::identifier(text, &self.numbers).into_owned()
     }
 
     pub(super) fn warn(&mut self, position: Option<Position>, code: u32, message: String) {

@@ -7,6 +7,7 @@ use super::event::{Action, Begun, Intended, LedBy, PaymentId, Settled, Shown, Te
 use super::link::{Origin, Target};
 use crate::form::Form;
 use crate::mask::{self, refused};
+use crate::pay::gateway::Instrument;
 use crate::pay::intent::{Intent, SessionStart, Statement, Told};
 use crate::pay::outcome::Outcome;
 use crate::pay::session::{Output, PaySession, Progress};
@@ -15,6 +16,18 @@ use crate::pay::step::PayErrorCode;
 use crate::pay::surroundings::Surroundings;
 use crate::time::CallTime;
 use crate::twiml::{Method, Pay, Position};
+
+/// The fields that quote a document or are a gateway's own, beside `PayConnector_...`.
+const QUOTING: [&str; 8] = [
+    "PaymentError",
+    "ConnectorError",
+    "PaymentConnector",
+    "PaymentConfirmationCode",
+    "PaymentToken",
+    "ProfileId",
+    "ChargeId",
+    "TokenId",
+];
 
 /// A Pay session and where its requests go.
 #[derive(Debug)]
@@ -141,6 +154,7 @@ impl Call {
                     );
                 }
                 Output::Ask(question, attempt, instrument) => {
+                    self.remember_number(&instrument);
                     self.questions = question.number;
                     self.actions.push_back(Action::Ask(question, attempt, instrument));
                 }
@@ -148,6 +162,15 @@ impl Call {
             }
         }
         outcome
+    }
+
+    /// From now on what pays is a number that nothing in this call may tell.
+    pub(super) fn remember_number(&mut self, instrument: &Instrument) {
+        match instrument {
+            Instrument::Card(card) => self.numbers.add(card.number.expose()),
+            Instrument::BankAccount(account) => self.numbers.add(account.account_number.expose()),
+            Instrument::Token(_) => {}
+        }
     }
 
     /// Tells the application and everybody else how a payment goes.
@@ -216,6 +239,7 @@ impl Call {
         action: Option<(Target, Method)>,
     ) {
         outcome.error = outcome.error.map(|error| self.masked(&error));
+        outcome.confirmation_code = outcome.confirmation_code.map(|code| self.masked(&code));
         let told = Told { status: self.told(told.status), action: self.told(told.action), ..told };
         let unwritten = told.unwritten.map(|unwritten| self.told(unwritten.status));
         let shown = Shown { written: told.status.clone(), unwritten };
@@ -229,14 +253,12 @@ impl Call {
         self.actions.push_back(Action::Report(payment, progress, told.status));
     }
 
-    /// What is told of a payment, without the numbers that `<Gather>`s brought: a document may have put them anywhere.
+    /// What is told of a payment, without the numbers that were keyed before in this call: a document may have put what a
+    /// `<Gather>` brought anywhere, and a gateway may remember the card of the payment before. What is left alone is ours.
     pub(super) fn told(&self, mut form: Form) -> Form {
-        let numbers = &self.gathered;
+        let numbers = &self.numbers;
         if !numbers.is_empty() {
-            let quotes = |name: &str| {
-                matches!(name, "PaymentError" | "ConnectorError" | "PaymentConnector")
-                    || name.starts_with("PayConnector_")
-            };
+            let quotes = |name: &str| QUOTING.contains(&name) || name.starts_with("PayConnector_");
             form.replace(|name, value| quotes(name).then(|| mask::identifier(value, numbers).into_owned()));
         }
         form

@@ -19,6 +19,7 @@ struct TestWorld {
     documents: Vec<(&'static str, &'static str)>,
     answers: Vec<(u64, Answer)>,
     no_connector: bool,
+    not_written: bool,
 }
 
 impl World for TestWorld {
@@ -33,6 +34,7 @@ impl World for TestWorld {
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         match question.what {
+            Ask::Submit(_) if self.not_written => Some((Duration::ZERO, Reply::NotWritten)),
             Ask::Submit(_) if !self.answers.is_empty() => {
                 let (after, answer) = self.answers.remove(0);
                 Some((Duration::from_millis(after), Reply::Submitted(answer)))
@@ -550,4 +552,94 @@ fn a_payment_that_can_no_longer_be_written_down_ends_before_the_gateway_is_asked
     call.cannot_be_written();
     while call.step() {}
     assert_eq!(result(&call), Some(PayResult::Success));
+}
+
+/// The fields of the last report of a payment, by name.
+fn last_told(simulation: &Simulation<TestWorld>, name: &str) -> Option<String> {
+    let form = simulation.records().iter().rev().find_map(|(_, record)| match record {
+        Record::Reported(_, _, form) => Some(form.clone()),
+        _ => None,
+    })?;
+    form.value(name).map(|value| value.expose().to_owned())
+}
+
+#[test]
+fn a_number_that_was_gathered_is_hidden_in_what_a_gateway_makes_of_it() {
+    let document = "<Response><Gather finishOnKey=\"#\" action=\"https://shop.example.com/next\"/></Response>";
+    let charge = "<Response><Pay chargeAmount=\"1\" postalCode=\"false\" action=\"/end\"/></Response>";
+    let token = "<Response><Pay tokenType=\"reusable\" postalCode=\"false\" action=\"/end\"/></Response>";
+    let secret = |text: &str| Some(crate::secret::Secret::new(text.to_owned()));
+    for (next, approval, fields) in [
+        (
+            charge,
+            Approval { confirmation_code: Some("ch_4539578763621486".into()), ..Approval::default() },
+            &[("PaymentConfirmationCode", "ch_xxxxxxxxxxxxxxxx")][..],
+        ),
+        (
+            token,
+            Approval {
+                token: secret("tok_4539578763621486"),
+                profile_id: secret("cus_4539578763621486"),
+                ..Approval::default()
+            },
+            &[("PaymentToken", "tok_xxxxxxxxxxxxxxxx"), ("ProfileId", "cus_xxxxxxxxxxxxxxxx")],
+        ),
+    ] {
+        let documents = vec![("https://shop.example.com/next", next)];
+        let answers = vec![(0, Answer::Approved(approval))];
+        let mut simulation = call_in(document, TestWorld { documents, answers, ..TestWorld::default() });
+        press(&mut simulation, "4539578763621486#");
+        listen(&mut simulation);
+        press(&mut simulation, "4242424242424242 1228 123");
+        assert!(simulation.run_to_end());
+        for (name, value) in fields {
+            assert_eq!(last_told(&simulation, name).as_deref(), Some(*value));
+        }
+        let settled = simulation.records().iter().find_map(|(_, record)| match record {
+            Record::Requested(fetch) if fetch.form.value("Result").is_some() => Some(fetch.clone()),
+            _ => None,
+        });
+        for (name, value) in fields {
+            assert_eq!(settled.as_ref().unwrap().form.value(name).map(|value| value.expose()), Some(*value));
+        }
+    }
+}
+
+#[test]
+fn a_second_payment_s_answer_does_not_tell_the_first_one_s_number() {
+    let document = "<Response><Pay chargeAmount=\"1\" postalCode=\"false\" action=\"https://shop.example.com/next\"/>\
+                    </Response>";
+    let next = "<Response><Pay chargeAmount=\"1\" postalCode=\"false\" action=\"/end\"/></Response>";
+    let approval = Approval {
+        confirmation_code: Some("ch_4539578763621486".into()),
+        parameters: vec![("before".into(), "4539x5787x6362x1486".into())],
+        ..Approval::default()
+    };
+    let answers = vec![(0, Answer::Declined(Denial::default())), (0, Answer::Approved(approval))];
+    let documents = vec![("https://shop.example.com/next", next)];
+    let mut simulation = call_in(document, TestWorld { documents, answers, ..TestWorld::default() });
+    for number in ["4539578763621486", "5555555555554444"] {
+        listen(&mut simulation);
+        press(&mut simulation, &format!("{number} 1228 123"));
+    }
+    assert!(simulation.run_to_end());
+    assert_eq!(last_told(&simulation, "PaymentConfirmationCode").as_deref(), Some("ch_xxxxxxxxxxxxxxxx"));
+    assert_eq!(last_told(&simulation, "PayConnector_before").as_deref(), Some("xxxxxxxxxxxxxxxxxxx"));
+}
+
+#[test]
+fn a_submission_that_was_not_written_down_never_left() {
+    let document = "<Response><Pay chargeAmount=\"1\" postalCode=\"false\" action=\"https://shop.example.com/next\"/>\
+                    </Response>";
+    let mut simulation = call_in(document, TestWorld { not_written: true, ..TestWorld::default() });
+    listen(&mut simulation);
+    press(&mut simulation, "4242424242424242 1228 123");
+    assert!(simulation.run_to_end());
+    assert_eq!(result(&simulation), Some(PayResult::InternalError));
+    // As long as the outcome is not on disk, too.
+    let unwritten = simulation.records().iter().find_map(|(_, record)| match record {
+        Record::Requested(fetch) if fetch.form.value("Result").is_some() => Some(fetch.unwritten.is_some()),
+        _ => None,
+    });
+    assert_eq!(unwritten, Some(false), "it is told as what nobody knows");
 }

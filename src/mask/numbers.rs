@@ -5,10 +5,14 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::WINDOW;
-use super::reading::Digit;
+use super::reading::{Digit, Unit, row, row_with_ideographs, runs};
 
 /// The shortest number that is looked for. Of a shorter one too much would be found by chance, and tell it.
 const WHOLE_MIN: usize = 5;
+
+/// How many digits the code of a character is written with, and in which bases: `34`, `0x34`, `U+0034`, `064`, `52`.
+const CODE_WIDTHS: std::ops::RangeInclusive<usize> = 2..=4;
+const CODE_BASES: [u32; 3] = [8, 10, 16];
 
 /// Numbers that no text may show. `Debug` prints nothing of them.
 #[derive(Clone, Default)]
@@ -41,6 +45,7 @@ impl Numbers {
         let digits: Zeroizing<Vec<u8>> = Zeroizing::new(number.bytes().filter(u8::is_ascii_digit).collect());
         match digits.len() {
             ..WHOLE_MIN => {}
+            WHOLE_MIN..WINDOW if self.whole.contains(&digits) => {}
             WHOLE_MIN..WINDOW => self.whole.push(digits),
             WINDOW.. => digits.windows(WINDOW).for_each(|window| self.insert(window)),
         }
@@ -77,14 +82,54 @@ impl Numbers {
         }
     }
 
-    /// The digits of a run that are one of these.
-    pub(super) fn found(&self, run: &[Digit]) -> Vec<Digit> {
+    /// The digits of a reading that are one of these.
+    pub(super) fn found(&self, units: &[Unit]) -> Vec<Digit> {
         let mut found = Vec::new();
-        for window in run.windows(WINDOW) {
-            if self.windows.binary_search(&number(window.iter().map(|digit| digit.value))).is_ok() {
-                found.extend_from_slice(window);
+        if !self.windows.is_empty() {
+            let digits = row(units);
+            found.extend(self.in_row(&digits));
+            for width in CODE_WIDTHS {
+                found.extend(CODE_BASES.iter().flat_map(|base| self.in_codes(&digits, width, *base)));
+            }
+            found.extend(row_with_ideographs(units).iter().flat_map(|digits| self.in_row(digits)));
+        }
+        if !self.whole.is_empty() || !self.masked.is_empty() {
+            found.extend(runs(units).iter().flat_map(|run| self.in_run(run)));
+        }
+        found
+    }
+
+    /// [`WINDOW`] digits of one of the longer numbers in a row.
+    fn in_row(&self, digits: &[Digit]) -> Vec<Digit> {
+        let values: Vec<u8> = digits.iter().map(|digit| digit.value).collect();
+        let found = self.starts(&values).filter_map(|start| digits.get(start..start + WINDOW));
+        found.flatten().cloned().collect()
+    }
+
+    /// The same where the digits of a row are the codes of other digits, in hex, say.
+    fn in_codes(&self, digits: &[Digit], width: usize, base: u32) -> Vec<Digit> {
+        let mut found = Vec::new();
+        for offset in 0..width {
+            let codes: Vec<&[Digit]> = digits.get(offset..).unwrap_or_default().chunks_exact(width).collect();
+            let values: Vec<u8> = codes.iter().map(|code| coded(code, base).unwrap_or_default()).collect();
+            for start in self.starts(&values) {
+                found.extend(codes.get(start..start + WINDOW).unwrap_or_default().iter().copied().flatten().cloned());
             }
         }
+        found
+    }
+
+    /// Where in a row of digits one of the longer numbers begins, or goes on. What is no digit is part of none.
+    fn starts(&self, values: &[u8]) -> impl Iterator<Item = usize> {
+        values.windows(WINDOW).enumerate().filter_map(|(start, window)| {
+            let is_known = || self.windows.binary_search(&number(window.iter().copied())).is_ok();
+            (window.iter().all(u8::is_ascii_digit) && is_known()).then_some(start)
+        })
+    }
+
+    /// The digits of a run that are a number that is looked for whole, or fits a mask.
+    fn in_run(&self, run: &[Digit]) -> Vec<Digit> {
+        let mut found = Vec::new();
         for whole in &self.whole {
             let spells = |window: &[Digit]| window.iter().map(|digit| digit.value).eq(whole.iter().copied());
             found.extend(alone(run, whole.len()).filter(|window| spells(window)).flatten().cloned());
@@ -108,6 +153,15 @@ impl fmt::Debug for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Numbers(…)")
     }
+}
+
+/// The digit whose code is written so.
+fn coded(code: &[Digit], base: u32) -> Option<u8> {
+    let number = code.iter().try_fold(0_u32, |number, digit| {
+        let value = char::from(digit.value).to_digit(base)?;
+        number.checked_mul(base)?.checked_add(value)
+    })?;
+    u8::try_from(number).ok().filter(u8::is_ascii_digit)
 }
 
 /// So many digits of a run that have none right beside them.

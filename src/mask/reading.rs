@@ -54,7 +54,9 @@ impl Unit {
 
     /// Whether it is a letter or a digit: part of a word.
     pub(super) fn is_in_word(&self) -> bool {
-        self.c.is_alphanumeric() && !is_combining_mark(self.c)
+        // Hangul's fillers are letters that nobody sees.
+        let unseen = matches!(self.c, '\u{115f}' | '\u{1160}');
+        self.c.is_alphanumeric() && !is_combining_mark(self.c) && !unseen
     }
 
     pub(super) fn digit(&self, joined: bool) -> Digit {
@@ -94,6 +96,20 @@ pub(super) fn runs(units: &[Unit]) -> Vec<Vec<Digit>> {
         runs.push(run);
     }
     runs
+}
+
+/// All digits of a reading in a row, whatever stands between them.
+pub(super) fn row(units: &[Unit]) -> Vec<Digit> {
+    units.iter().filter(|unit| unit.is_digit()).map(|unit| unit.digit(false)).collect()
+}
+
+/// The same with the ideographs that stand for digits; none: there is none in it.
+pub(super) fn row_with_ideographs(units: &[Unit]) -> Option<Vec<Digit>> {
+    let read = |unit: &Unit| match decimal::ideograph(unit.c) {
+        Some(value) => Some(Digit { value, ..unit.digit(false) }),
+        None => unit.is_digit().then(|| unit.digit(false)),
+    };
+    units.iter().any(|unit| decimal::ideograph(unit.c).is_some()).then(|| units.iter().filter_map(read).collect())
 }
 
 /// `text` with other characters in place of digits. Where readings differ in what spells a digit, the longest counts.

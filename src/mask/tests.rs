@@ -33,7 +33,7 @@ fn a_number_of_the_session_is_hidden_in_every_usual_spelling() {
         ("%34%35%33%39%35%37%38%37%36", "xxxxxxxxx"),
         ("%2534%2535%2533%2539%2535%2537%2538%2537%2536", "xxxxxxxxx"),
         ("%EF%BC%94%EF%BC%95%EF%BC%9339578763621486", "xxxxxxxxxxxxxxxxx"),
-        ("&#52;&#x35;&#0051;&#x0039;5787&nbsp;6362&#160;1486", "xxxxxxxx&nbsp;xxxx&#160;xxxx"),
+        ("&#52;&#x35;&#0051;&#x0039;5787&nbsp;6362&#8239;1486", "xxxxxxxx&nbsp;xxxx&#8239;xxxx"),
         ("&amp;#52;&amp;#53;&amp;#51;&amp;#57;57876362", "xxxxxxxxxxxx"),
         ("\\u0034\\u0035\\u0033\\u0039 57876362 1486", "xxxx xxxxxxxx xxxx"),
         ("4\u{fe0f}\u{20e3}539578763", "x\u{fe0f}\u{20e3}xxxxxxxxx"),
@@ -45,6 +45,91 @@ fn a_number_of_the_session_is_hidden_in_every_usual_spelling() {
     ] {
         let number = if spelling.contains("%EF") { "45339578763621486" } else { NUMBER };
         assert_eq!(identifier(spelling, &own(number)), shown, "{spelling}");
+    }
+}
+
+#[test]
+fn letters_markup_and_words_between_the_digits_hide_no_number_of_the_session() {
+    let groups = ["4539", "5787", "6362", "1486"];
+    for between in [
+        "x",
+        "T",
+        "O",
+        "<br>",
+        "<br/>",
+        "</b><b>",
+        "\\n",
+        "\\t",
+        " and ",
+        "\u{3164}",
+        "\u{ffa0}",
+        "\u{30fc}",
+        "\u{640}",
+        "\u{ba}",
+        "\u{2b0}",
+        "\u{bf0}",
+        "</td><td align=\"right\">",
+        "&lt;br&gt;",
+        " \u{438} ",
+    ] {
+        let shown = ["xxxx"; 4].join(between);
+        assert_eq!(identifier(&groups.join(between), &own(NUMBER)), shown, "{between}");
+        assert_eq!(text(&groups.join(between), &own(NUMBER)), shown, "{between}");
+    }
+    for (said, shown) in [
+        ("45395787a63621486", "xxxxxxxxaxxxxxxxx"),
+        ("bin 453957 middle 876362 last 1486", "bin xxxxxx middle xxxxxx last xxxx"),
+        (
+            "{\"bin\":\"453957\",\"middle\":\"876362\",\"last4\":\"1486\"}",
+            "{\"bin\":\"xxxxxx\",\"middle\":\"xxxxxx\",\"last4\":\"1486\"}",
+        ),
+    ] {
+        assert_eq!(identifier(said, &own(NUMBER)), shown);
+    }
+}
+
+#[test]
+fn a_number_of_the_session_is_hidden_in_characters_that_stand_for_digits_and_in_their_codes() {
+    let each = |one: &dyn Fn(u32) -> String| NUMBER.chars().map(|digit| one(digit.to_digit(10).unwrap())).collect();
+    let spelt: Vec<String> = vec![
+        each(&|digit| char::from_u32(if digit == 0 { 0x24ff } else { 0x2775 + digit }).unwrap().to_string()),
+        each(&|digit| char::from_u32(if digit == 0 { 0x24ff } else { 0x277f + digit }).unwrap().to_string()),
+        each(&|digit| char::from_u32(if digit == 0 { 0x24ff } else { 0x24f4 + digit }).unwrap().to_string()),
+        each(&|digit| if digit == 0 { "0".into() } else { char::from_u32(0x1368 + digit).unwrap().to_string() }),
+        each(&|digit| "〇一二三四五六七八九".chars().nth(usize::try_from(digit).unwrap()).unwrap().to_string()),
+        each(&|digit| format!("={:02X}", 0x30 + digit)),
+        each(&|digit| format!("\\{:x} ", 0x30 + digit)),
+        each(&|digit| format!("\\{:03o}", 0x30 + digit)),
+        each(&|digit| format!("U+{:04X} ", 0x30 + digit)),
+        each(&|digit| format!("{:02x}", 0x30 + digit)),
+        each(&|digit| format!("0x{:02x}, ", 0x30 + digit)),
+        each(&|digit| format!("{}, ", 0x30 + digit)),
+    ];
+    for spelt in spelt {
+        for before in ["", "7: ", "17 of 3: "] {
+            let said = format!("{before}{spelt}");
+            let masked = identifier(&said, &own(NUMBER)).into_owned();
+            let left: String = masked.get(before.len()..).unwrap().chars().filter(|c| c.is_numeric()).collect();
+            // The prefixes that say what kind of code it is may stay.
+            assert!(left.chars().all(|c| c == '0') && masked.starts_with(before), "{said} is {masked}");
+            assert!(!text(&said, &own(NUMBER)).contains(&spelt));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_of_the_session_keeps_its_digits() {
+    for said in [
+        "PK4539a5788b7630c2148d70000000",
+        "2026-11-26T06:41:05Z, 12.50 of 4539.57 USD",
+        "pi_3MtwBwLkdIwHu7ix0snN0B15 4539 5787",
+        "b1c2a456-0f8f-4567-a123-426614174000",
+        "order 4111111111111111 ends in 1486",
+        "bin 453957, ends in 1486",
+        "3453 9537 8387 3633",
+        "第三方支付 453957",
+    ] {
+        assert_eq!(identifier(said, &own(NUMBER)), said);
     }
 }
 

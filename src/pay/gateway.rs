@@ -191,6 +191,9 @@ pub struct Capabilities {
     pub looks_up: bool,
     /// How long one request may go unanswered.
     pub answer_timeout: Duration,
+    /// How long the gateway itself may still be at work on a request that is not answered, at the most: only then does it
+    /// count that a payment is not found. Not less than what the gateway takes, however short `answer_timeout` is.
+    pub settles_after: Duration,
     /// How often a request is repeated at most.
     pub repeats: u8,
     /// How long all requests of one payment may take together.

@@ -221,7 +221,7 @@ impl Recovery {
     fn is_settled_there(&self, now: CallTime) -> bool {
         let before = self.remembered.sent.map(|sent| sent.last.saturating_add(now - CallTime::ZERO));
         let age = self.resent.map(|resent| now - resent).or(before).unwrap_or_default();
-        self.limits.as_ref().is_some_and(|limits| age >= limits.answer_timeout)
+        self.limits.as_ref().is_some_and(|limits| age >= limits.settles_after)
     }
 
     fn ask(&mut self, now: CallTime) -> Step {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, REPLAY_WINDOW, TokenType,
 };
-use super::test_numbers::AcceptedNumbers;
+use super::test_numbers::{AcceptedNumbers, SANDBOX_TOKEN};
 use crate::secret::{CardNumber, Secret};
 
 /// The numbers that are refused, with the gateway's code and words.
@@ -42,6 +42,7 @@ pub fn capabilities() -> Capabilities {
         replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: Duration::from_secs(10),
+        settles_after: Duration::from_secs(10),
         repeats: 5,
         overall: Duration::from_secs(75),
     }
@@ -61,7 +62,7 @@ pub fn answer(attempt: &Attempt, instrument: &Instrument) -> Answer {
     Answer::Approved(match attempt.operation {
         Operation::Charge(..) => Approval { confirmation_code: Some(id("ch")), ..Approval::default() },
         Operation::Tokenize(token_type) => Approval {
-            token: Some(Secret::new(id("tok"))),
+            token: Some(Secret::new(id(SANDBOX_TOKEN))),
             profile_id: (token_type == TokenType::Reusable).then(|| Secret::new(id("cus"))),
             ..Approval::default()
         },

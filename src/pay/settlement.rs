@@ -12,7 +12,7 @@ use super::gateway::{Answer, Attempt, Capabilities, Instrument};
 use super::outcome::{Ending, Keyed};
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult};
-use super::submission::{Ask, Question, Reply, Step, Submission};
+use super::submission::{Ask, Question, Reply, Step, Submission, Verdict};
 use super::surroundings::Surroundings;
 use crate::time::CallTime;
 
@@ -130,10 +130,13 @@ impl Settlement {
                 Settled::Asking(question)
             }
             Step::Over(verdict) => {
+                // What could not be written down never left.
+                let left = self.is_submitting && !matches!(verdict, Verdict::NotWritten);
+                let was_sent = self.was_sent || left;
                 let operation = self.attempt.operation;
                 let keyed = Keyed::Known(&self.instrument);
                 let ending = Ending::of_verdict(verdict, self.interrupted, operation, &keyed);
-                Settled::Over(Box::new(Ending { was_sent: self.was_sent || self.is_submitting, ..ending }))
+                Settled::Over(Box::new(Ending { was_sent, ..ending }))
             }
         }
     }

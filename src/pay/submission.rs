@@ -277,7 +277,7 @@ impl Submission {
                 self.resolve_later(now, retry_after)
             }
             // To be trusted only once the gateway cannot still be at work on it.
-            Resolution::NotFound if self.doubt_since.is_none_or(|since| now - since >= self.limits.answer_timeout) => {
+            Resolution::NotFound if self.doubt_since.is_none_or(|since| now - since >= self.limits.settles_after) => {
                 self.over(Verdict::Unavailable)
             }
             Resolution::NotFound => self.resolve_later(now, None),
@@ -371,6 +371,7 @@ mod tests {
             replay_window: REPLAY_WINDOW,
             looks_up: false,
             answer_timeout: Duration::from_secs(10),
+            settles_after: Duration::from_secs(10),
             repeats: 5,
             overall: Duration::from_secs(75),
         }

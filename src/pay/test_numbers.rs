@@ -95,9 +95,14 @@ pub enum AcceptedNumbers {
     Any,
     /// Every published test number: those of the generic contract, Stripe's and the sandbox's.
     PublishedTest,
+    /// As [`Self::PublishedTest`], and of tokens only those that the sandbox makes: it knows no gateway's.
+    SandboxTest,
     /// One vendor's.
     Listed(&'static TestNumbers),
 }
+
+/// What a token of the sandbox's begins with; 32 hex digits follow.
+pub(super) const SANDBOX_TOKEN: &str = "tok";
 
 impl AcceptedNumbers {
     /// The test numbers of the generic contract.
@@ -108,7 +113,7 @@ impl AcceptedNumbers {
     pub fn takes_card(self, number: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::PublishedTest => PUBLISHED.iter().any(|list| list.cards.contains(&number)),
+            Self::PublishedTest | Self::SandboxTest => PUBLISHED.iter().any(|list| list.cards.contains(&number)),
             Self::Listed(list) => list.cards.contains(&number),
         }
     }
@@ -118,8 +123,21 @@ impl AcceptedNumbers {
     pub fn takes_account(self, number: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::PublishedTest => PUBLISHED.iter().any(|list| list.accounts.contains(&number)),
+            Self::PublishedTest | Self::SandboxTest => PUBLISHED.iter().any(|list| list.accounts.contains(&number)),
             Self::Listed(list) => list.accounts.contains(&number),
+        }
+    }
+
+    /// Whether a token made earlier is one that may be tried.
+    #[must_use]
+    pub fn takes_token(self, token: &str) -> bool {
+        match self {
+            // Made by the gateway itself: test credentials make and take test tokens only.
+            Self::Any | Self::PublishedTest | Self::Listed(_) => true,
+            Self::SandboxTest => token
+                .strip_prefix(SANDBOX_TOKEN)
+                .and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))),
         }
     }
 
@@ -129,8 +147,7 @@ impl AcceptedNumbers {
         match instrument {
             Instrument::Card(card) => self.takes_card(card.number.expose()),
             Instrument::BankAccount(account) => self.takes_account(account.account_number.expose()),
-            // Made by the gateway itself: test credentials make and take test tokens only.
-            Instrument::Token(_) => true,
+            Instrument::Token(token) => self.takes_token(token.expose()),
         }
     }
 }

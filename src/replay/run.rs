@@ -382,6 +382,7 @@ impl ConnectorScript {
         can.accepted_numbers = self.test_mode.0;
         can.looks_up = self.looks_up;
         can.answer_timeout = self.answer_timeout.map_or(can.answer_timeout, |length| length.0);
+        can.settles_after = self.settles_after.map_or(can.settles_after, |length| length.0);
         can.repeats = self.repeats.unwrap_or(can.repeats);
         can.overall = self.overall.map_or(can.overall, |length| length.0);
         can

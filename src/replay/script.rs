@@ -272,14 +272,16 @@ pub(super) struct ConnectorScript {
     pub(super) looks_up: bool,
     /// How long a question may go unanswered.
     pub(super) answer_timeout: Option<Length>,
+    /// How long the gateway may be at work on a question.
+    pub(super) settles_after: Option<Length>,
     /// How often a question is repeated at most.
     pub(super) repeats: Option<u8>,
     /// How long all questions of a payment may take together.
     pub(super) overall: Option<Length>,
 }
 
-/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one, the name
-/// of a kind for its own.
+/// Which numbers pass: `true` for the documented ones of the generic contract, `published` for every published one, `sandbox` for
+/// those and of tokens the sandbox's own, the name of another kind for its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TestMode(pub(super) AcceptedNumbers);
 
@@ -295,6 +297,7 @@ impl<'de> Deserialize<'de> for TestMode {
             Ok(Word::Flag(false)) => Ok(Self(AcceptedNumbers::Any)),
             Ok(Word::Flag(true)) => Ok(Self(AcceptedNumbers::GENERIC_TEST)),
             Ok(Word::Text(text)) if text == PUBLISHED => Ok(Self(AcceptedNumbers::PublishedTest)),
+            Ok(Word::Text(text)) if text == SANDBOX => Ok(Self(AcceptedNumbers::SandboxTest)),
             Ok(Word::Text(text)) => match crate::connector::kind(&text).map(|kind| kind.test_numbers) {
                 Some(list @ AcceptedNumbers::Listed(_)) => Ok(Self(list)),
                 _ => Err(de::Error::custom(EXPECTED)),
@@ -308,6 +311,9 @@ const EXPECTED: &str = "test_mode is true, false, published, or the kind of conn
 
 /// The word of a script for [`AcceptedNumbers::PublishedTest`].
 const PUBLISHED: &str = "published";
+
+/// The same for [`AcceptedNumbers::SandboxTest`].
+const SANDBOX: &str = "sandbox";
 
 /// Something that a connector may be unable to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

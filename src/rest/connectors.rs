@@ -275,6 +275,7 @@ impl From<ShelfError> for ApiError {
     fn from(failure: ShelfError) -> Self {
         let (status, code) = match &failure {
             ShelfError::Exists(_)
+            | ShelfError::Alike { .. }
             | ShelfError::Meanwhile(_)
             | ShelfError::LiveSandbox(_)
             | ShelfError::WasLive { .. }

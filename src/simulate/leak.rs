@@ -80,7 +80,15 @@ impl Keyed {
             }
             leaks |= windows(&row, RUN_TOLD).any(|window| self.runs.contains(window) && !self.is_known(window));
         }
-        leaks
+        leaks | self.is_scattered_in(text)
+    }
+
+    /// Whether a text shows a number with letters between its digits, or in codes of characters.
+    fn is_scattered_in(&self, text: &str) -> bool {
+        let shown =
+            |window: &str| windows(window, RUN).all(|part| self.known.contains(part) || self.told.contains(part));
+        let leaks = |row: &String| windows(row, RUN_TOLD).any(|window| self.runs.contains(window) && !shown(window));
+        scattered(text).iter().any(leaks)
     }
 
     /// Whether all parts of it are.
@@ -186,10 +194,11 @@ fn in_utterance(said: &Utterance, keyed: &mut Keyed) -> bool {
         },
         Utterance::Pause(_) => return false,
     };
-    rows(text).iter().any(|row| {
+    let in_a_row = rows(text).iter().any(|row| {
         windows(row, RUN)
             .any(|window| keyed.runs.contains(window) && !keyed.told.contains(window) && !keyed.known.contains(window))
-    })
+    });
+    in_a_row || keyed.is_scattered_in(text)
 }
 
 /// Also where a value would be masked when it is shown: the merchant gets it.
@@ -240,6 +249,41 @@ fn rows(text: &str) -> BTreeSet<String> {
     rows.retain(|row| row.len() >= RUN);
     rows
 }
+
+/// All digits of a text in every layer of its spelling, whatever is between them; then with the characters that stand for
+/// digits in no row of ten; then what they spell as codes of characters.
+fn scattered(text: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    if text.is_ascii() && !text.contains(|c: char| c.is_ascii_digit() || matches!(c, '%' | '&' | '\\')) {
+        return rows;
+    }
+    for layer in layers(text) {
+        let chars: Vec<char> = layer.nfkc().collect();
+        let plain: String = chars.iter().filter_map(|c| digit(*c)).collect();
+        let listed = |c: &char| {
+            let in_list = LISTED.iter().find_map(|list| list.chars().position(|known| known == *c));
+            in_list.and_then(|place| char::from_digit(u32::try_from(place).ok()?, 10)).or_else(|| digit(*c))
+        };
+        rows.push(chars.iter().filter_map(listed).collect());
+        for (length, radix) in [2, 3, 4].into_iter().flat_map(|length| [8, 10, 16].map(|radix| (length, radix))) {
+            for start in 0..length {
+                let codes = plain.get(start..).unwrap_or_default().as_bytes().chunks(length);
+                let spelt = codes.map(|code| {
+                    let code = std::str::from_utf8(code).ok().and_then(|code| u8::from_str_radix(code, radix).ok());
+                    code.map(char::from).filter(char::is_ascii_digit).unwrap_or(' ')
+                });
+                rows.extend(spelt.collect::<String>().split_whitespace().map(str::to_owned));
+            }
+        }
+        rows.push(plain);
+    }
+    rows.retain(|row| row.len() >= RUN_TOLD);
+    rows
+}
+
+/// Characters from zero to nine that stand in no row of ten; NUL: there is none.
+const LISTED: [&str; 6] =
+    ["⓿❶❷❸❹❺❻❼❽❾", "🄋➀➁➂➃➄➅➆➇➈", "🄌➊➋➌➍➎➏➐➑➒", "\0⓵⓶⓷⓸⓹⓺⓻⓼⓽", "\0፩፪፫፬፭፮፯፰፱", "〇一二三四五六七八九"];
 
 /// A decimal digit of any script as ASCII: those of a script stand in a row that begins with zero.
 fn digit(c: char) -> Option<char> {
@@ -378,6 +422,16 @@ mod tests {
                 assert!(after(number, &text), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn letters_between_keyed_digits_hide_nothing() {
+        let keyed = "4539578763621486";
+        for text in ["4539x5787x6362x1486", "4539<br>57876 and 362", "45395787a6", "\u{3164}4539\u{3164}57876"] {
+            assert!(after(keyed, text), "{text}");
+        }
+        assert!(!after(keyed, "4539a5787"), "eight are no number");
+        assert!(!after(keyed, "4539x5786x6362x1486"), "another number");
     }
 
     #[test]

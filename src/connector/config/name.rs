@@ -2,7 +2,10 @@
 //! connectors, and a payment would go to the wrong one.
 //!
 //! Sources: the Unicode Character Database 16.0: General_Category Cc, Cf, Zl, Zp and Zs (but the plain blank), and the
-//!          characters that are Default_Ignorable_Code_Point; UTS #39, section 5 (restriction on such characters).
+//!          characters that are Default_Ignorable_Code_Point; UTS #39, section 4 (confusable detection) and 5 (restriction on
+//!          such characters).
+
+use unicode_security::confusable_detection::skeleton;
 
 /// From and to, in order.
 const UNSEEN: [(char, char); 31] = [
@@ -52,9 +55,33 @@ pub(super) fn is_unseen(letter: char) -> bool {
     UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&letter))
 }
 
+/// Whether a reader may take two different names for one: letters that look alike, or another case.
+pub(in crate::connector) fn is_alike(name: &str, other: &str) -> bool {
+    let looks = |name: &str| skeleton(name).collect::<String>();
+    name != other && (looks(name) == looks(other) || looks(&name.to_lowercase()) == looks(&other.to_lowercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_found_and_others_are_not() {
+        for (name, other) in [
+            ("Default", "default"),
+            ("Default", "D\u{435}fault"),
+            ("Shop", "\u{405}\u{4bb}\u{43e}\u{440}"),
+            ("Shop1", "Shopl"),
+            ("ShopI", "Shopl"),
+            ("ЛАВКА", "лавка"),
+        ] {
+            assert!(is_alike(name, other) && is_alike(other, name), "{name} {other}");
+        }
+        for (name, other) in [("Shop", "Shop"), ("Shop", "Shop_2"), ("Stripe_Test", "Stripe_Live"), ("лавка", "Shop")]
+        {
+            assert!(!is_alike(name, other), "{name} {other}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_seen_is_found_and_letters_of_all_the_world_are_not() {

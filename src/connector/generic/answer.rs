@@ -15,6 +15,7 @@ use crate::pay::gateway::{Answer, Approval, Denial, Operation};
 use crate::pay::step::PayErrorCode;
 use crate::secret::Secret;
 
+mod ids;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +36,8 @@ const PARAMETER_VALUE_CHARS_MAX: usize = 4096;
 /// and a proxy before the gateway answers so too, when the gateway has taken its time over a payment.
 pub const BUSY: [u16; 2] = [429, 503];
 
-/// Why a reply is not understood that says yes with a status that says no.
-const CONTRADICTION: &str = "and the body has an id and no error code";
+/// A gateway, or a proxy before it, that ran out of time: the payment may have been made meanwhile.
+const LATE: u16 = 408;
 
 /// What a reply holds, of all dialects. Members are read one by one: one that is odd does not spoil the others.
 #[derive(Deserialize)]
@@ -62,15 +63,18 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 ///
 /// | reply | answer |
 /// |---|---|
-/// | 429 or 503, an id of either kind, or a body that broke off | unknown |
+/// | 408, 429 or 503, an id of any kind but the request's own, or a body that broke off or cannot be read | unknown |
 /// | another 429 or 503 that is among `retry_safe` | not sent |
-/// | another 429 or 503, but for the last row but one | unknown |
-/// | 2xx or another 4xx, an error code | declined |
+/// | another 408, 429 or 503, but for the last row but one | unknown |
+/// | 2xx or another 4xx, an error code and no id | declined |
+/// | the same beside an id | unknown: it says no and names what was made |
 /// | 2xx or 409, the id that was asked for and no error code | approved |
 /// | another 4xx, the same | unknown: the status says no, the body says yes |
-/// | 401, 403 with neither | refused: the configuration is wrong (64001) |
-/// | 429 or 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
+/// | 401, 403 with neither, and no charge or token named elsewhere in it | refused: the configuration is wrong (64001) |
+/// | 408, 429 or 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
 /// | anything else | unknown |
+///
+/// An id of null or an empty text is none, and says so for the whole body: what else is in it is about something else.
 ///
 /// SignalWire has processors say no with any status but 200. With a 5xx only the whole body of its contract counts: what
 /// else comes with such a status may be a fault on the way, after the money moved.
@@ -81,16 +85,20 @@ pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &
     let status = reply.status;
     let retry_after = reply.retry_after;
     let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}"), retry_after };
-    if BUSY.contains(&status) {
-        return match &reply.body {
-            None => unknown("and the body broke off or is too long"),
-            Some(body) if holds_id(body) => unknown("and the body has an id"),
-            Some(_) if retry_safe.contains(&status) => {
+    if is_doubtful(status) {
+        let named = match &reply.body {
+            None => return unknown("and the body broke off or is too long"),
+            Some(body) => ids::look(body),
+        };
+        return match (named, &reply.body) {
+            (None, _) => unknown("and the body cannot be read"),
+            (Some(named), _) if named != ids::Named::default() => unknown("and the body has an id"),
+            (Some(_), _) if retry_safe.contains(&status) => {
                 Answer::NotSent { reason: format!("HTTP status {status}"), retry_after }
             }
-            Some(body) if dialect.refuses_with_any_status() => understand(operation, body, status)
+            (Some(_), Some(body)) if dialect.refuses_with_any_status() => understand(operation, body, status)
                 .unwrap_or_else(|_| unknown("and nobody vouches that nothing was done")),
-            Some(_) => unknown("and nobody vouches that nothing was done"),
+            (Some(_), _) => unknown("and nobody vouches that nothing was done"),
         };
     }
     let failure = matches!(status, 500..=599) && dialect.refuses_with_any_status();
@@ -103,7 +111,7 @@ pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &
     };
     match understood {
         Ok(answer) => answer,
-        Err(what) if matches!(status, 401 | 403) && what != CONTRADICTION => Answer::Refused(
+        Err(_) if matches!(status, 401 | 403) && names_nothing(&reply) => Answer::Refused(
             PayErrorCode::Configuration,
             Denial {
                 message: Some(format!("the gateway refuses the credentials (HTTP status {status})")),
@@ -121,15 +129,14 @@ fn parse(body: &[u8]) -> Option<Reply<'_>> {
     (body.first() == Some(&b'{')).then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
-/// Whether a body names a charge or a token, wherever in it: only null and an empty text are none.
-fn holds_id(body: &[u8]) -> bool {
-    let ids = parse(body).map_or([None, None], |reply| [reply.charge_id, reply.token_id]);
-    ["charge_id", "token_id"].into_iter().zip(ids).any(|(name, id)| {
-        let is_none = |id: &RawValue| matches!(id.get(), "null" | "\"\"");
-        // What is not of the contract may be it and more: an object around it, a text behind it.
-        let named = body.windows(name.len()).filter(|window| *window == name.as_bytes()).count();
-        id.is_some_and(|id| !is_none(id)) || named > usize::from(id.is_some())
-    })
+/// Whether a status leaves open what was done.
+fn is_doubtful(status: u16) -> bool {
+    status == LATE || BUSY.contains(&status)
+}
+
+/// Whether a body can be read to its end and names no charge and no token.
+fn names_nothing(reply: &GatewayReply) -> bool {
+    reply.body.as_ref().and_then(|body| ids::look(body)).is_some_and(|named| !named.charge && !named.token)
 }
 
 fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, &'static str> {
@@ -139,8 +146,17 @@ fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, 
         Operation::Tokenize(_) => reply.token_id,
     };
     if let Some(code) = reply.error_code.and_then(error_code) {
-        if (status >= 500 || BUSY.contains(&status)) && id.is_none_or(|id| id.get() != "null") {
+        let says_none = id.is_some_and(|id| matches!(id.get(), "null" | "\"\""));
+        if (status >= 500 || is_doubtful(status)) && id.is_none_or(|id| id.get() != "null") {
             return Err("and the body does not say that nothing was done");
+        }
+        let named = || match (operation, ids::look(body)) {
+            (_, None) => true,
+            (Operation::Charge(..), Some(named)) => named.charge,
+            (Operation::Tokenize(_), Some(named)) => named.token,
+        };
+        if !says_none && (id.is_some() || named()) {
+            return Err("and the body has an id beside an error code");
         }
         return Ok(Answer::Declined(Denial {
             code: Some(cut(code, CODE_CHARS_MAX)),
@@ -151,7 +167,7 @@ fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, 
     let id = id.and_then(id_text).ok_or("and neither an id nor an error code is in the body")?;
     // A repeat may be answered with 409 and the first result.
     if !matches!(status, 200..=299 | 409) {
-        return Err(CONTRADICTION);
+        return Err("and the body has an id and no error code");
     }
     let mut approval =
         Approval { parameters: reply.parameters.map(parameters).unwrap_or_default(), ..Approval::default() };

@@ -81,7 +81,8 @@ async fn without_credentials_no_authorization_is_sent() {
 #[tokio::test]
 async fn each_kind_of_reply_is_its_answer() {
     let server = TestServer::start(|seen, _| match seen.target.as_str() {
-        "/declined" => (StatusCode::OK, r#"{"charge_id":"ch_1","error_code":"no"}"#).into_response(),
+        "/declined" => (StatusCode::OK, r#"{"charge_id":null,"error_code":"no"}"#).into_response(),
+        "/both" => (StatusCode::OK, r#"{"charge_id":"ch_1","error_code":"no"}"#).into_response(),
         "/payment-required" => (StatusCode::PAYMENT_REQUIRED, r#"{"error_code":"no"}"#).into_response(),
         "/unauthorized" => StatusCode::UNAUTHORIZED.into_response(),
         "/busy" => with_header(429, "retry-after", "2", ""),
@@ -98,6 +99,7 @@ async fn each_kind_of_reply_is_its_answer() {
     .await;
     for (target, word, wait) in [
         ("/declined", "declined", None),
+        ("/both", "unknown", None),
         ("/payment-required", "declined", None),
         ("/unauthorized", "refused", None),
         ("/busy", "unknown", Some(2)),
@@ -116,7 +118,7 @@ async fn each_kind_of_reply_is_its_answer() {
         }
     }
     // One request a question: neither the redirect nor anything else was asked again.
-    assert_eq!(server.seen().len(), 11);
+    assert_eq!(server.seen().len(), 12);
     for (target, word) in [
         ("/busy", "unknown"),
         ("/busy-after-all", "unknown"),
@@ -237,7 +239,7 @@ fn processor(dialect: Dialect, body: &[u8]) -> (StatusCode, String) {
     match (dialect, refused) {
         (_, false) => (StatusCode::OK, format!(r#"{{"{id}":"id_1","error_code":null,"error_message":null}}"#)),
         (Dialect::Twilio, true) => {
-            (StatusCode::OK, format!(r#"{{"{id}":"id_1","error_code":"no","error_message":"No."}}"#))
+            (StatusCode::OK, format!(r#"{{"{id}":null,"error_code":"no","error_message":"No."}}"#))
         }
         (Dialect::Telnyx, true) => (StatusCode::OK, r#"{"error_code":"no","error_message":"No."}"#.to_owned()),
         (Dialect::SignalWire | Dialect::SignalWireSwml, true) => {

@@ -128,6 +128,8 @@ fn capabilities(mode: Mode) -> Capabilities {
         replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: ANSWER_TIMEOUT,
+        // Nobody asks: it cannot be looked up.
+        settles_after: ANSWER_TIMEOUT,
         repeats: REPEATS,
         overall: ANSWER_TIMEOUT.saturating_mul(REPEATS as u32 + 1).saturating_add(PAUSES),
     }
@@ -220,6 +222,8 @@ impl Connector for Generic {
             tokenize_bank: if banks { dialect.token_types().to_vec() } else { Vec::new() },
             idempotency: if replays_first_result { Idempotency::FirstResult } else { Idempotency::ActsOnce },
             answer_timeout: timeout,
+            // Nobody asks: it cannot be looked up.
+            settles_after: timeout,
             repeats: retries,
             overall: timeout.saturating_mul(u32::from(retries).saturating_add(1)).saturating_add(PAUSES),
             ..capabilities(self.description.mode)

@@ -127,6 +127,13 @@ impl Settings for GenericSettings {
         let description = Description { settings, kind: KIND.name, mode };
         Arc::new(Generic { settings: self.clone(), description, gateway: Arc::clone(gateway) })
     }
+
+    fn account(&self) -> Option<&str> {
+        match &self.authorization {
+            Authorization::Basic { username, .. } => Some(username),
+            Authorization::None | Authorization::Bearer(_) | Authorization::Headers(_) | Authorization::Signature(_) => None,
+        }
+    }
 }
 
 fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {

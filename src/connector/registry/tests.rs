@@ -173,10 +173,9 @@ async fn where_real_callers_come_in_nothing_stands_in_and_a_sandbox_takes_test_n
     let takes = |registry: &Registry, name| registry.find(name).map(|it| it.capabilities().accepted_numbers);
     assert!(with_stand_in(&[], public()).is_empty());
     let stand_in = with_stand_in(&[], Exposure::LOOPBACK);
-    assert_eq!(takes(&stand_in, "Default"), Some(AcceptedNumbers::PublishedTest));
+    assert_eq!(takes(&stand_in, "Default"), Some(AcceptedNumbers::SandboxTest));
     assert_eq!(takes(&Registry::sandbox(), "Default"), Some(AcceptedNumbers::Any));
-    for (exposure, numbers) in [(public(), AcceptedNumbers::PublishedTest), (Exposure::LOOPBACK, AcceptedNumbers::Any)]
-    {
+    for (exposure, numbers) in [(public(), AcceptedNumbers::SandboxTest), (Exposure::LOOPBACK, AcceptedNumbers::Any)] {
         let (_, store, _) = stores();
         let registry = with_stand_in(&[config("Configured")], exposure);
         add(&store, &registry, r#"{"name":"Stored","kind":"sandbox"}"#).await;
@@ -184,6 +183,19 @@ async fn where_real_callers_come_in_nothing_stands_in_and_a_sandbox_takes_test_n
             assert_eq!(takes(&registry, name), Some(numbers), "{name}");
         }
     }
+}
+
+#[test]
+fn where_real_callers_come_in_a_sandbox_takes_its_own_tokens_and_no_gateway_s() {
+    let takes = |exposure, token: &str| {
+        let sandbox = with_stand_in(&[config("Default")], exposure).find("Default").unwrap();
+        sandbox.capabilities().accepted_numbers.takes(&Instrument::Token(Secret::new(token.to_owned())))
+    };
+    for token in ["pm_1MtwBwLkdIwHu7ix28a3tqPa", "tok_1MtwBwLkdIwHu7ix0snN0B15", "card_1", "tok_", "4111111111111111"] {
+        assert!(!takes(public(), token), "{token}");
+        assert!(takes(Exposure::LOOPBACK, token), "{token}");
+    }
+    assert!(takes(public(), "tok_0123456789abcdef0123456789abcdef"));
 }
 
 #[tokio::test]

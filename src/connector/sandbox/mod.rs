@@ -54,7 +54,7 @@ fn read(_: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
 impl Settings for Nothing {
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
         let is_public = from.exposure.has_public_url();
-        let numbers = if is_public { AcceptedNumbers::PublishedTest } else { AcceptedNumbers::Any };
+        let numbers = if is_public { AcceptedNumbers::SandboxTest } else { AcceptedNumbers::Any };
         Arc::new(Sandbox::new(from.mode, numbers))
     }
 }

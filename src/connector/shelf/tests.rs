@@ -86,6 +86,29 @@ async fn a_name_that_is_configured_or_stored_is_not_taken_twice() {
 }
 
 #[tokio::test]
+async fn a_name_that_looks_like_another_one_is_refused() {
+    let house = House::new();
+    house.add(r#"{"name":"Shop","kind":"sandbox"}"#).await.unwrap();
+    for (name, known) in [
+        ("shop", "Shop"),
+        ("Sh\u{43e}p", "Shop"),
+        ("fixed", "Fixed"),
+        // What a `<Pay>` without a name asks for, whether it is there or not.
+        ("default", "Default"),
+        ("D\u{435}fault", "Default"),
+    ] {
+        let refused = house.add(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).await.unwrap_err();
+        assert!(matches!(&refused, ShelfError::Alike { known: found, .. } if found == known), "{name}: {refused}");
+    }
+    house.add(r#"{"name":"Default","kind":"sandbox"}"#).await.unwrap();
+    let config = |name: &str| {
+        serde_json::from_str::<ConnectorConfig>(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).unwrap()
+    };
+    let both = Registry::new(&[config("Shop"), config("SHOP")], &Arc::new(Gateway::new().unwrap()));
+    assert!(both.unwrap_err().to_string().contains("look alike"));
+}
+
+#[tokio::test]
 async fn a_configured_instance_is_changed_in_the_configuration_only() {
     let house = House::new();
     let shelf = house.shelf();

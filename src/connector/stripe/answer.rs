@@ -191,9 +191,9 @@ pub(super) fn prepared(
 }
 
 /// Reads the reply to the payment itself.
-pub(super) fn charged(reply: &GatewayReply, operation: Operation) -> Charged {
+pub(super) fn charged(reply: &GatewayReply, operation: Operation, mode: Mode) -> Charged {
     match made(reply, operation) {
-        Ok(payment) => payment_says(&payment, reply.status),
+        Ok(payment) => payment_says(&payment, reply.status, mode),
         Err(answer) => Charged::Answer(answer),
     }
 }
@@ -211,9 +211,9 @@ pub(super) fn tokenized(reply: &GatewayReply, operation: Operation, mode: Mode, 
 }
 
 /// Reads the reply to a customer: the token is the note's, or what Stripe made of it.
-pub(super) fn kept(reply: &GatewayReply, operation: Operation, note: &Note) -> Answer {
+pub(super) fn kept(reply: &GatewayReply, operation: Operation, mode: Mode, note: &Note) -> Answer {
     match made(reply, operation) {
-        Ok(customer) => customer_says(&customer, note).unwrap_or_else(|| unread(reply)),
+        Ok(customer) => customer_says(&customer, mode, note).unwrap_or_else(|| unread(reply)),
         Err(answer) => answer,
     }
 }
@@ -239,17 +239,17 @@ pub(super) fn live(reply: &GatewayReply) -> Option<Mode> {
 }
 
 /// Reads a page of payments.
-pub(super) fn payments(reply: &GatewayReply, attempt: &Attempt) -> Result<Page, Answer> {
+pub(super) fn payments(reply: &GatewayReply, attempt: &Attempt, mode: Mode) -> Result<Page, Answer> {
     page(reply, attempt, "pi_", |payment| {
         let paid = payment.status().as_deref() == Some("succeeded");
-        (payment_says(payment, reply.status), paid)
+        (payment_says(payment, reply.status, mode), paid)
     })
 }
 
 /// Reads a page of customers.
-pub(super) fn customers(reply: &GatewayReply, attempt: &Attempt, note: &Note) -> Result<Page, Answer> {
+pub(super) fn customers(reply: &GatewayReply, attempt: &Attempt, mode: Mode, note: &Note) -> Result<Page, Answer> {
     page(reply, attempt, "cus_", |customer| {
-        (Charged::Answer(customer_says(customer, note).unwrap_or_else(|| unread(reply))), false)
+        (Charged::Answer(customer_says(customer, mode, note).unwrap_or_else(|| unread(reply))), false)
     })
 }
 
@@ -276,12 +276,12 @@ pub(super) fn readings(
     };
     let mut readings = vec![
         ("prepared", noted),
-        ("charged", says(charged(reply, operation))),
+        ("charged", says(charged(reply, operation, mode))),
         ("tokenized", Preparation::Answered(tokenized(reply, operation, mode, prefixes))),
-        ("kept", Preparation::Answered(kept(reply, operation, note))),
+        ("kept", Preparation::Answered(kept(reply, operation, mode, note))),
     ];
-    readings.extend(page("payments", payments(reply, attempt)));
-    readings.extend(page("customers", customers(reply, attempt, note)));
+    readings.extend(page("payments", payments(reply, attempt, mode)));
+    readings.extend(page("customers", customers(reply, attempt, mode, note)));
     readings
 }
 
@@ -324,10 +324,16 @@ fn bears(object: &Object<'_>, transaction_id: &str) -> bool {
     text(sid).is_some_and(|sid| sid == transaction_id)
 }
 
-/// What a payment's status means. Only one of them is a success.
-fn payment_says(payment: &Object<'_>, status: u16) -> Charged {
+/// What a payment's status means. Only one of them is a success, and only in the connector's own mode: a test payment moved
+/// no money, whatever its status says.
+fn payment_says(payment: &Object<'_>, status: u16, mode: Mode) -> Charged {
     let unknown = |what: &str| Charged::Answer(Answer::unknown(format!("HTTP status {status}, {what}")));
     let Some(id) = payment.id(&["pi_"]) else { return unknown("and the body is no payment") };
+    match (in_mode(payment, mode), mode) {
+        (Ok(()), _) => {}
+        (Err(refused), Mode::Live) => return Charged::Answer(refused),
+        (Err(_), Mode::Test) => return unknown("and the payment is a live one"),
+    }
     match payment.status().as_deref() {
         Some("succeeded") => Charged::Answer(Answer::Approved(approval(payment, id))),
         Some("requires_action" | "requires_source_action") => Charged::NeedsPayer(id),
@@ -368,7 +374,10 @@ fn approval(payment: &Object<'_>, id: String) -> Approval {
     Approval { confirmation_code: Some(confirmation_code.unwrap_or(id)), parameters, ..Approval::default() }
 }
 
-fn customer_says(customer: &Object<'_>, note: &Note) -> Option<Answer> {
+fn customer_says(customer: &Object<'_>, mode: Mode, note: &Note) -> Option<Answer> {
+    if let Err(refused) = in_mode(customer, mode) {
+        return Some(refused);
+    }
     let profile = customer.id(&["cus_"])?;
     let token = if note.id.starts_with("pm_") {
         note.id.clone()

@@ -3,8 +3,9 @@
 //! Shape:   [`Stripe::find_out`] lists what was made since the preparation: first the minutes in which the
 //!          payment must have been sent, then the rest, each to its end.
 //! Units:   Unix seconds of Stripe's clock; ours is not asked.
-//! Limits:  [`PAGES_MAX`] pages of [`PAGE`] objects and [`PAGE_BYTES_MAX`]. Beyond them Stripe's search is asked, which lags
-//!          behind by a minute or an hour: what it finds is there, and what it does not find may be there too.
+//! Limits:  [`PAGES_MAX`] pages of [`PAGE`] objects and [`PAGE_BYTES_MAX`]. Before the second page and beyond the last one
+//!          Stripe's search is asked, which lags behind by a minute or an hour: what it finds is there, and what it does not
+//!          find may be there too.
 //! Errors:  "not found" is said only after the whole list, and only if this account knows what the payment was to be
 //!          made with: the credentials may be another account's by now. Else it cannot be told.
 //! Sources: Stripe, "List all PaymentIntents", "Pagination", "Search"; spec/connectors.md, section 4.6.
@@ -34,6 +35,12 @@ const CLOCKS_DIFFER: i64 = 60;
 struct Looked {
     found: Vec<Found>,
     whole: bool,
+}
+
+/// What a look-up may still do.
+struct Left {
+    pages: usize,
+    searches: usize,
 }
 
 /// A part of a list, by when its objects were made.
@@ -66,9 +73,9 @@ impl Stripe {
         let rest = Window { from: from.saturating_add(SENT_WITHIN + 1), until: None };
         let all = Window { from, until: None };
         let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
-        let mut pages = PAGES_MAX;
+        let mut left = Left { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
         for window in windows {
-            let looked = self.look_through(attempt, note, *window, &mut pages).await?;
+            let looked = self.look_through(attempt, note, *window, &mut left).await?;
             if !looked.found.is_empty() {
                 return Ok(looked);
             }
@@ -79,20 +86,22 @@ impl Stripe {
         Ok(Looked { found: Vec::new(), whole: true })
     }
 
-    /// Turns the pages of a part of the list, the newest first. One that took money is enough.
+    /// Turns the pages of a part of the list, the newest first. One that took money is enough. Where there is more than a
+    /// page a search is asked first: a busy account has more pages than a question has time for, and each question begins
+    /// with the first one.
     async fn look_through(
         &self,
         attempt: &Attempt,
         note: &Note,
         window: Window,
-        pages: &mut usize,
+        left: &mut Left,
     ) -> Result<Looked, Answer> {
         let path = list(attempt);
         let (from, until) = (window.from.to_string(), window.until.map(|until| until.to_string()));
         let mut found = Vec::new();
         let mut after: Option<String> = None;
-        while *pages > 0 {
-            *pages -= 1;
+        while left.pages > 0 {
+            left.pages -= 1;
             let mut query = vec![("created[gte]", from.as_str()), ("limit", PAGE)];
             query.extend(until.as_deref().map(|until| ("created[lte]", until)));
             // What the payment was asked for with; a customer of ours is new.
@@ -100,10 +109,21 @@ impl Stripe {
             query.extend(customer.map(|customer| ("customer", customer)));
             query.extend(after.as_deref().map(|id| ("starting_after", id)));
             let reply = self.get(attempt, path, &query).await?;
-            let page = page(&reply, attempt, note)?;
+            let page = self.page(&reply, attempt, note)?;
             found.extend(page.found);
             match page.more_after {
-                Some(id) if !found.iter().any(|found| found.paid) => after = Some(id),
+                Some(id) if !found.iter().any(|found| found.paid) => {
+                    if left.searches > 0 {
+                        left.searches -= 1;
+                        let mut searched = self.search(attempt, note).await;
+                        // What it says may be of before: only that money was taken cannot be taken back so.
+                        searched.retain(|found| found.paid);
+                        if !searched.is_empty() {
+                            return Ok(Looked { found: searched, whole: false });
+                        }
+                    }
+                    after = Some(id);
+                }
                 _ => return Ok(Looked { found, whole: true }),
             }
         }
@@ -124,8 +144,15 @@ impl Stripe {
         let query = format!("metadata['{}']:'{}'", request::PAY_SID, attempt.transaction_id);
         let path = format!("{}/search", list(attempt));
         match self.get(attempt, &path, &[("query", &query)]).await {
-            Ok(reply) => page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
+            Ok(reply) => self.page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
             Err(_) => Vec::new(),
+        }
+    }
+
+    fn page(&self, reply: &GatewayReply, attempt: &Attempt, note: &Note) -> Result<Page, Answer> {
+        match is_charge(attempt) {
+            true => answer::payments(reply, attempt, self.description.mode),
+            false => answer::customers(reply, attempt, self.description.mode, note),
         }
     }
 
@@ -157,10 +184,6 @@ const fn is_charge(attempt: &Attempt) -> bool {
 /// Where the objects of this attempt are listed.
 const fn list(attempt: &Attempt) -> &'static str {
     if is_charge(attempt) { "/v1/payment_intents" } else { "/v1/customers" }
-}
-
-fn page(reply: &GatewayReply, attempt: &Attempt, note: &Note) -> Result<Page, Answer> {
-    if is_charge(attempt) { answer::payments(reply, attempt) } else { answer::customers(reply, attempt, note) }
 }
 
 /// A look-up that was refused or not answered says nothing about the payment.

@@ -6,9 +6,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::connector::generic::samples::{account, card, charge, tokenize};
-use crate::connector::{self, ConnectorConfig};
+use crate::connector::{self, ConnectorConfig, word};
 use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::pay::recovery::{self, Recovery, Remembered, Sent};
+use crate::pay::submission::{Ask, Question, Reply, Step, Submission, Verdict};
+use crate::time::CallTime;
 use crate::pay::test_numbers::AcceptedNumbers;
 
 pub(super) const SID: &str = "PK0123456789abcdef0123456789abcdef";
@@ -405,6 +408,76 @@ async fn only_what_left_a_note_can_be_looked_up() {
         Resolution::Answer(answer) => assert_eq!(approved(answer), (None, some("pm_1"), some("cus_1"))),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn not_found_is_not_believed_before_stripe_has_had_its_own_time_however_short_ours_is() {
+    for timeout in ["2", "60"] {
+        let can = connector("https://api.stripe.com", &[("timeout", timeout), ("retries", "0")]).capabilities();
+        let (mut submission, prepare) = Submission::start(CallTime::ZERO, can.clone());
+        let prepared = Reply::Prepared(Preparation::Nothing);
+        let mut step = submission.handle_reply(CallTime::ZERO, prepare.number, prepared);
+        let mut now = CallTime::ZERO;
+        let ended = loop {
+            step = match step {
+                Step::Ask(Question { number, what: Ask::Resolve(_) }) => {
+                    submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound))
+                }
+                Step::Ask(_) | Step::Wait => {
+                    now = submission.deadline().unwrap();
+                    submission.handle_timeout(now)
+                }
+                Step::Over(verdict) => break verdict,
+            };
+        };
+        // It charges in the eighth second; what is told in the 27th must not be that nothing was taken.
+        assert!(matches!(ended, Verdict::Unknown), "{timeout}: {ended:?} at {now:?}");
+        let sent = Sent { first: Duration::from_secs(30), last: Duration::from_secs(30) };
+        let mut recovery = Recovery::start(Some(can), Remembered { sent: Some(sent), note: None, told_unknown: false });
+        let recovery::Step::Ask(question) = recovery.next(CallTime::ZERO) else { panic!("it can be looked up") };
+        let not_found = Reply::Resolved(Resolution::NotFound);
+        let step = recovery.handle_reply(CallTime::ZERO, question.number, not_found);
+        assert!(matches!(step, recovery::Step::Wait), "{timeout}: {step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_of_the_other_mode_is_no_success() {
+    for (mode, key, live, found) in [
+        ("live", "sk_live_s3cret", "false", Some("refused")),
+        // Real money may have moved.
+        ("test", "sk_test_s3cret", "true", Some("unknown")),
+        ("live", "sk_live_s3cret", "true", None),
+    ] {
+        let payment = format!(
+            r#"{{"id":"pi_1","status":"succeeded","latest_charge":"ch_1","livemode":{live},"metadata":{{"pay_sid":"{SID}"}}}}"#
+        );
+        let server = TestServer::start(move |seen, number| {
+            let path = seen.target.split('?').next().unwrap();
+            match (seen.method.as_str(), path) {
+                ("POST", "/v1/payment_methods") => json(200, r#"{"id":"pm_1","created":1700000000}"#),
+                ("POST", "/v1/payment_intents") => json(200, &payment),
+                ("GET", "/v1/payment_intents") => json(200, &page(&[payment.clone()], false)),
+                _ => fine(seen, number),
+            }
+        })
+        .await;
+        let connector = connector(&server.url(""), &[("mode", mode), ("secret_key", key)]);
+        let submitted = both(&*connector, &charge(), card(None, None)).await;
+        let Resolution::Answer(found_again) = connector.resolve(Arc::new(charge()), note()).await else { panic!() };
+        for answer in [submitted, found_again] {
+            assert_eq!(word(&answer), found.unwrap_or("approved"), "{mode} {live}: {answer:?}");
+        }
+    }
+    // A customer moves no money.
+    let server = TestServer::start(|seen, number| match seen.target.as_str() {
+        "/v1/payment_methods" => json(200, r#"{"id":"pm_1","created":1700000000}"#),
+        "/v1/customers" => json(200, r#"{"id":"cus_1","livemode":false}"#),
+        _ => fine(seen, number),
+    })
+    .await;
+    let connector = connector(&server.url(""), &[("mode", "live"), ("secret_key", "sk_live_s3cret")]);
+    assert_eq!(word(&both(&*connector, &reusable(), card(None, None)).await), "refused");
 }
 
 #[tokio::test]

@@ -52,6 +52,8 @@ pub const VERSION: &str = "2022-11-15";
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 /// How often a request is repeated unless it is set. Our choice, as for the other kinds.
 pub const REPEATS: u8 = 5;
+/// How long Stripe may be at work on a request: its own libraries wait so long (stripe-node, stripe-python: "timeout").
+const SETTLES_AFTER: Duration = Duration::from_secs(80);
 /// What all requests of one payment may take together, beyond the time of one (spec/connectors.md, section 2.5).
 const BEYOND_ONE: Duration = Duration::from_secs(25);
 
@@ -84,6 +86,7 @@ fn capabilities(mode: Mode) -> Capabilities {
         replay_window: REPLAY_WINDOW,
         looks_up: true,
         answer_timeout: ANSWER_TIMEOUT,
+        settles_after: SETTLES_AFTER,
         repeats: REPEATS,
         overall: ANSWER_TIMEOUT.saturating_add(BEYOND_ONE),
     }
@@ -218,7 +221,7 @@ impl Stripe {
             (Operation::Tokenize(TokenType::Reusable), Some(note)) => {
                 let body = request::customer(attempt, note);
                 let reply = self.post(attempt, Post { path: "/v1/customers", step: "cus", body }).await?;
-                Ok(answer::kept(&reply, operation, note))
+                Ok(answer::kept(&reply, operation, self.description.mode, note))
             }
             (Operation::Charge(..) | Operation::Tokenize(TokenType::Reusable), None) => {
                 Err(Answer::NotSent { reason: "it was not prepared".to_owned(), retry_after: None })
@@ -239,7 +242,7 @@ impl Stripe {
         let amount = wire_amount(amount, currency)?;
         let body = request::payment_intent(attempt, note, amount, currency, self.settings.moto);
         let reply = self.post(attempt, Post { path: "/v1/payment_intents", step: "pi", body }).await?;
-        Ok(match answer::charged(&reply, attempt.operation) {
+        Ok(match answer::charged(&reply, attempt.operation, self.description.mode) {
             Charged::Answer(answer) => answer,
             Charged::NeedsPayer(payment_intent) => self.cancel(attempt, payment_intent).await,
         })
@@ -332,6 +335,7 @@ impl Connector for Stripe {
         let StripeSettings { timeout, retries, .. } = self.settings;
         Capabilities {
             answer_timeout: timeout,
+            settles_after: timeout.max(SETTLES_AFTER),
             repeats: retries,
             overall: timeout.saturating_add(BEYOND_ONE),
             ..capabilities(self.description.mode)

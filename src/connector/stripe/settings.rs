@@ -133,6 +133,10 @@ impl Settings for StripeSettings {
         let Build { gateway, description, .. } = from;
         Arc::new(Stripe { settings: self.clone(), description, gateway: Arc::clone(gateway) })
     }
+
+    fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
 }
 
 fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {

@@ -6,13 +6,22 @@
 use super::Chance;
 
 /// How many ways there are.
-pub(crate) const SPELLINGS: u64 = 14;
+pub(crate) const SPELLINGS: u64 = 22;
 
 /// What stands between groups of digits.
 const BETWEEN: [&str; 24] = [
     " ", "  ", "-", " - ", "/", " / ", "_", ":", ": ", ", ", ",", "; ", ")(", ") (", ".", "\n", "\r\n  ", "\t",
     "\u{a0}", "\u{2009}", "\u{202f}", "\u{200b}", "\u{2011}", "\u{2060}",
 ];
+
+/// What programs of all kinds write between them that is, or has, letters.
+const LETTERS: [&str; 14] = [
+    "x", "T", "<br>", "</b> <b>", "\\n", "\\t", " and ", "\u{3164}", "\u{ffa0}", "\u{30fc}", "\u{640}", "\u{ba}",
+    "\u{2b0}", " then ",
+];
+
+/// Rows of characters that stand for the digits from zero on, in no script's own row of ten.
+const ROWS: [&str; 5] = ["⓿❶❷❸❹❺❻❼❽❾", "⓿➊➋➌➍➎➏➐➑➒", "⓪⓵⓶⓷⓸⓹⓺⓻⓼⓽", "0፩፪፫፬፭፮፯፰፱", "〇一二三四五六七八九"];
 
 /// The zeros of scripts that have digits of their own.
 const ZEROS: [u32; 6] = [0x660, 0x6f0, 0x966, 0xff10, 0x1d7ce, 0x1d7f6];
@@ -49,6 +58,19 @@ pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut Chance) -> String 
         12 => {
             grouped(digits, 4, chance.one_of(&["&nbsp;", "&#160;", "&ensp;&ndash;&ensp;", "%20", "%C2%A0", "+"], "%20"))
         }
+        13 => grouped(digits, 4, chance.one_of(&LETTERS, "x")),
+        14 => grouped(digits, 1 + chance.below(5), chance.one_of(&LETTERS, "x")),
+        15 => {
+            let row = chance.one_of(&ROWS, "0123456789");
+            let other = |digit: char| row.chars().nth(usize::try_from(digit.to_digit(10)?).ok()?);
+            each(&|digit| other(digit).unwrap_or(digit).to_string())
+        }
+        // As codes of characters: quoted-printable, CSS, octal, Unicode's notation, hex.
+        16 => each(&|digit| format!("={:02X}", u32::from(digit))),
+        17 => each(&|digit| format!("\\{:x} ", u32::from(digit))),
+        18 => each(&|digit| format!("\\{:03o}", u32::from(digit))),
+        19 => each(&|digit| format!("U+{:04X} ", u32::from(digit))),
+        20 => each(&|digit| format!("{:02x}", u32::from(digit))),
         // Most of it.
         _ => {
             let most = digits.len().saturating_sub(usize::try_from(chance.below(4)).unwrap_or(0));

@@ -6,9 +6,11 @@
 //!          test mode, the published test numbers, without which the machine would go another way.
 //! Secrets: holds what was keyed until it is dropped, which wipes it.
 
+use std::borrow::Cow;
+
 use zeroize::Zeroizing;
 
-use crate::mask::{self, Digit, Numbers};
+use crate::mask::{self, Digit, Numbers, WINDOW};
 use crate::pay::bank;
 use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
 use crate::pay::field::Field;
@@ -45,6 +47,8 @@ pub(super) struct MadeUp {
     runs: Vec<Vec<usize>>,
     /// The same as numbers that no message repeats.
     numbers: Numbers,
+    /// What of them a recording must not show either, where it is not written in plain digits.
+    hidden: Numbers,
     entries: Vec<Entry>,
 }
 
@@ -86,6 +90,7 @@ impl MadeUp {
             kept: keys.iter().map(|key| !key.is_ascii_digit()).collect(),
             runs: runs(keys),
             numbers: Numbers::new(),
+            hidden: Numbers::new(),
             entries: Vec::new(),
         };
         for run in &made_up.runs {
@@ -129,7 +134,19 @@ impl MadeUp {
                 *key = b'0' + (*key - b'0' + 1 + below(&mut chance, 9)) % 10;
             }
         }
+        made_up.hide();
         made_up
+    }
+
+    /// Takes note of what is not kept.
+    fn hide(&mut self) {
+        for window in self.runs.iter().flat_map(|run| run.windows(WINDOW)) {
+            if window.iter().filter(|place| self.stays(**place)).count() <= KEPT_MAX {
+                let digits: Zeroizing<Vec<u8>> =
+                    Zeroizing::new(window.iter().filter_map(|place| self.real.get(*place).copied()).collect());
+                self.hidden.add(text(&digits));
+            }
+        }
     }
 
     /// Sorts the digits into entries, less those that stay.
@@ -206,17 +223,31 @@ impl MadeUp {
         self.shown.get(place).copied().map_or('0', char::from)
     }
 
-    /// `text` with made-up digits wherever it repeats [`RUN`] keyed ones in a row, however they are written.
+    /// `text` with made-up digits wherever it repeats [`RUN`] keyed ones in a row, however they are written, or [`WINDOW`] with
+    /// letters between them. What is not written in digits of its own, but in codes of characters, is masked.
     pub(super) fn runs(&self, text: &str) -> String {
-        let others = mask::every_run(text).iter().flat_map(|run| self.others(run)).collect();
-        mask::replaced(text, others)
+        self.masked(mask::replaced(text, self.repeated(text)))
+    }
+
+    /// What stands for the digits of a text that repeat keyed ones.
+    fn repeated(&self, text: &str) -> Vec<(Digit, char)> {
+        let mut others: Vec<_> = mask::every_run(text).iter().flat_map(|run| self.others(run, RUN)).collect();
+        others.extend(mask::every_row(text).iter().flat_map(|row| self.others(row, WINDOW)));
+        others
+    }
+
+    fn masked(&self, text: String) -> String {
+        match mask::identifier(&text, &self.hidden) {
+            Cow::Owned(masked) => masked,
+            Cow::Borrowed(_) => text,
+        }
     }
 
     /// As [`Self::runs`]; also short numbers that stand alone, of those keyed before the first `pressed` keys were over, and
     /// the ends of masked ones.
     pub(super) fn words(&self, text: &str, pressed: usize) -> String {
         let runs = mask::every_run(text);
-        let mut others: Vec<(Digit, char)> = runs.iter().flat_map(|run| self.others(run)).collect();
+        let mut others = self.repeated(text);
         let keyed = self.entries.iter().filter(|entry| entry.places.last().is_some_and(|last| *last < pressed));
         for places in keyed.flat_map(short_words) {
             for word in runs.iter().flat_map(|run| mask::alone(run, places.len())) {
@@ -231,7 +262,7 @@ impl MadeUp {
                 }
             }
         }
-        mask::replaced(text, others)
+        self.masked(mask::replaced(text, others))
     }
 
     /// What a gateway said, as the application is told it. What is hidden from the application is hidden in the replay too.
@@ -245,26 +276,26 @@ impl MadeUp {
     }
 
     /// What stands for the digits of a run that repeat keyed ones: as many at a time as there are.
-    fn others(&self, run: &[Digit]) -> Vec<(Digit, char)> {
+    fn others(&self, run: &[Digit], least: usize) -> Vec<(Digit, char)> {
         let mut others = Vec::new();
         let mut rest = run;
         while !rest.is_empty() {
-            let longest = self.longest(rest);
+            let longest = self.longest(rest, least);
             others.extend(rest.iter().zip(longest).map(|(digit, key)| (digit.clone(), self.key(*key))));
             rest = rest.get(longest.len().max(1)..).unwrap_or_default();
         }
         others
     }
 
-    /// The longest row of keys that a run begins with; empty: it begins with less than [`RUN`].
-    fn longest(&self, run: &[Digit]) -> &[usize] {
+    /// The longest row of keys that a run begins with; empty: it begins with less than so many.
+    fn longest(&self, run: &[Digit], least: usize) -> &[usize] {
         let mut longest: &[usize] = &[];
         for keys in &self.runs {
             for first in 0..keys.len() {
                 let keys = keys.get(first..).unwrap_or_default();
                 let spelt = |(digit, key): &(&Digit, &usize)| self.real.get(**key) == Some(&digit.value);
                 let length = run.iter().zip(keys).take_while(spelt).count();
-                if length >= RUN && length > longest.len() {
+                if length >= least && length > longest.len() {
                     longest = keys.get(..length).unwrap_or_default();
                 }
             }
@@ -275,12 +306,14 @@ impl MadeUp {
     /// Whether `text` repeats [`RUN`] digits in a row that should be made up, however they are written.
     pub(super) fn reveals(&self, text: &str) -> bool {
         let kept = |keys: &[usize]| keys.iter().filter(|place| self.stays(**place)).count();
-        mask::every_run(text).iter().any(|run| {
+        let in_a_run = mask::every_run(text).iter().any(|run| {
             (0..run.len()).any(|first| {
-                let keys = self.longest(run.get(first..).unwrap_or_default());
+                let keys = self.longest(run.get(first..).unwrap_or_default(), RUN);
                 keys.windows(RUN).any(|window| kept(window) <= KEPT_MAX)
             })
-        })
+        });
+        // Line by line: in all digits of a script, times among them, a number of few different digits is found by chance.
+        in_a_run || text.lines().any(|line| matches!(mask::identifier(line, &self.hidden), Cow::Owned(_)))
     }
 
     /// Whether `keys`, alone, are a security code or a short account number that was keyed.
@@ -578,6 +611,11 @@ mod tests {
         let grouped = format!("{}-{}-{}-{}", &card[..4], &card[4..8], &card[8..12], &card[12..]);
         assert_eq!(text, format!("card {grouped} and {}, code {code}, 8370, ends {}", &card[6..14], &card[12..]));
         assert!(keys.reveals("x4929 42057 3") && !keys.reveals(&text));
+        let lettered = keys.runs("4929x4205<br>7359 and 5701");
+        assert_eq!(lettered, format!("{}x{}<br>{} and {}", &card[..4], &card[4..8], &card[8..12], &card[12..]));
+        for spelt in ["4929x42057a3", "=34=39=32=39=34=32=30=35=37=33", "四九二九四二〇五七三"] {
+            assert!(keys.reveals(spelt) && !keys.reveals(&keys.runs(spelt)), "{spelt}: {}", keys.runs(spelt));
+        }
         assert_eq!(keys.words("837", 18), "837", "it was not keyed yet");
         assert!(keys.is_code("837#") && !keys.is_code(code));
     }

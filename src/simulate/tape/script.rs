@@ -556,6 +556,7 @@ fn connector(looked: Looked<'_>, after: Duration) -> String {
     match can.accepted_numbers {
         AcceptedNumbers::Any => {}
         AcceptedNumbers::PublishedTest => fields.push("test_mode: published".to_owned()),
+        AcceptedNumbers::SandboxTest => fields.push("test_mode: sandbox".to_owned()),
         AcceptedNumbers::GENERIC_TEST => fields.push("test_mode: true".to_owned()),
         AcceptedNumbers::Listed(list) => fields.push(format!("test_mode: {}", quoted(list.name))),
     }
@@ -564,6 +565,9 @@ fn connector(looked: Looked<'_>, after: Duration) -> String {
     }
     if can.answer_timeout != like.answer_timeout {
         fields.push(format!("answer_timeout: {}", millis(can.answer_timeout)));
+    }
+    if can.settles_after != like.settles_after {
+        fields.push(format!("settles_after: {}", millis(can.settles_after)));
     }
     if can.repeats != like.repeats {
         fields.push(format!("repeats: {}", can.repeats));

@@ -60,22 +60,110 @@ fn a_token_is_a_secret() {
 }
 
 #[test]
-fn an_error_code_is_a_no_also_beside_an_id() {
+fn an_error_code_is_a_no() {
     for (status, body, code) in [
-        (200, r#"{"charge_id":"ch_1","error_code":"declined"}"#, "declined"),
         (200, r#"{"charge_id":null,"error_code":"declined"}"#, "declined"),
+        (200, r#"{"charge_id":"","error_code":"declined"}"#, "declined"),
         (402, r#"{"error_code":51}"#, "51"),
         (400, r#"{"error_code":true}"#, "true"),
         (401, r#"{"error_code":"unauthorized"}"#, "unauthorized"),
-        (409, r#"{"charge_id":"ch_1","error_code":"duplicate"}"#, "duplicate"),
+        (409, r#"{"charge_id":null,"error_code":"duplicate"}"#, "duplicate"),
         (422, r#"{"error_code":{"code":7}}"#, r#"{"code":7}"#),
-        (200, r#"{"charge_id":"ch_1","error_code":"\ud800"}"#, r#""\ud800""#),
+        (200, r#"{"charge_id":null,"error_code":"\ud800"}"#, r#""\ud800""#),
+        // A token is no charge, and what is said beside the id that was asked for is not about this payment.
+        (200, r#"{"token_id":"tok_1","error_code":"declined"}"#, "declined"),
+        (200, r#"{"charge_id":null,"error_code":"x","parameters":{"charge_id":"ch_of_before"}}"#, "x"),
     ] {
         assert_eq!(declined(status, body).code.as_deref(), Some(code), "{status} {body}");
     }
     let denial = declined(200, r#"{"error_code":"x","error_message":"Call your bank.","parameters":{"a":1}}"#);
     assert_eq!(denial.message.as_deref(), Some("Call your bank."));
     assert_eq!(denial.parameters, [("a".to_owned(), "1".to_owned())]);
+}
+
+#[test]
+fn an_error_code_beside_an_id_is_a_doubt() {
+    for (status, body) in [
+        (200, r#"{"charge_id":"ch_1","error_code":"warn"}"#),
+        (402, r#"{"charge_id":"ch_1","error_code":"declined"}"#),
+        (409, r#"{"charge_id":"ch_1","error_code":"duplicate"}"#),
+        (401, r#"{"charge_id":7,"error_code":"unauthorized"}"#),
+        (200, r#"{"charge_id":{"id":"ch_1"},"error_code":"x"}"#),
+        (200, r#"{"error_code":"x","result":{"charge_id":"ch_1"}}"#),
+        (200, r#"{"error_code":"x","chargeId":"ch_1"}"#),
+        (200, r#"{"charge_id":"ch_1","error_code":"x","charge_id":null}"#),
+    ] {
+        for dialect in Dialect::ALL {
+            let answer = read(*dialect, &BUSY, charge().operation, reply(status, body.as_bytes()));
+            assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
+        }
+    }
+    let answer = answer(tokenize().operation, 200, r#"{"token_id":"tok_1","error_code":"warn"}"#);
+    assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
+}
+
+#[test]
+fn a_gateway_that_ran_out_of_time_may_have_done_it() {
+    let late = r#"{"charge_id":null,"error_code":"timeout"}"#;
+    for (dialect, body) in [
+        (Dialect::Twilio, r#"{"error_code":"timeout"}"#),
+        (Dialect::Twilio, late),
+        (Dialect::Telnyx, late),
+        (Dialect::SignalWire, r#"{"error_code":"timeout"}"#),
+        (Dialect::Twilio, r#"{"charge_id":"ch_1"}"#),
+        (Dialect::Twilio, ""),
+    ] {
+        let answer = read(dialect, &BUSY, charge().operation, reply(408, body.as_bytes()));
+        assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {body}: {answer:?}");
+    }
+    let whole = read(Dialect::SignalWire, &[], charge().operation, reply(408, late.as_bytes()));
+    assert!(matches!(whole, Answer::Declined(_)), "{whole:?}");
+}
+
+#[test]
+fn a_body_that_names_what_was_made_or_cannot_be_read_is_never_nothing_done() {
+    let utf16: Vec<u8> = r#"{"charge_id":"ch_1"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56\x4a".to_vec();
+    let texts = [
+        r#"{"data":{"id":"ch_1"}}"#,
+        r#"{"chargeId":"ch_1"}"#,
+        r#"{"charge":{"ID":7}}"#,
+        r#"[{"transaction-id":"t1"}]"#,
+        r#"{"body":"{\"charge_id\":\"ch_1\"}"}"#,
+        r#"{"charge_id":"ch_1""#,
+        "charge_id=ch_1",
+        "<charge><ChargeId>ch_1</ChargeId></charge>",
+    ];
+    for body in texts.iter().map(|text| text.as_bytes().to_vec()).chain([utf16, gzip]) {
+        for status in BUSY {
+            let answer = read(Dialect::Twilio, &BUSY, charge().operation, reply(status, &body));
+            let body = String::from_utf8_lossy(&body);
+            assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
+        }
+    }
+    // The ids of the request itself, and those that name nothing.
+    for body in [
+        r#"{"request_id":"req_1","message":"Too many requests"}"#,
+        r#"{"error":{"trace-id":"t","correlationId":"c","event_id":"e"}}"#,
+        r#"{"id":null,"data":{"id":""},"token_id":null}"#,
+        "<html><p id=\"message\">Slow down. Paid orders are safe.</p></html>",
+        "Too many requests",
+    ] {
+        let answer = read(Dialect::Twilio, &BUSY, charge().operation, reply(429, body.as_bytes()));
+        assert!(matches!(answer, Answer::NotSent { .. }), "{body}: {answer:?}");
+    }
+}
+
+#[test]
+fn refused_credentials_beside_an_id_are_a_doubt() {
+    for status in [401, 403] {
+        for body in [r#"{"result":{"charge_id":"ch_1"}}"#, r#"{"chargeId":"ch_1"}"#, r#"[{"charge_id":"ch_1"}]"#] {
+            let answer = answer(charge().operation, status, body);
+            assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
+        }
+        let cut = GatewayReply { status, retry_after: None, date: None, body: None };
+        assert!(matches!(read(Dialect::Twilio, &[], charge().operation, cut), Answer::Unknown { .. }));
+    }
 }
 
 #[test]
@@ -176,7 +264,7 @@ fn a_repeat_may_be_answered_with_conflict_and_the_first_result() {
 
 #[test]
 fn refused_credentials_are_a_fault_of_the_configuration() {
-    for (status, body) in [(401, ""), (403, "<html>"), (401, r#"{"message":"Unauthorized"}"#)] {
+    for (status, body) in [(401, ""), (403, "<html>"), (401, r#"{"message":"Unauthorized","request_id":"r1"}"#)] {
         let answer = answer(charge().operation, status, body);
         assert!(matches!(answer, Answer::Refused(PayErrorCode::Configuration, _)), "{status} {body}: {answer:?}");
     }

@@ -17,7 +17,7 @@ fn note(id: &str) -> Note {
 }
 
 fn charge_says(body: &str) -> Charged {
-    charged(&reply(200, body), charge().operation)
+    charged(&reply(200, body), charge().operation, Mode::Test)
 }
 
 fn charge_answer(body: &str) -> Answer {
@@ -178,7 +178,7 @@ fn a_customer_is_the_profile_of_the_token() {
         ("tok_1", "null", None),
     ] {
         let body = format!(r#"{{"id":"cus_1","object":"customer","default_source":{source}}}"#);
-        match (kept(&reply(200, &body), operation, &note(note_id)), token) {
+        match (kept(&reply(200, &body), operation, Mode::Test, &note(note_id)), token) {
             (Answer::Approved(approval), Some(token)) => {
                 assert_eq!(approval.token.unwrap().expose(), token);
                 assert_eq!(approval.profile_id.unwrap().expose(), "cus_1");
@@ -202,14 +202,14 @@ fn a_payment_is_found_in_a_list_by_the_transaction_id_alone() {
         r#"{{"id":"pi_1","status":"requires_payment_method","metadata":{{"order":"7","pay_sid":"{SID}"}},
             "last_payment_error":{{"code":"card_declined","decline_code":"insufficient_funds","charge":"ch_1"}}}}"#
     );
-    let page = payments(&reply(200, &list(&[other, none, odd, &ours], "true")), &charge()).unwrap();
+    let page = payments(&reply(200, &list(&[other, none, odd, &ours], "true")), &charge(), Mode::Test).unwrap();
     assert_eq!(page.more_after.as_deref(), Some("pi_1"));
     let [Found { says: Charged::Answer(Answer::Declined(denial)), paid: false }] = &page.found[..] else {
         panic!("one")
     };
     assert_eq!(denial.code.as_deref(), Some("insufficient_funds"));
     assert_eq!(denial.parameters[0], ("payment_intent".to_owned(), "pi_1".to_owned()));
-    let page = payments(&reply(200, &list(&[other], "false")), &charge()).unwrap();
+    let page = payments(&reply(200, &list(&[other], "false")), &charge(), Mode::Test).unwrap();
     assert!(page.found.is_empty() && page.more_after.is_none());
 }
 
@@ -223,7 +223,7 @@ fn a_list_that_is_not_wholly_understood_proves_nothing() {
         r#"{"data":{},"has_more":false}"#.to_owned(),
         "{}".to_owned(),
     ] {
-        let answer = payments(&reply(200, &body), &charge()).err().map(|answer| answer_word(&answer));
+        let answer = payments(&reply(200, &body), &charge(), Mode::Test).err().map(|answer| answer_word(&answer));
         assert_eq!(answer, Some("unknown"), "{body}");
     }
 }
@@ -257,14 +257,14 @@ proptest! {
         let body = Zeroizing::new([&bytes[..], b"4111111111111111"].concat());
         for body in [Some(body), Some(Zeroizing::new(bytes)), None] {
             let reply = GatewayReply { status, retry_after: None, date: None, body };
-            let mut shown = match charged(&reply, charge().operation) {
+            let mut shown = match charged(&reply, charge().operation, Mode::Test) {
                 Charged::Answer(answer) => format!("{answer:?}"),
                 Charged::NeedsPayer(id) => id,
             };
             shown += &format!("{:?}", tokenized(&reply, tokenize().operation, Mode::Test, &["tok_", "pm_"]));
-            shown += &format!("{:?}", kept(&reply, Operation::Tokenize(TokenType::Reusable), &note("tok_1")));
+            shown += &format!("{:?}", kept(&reply, Operation::Tokenize(TokenType::Reusable), Mode::Test, &note("tok_1")));
             shown += &format!("{:?}", prepared(&reply, charge().operation, Mode::Test, &["pm_"]).err());
-            shown += &format!("{:?}", payments(&reply, &charge()).err());
+            shown += &format!("{:?}", payments(&reply, &charge(), Mode::Test).err());
             prop_assert!(!shown.contains("41111"));
         }
     }

@@ -12,7 +12,7 @@ fn reply(status: u16, body: &str) -> GatewayReply {
 }
 
 fn charge_answer(status: u16, body: &str) -> Answer {
-    match charged(&reply(status, body), charge().operation) {
+    match charged(&reply(status, body), charge().operation, Mode::Test) {
         Charged::Answer(answer) => answer,
         Charged::NeedsPayer(id) => panic!("{id}"),
     }
@@ -198,7 +198,7 @@ fn a_rate_limit_did_nothing_and_names_its_wait() {
     let wait = Some(Duration::from_secs(3));
     for body in [r#"{"error":{"code":"rate_limit"}}"#, r#"{"error":{"code":"lock_timeout"}}"#, "", "<html>"] {
         let reply = GatewayReply { retry_after: wait, ..reply(429, body) };
-        match charged(&reply, charge().operation) {
+        match charged(&reply, charge().operation, Mode::Test) {
             Charged::Answer(Answer::NotSent { retry_after, .. }) => assert_eq!(retry_after, wait, "{body}"),
             Charged::Answer(answer) => panic!("{body}: {answer:?}"),
             Charged::NeedsPayer(id) => panic!("{id}"),
@@ -217,7 +217,7 @@ fn a_rate_limit_whose_body_names_a_payment_may_have_done_something() {
         assert_eq!(word(&charge_answer(429, &body)), "unknown", "{body}");
     }
     let cut = GatewayReply { status: 429, retry_after: None, date: None, body: None };
-    assert!(matches!(charged(&cut, charge().operation), Charged::Answer(Answer::Unknown { .. })));
+    assert!(matches!(charged(&cut, charge().operation, Mode::Test), Charged::Answer(Answer::Unknown { .. })));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn what_may_have_happened_is_unknown() {
         assert_eq!(word(&answer), "unknown", "{status} {body}: {answer:?}");
     }
     let cut = GatewayReply { status: 200, retry_after: None, date: None, body: None };
-    assert!(matches!(charged(&cut, charge().operation), Charged::Answer(Answer::Unknown { .. })));
+    assert!(matches!(charged(&cut, charge().operation, Mode::Test), Charged::Answer(Answer::Unknown { .. })));
 }
 
 #[test]
