@@ -141,8 +141,9 @@ async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> 
     if due.forget == 0
         && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
     {
-        store.backend().forget_delivered(before).await?;
-        due.forget = FORGET_EVERY;
+        let forgotten = store.backend().forget_delivered(before).await?;
+        // Until there are none, some with each look.
+        due.forget = if forgotten == 0 { FORGET_EVERY } else { 1 };
     }
     due.forget = due.forget.saturating_sub(1);
     if due.reclaim {

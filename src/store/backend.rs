@@ -509,7 +509,7 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// a call come in their order. All of them if `ids` is none. Gives how many.
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64>;
 
-    /// Deletes delivered callbacks that last changed before `before`. Gives how many.
+    /// Deletes delivered callbacks that last changed before `before`, some thousands at most. Gives how many.
     fn forget_delivered(&self, before: Timestamp) -> Done<'_, u64>;
 
     /// A server begins to run as `node`. What the run `ended` left, which is known to be over, is nobody's now; where one

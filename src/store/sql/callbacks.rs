@@ -465,6 +465,9 @@ impl Work for RetryCallbacks {
     }
 }
 
+/// How many are forgotten at once: a statement has to end in time, however many there are.
+const FORGOTTEN_MAX: u32 = 5000;
+
 /// See [`crate::store::Backend::forget_delivered`].
 pub(super) struct ForgetDelivered(pub(super) Timestamp);
 
@@ -474,7 +477,10 @@ impl Work for ForgetDelivered {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         async move {
-            let delete = format!("DELETE FROM callbacks WHERE {} AND updated < $1", is(CallbackState::Delivered));
+            let delete = format!(
+                "DELETE FROM callbacks WHERE id IN (SELECT id FROM callbacks WHERE {} AND updated < $1 LIMIT {FORGOTTEN_MAX})",
+                is(CallbackState::Delivered)
+            );
             on.execute(sqlx::query(sqlx::AssertSqlSafe(delete)).bind(self.0.as_millisecond())).await
         }
         .boxed()
