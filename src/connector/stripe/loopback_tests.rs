@@ -457,7 +457,7 @@ async fn a_payment_of_the_other_mode_is_no_success() {
             match (seen.method.as_str(), path) {
                 ("POST", "/v1/payment_methods") => json(200, r#"{"id":"pm_1","created":1700000000}"#),
                 ("POST", "/v1/payment_intents") => json(200, &payment),
-                ("GET", "/v1/payment_intents") => json(200, &page(&[payment.clone()], false)),
+                ("GET", "/v1/payment_intents") => json(200, &page(std::slice::from_ref(&payment), false)),
                 _ => fine(seen, number),
             }
         })
