@@ -316,7 +316,8 @@ impl Config {
             let settings = figment.clone().merge(Serialized::globals(nested(&variables)));
             let error = match settings.extract::<Self>() {
                 Ok(config) => {
-                    let host_as_written = settings.extract_inner::<String>("public_url").ok().and_then(|text| host_in(&text));
+                    let host_as_written =
+                        settings.extract_inner::<String>("public_url").ok().and_then(|text| host_in(&text));
                     return Ok(Self { unknown_variables: unknown, host_as_written, ..config });
                 }
                 Err(error) => explained(error),

@@ -259,6 +259,7 @@ mod tests {
                 statement,
             },
             status: None,
+            cookies: None,
             action: Some((Url::parse("https://shop.example/paid").unwrap(), Method::Post)),
         }
     }
@@ -300,7 +301,7 @@ mod tests {
             assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().len(), 1);
         }
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
-        let booking = books.settle(Arc::clone(&settled), Hold::Yes);
+        let booking = books.settle(Arc::clone(&settled), Hold::Yes, |_| {});
         let fetch = fetch(&settled);
         let outcome = Outcome { settled, booking, left: Left::Session(begun), epoch: ours.epoch(), books };
         let version = outcome.version(&ours).await;

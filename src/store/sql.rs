@@ -280,7 +280,11 @@ impl Sql {
         self.write_on(&self.upkeep, work)
     }
 
-    fn write_on<'a, W: Work>(&'a self, connections: &'a Connections, work: W) -> BoxFuture<'a, Result<W::Done, BackendError>> {
+    fn write_on<'a, W: Work>(
+        &'a self,
+        connections: &'a Connections,
+        work: W,
+    ) -> BoxFuture<'a, Result<W::Done, BackendError>> {
         async move {
             match &self.committer {
                 Some(committer) => committer.commit(work).await,

@@ -308,7 +308,8 @@ impl<'a> Judge<'a> {
 
     fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], before: &[&str], charged: &[&str]) {
         let late = usize::from(tellings.first().is_some_and(|first| first.told == Told::Unknown));
-        let lost = tellings.iter().filter(|telling| self.is_told_without_others_knowing(telling, before, tellings)).count();
+        let lost =
+            tellings.iter().filter(|telling| self.is_told_without_others_knowing(telling, before, tellings)).count();
         if tellings.len() > 1 + late + lost {
             let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
             self.find(Rule::ToldOnce, format!("{what}: told by {} {kind}s: {all:?}", tellings.len()));
@@ -339,12 +340,7 @@ impl<'a> Judge<'a> {
     /// until it is written would leave callers waiting for ever. So one of the two has to be told twice, and both say that
     /// nothing was taken, or one that nobody knows. The same holds for a server that crashes after it has told, and
     /// for its next run. Nobody else tells it again: not the server that lives on, once it can write.
-    fn is_told_without_others_knowing(
-        &self,
-        telling: &Telling<'_>,
-        before: &[&str],
-        tellings: &[Telling<'_>],
-    ) -> bool {
+    fn is_told_without_others_knowing(&self, telling: &Telling<'_>, before: &[&str], tellings: &[Telling<'_>]) -> bool {
         let token = telling.arrival.token.as_str();
         if !before.contains(&token) || telling.told == Told::Success {
             return false;

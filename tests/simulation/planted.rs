@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use touchtone::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use touchtone::store::{
-    Authorized, Backend, BackendError, Booked, CallBackend, CallFilter, CallRow, CallbackFilter, CallbackRow,
-    CallbackState, Changes, ConnectorRow, Inserted, LeftSession, NewCallback, NewPayment, NodeId, PaymentFilter,
-    PaymentRow, PendingCallback, ProbeBackend, Resealed, SessionBackend, SessionFilter, SessionRow, SettledPayment,
-    Settling, Unsettled,
+    Backend, BackendError, Booked, CallBackend, CallFilter, CallRow, CallbackFilter, CallbackRow, CallbackState,
+    Changes, ConnectorRow, Inserted, LeftSession, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow,
+    PendingCallback, ProbeBackend, Resealed, SessionBackend, SessionFilter, SessionRow, SettledPayment, Settling,
+    Unsettled,
 };
 
 use super::plan::Trick;
@@ -83,9 +83,9 @@ impl Backend for Planted {
         claim_payments(node: NodeId, limit: u32, now: Timestamp) -> Vec<Unsettled>;
         claimed_payments(keeper: NodeId, after: Option<String>, limit: u32, now: Timestamp) -> Vec<Unsettled>;
         give_up_payment(sid: &'a str, now: Timestamp) -> ();
-        mark_delivered(id: i64, now: Timestamp) -> ();
-        mark_failed(id: i64, reason: &'a str, number: u32, now: Timestamp) -> ();
-        mark_parked(id: i64, reason: &'a str, now: Timestamp) -> ();
+        mark_delivered(id: i64, node: NodeId, now: Timestamp) -> ();
+        mark_failed(id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> ();
+        mark_parked(id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> ();
         retry_callbacks(ids: Option<Vec<i64>>, now: Timestamp) -> u64;
         forget_delivered(before: Timestamp) -> u64;
         register(node: NodeId, ended: Option<NodeId>) -> ();
@@ -97,9 +97,6 @@ impl Backend for Planted {
         count_callbacks(state: CallbackState) -> u64;
         connectors() -> Vec<ConnectorRow>;
         connectors_revision() -> i64;
-        insert_connector(name: &'a str, sealed: Vec<u8>, now: Timestamp) -> ();
-        update_connector(name: &'a str, was: &'a [u8], sealed: Vec<u8>, authorized: Authorized, now: Timestamp) -> ();
-        remove_connector(name: &'a str) -> ();
         mark_withdrawn(name: &'a str, sealed: &'a [u8], since: Timestamp) -> ();
         change_connector(name: &'a str, change: ConnectorChange, audit: NewAudit, now: Timestamp) -> ();
         audit(filter: AuditFilter) -> Vec<AuditRow>;

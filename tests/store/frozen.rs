@@ -137,7 +137,7 @@ async fn what_was_given_up_does_not_happen_later() {
     let id = books.insert_callback(waiting(1), A, at(1)).await.unwrap().id;
     let (mut holding, mut other) = (Other::at(&url).await, Other::at(&url).await);
     holding.does("BEGIN; SELECT * FROM callbacks FOR UPDATE").await;
-    let given_up = books.mark_parked(id, "nobody is there", at(2)).await;
+    let given_up = books.mark_parked(id, "nobody is there", A, at(2)).await;
     assert!(matches!(given_up, Err(BackendError::Unavailable(_))), "{given_up:?}");
     assert_eq!(other.count(WAITING).await, 0, "it still waits for its turn");
     holding.does("ROLLBACK").await;

@@ -159,7 +159,7 @@ pub async fn is_left(books: Books) {
     for (number, token) in [(4, 502), (9, 503)] {
         let stored = progress(number, token).await.unwrap();
         assert!(stored.is_own);
-        here.mark_delivered(stored.id, at(60_001)).await.unwrap();
+        here.mark_delivered(stored.id, A, at(60_001)).await.unwrap();
     }
     books.a_is_gone().await;
     let left = there.claim_sessions(B, 3).await.unwrap();

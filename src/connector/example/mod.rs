@@ -86,6 +86,7 @@ fn capabilities(mode: Mode) -> Capabilities {
         replay_window: REPLAY_WINDOW,
         looks_up: false,
         answer_timeout: Duration::from_secs(35),
+        settles_after: Duration::from_secs(35),
         repeats: 0,
         overall: Duration::from_secs(60),
     }

@@ -131,7 +131,10 @@ impl Settings for GenericSettings {
     fn account(&self) -> Option<&str> {
         match &self.authorization {
             Authorization::Basic { username, .. } => Some(username),
-            Authorization::None | Authorization::Bearer(_) | Authorization::Headers(_) | Authorization::Signature(_) => None,
+            Authorization::None
+            | Authorization::Bearer(_)
+            | Authorization::Headers(_)
+            | Authorization::Signature(_) => None,
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::exposure::Exposure;
 use crate::http::test_server::{Seen, TestServer, with_header};
 use crate::pay::recovery::{self, Recovery, Remembered, Sent};
 use crate::pay::submission::{Ask, Question, Reply, Step, Submission, Verdict};
-use crate::time::CallTime;
 use crate::pay::test_numbers::AcceptedNumbers;
+use crate::time::CallTime;
 
 pub(super) const SID: &str = "PK0123456789abcdef0123456789abcdef";
 

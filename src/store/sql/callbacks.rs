@@ -133,7 +133,8 @@ impl Insert<'_> {
 
     /// The rows, from the first parameter on: `($3, ...), ($11, ...)`.
     pub(super) fn rows(&self) -> String {
-        let rows = self.callbacks.iter().enumerate().map(|(number, callback)| format!("({})", values(number, callback)));
+        let rows =
+            self.callbacks.iter().enumerate().map(|(number, callback)| format!("({})", values(number, callback)));
         rows.collect::<Vec<_>>().join(", ")
     }
 
@@ -165,7 +166,8 @@ impl Insert<'_> {
     pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
         let mut statement = statement.bind(self.now.as_millisecond()).bind(nodes::text(self.node));
         for callback in self.callbacks {
-            let NewCallback { token, call_sid, payment_sid, progress_of: _, kind, method, url, sealed, state } = callback;
+            let NewCallback { token, call_sid, payment_sid, progress_of: _, kind, method, url, sealed, state } =
+                callback;
             statement = statement
                 .bind(token.to_string())
                 .bind(text(call_sid))

@@ -94,7 +94,7 @@ fn an_error_code_beside_an_id_is_a_doubt() {
         (200, r#"{"charge_id":"ch_1","error_code":"x","charge_id":null}"#),
     ] {
         for dialect in Dialect::ALL {
-            let answer = read(*dialect, &BUSY, charge().operation, reply(status, body.as_bytes()));
+            let answer = read(*dialect, &BUSY, charge().operation, &reply(status, body.as_bytes()));
             assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
         }
     }
@@ -113,10 +113,10 @@ fn a_gateway_that_ran_out_of_time_may_have_done_it() {
         (Dialect::Twilio, r#"{"charge_id":"ch_1"}"#),
         (Dialect::Twilio, ""),
     ] {
-        let answer = read(dialect, &BUSY, charge().operation, reply(408, body.as_bytes()));
+        let answer = read(dialect, &BUSY, charge().operation, &reply(408, body.as_bytes()));
         assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {body}: {answer:?}");
     }
-    let whole = read(Dialect::SignalWire, &[], charge().operation, reply(408, late.as_bytes()));
+    let whole = read(Dialect::SignalWire, &[], charge().operation, &reply(408, late.as_bytes()));
     assert!(matches!(whole, Answer::Declined(_)), "{whole:?}");
 }
 
@@ -136,7 +136,7 @@ fn a_body_that_names_what_was_made_or_cannot_be_read_is_never_nothing_done() {
     ];
     for body in texts.iter().map(|text| text.as_bytes().to_vec()).chain([utf16, gzip]) {
         for status in BUSY {
-            let answer = read(Dialect::Twilio, &BUSY, charge().operation, reply(status, &body));
+            let answer = read(Dialect::Twilio, &BUSY, charge().operation, &reply(status, &body));
             let body = String::from_utf8_lossy(&body);
             assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
         }
@@ -149,7 +149,7 @@ fn a_body_that_names_what_was_made_or_cannot_be_read_is_never_nothing_done() {
         "<html><p id=\"message\">Slow down. Paid orders are safe.</p></html>",
         "Too many requests",
     ] {
-        let answer = read(Dialect::Twilio, &BUSY, charge().operation, reply(429, body.as_bytes()));
+        let answer = read(Dialect::Twilio, &BUSY, charge().operation, &reply(429, body.as_bytes()));
         assert!(matches!(answer, Answer::NotSent { .. }), "{body}: {answer:?}");
     }
 }
@@ -162,7 +162,7 @@ fn refused_credentials_beside_an_id_are_a_doubt() {
             assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
         }
         let cut = GatewayReply { status, retry_after: None, date: None, body: None };
-        assert!(matches!(read(Dialect::Twilio, &[], charge().operation, cut), Answer::Unknown { .. }));
+        assert!(matches!(read(Dialect::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
     }
 }
 
