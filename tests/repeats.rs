@@ -36,8 +36,6 @@ enum Loss {
     Busy,
     /// It does not come in time.
     Late,
-    /// It names the charge, and an error beside it.
-    Both,
     /// It names it in a form of its own, with a status that says that the credentials do not count.
     Within,
 }
@@ -90,7 +88,6 @@ impl Service for Gateway {
                 Loss::Broken => Reply::json(500, &json!({"message": "an error occurred"})),
                 Loss::Busy => Reply::Answer { status: 503, headers: "retry-after: 1\r\n", body: result.to_string() },
                 Loss::Late => std::future::pending().await,
-                Loss::Both => Reply::json(402, &json!({"charge_id": "ch_first", "error_code": "declined"})),
                 Loss::Within => Reply::json(403, &json!({"result": {"charge_id": "ch_first"}})),
             };
         }
@@ -186,9 +183,6 @@ async fn a_charge_whose_repeat_gets_an_error_is_told_as_unknown_whoever_ends_the
         (Loss::Late, Again::Duplicate, Meanwhile::Star),
         (Loss::Broken, Again::Conflict, Meanwhile::HangsUp),
         (Loss::Late, Again::Duplicate, Meanwhile::HangsUp),
-        (Loss::Both, Again::Duplicate, Meanwhile::Waits),
-        (Loss::Both, Again::Duplicate, Meanwhile::Star),
-        (Loss::Both, Again::Conflict, Meanwhile::HangsUp),
         (Loss::Within, Again::Duplicate, Meanwhile::Waits),
     ] {
         let (told, row, asked) = payment(loss, again, false, meanwhile).await;

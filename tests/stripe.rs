@@ -119,7 +119,8 @@ async fn one_fault_is_got_over_wherever_money_allows_it() {
                 _ => ("success", ""),
             };
             assert_eq!(paid.result(), expected, "{what}: {}", paid.shown);
-            assert!(!paid.is_unknown(), "{what}");
+            // What is not found before Stripe's own time is over may still be made: that outlasts the call.
+            assert_eq!(paid.is_unknown(), what == "Broken while submitting", "{what}");
         }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) async fn beat(house: Arc<House>) {
     let mut silent_since = None;
     loop {
         tokio::select! {
+            biased;
             _ = every.tick() => {}
             () = house.store.lapsed() => {}
         }

@@ -24,6 +24,7 @@ pub(crate) async fn watch(house: Arc<House>) {
     let mut last: Option<Instant> = None;
     loop {
         let is_suspected = tokio::select! {
+            biased;
             _ = look.tick() => false,
             () = house.store.suspected() => true,
         };

@@ -272,6 +272,7 @@ impl Deliveries {
                 state.deadline()
             };
             tokio::select! {
+                biased;
                 () = self.changed.notified() => {}
                 () = until(deadline.map(|deadline| self.began + deadline)) => {}
             }

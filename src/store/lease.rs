@@ -123,6 +123,7 @@ impl Lease {
                 return;
             }
             tokio::select! {
+                biased;
                 () = sleep(left.min(LOOK_EVERY)) => {}
                 // Whoever waits holds the lease, so that its sender is there.
                 _ = state.changed() => {}

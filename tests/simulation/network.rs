@@ -92,6 +92,7 @@ impl Transport for Network {
                     && matches!(answer.status, 429 | 503)
                 {
                     answer.body.clear();
+                    answer.body.extend_from_slice(b"{}");
                 }
                 return answer;
             }

@@ -66,15 +66,14 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 /// | 408, 429 or 503, an id of any kind but the request's own, or a body that broke off or cannot be read | unknown |
 /// | another 429 or 503 that is among `retry_safe` | not sent |
 /// | another 408, 429 or 503, but for the last row but one | unknown |
-/// | 2xx or another 4xx, an error code and no id | declined |
-/// | the same beside an id | unknown: it says no and names what was made |
+/// | 2xx or another 4xx, an error code, with an id or without | declined: processors name their failed charges, too |
 /// | 2xx or 409, the id that was asked for and no error code | approved |
 /// | another 4xx, the same | unknown: the status says no, the body says yes |
 /// | 401, 403 with neither, and no charge or token named elsewhere in it | refused: the configuration is wrong (64001) |
 /// | 408, 429 or 5xx in SignalWire's dialects, null for the id that was asked for and an error code | declined |
 /// | anything else | unknown |
 ///
-/// An id of null or an empty text is none, and says so for the whole body: what else is in it is about something else.
+/// An id of null or an empty text is none.
 ///
 /// SignalWire has processors say no with any status but 200. With a 5xx only the whole body of its contract counts: what
 /// else comes with such a status may be a fault on the way, after the money moved.
@@ -146,17 +145,8 @@ fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, 
         Operation::Tokenize(_) => reply.token_id,
     };
     if let Some(code) = reply.error_code.and_then(error_code) {
-        let says_none = id.is_some_and(|id| matches!(id.get(), "null" | "\"\""));
         if (status >= 500 || is_doubtful(status)) && id.is_none_or(|id| id.get() != "null") {
             return Err("and the body does not say that nothing was done");
-        }
-        let named = || match (operation, ids::look(body)) {
-            (_, None) => true,
-            (Operation::Charge(..), Some(named)) => named.charge,
-            (Operation::Tokenize(_), Some(named)) => named.token,
-        };
-        if !says_none && (id.is_some() || named()) {
-            return Err("and the body has an id beside an error code");
         }
         return Ok(Answer::Declined(Denial {
             code: Some(cut(code, CODE_CHARS_MAX)),

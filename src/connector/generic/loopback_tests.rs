@@ -99,7 +99,7 @@ async fn each_kind_of_reply_is_its_answer() {
     .await;
     for (target, word, wait) in [
         ("/declined", "declined", None),
-        ("/both", "unknown", None),
+        ("/both", "declined", None),
         ("/payment-required", "declined", None),
         ("/unauthorized", "refused", None),
         ("/busy", "unknown", Some(2)),
