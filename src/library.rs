@@ -144,9 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let library = Library::new(folder.path());
         let text = "<Response><Say>Grüße, {{ name }}</Say></Response>";
-        let latin = format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{text}")
-            .replace('ü', "\u{fc}")
-            .replace('ß', "\u{df}");
+        let latin = format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>{text}");
         let latin: Vec<u8> = latin.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
         let utf_16: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_be_bytes).collect();
         let parameters = BTreeMap::from([("name".to_owned(), Value::from("Zoë"))]);

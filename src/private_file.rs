@@ -2,6 +2,7 @@
 //!
 //! Errors:  the system's own.
 //! Secrets: the mode is set when the file is made; one that is there already keeps its own.
+#![allow(clippy::disallowed_methods, reason = "it opens files, at the start or on threads that may be held up")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! Every call script of `flows/scripts`, and the proof that together they pass through the whole machine.
 #![cfg(feature = "shell")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -59,6 +59,9 @@ use trouble::Fault;
 /// How many seeds are tried unless it is said.
 const SEEDS: u64 = 200;
 
+/// How many are looked through for one in which a fault shows.
+const SEARCHED: u64 = 1000;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
@@ -137,7 +140,7 @@ fn whatever_goes_wrong_nobody_is_charged_twice_and_everybody_is_told_once() {
 /// Looks for a seed in which something that must not be is noticed, and says which one that was.
 fn is_noticed(trick: Trick, rule: Rule, finding: &str, of: impl Fn(&Plan) -> bool) {
     let began = Instant::now();
-    let found = (0..SEEDS).filter(|seed| of(&Plan::of(*seed, trick))).find(|seed| {
+    let found = (0..SEARCHED).filter(|seed| of(&Plan::of(*seed, trick))).find(|seed| {
         let run = run_with(*seed, trick);
         run.faults.iter().any(|found| found.rule == rule && found.what.contains(finding))
     });

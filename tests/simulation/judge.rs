@@ -243,9 +243,6 @@ impl<'a> Judge<'a> {
         for (kind, tellings) in [("action", &actions), ("status callback", &finals)] {
             self.true_and_once(&what, kind, tellings, &before, charged);
         }
-        if let (None, Some(sid)) = (row, sid) {
-            self.late_after_another(&what, sid, &actions);
-        }
         self.in_the_books(&what, row, charged);
         if row.is_none() {
             self.count.not_in_the_books += 1;
@@ -291,19 +288,6 @@ impl<'a> Judge<'a> {
     fn sid(&self, about: Session) -> Option<&'a str> {
         let of = |url: &str| session(path(url)).is_some_and(|(_, session)| session == about);
         self.rows.callbacks.iter().filter(|row| of(&row.url)).find_map(|row| row.payment_sid.as_deref())
-    }
-
-    /// What is told twice of a session without a payment, is told the second time with the late token.
-    fn late_after_another(&mut self, what: &str, sid: &str, tellings: &[Telling<'_>]) {
-        let late = told_with(sid, Occasion::Late, CallbackKind::Action);
-        let others = tellings.iter().filter(|telling| telling.arrival.token != late).count();
-        if others > 1 {
-            let all: Vec<_> = tellings.iter().map(|telling| (telling.told, &telling.arrival.token)).collect();
-            self.find(
-                Rule::OneResult,
-                format!("{what}: told by actions with {others} tokens besides the late one: {all:?}"),
-            );
-        }
     }
 
     fn true_and_once(&mut self, what: &str, kind: &str, tellings: &[Telling<'_>], before: &[&str], charged: &[&str]) {

@@ -110,7 +110,7 @@ pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &
     };
     match understood {
         Ok(answer) => answer,
-        Err(_) if matches!(status, 401 | 403) && names_nothing(&reply) => Answer::Refused(
+        Err(_) if matches!(status, 401 | 403) && names_nothing(reply) => Answer::Refused(
             PayErrorCode::Configuration,
             Denial {
                 message: Some(format!("the gateway refuses the credentials (HTTP status {status})")),
