@@ -51,6 +51,7 @@ macro_rules! target {
 #[macro_export]
 macro_rules! target {
     ($function:ident) => {
+        #[allow(clippy::disallowed_methods, reason = "a program that reads files and waits for nothing")]
         fn main() -> std::io::Result<()> {
             for file in std::env::args_os().skip(1) {
                 $crate::$function(&std::fs::read(file)?);

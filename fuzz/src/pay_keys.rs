@@ -165,6 +165,8 @@ struct Model {
     last_key: u64,
     /// Whether the very next key, if it is `#`, belongs to the field before.
     pound_is_spent: bool,
+    /// Whether the last entry ended with `#`.
+    ended_by_pound: bool,
     reports: Vec<(String, u8, String)>,
 }
 
@@ -180,7 +182,15 @@ struct Entry {
 impl Model {
     fn of(line: &[(u64, Input)], gateway: Gateway) -> Reports {
         let line = line.iter().copied().collect();
-        let mut model = Self { line, now: 0, burst: None, last_key: 0, pound_is_spent: false, reports: Vec::new() };
+        let mut model = Self {
+            line,
+            now: 0,
+            burst: None,
+            last_key: 0,
+            pound_is_spent: false,
+            ended_by_pound: false,
+            reports: Vec::new(),
+        };
         let result = model.fields().map_or_else(|end| end, |()| model.processing(gateway));
         (model.reports, result.to_owned())
     }
@@ -188,7 +198,15 @@ impl Model {
     fn fields(&mut self) -> Result<(), End> {
         let number = self.field("payment-card-number", card_wait, judge_card)?;
         self.field("expiration-date", |digits| at_length(digits, 4), judge_date)?;
-        self.field("postal-code", |digits| at_length(digits, 5), |_| Ok(()))?;
+        let zip = self.field("postal-code", zip_wait, |_| Ok(()))?;
+        if (6..=8).contains(&zip.len()) {
+            // Five are the zip code's; what came after them, a `#` too, is the next field's.
+            let pound = self.ended_by_pound.then_some('#');
+            let rest: Vec<char> = zip.chars().skip(5).chain(pound).collect();
+            for key in rest.into_iter().rev() {
+                self.line.push_front((self.now, Input::Pressed(key)));
+            }
+        }
         let length = if matches!(brand(&number), Some("amex")) { 4 } else { 3 };
         let judge = |digits: &str| if digits.len() == length { Ok(()) } else { Err("invalid-security-code") };
         self.field("security-code", |digits| at_length(digits, length), judge)?;
@@ -204,6 +222,7 @@ impl Model {
     ) -> Result<String, End> {
         for attempt in 1..=TRIES {
             let Entry { digits, by_pound } = self.entry(&wait)?;
+            self.ended_by_pound = by_pound;
             let judged = if digits.is_empty() { Err("input-timeout") } else { judge(&digits) };
             let what = judged.map_or_else(|error| error, |()| "captured");
             self.reports.push((name.to_owned(), attempt, what.to_owned()));
@@ -285,6 +304,15 @@ impl Model {
 /// No waiting at this length, the usual time before.
 fn at_length(digits: &str, length: usize) -> u64 {
     if digits.len() >= length { 0 } else { TIMEOUT }
+}
+
+/// A zip code may go on to be a ZIP+4.
+fn zip_wait(digits: &str) -> u64 {
+    match digits.len() {
+        0..=4 => TIMEOUT,
+        5..=8 => 1000,
+        _ => 0,
+    }
 }
 
 fn card_wait(digits: &str) -> u64 {

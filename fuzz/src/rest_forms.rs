@@ -208,16 +208,19 @@ const DECIMALS: [(&str, usize); 5] = [("usd", 2), ("eur", 2), ("gbp", 2), ("jpy"
 
 /// Whether spec/pay.md lets a request with these parameters start a payment of a card or an account.
 fn may_create(given: &Given) -> Opinion {
-    let value = |name: &str| given.get(name).map(|value| value.trim());
+    // A blank value is none.
+    let value = |name: &str| given.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     let is = |name: &str, words: &[&str]| {
         value(name).is_none_or(|value| words.iter().any(|word| word.eq_ignore_ascii_case(value)))
     };
     let number = |name: &str, most: u64| {
         value(name).is_none_or(|value| {
             let significant = value.trim_start_matches('0');
+            let none = name == "MinPostalCodeLength" && significant.is_empty();
             value.bytes().all(|byte| byte.is_ascii_digit())
-                && (1..=4).contains(&significant.len())
-                && significant.parse::<u64>().is_ok_and(|number| number <= most)
+                && (none
+                    || (1..=4).contains(&significant.len())
+                        && significant.parse::<u64>().is_ok_and(|number| number <= most))
         })
     };
     let debit = value("PaymentMethod").is_some_and(|method| method.eq_ignore_ascii_case("ach-debit"));
@@ -230,8 +233,11 @@ fn may_create(given: &Given) -> Opinion {
     let asked = [
         ("payment-card-number", true),
         ("expiration-date", true),
-        ("security-code", !value("SecurityCode").is_some_and(|value| value.eq_ignore_ascii_case("false"))),
-        ("postal-code", postal.eq_ignore_ascii_case("true")),
+        (
+            "security-code",
+            !value("SecurityCode").is_some_and(|value| value == "0" || value.eq_ignore_ascii_case("false")),
+        ),
+        ("postal-code", postal == "1" || postal.eq_ignore_ascii_case("true")),
     ];
     let matched = value("RequireMatchingInputs").unwrap_or_default().split(',').map(str::trim);
     let matched = matched
@@ -241,22 +247,20 @@ fn may_create(given: &Given) -> Opinion {
         && is("Input", &["dtmf"])
         && is("PaymentMethod", &["credit-card", "ach-debit"])
         && is("BankAccountType", &types)
-        && (debit || !given.contains_key("BankAccountType"))
+        && (debit || value("BankAccountType").is_none())
         && number("Timeout", 600)
         && number("MinPostalCodeLength", 10)
-        && is("SecurityCode", &["true", "false"])
-        && is("Confirmation", &["true", "false"])
+        && is("SecurityCode", &["true", "false", "1", "0"])
+        && is("Confirmation", &["true", "false", "1", "0"])
         && is("TokenType", &["one-time", "reusable", "payment-method"])
         && (1..=10).contains(&postal.len())
         && postal.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ' || byte == b'-')
-        && value("PaymentConnector") != Some("")
         && cards
         && matched
         && is_one_level(value("Parameter").unwrap_or_default());
     let currency = value("Currency").unwrap_or("usd").to_ascii_lowercase();
     let known = DECIMALS.iter().find(|(code, _)| *code == currency);
-    let amount =
-        given.get("ChargeAmount").is_none_or(|amount| is_amount(amount, known.map_or(4, |(_, places)| *places)));
+    let amount = value("ChargeAmount").is_none_or(|amount| is_amount(amount, known.map_or(4, |(_, places)| *places)));
     match known {
         _ if !good || !amount || currency.len() != 3 => Opinion::No,
         Some(_) => Opinion::Yes,
@@ -277,17 +281,21 @@ fn is_https(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.scheme() == "https" && url.host_str().is_some_and(|host| !host.is_empty()))
 }
 
-/// Digits, and a point between two of them; at most a million.
+/// Digits, and a point before, between or after them; at most a million.
 fn is_amount(text: &str, decimals: usize) -> bool {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole_digits, part_digits) = (whole.trim_start_matches('0'), part.trim_end_matches('0'));
     let most = match whole_digits.len() {
         0..=6 => true,
         7 => whole_digits == "1000000" && part_digits.is_empty(),
         _ => false,
     };
-    digits(whole) && digits(part) && most && part_digits.len() <= decimals
+    text.bytes().any(|byte| byte.is_ascii_digit())
+        && digits(whole)
+        && digits(part)
+        && most
+        && part_digits.len() <= decimals
 }
 
 /// Nothing, a JSON object without others in it, or a list of names and values.

@@ -1,4 +1,5 @@
 //! The committed inputs of every fuzz target, replayed without a fuzzer.
+#![allow(clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use super::House;
@@ -141,11 +142,14 @@ impl Outcome {
         let occasion = version.occasion();
         let token = store::token(&self.settled.payment.sid, occasion, CallbackKind::Action);
         let mut asking = pin!(house.application.ask_as(request, token));
+        // What does not seem to be written may be: then others may make the request once nobody hears of this server. Where that
+        // is so already, the caller is told all the same.
+        let is_unbooked = matches!(version, Version::Unbooked) && house.store.lapsed().now_or_never().is_none();
         loop {
             tokio::select! {
                 biased;
                 answer = &mut asking => return Some(answer),
-                () = house.store.lapsed(), if version.is_booked() => {}
+                () = house.store.lapsed(), if version.is_booked() || is_unbooked => {}
             }
             tokio::select! {
                 biased;
