@@ -187,7 +187,7 @@ def test_input_is_dtmf_and_nothing_else(case, run):
         ({"max_attempts": 4}, "64020"),
         ({"security_code": "maybe"}, "64020"),
         ({"postal_code": "12345678901"}, "64020"),
-        ({"min_postal_code_length": 0}, "64020"),
+        ({"min_postal_code_length": 11}, "64020"),
         ({"token_type": "gold"}, "64020"),
         ({"charge_amount": "-1"}, "64003"),
         ({"charge_amount": "$5"}, "64003"),

@@ -451,7 +451,7 @@ def test_complete_with_fields_missing_is_64019(agent, fields):
     [
         ({"timeout": 0}, 64020), ({"timeout": 601}, 64020), ({"currency": "dollars"}, 64020),
         ({"token_type": "gold"}, 64020), ({"payment_method": "cash"}, 64020), ({"input": "speech"}, 64020),
-        ({"valid_card_types": "visa gold"}, 64020), ({"min_postal_code_length": 0}, 64020),
+        ({"valid_card_types": "visa gold"}, 64020), ({"min_postal_code_length": 11}, 64020),
         ({"require_matching_inputs": "shoe-size"}, 64020), ({"parameter": "nonsense"}, 64020),
         ({"parameter": {"a": {"b": 1}}}, 64020), ({"confirmation": "perhaps"}, 64020),
         ({"charge_amount": -1}, 64003), ({"charge_amount": 1.001}, 64003),

@@ -8,6 +8,7 @@ use touchtone::store::{CallbackKind, Occasion, PaymentRow, PaymentState, Session
 
 use super::application::{amount, session};
 use super::database::Rows;
+use super::plan::Plan;
 use super::requests;
 use super::world::{Arrival, Session, World};
 
@@ -44,6 +45,8 @@ pub enum Rule {
     Order,
     /// A request is not under way twice at the same time.
     NotAtOnce,
+    /// Nobody is taken over who is there.
+    TakenOver,
     /// What was refused for good is kept, and only what was taken note of counts as delivered.
     Kept,
     /// Soon after the last fault nothing is left to do.
@@ -141,6 +144,7 @@ pub fn judge(world: &World, trace: &[String]) -> (Vec<Finding>, Count) {
     let attempts = world.attempts.lock().unwrap();
     judge.find_all(Rule::NotAtOnce, attempts.at_once());
     judge.find_all(Rule::Order, attempts.disorder(|token| late.contains(token)));
+    judge.taken_over(trace);
     judge.secrets(trace);
     for line in trace {
         if line.contains("broke down") || line.contains("panicked") {
@@ -329,6 +333,10 @@ impl<'a> Judge<'a> {
         if !before.contains(&token) || telling.told == Told::Success {
             return false;
         }
+        // The network brought a copy of a request that the application had refused: its server knows of the refusal alone.
+        if self.arrivals.iter().any(|arrival| arrival.token == token && arrival.refused.is_some()) {
+            return true;
+        }
         let attempts = self.world.attempts.lock().unwrap();
         let others = tellings.iter().filter(|other| other.arrival.token != token);
         let mut others = others.map(|other| attempts.first_by(&other.arrival.token));
@@ -421,6 +429,28 @@ impl<'a> Judge<'a> {
         self.arrivals.iter().any(|arrival| {
             arrival.refused.is_some() && session(&arrival.path) == Some((word, about)) && told(arrival).is_some()
         })
+    }
+
+    /// What is a server's stays that server's while it runs, however long the database was away for all. Where it is away for
+    /// one server alone, or writes fail by chance, that server cannot be told from one that is gone.
+    fn taken_over(&mut self, trace: &[String]) {
+        let Plan { disk, outages, .. } = &self.world.plan;
+        if disk.fails_before + disk.fails_after > 0 || outages.iter().any(|outage| outage.server.is_some()) {
+            return;
+        }
+        let is_takeover = |line: &&String| {
+            line.contains("a payment was left without an outcome") || line.contains("a session was left without an end")
+        };
+        let of_the_living = trace.iter().filter(is_takeover).filter(|line| {
+            let call = line.split_once("call_sid=\"CA").and_then(|(_, rest)| u32::from_str_radix(&rest[..32], 16).ok());
+            call.is_some_and(|call| self.is_served(call) && self.cut_at((call, 1)).is_none())
+        });
+        let all = of_the_living.map(|line| format!("its server was there: {line}")).collect();
+        self.find_all(Rule::TakenOver, all);
+    }
+
+    fn is_served(&self, call: u32) -> bool {
+        self.world.served.lock().unwrap().contains_key(&call)
     }
 
     /// No digits of a card in anything that was sent, stored or logged.
