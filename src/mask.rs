@@ -75,7 +75,9 @@ const STATUS: &str = "HTTP status ";
 #[must_use]
 pub fn text<'t>(text: &'t str, own: &Numbers) -> Cow<'t, str> {
     until_stable(text, |text| {
-        let owned = hide_own(text, own);
+        // With the codes that stand alone as the text is: where a number ends as a code begins, the number's mask would reach into
+        // the code, and what is left of it would tell how it begins.
+        let owned = hide_own_and(text, own, codes);
         let text = owned.as_deref().unwrap_or(text);
         let cards = hide(text, cards);
         let text = cards.as_deref().unwrap_or(text);
@@ -160,6 +162,19 @@ fn hide_own(text: &str, own: &Numbers) -> Option<String> {
         return None;
     }
     hidden(text, readings(text).iter().flat_map(|units| own.found(units)).collect())
+}
+
+/// Hides what `own` finds, and then also what `find` finds in the last reading of the same text. None: `own` finds nothing.
+fn hide_own_and(text: &str, own: &Numbers, find: impl Fn(&[Unit]) -> Vec<Digit>) -> Option<String> {
+    if own.is_empty() {
+        return None;
+    }
+    let readings = readings(text);
+    let mut found: Vec<Digit> = readings.iter().flat_map(|units| own.found(units)).collect();
+    if !found.is_empty() {
+        found.extend(readings.last().map(|units| find(units)).unwrap_or_default());
+    }
+    hidden(text, found)
 }
 
 /// Hides what `find` finds in each run of each reading. None: nothing.

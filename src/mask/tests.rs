@@ -312,3 +312,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_code_that_begins_as_a_number_of_like_digits_ends_is_hidden_whole() {
+    for quoted in ["4111111111111111 cvv 102", "4111111111111111 cvv 202", "4111111111111111, 102"] {
+        let shown = text(quoted, &own("4111111111111111")).into_owned();
+        assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{quoted}: {shown}");
+    }
+}
