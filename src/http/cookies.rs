@@ -6,6 +6,9 @@
 //! Errors:  none; a cookie that is none, too long or not for whoever sets it is passed over.
 //! Secrets: values are [`Secret`]; nothing here prints a name or a value. They are written down under the seal only.
 //! Sources: RFC 6265 (section 5); the Public Suffix List, by `psl`.
+//!
+//! Not the crate `cookie_store`: it keeps values as plain text and lets them expire by the system's clock, and here values are
+//! secrets, and time is the server's own, which tests set.
 
 use std::borrow::Cow;
 use std::fmt;
