@@ -241,6 +241,12 @@ enum Failed {
     Panicked,
 }
 
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        if is_everybodys(&error) { Self::All(error) } else { Self::One(error) }
+    }
+}
+
 impl Failed {
     fn told(&self) -> String {
         match self {
@@ -295,59 +301,50 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        let check = async {
-            match self.identity.check().await? {
-                Some(shorter) => self.check_log(shorter).await,
-                None => Ok(()),
-            }
-        };
-        match timeout_at(until, check).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                self.connection = None;
-                return Err(Failed::NotThere(error));
-            }
-            Err(_) => return Err(Failed::TimedOut),
-        }
         match timeout_at(until, AssertUnwindSafe(self.transact(batch)).catch_unwind()).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) if is_everybodys(&error) => Err(Failed::All(error)),
-            Ok(Ok(Err(error))) => Err(Failed::One(error)),
+            Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(Failed::Panicked),
             Err(_) => Err(Failed::TimedOut),
         }
     }
 
-    /// Whether a log that became shorter still holds what it must. What is in it is copied into the database's file, as far as
-    /// that can be: what was cut off cannot be read.
-    async fn check_log(&mut self, size: u64) -> Result<(), BackendError> {
-        let mut connection = self.connected().await.map_err(|error| unavailable(&error))?;
-        let needed = schema::log_needed(&mut On::new(&mut connection, Dialect::Sqlite)).await;
-        let needed = needed.map_err(|_| self.identity.log_was_cut())?;
-        self.identity.check_log(size, needed)?;
-        self.connection = Some(connection);
-        Ok(())
-    }
-
-    async fn connected(&mut self) -> Result<AnyConnection, Error> {
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
-        }
-        let mut connection = self.options.connect().await?;
-        super::prepare(&mut connection, Dialect::Sqlite).await?;
-        Ok(connection)
-    }
-
     /// The connection is kept if all goes well, and else closed by being dropped.
-    async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Error> {
+    async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Failed> {
         let mut connection = self.connected().await?;
-        let mut transaction = connection.begin_with(Dialect::Sqlite.begin()).await?;
+        // The files are looked at while the transaction begins, which writes nothing: a payment waits for the slower of the two.
+        let (looked, begun) = tokio::join!(self.identity.check(), connection.begin_with(Dialect::Sqlite.begin()));
+        let mut transaction = match looked.map_err(Failed::NotThere)? {
+            None => begun?,
+            Some(shorter) => {
+                drop(begun);
+                Self::check_log(&self.identity, &mut connection, shorter).await.map_err(Failed::NotThere)?;
+                connection.begin_with(Dialect::Sqlite.begin()).await?
+            }
+        };
         for piece in batch {
             piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;
         }
         transaction.commit().await?;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// Whether a log that became shorter still holds what it must. What is in it is copied into the database's file, as far as
+    /// that can be: what was cut off cannot be read.
+    async fn check_log(identity: &Identity, connection: &mut AnyConnection, size: u64) -> Result<(), BackendError> {
+        let needed = schema::log_needed(&mut On::new(connection, Dialect::Sqlite)).await;
+        identity.check_log(size, needed.map_err(|_| identity.log_was_cut())?)
+    }
+
+    /// The connection there is, or a new one to the file that was opened first.
+    async fn connected(&mut self) -> Result<AnyConnection, Failed> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.identity.check().await.map_err(Failed::NotThere)?;
+        let mut connection = self.options.connect().await?;
+        super::prepare(&mut connection, Dialect::Sqlite).await?;
+        Ok(connection)
     }
 
     /// One that failed together with others, or was in another's way.
