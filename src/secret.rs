@@ -178,9 +178,9 @@ pub trait NumberKind {
 
 /// A number that passed every check of `pay`. `Debug` prints its mask, and of one of which nothing may be seen not even how
 /// long it is.
-pub struct Checked<K>(Digits, PhantomData<K>);
+pub struct Number<K>(Digits, PhantomData<K>);
 
-impl<K: NumberKind> Checked<K> {
+impl<K: NumberKind> Number<K> {
     /// Wraps digits that `pay` has checked.
     pub(crate) const fn checked(digits: Digits) -> Self {
         Self(digits, PhantomData)
@@ -199,7 +199,7 @@ impl<K: NumberKind> Checked<K> {
     }
 }
 
-impl<K: NumberKind> fmt::Debug for Checked<K> {
+impl<K: NumberKind> fmt::Debug for Number<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match K::SHOWN {
             0 => write!(f, "{}(…)", K::NAME),
@@ -219,7 +219,7 @@ impl NumberKind for OfCard {
 }
 
 /// A card number (PAN): 12 to 19 digits. Masked: `xxxxxxxxxxxx4242`.
-pub type CardNumber = Checked<OfCard>;
+pub type CardNumber = Number<OfCard>;
 
 impl CardNumber {
     /// The last four digits: what receipts and callbacks may show.
@@ -240,7 +240,7 @@ impl NumberKind for OfCode {
 }
 
 /// A card's security code (CVV, CVC, CID): 3 or 4 digits. Masked: one `x` a digit.
-pub type SecurityCode = Checked<OfCode>;
+pub type SecurityCode = Number<OfCode>;
 
 /// The kind of [`AccountNumber`].
 #[derive(Debug)]
@@ -253,7 +253,7 @@ impl NumberKind for OfAccount {
 }
 
 /// A bank account number: 4 to 17 digits. Masked: `*******92`.
-pub type AccountNumber = Checked<OfAccount>;
+pub type AccountNumber = Number<OfAccount>;
 
 impl AccountNumber {
     /// The last two digits: what a caller may be read back.
