@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use crate::call::{CommandError, House};
 
 mod acting;
+mod answers;
 pub mod attempts;
 pub(crate) mod books;
 mod calls;
@@ -27,9 +28,12 @@ pub mod error;
 mod fields;
 pub(crate) mod fuzzing;
 pub mod guard;
+mod page;
+mod parameters;
 mod path;
 mod payments;
 pub mod route;
+mod words;
 
 use error::ApiError;
 use route::Routes;
@@ -53,6 +57,7 @@ pub fn routes() -> Routes<Arc<House>> {
         .with(routes!(connectors::list, connectors::create))
         .with(routes!(connectors::fetch, connectors::update, connectors::delete))
         .with(routes!(connectors::live))
+        .each_described(guard::describe)
 }
 
 /// What a call did not do, and why.

@@ -7,6 +7,7 @@
 //!          move copies a pointer, never a digit. Reviewers search for `expose`: it is the one way out.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -165,13 +166,24 @@ impl PartialEq for Digits {
 
 impl Eq for Digits {}
 
-/// A card number (PAN) that passed every check of `pay`: 12 to 19 digits.
-pub struct CardNumber(Digits);
+/// What a checked number is, and how much of it may be seen.
+pub trait NumberKind {
+    /// Its name in `Debug`.
+    const NAME: &'static str;
+    /// What stands for a digit that nobody may see.
+    const MASK: char;
+    /// How many of the last digits may be seen.
+    const SHOWN: usize;
+}
 
-impl CardNumber {
-    /// Wraps digits that `pay::card` has checked.
-    pub(crate) fn checked(digits: Digits) -> Self {
-        Self(digits)
+/// A number that passed every check of `pay`. `Debug` prints its mask, and of one of which nothing may be seen not even how
+/// long it is.
+pub struct Number<K>(Digits, PhantomData<K>);
+
+impl<K: NumberKind> Number<K> {
+    /// Wraps digits that `pay` has checked.
+    pub(crate) const fn checked(digits: Digits) -> Self {
+        Self(digits, PhantomData)
     }
 
     /// The digits. Called by connectors and by nothing else.
@@ -180,84 +192,74 @@ impl CardNumber {
         self.0.expose()
     }
 
+    /// Every digit hidden but those of the last ones that may be seen.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        self.0.masked(K::MASK, K::SHOWN)
+    }
+}
+
+impl<K: NumberKind> fmt::Debug for Number<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match K::SHOWN {
+            0 => write!(f, "{}(…)", K::NAME),
+            _ => write!(f, "{}({})", K::NAME, self.masked()),
+        }
+    }
+}
+
+/// The kind of [`CardNumber`].
+#[derive(Debug)]
+pub struct OfCard;
+
+impl NumberKind for OfCard {
+    const NAME: &'static str = "CardNumber";
+    const MASK: char = 'x';
+    const SHOWN: usize = 4;
+}
+
+/// A card number (PAN): 12 to 19 digits. Masked: `xxxxxxxxxxxx4242`.
+pub type CardNumber = Number<OfCard>;
+
+impl CardNumber {
     /// The last four digits: what receipts and callbacks may show.
     #[must_use]
     pub fn last_four(&self) -> &str {
-        self.0.last(4)
-    }
-
-    /// `xxxxxxxxxxxx4242`: every digit but the last four hidden.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        self.0.masked('x', 4)
+        self.0.last(OfCard::SHOWN)
     }
 }
 
-impl fmt::Debug for CardNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CardNumber({})", self.masked())
-    }
+/// The kind of [`SecurityCode`].
+#[derive(Debug)]
+pub struct OfCode;
+
+impl NumberKind for OfCode {
+    const NAME: &'static str = "SecurityCode";
+    const MASK: char = 'x';
+    const SHOWN: usize = 0;
 }
 
-/// A card's security code (CVV, CVC, CID): 3 or 4 digits. `Debug` prints nothing of it, not even its length.
-pub struct SecurityCode(Digits);
+/// A card's security code (CVV, CVC, CID): 3 or 4 digits. Masked: one `x` a digit.
+pub type SecurityCode = Number<OfCode>;
 
-impl SecurityCode {
-    /// Wraps digits that `pay` has checked.
-    pub(crate) fn checked(digits: Digits) -> Self {
-        Self(digits)
-    }
+/// The kind of [`AccountNumber`].
+#[derive(Debug)]
+pub struct OfAccount;
 
-    /// The digits. Called by connectors and by nothing else.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-
-    /// One `x` a digit.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        self.0.masked('x', 0)
-    }
+impl NumberKind for OfAccount {
+    const NAME: &'static str = "AccountNumber";
+    const MASK: char = '*';
+    const SHOWN: usize = 2;
 }
 
-impl fmt::Debug for SecurityCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecurityCode(…)")
-    }
-}
-
-/// A bank account number: 4 to 17 digits.
-pub struct AccountNumber(Digits);
+/// A bank account number: 4 to 17 digits. Masked: `*******92`.
+pub type AccountNumber = Number<OfAccount>;
 
 impl AccountNumber {
-    /// Wraps digits that `pay` has checked.
-    pub(crate) fn checked(digits: Digits) -> Self {
-        Self(digits)
-    }
-
-    /// The digits. Called by connectors and by nothing else.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
-
     /// The last two digits: what a caller may be read back.
     #[must_use]
     pub fn last_two(&self) -> &str {
-        self.0.last(2)
-    }
-
-    /// `*******92`: one `*` a digit, the last two shown.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        self.0.masked('*', 2)
-    }
-}
-
-impl fmt::Debug for AccountNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AccountNumber({})", self.masked())
+        self.0.last(OfAccount::SHOWN)
     }
 }
 
@@ -271,6 +273,7 @@ mod tests {
         assert_eq!(format!("{digits:?}"), "Digits(16 keyed)");
         assert_eq!(format!("{:?}", CardNumber::checked(digits)), "CardNumber(xxxxxxxxxxxx4242)");
         assert_eq!(format!("{:?}", SecurityCode::checked(Digits::of("123"))), "SecurityCode(…)");
+        assert_eq!(SecurityCode::checked(Digits::of("123")).masked(), "xxx");
         assert_eq!(format!("{:?}", AccountNumber::checked(Digits::of("12345678"))), "AccountNumber(******78)");
         assert_eq!(format!("{:?}", Secret::new("tok_1".into())), "Secret(…)");
     }

@@ -9,6 +9,8 @@
 )]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests live in the real world")]
 
+#[path = "rest/described.rs"]
+mod described;
 mod support;
 
 use std::collections::BTreeSet;

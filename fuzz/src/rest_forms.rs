@@ -51,9 +51,9 @@ pub fn rest_forms(data: &[u8]) {
 }
 
 fn payment(form: PaymentForm, content_type: Option<&str>, body: &[u8], fields: Option<Vec<(String, String)>>) {
-    let known = if form == PaymentForm::Create { CREATE_PARAMETERS } else { UPDATE_PARAMETERS };
+    let known = if form == PaymentForm::Create { &*CREATE_PARAMETERS } else { &*UPDATE_PARAMETERS };
     let read = payment_form(form, content_type, body);
-    let good = |(name, value): &(String, String)| known.contains(&name.as_str()) && value.len() <= VALUE_MAX;
+    let good = |(name, value): &(String, String)| known.contains(name) && value.len() <= VALUE_MAX;
     let given = fields
         .as_ref()
         .and_then(|fields| each_once(fields))

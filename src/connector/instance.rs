@@ -57,16 +57,13 @@ pub struct Instance {
     /// The kind; none where what is stored cannot be read.
     pub kind: Option<&'static str>,
     /// `test` or `live`; none where what is stored cannot be read.
-    #[schema(value_type = Option<String>, pattern = "^(test|live)$")]
-    #[serde(serialize_with = "word_of_mode")]
+    #[schema(inline)]
     pub mode: Option<Mode>,
     /// Where it comes from.
-    #[schema(value_type = String, pattern = "^(configured|stored|stand-in)$")]
-    #[serde(serialize_with = "word_of_origin")]
+    #[schema(inline)]
     pub origin: Origin,
     /// Whether payments can go through it.
-    #[schema(value_type = String, pattern = "^(ready|needs-authorization|unreadable|refused)$")]
-    #[serde(serialize_with = "word_of_state")]
+    #[schema(inline)]
     pub state: State,
     /// What it is set to, by key; secret keys are left out, and the query of an address.
     pub settings: BTreeMap<&'static str, String>,
@@ -86,18 +83,6 @@ pub struct Instance {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(serialize_with = "moment")]
     pub updated: Option<Timestamp>,
-}
-
-fn word_of_mode<S: serde::Serializer>(mode: &Option<Mode>, serializer: S) -> Result<S::Ok, S::Error> {
-    mode.map(Mode::word).serialize(serializer)
-}
-
-fn word_of_origin<S: serde::Serializer>(origin: &Origin, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(origin.word())
-}
-
-fn word_of_state<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.word())
 }
 
 /// As RFC 3339 has it.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use utoipa::IntoParams;
 
+use super::answers::{Unusable, WrongParameter};
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
-use super::path::CallPath;
+use super::path::{AccountPath, At, CallPath};
 use crate::call::history::NotDeleted;
 use crate::call::{Command, House};
 use crate::flow::link::PlainHttp;
@@ -19,23 +19,10 @@ mod change;
 mod list;
 mod view;
 
-use change::Change;
-use list::{CallPage, Listing};
+use change::{Change, UpdateForm};
+use list::{CallPage, Filters, Listing};
 use view::CallView;
 pub(super) use view::rfc_2822;
-
-/// The ids in a call's path, for the description only.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "read by the description only")]
-struct CallIds {
-    /// The account: this server has one.
-    #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
-    account_sid: String,
-    /// The call's id, as its platform gave it.
-    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
-    call_sid: String,
-}
 
 /// Calls
 ///
@@ -46,27 +33,25 @@ struct CallIds {
     path = "/2010-04-01/Accounts/{AccountSid}/Calls.json",
     operation_id = "ListCall",
     tag = "calls",
-    params(
-        ("AccountSid" = String, Path, pattern = "^AC[0-9a-fA-F]{32}$", description = "The account: this server has one."),
-        list::Filters,
-    ),
+    params(AccountPath, Filters),
     responses(
         (status = 200, description = "A page of calls", body = CallPage),
-        (status = 400, description = "A parameter is unknown or has a wrong value", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "Not this account", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        WrongParameter,
+        AccountPath,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
-pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -> Result<Json<CallPage>, ApiError> {
-    let listing = Listing::read(query)?;
+pub(super) async fn list(
+    State(house): State<Arc<House>>,
+    at: At<AccountPath>,
+    query: Query<Filters>,
+) -> Result<Json<CallPage>, ApiError> {
+    let listing = Listing::of(query);
     // What began or ended just now.
     house.store.flush().await.map_err(unusable)?;
     // Of a live call of its own this process knows most.
     let live = |sid: &str| house.calls.record(sid).filter(|record| record.ended.is_none());
-    listing.page(&house.account.sid, house.store.backend(), live).await.map(Json).map_err(unusable)
+    listing.page(&at.ids.account, house.store.backend(), live).await.map(Json).map_err(unusable)
 }
 
 /// A call
@@ -75,18 +60,15 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}.json",
     operation_id = "FetchCall",
     tag = "calls",
-    params(CallIds),
+    params(CallPath),
     responses(
         (status = 200, description = "The call", body = CallView),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such call", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        CallPath,
         (status = 503, description = "The database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
-    security(("account" = [])),
 )]
-pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Result<Json<CallView>, ApiError> {
-    view(&house, &call).await.map(Json)
+pub(super) async fn fetch(State(house): State<Arc<House>>, at: At<CallPath>) -> Result<Json<CallView>, ApiError> {
+    view(&house, &at).await.map(Json)
 }
 
 /// Redirect or end a live call
@@ -97,27 +79,24 @@ pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Re
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}.json",
     operation_id = "UpdateCall",
     tag = "calls",
-    params(CallIds),
-    request_body(content = change::UpdateForm, content_type = "application/x-www-form-urlencoded"),
+    params(CallPath),
+    request_body(content = UpdateForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Done; the call as it is now", body = CallView),
         (status = 400, description = "A parameter is unknown or has a wrong value, or the call has ended", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such call", body = ApiError),
-        (status = 413, description = "The form is too long", body = ApiError),
-        (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        CallPath,
+        FormBody,
+        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
         (status = 503, description = "The call does not answer; it may still do it. Or the database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn update(
     State(house): State<Arc<House>>,
-    call: CallPath,
+    at: At<CallPath>,
     FormBody(form): FormBody,
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
-    view(&house, &call).await?;
+    view(&house, &at).await?;
     let Some(command) = read(form, house.plain_http)? else {
         let message = "Call is neither queued nor ringing. Cannot cancel it.";
         return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
@@ -126,8 +105,8 @@ pub(super) async fn update(
         Command::Redirect(_) => "Cannot redirect.",
         Command::Complete => "Cannot end it.",
     };
-    house.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
-    view(&house, &call).await.map(Json)
+    house.calls.command(&at.ids.call, command).await.map_err(|failure| super::not_done(failure, undone))?;
+    view(&house, &at).await.map(Json)
 }
 
 /// Delete the record of a call that ended
@@ -136,61 +115,58 @@ pub(super) async fn update(
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}.json",
     operation_id = "DeleteCall",
     tag = "calls",
-    params(CallIds),
+    params(CallPath),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such call", body = ApiError),
+        CallPath,
         (status = 409, description = "The call is live", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        Unusable,
     ),
-    security(("account" = [])),
 )]
-pub(super) async fn delete(State(house): State<Arc<House>>, call: CallPath) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(house): State<Arc<House>>, at: At<CallPath>) -> Result<StatusCode, ApiError> {
+    let call = &at.ids.call;
     let live = || {
         let message = "Cannot delete this resource before it is complete";
         ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message)
     };
-    if house.calls.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
+    if house.calls.record(call).is_some_and(|record| record.ended.is_none()) {
         return Err(live());
     }
     // Its end is written first: else it would come back with it.
     house.store.flush().await.map_err(unusable)?;
     let books = house.store.backend();
-    let row = match books.delete_call(&call.sid).await {
+    let row = match books.delete_call(call).await {
         Ok(()) => Ok(()),
-        Err(BackendError::NotFound) => Err(books.call(&call.sid).await.map_err(unusable)?),
+        Err(BackendError::NotFound) => Err(books.call(call).await.map_err(unusable)?),
         Err(error) => return Err(unusable(error)),
     };
-    match (row, house.calls.delete(&call.sid)) {
+    match (row, house.calls.delete(call)) {
         // Of this process's calls one that is live again, of the others one that another server has.
         (_, Err(NotDeleted::Live)) | (Err(Some(_)), _) => Err(live()),
-        (Err(None), Err(NotDeleted::Unknown)) => Err(call.not_found()),
+        (Err(None), Err(NotDeleted::Unknown)) => Err(at.not_found()),
         (Ok(()), _) | (Err(None), Ok(())) => Ok(StatusCode::NO_CONTENT),
     }
 }
 
 /// What an update wants of the call; none: that it is cancelled.
 pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command>, ApiError> {
-    Ok(match Change::read(form, plain_http)? {
+    Ok(match Change::of(UpdateForm::read(form)?, plain_http)? {
         Change::Redirect(redirection) => Some(Command::Redirect(redirection)),
         Change::Complete => Some(Command::Complete),
         Change::Cancel => None,
     })
 }
 
-async fn view(house: &House, call: &CallPath) -> Result<CallView, ApiError> {
-    let account_sid = &house.account.sid;
+async fn view(house: &House, at: &At<CallPath>) -> Result<CallView, ApiError> {
+    let CallPath { account, call } = &at.ids;
     // Of a call of its own this process knows most.
-    if let Some(record) = house.calls.record(&call.sid) {
-        return Ok(CallView::of(account_sid, &record));
+    if let Some(record) = house.calls.record(call) {
+        return Ok(CallView::of(account, &record));
     }
-    let row = house.store.backend().call(&call.sid).await.map_err(unusable)?;
-    row.map(|row| CallView::stored(account_sid, row)).ok_or_else(|| call.not_found())
+    let row = house.store.backend().call(call).await.map_err(unusable)?;
+    row.map(|row| CallView::stored(account, row)).ok_or_else(|| at.not_found())
 }
 
-fn unusable(error: impl std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "the calls cannot be read");
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, "The database cannot be used now")
+fn unusable(trouble: impl std::fmt::Display) -> ApiError {
+    ApiError::database("calls", &trouble)
 }

@@ -9,15 +9,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::acting::Acting;
+use super::answers::{UnknownParameter, Unusable};
 use super::error::{self, ApiError};
 use super::fields::Query;
+use super::parameters::NoParameters;
+use super::path::At;
 use crate::call::House;
 use crate::connector::config::ConnectorConfigError;
 use crate::connector::instance::Instance;
@@ -26,7 +29,7 @@ use crate::connector::{KINDS, Replace, Shelf, ShelfError};
 mod body;
 mod form;
 
-use body::{KeysBody, SomeKeysBody};
+pub(super) use body::{KeysBody, SomeKeysBody};
 use form::{ConnectorKeys, NewConnector};
 
 /// Every instance.
@@ -37,14 +40,22 @@ pub(super) struct ConnectorList {
     connectors: Vec<Instance>,
 }
 
-/// The name in a path, for the description only.
-#[derive(IntoParams)]
+/// `/v1/connectors/{name}`
+#[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "read by the description only")]
-struct ConnectorName {
+pub(super) struct ConnectorPath {
     /// The instance's unique name.
     #[param(min_length = 1, max_length = 64, pattern = r"^[A-Za-z0-9_][^/]*$")]
     name: String,
+}
+
+/// The parameters of a request to store one.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adding {
+    /// Whether it may take a name that was live with another address
+    replace: Option<bool>,
 }
 
 /// Pay Connectors
@@ -57,19 +68,15 @@ struct ConnectorName {
     tag = "connectors",
     responses(
         (status = 200, description = "The connectors", body = ConnectorList),
-        (status = 400, description = "A parameter is unknown", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        UnknownParameter,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn list(
     State(house): State<Arc<House>>,
     acting: Acting,
-    Query(query): Query,
+    _: Query<NoParameters>,
 ) -> Result<Json<ConnectorList>, ApiError> {
-    query.finish(&[])?;
     Ok(Json(ConnectorList { connectors: shelf(&house, &acting).list().await? }))
 }
 
@@ -81,32 +88,23 @@ pub(super) async fn list(
     path = "/v1/connectors",
     operation_id = "CreateConnector",
     tag = "connectors",
-    params(("replace" = Option<bool>, Query, description = "Whether it may take a name that was live with another address")),
+    params(Adding),
     request_body(content = NewConnector, content_type = "application/json"),
     responses(
         (status = 201, description = "Stored", body = Instance, headers(("Location" = String, description = "Where it is"))),
         (status = 400, description = "A key is missing, unknown or has a wrong value", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 409, description = "There is one of that name, stored or configured; or the name was live with another address; or it is a sandbox in mode live on a public server", body = ApiError),
-        (status = 413, description = "The body is too long", body = ApiError),
-        (status = 415, description = "The body is not JSON", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        KeysBody,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn create(
     State(house): State<Arc<House>>,
     acting: Acting,
-    Query(mut query): Query,
+    query: Query<Adding>,
     KeysBody(keys): KeysBody,
 ) -> Result<Response, ApiError> {
-    let replace = match query.take("replace")?.as_deref() {
-        None | Some("false") => Replace::No,
-        Some("true") => Replace::Yes,
-        Some(_) => return Err(ApiError::parameter("The parameter replace is true or false".to_owned())),
-    };
-    query.finish(&[])?;
+    let replace = if query.parameters.replace == Some(true) { Replace::Yes } else { Replace::No };
     let instance = shelf(&house, &acting).add(keys, replace, house.wall.now()).await?;
     // A name has no letter that a path segment could not carry encoded.
     let name: String =
@@ -125,23 +123,19 @@ pub(super) async fn create(
     path = "/v1/connectors/{name}",
     operation_id = "FetchConnector",
     tag = "connectors",
-    params(ConnectorName),
+    params(ConnectorPath),
     responses(
         (status = 200, description = "The connector", body = Instance),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such connector", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        ConnectorPath,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn fetch(
     State(house): State<Arc<House>>,
     acting: Acting,
-    OriginalUri(uri): OriginalUri,
-    name: Option<Path<String>>,
+    at: At<ConnectorPath>,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).show(&named(uri.path(), name)?).await?))
+    Ok(Json(shelf(&house, &acting).show(&at.ids.name).await?))
 }
 
 /// Change a Pay Connector
@@ -153,30 +147,25 @@ pub(super) async fn fetch(
     path = "/v1/connectors/{name}",
     operation_id = "UpdateConnector",
     tag = "connectors",
-    params(ConnectorName),
+    params(ConnectorPath),
     request_body(content = ConnectorKeys, content_type = "application/json"),
     responses(
         (status = 200, description = "Changed", body = Instance),
         (status = 400, description = "A key is unknown or has a wrong value", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
-        (status = 404, description = "There is no such connector", body = ApiError),
+        ConnectorPath,
         (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read", body = ApiError),
-        (status = 413, description = "The body is too long", body = ApiError),
-        (status = 415, description = "The body is not JSON", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        KeysBody,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn update(
     State(house): State<Arc<House>>,
     acting: Acting,
-    OriginalUri(uri): OriginalUri,
-    name: Option<Path<String>>,
+    at: At<ConnectorPath>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).change(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&house, &acting).change(&at.ids.name, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -187,24 +176,20 @@ pub(super) async fn update(
     path = "/v1/connectors/{name}",
     operation_id = "DeleteConnector",
     tag = "connectors",
-    params(ConnectorName),
+    params(ConnectorPath),
     responses(
         (status = 204, description = "Removed"),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and removed from the configuration only", body = ApiError),
-        (status = 404, description = "There is no such connector", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        ConnectorPath,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn delete(
     State(house): State<Arc<House>>,
     acting: Acting,
-    OriginalUri(uri): OriginalUri,
-    name: Option<Path<String>>,
+    at: At<ConnectorPath>,
 ) -> Result<StatusCode, ApiError> {
-    shelf(&house, &acting).remove(&named(uri.path(), name)?, house.wall.now()).await?;
+    shelf(&house, &acting).remove(&at.ids.name, house.wall.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -217,39 +202,29 @@ pub(super) async fn delete(
     path = "/v1/connectors/{name}/live",
     operation_id = "TakeConnectorLive",
     tag = "connectors",
-    params(ConnectorName),
+    params(ConnectorPath),
     request_body(content = Option<ConnectorKeys>, content_type = "application/json"),
     responses(
         (status = 200, description = "Live", body = Instance),
         (status = 400, description = "A key is unknown or has a wrong value", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
         (status = 403, description = "It is configured, and changed in the configuration only", body = ApiError),
-        (status = 404, description = "There is no such connector", body = ApiError),
+        ConnectorPath,
         (status = 409, description = "The keys do not go with the connector as it is: with its kind, its mode, its other keys, or an address that is fixed; or it was changed by somebody else at this moment, or cannot be read, or is a sandbox on a public server", body = ApiError),
-        (status = 413, description = "The body is too long", body = ApiError),
-        (status = 415, description = "The body is not JSON", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
-        (status = 503, description = "The database cannot be used now", body = ApiError),
+        SomeKeysBody,
+        Unusable,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn live(
     State(house): State<Arc<House>>,
     acting: Acting,
-    OriginalUri(uri): OriginalUri,
-    name: Option<Path<String>>,
+    at: At<ConnectorPath>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).live(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&house, &acting).live(&at.ids.name, keys, house.wall.now()).await.map_err(unfit)?))
 }
 
 fn shelf<'a>(house: &'a House, Acting(actor): &'a Acting) -> Shelf<'a> {
     Shelf::new(&house.store, &house.connectors, actor)
-}
-
-/// The name in the path; one that is not UTF-8 is nobody's.
-fn named(path: &str, name: Option<Path<String>>) -> Result<String, ApiError> {
-    name.map(|Path(name)| name).ok_or_else(|| ApiError::not_found(path))
 }
 
 /// What is right in itself, and does not go with the instance as it is, is a conflict.
@@ -285,11 +260,7 @@ impl From<ShelfError> for ApiError {
             ShelfError::NoCredential { .. } | ShelfError::NothingToAuthorize(_) | ShelfError::Config(_) => {
                 (StatusCode::BAD_REQUEST, error::INVALID_PARAMETER)
             }
-            ShelfError::Store(trouble) => {
-                tracing::warn!(%trouble, "the stored connectors cannot be used");
-                let message = "The database cannot be used now";
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message);
-            }
+            ShelfError::Store(trouble) => return Self::database("connectors", trouble),
         };
         Self::new(status, code, failure.to_string())
     }

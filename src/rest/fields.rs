@@ -1,7 +1,6 @@
 //! The parameters of a request: those of a query, or of a form in the body.
 //!
-//! Shape:   a handler takes the parameters it knows by name; [`Fields::finish`] refuses what is left, by name: nothing is
-//!          ignored silently.
+//! Shape:   the extractors read texts, `parameters` makes of them what a handler knows: nothing is ignored silently.
 //! Limits:  [`BODY_MAX`].
 //! Errors:  [`ApiError`]. Names of parameters are told, their values never: a form may hold anything.
 
@@ -10,6 +9,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use form_urlencoded::parse;
+use serde::de::DeserializeOwned;
 
 use super::error::{self, ApiError};
 use crate::mask::refused;
@@ -43,51 +43,61 @@ impl Fields {
         Ok(Self(fields))
     }
 
-    /// The parameter called `name`, which may stand once.
-    pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, ApiError> {
-        let Some(place) = self.0.iter().position(|(given, _)| given == name) else { return Ok(None) };
-        let (_, value) = self.0.remove(place);
-        if self.0.iter().any(|(given, _)| given == name) {
-            return Err(ApiError::parameter(format!("The parameter {name} stands twice")));
-        }
-        Ok(Some(value))
+    /// What they are called, in the order in which they came.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// All of them, if each is in `known`, stands once and has at most `longest` bytes.
-    pub(super) fn take_all(mut self, known: &[&str], longest: usize) -> Result<Vec<(String, String)>, ApiError> {
-        let mut taken = Vec::new();
-        for name in known {
-            if let Some(value) = self.take(name)? {
-                if value.len() > longest {
-                    return Err(ApiError::parameter(format!("{name} is longer than {longest} bytes")));
-                }
-                taken.push(((*name).to_owned(), value));
-            }
-        }
-        self.finish(&[])?;
-        Ok(taken)
+    /// Names and values, in the order in which they came.
+    pub(super) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
     }
 
-    /// Refuses what was not taken. `known` are the parameters that Twilio has here and this server has not.
-    pub(super) fn finish(self, known: &[&str]) -> Result<(), ApiError> {
-        let Some((name, _)) = self.0.first() else { return Ok(()) };
-        if known.contains(&name.as_str()) {
-            let message = format!("The parameter {name} is not supported by this server");
-            return Err(ApiError::parameter(message));
+    /// Refuses a value of more than `longest` bytes.
+    pub(super) fn limit(&self, longest: usize) -> Result<(), ApiError> {
+        match self.0.iter().find(|(_, value)| value.len() > longest) {
+            Some((name, _)) => Err(ApiError::parameter(format!("{} is longer than {longest} bytes", shown(name)))),
+            None => Ok(()),
         }
-        let shown: String = refused(name).chars().take(NAME_TOLD_MAX).collect();
-        Err(ApiError::parameter(format!("There is no parameter {shown:?} here")))
     }
 }
 
-/// The parameters of the query.
-pub(super) struct Query(pub(super) Fields);
+/// A name as an error repeats it.
+fn shown(name: &str) -> String {
+    refused(name).chars().take(NAME_TOLD_MAX).collect()
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Query {
+/// There is no parameter of this name.
+pub(super) fn no_such(name: &str) -> String {
+    format!("There is no parameter {:?} here", shown(name))
+}
+
+/// Twilio has this parameter here, and this server has not.
+pub(super) fn unsupported(name: &str) -> ApiError {
+    ApiError::parameter(format!("The parameter {name} is not supported by this server"))
+}
+
+/// The parameters of the query: what they say, and as they were given.
+#[derive(Debug)]
+pub(super) struct Query<T> {
+    pub(super) parameters: T,
+    pub(super) given: Vec<(String, String)>,
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// Reads the query of an address.
+    pub(super) fn read(encoded: &str) -> Result<Self, ApiError> {
+        let fields = Fields::read(encoded.as_bytes())?;
+        let given = fields.0.clone();
+        Ok(Self { parameters: fields.read_as(&[])?, given })
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Fields::read(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
+        Self::read(parts.uri.query().unwrap_or_default())
     }
 }
 
@@ -125,23 +135,6 @@ impl<S: Send + Sync> FromRequest<S> for FormBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_parameter_is_taken_once_and_the_rest_is_refused_by_name() {
-        let mut query = Fields::of("StartTime%3E=2026-11-22&To=%2B1555&x=secret");
-        assert_eq!(query.take("StartTime>").unwrap().as_deref(), Some("2026-11-22"));
-        assert_eq!(query.take("To").unwrap().as_deref(), Some("+1555"));
-        assert!(query.take("To").unwrap().is_none());
-        let refused = query.finish(&[]).unwrap_err();
-        assert!(refused.message.contains("\"x\"") && !refused.message.contains("secret"), "{}", refused.message);
-        assert!(Fields::of("TimeLimit=9").finish(&["TimeLimit"]).unwrap_err().message.contains("not supported"));
-        assert!(Fields::of("").finish(&[]).is_ok());
-    }
-
-    #[test]
-    fn a_parameter_that_stands_twice_is_refused() {
-        assert!(Fields::of("Status=completed&Status=canceled").take("Status").is_err());
-    }
 
     #[test]
     fn what_is_not_utf_8_is_refused() {

@@ -1,19 +1,37 @@
 //! What [`crate::fuzzing`] reaches of this room: the forms' readers, without a server around them.
 
+use std::sync::LazyLock;
+
+use utoipa::PartialSchema;
+use utoipa::openapi::{RefOr, Schema};
+
 use super::calls;
 use super::error::ApiError;
-use super::payments;
+use super::payments::{self, CreateForm, UpdateForm};
 use crate::call::Command;
 use crate::flow::link::PlainHttp;
 use crate::form::Form;
 
 pub(crate) use super::error::BAD_BODY;
 pub(crate) use super::fields::FormBody;
-pub use super::payments::{CREATE_PARAMETERS, UPDATE_PARAMETERS, VALUE_MAX};
+pub use super::payments::VALUE_MAX;
+
+/// The parameters of the request that starts a payment.
+pub static CREATE_PARAMETERS: LazyLock<Vec<String>> = LazyLock::new(described::<CreateForm>);
+
+/// The parameters of the request that leads it.
+pub static UPDATE_PARAMETERS: LazyLock<Vec<String>> = LazyLock::new(described::<UpdateForm>);
+
+fn described<F: PartialSchema>() -> Vec<String> {
+    match F::schema() {
+        RefOr::T(Schema::Object(form)) => form.properties.into_keys().collect(),
+        _ => Vec::new(),
+    }
+}
 
 /// The parameters of a request that starts a payment, or leads it, as the call's machine is given them.
 pub(crate) fn payment(starts: bool, FormBody(fields): FormBody) -> Result<Form, ApiError> {
-    payments::read(fields, if starts { CREATE_PARAMETERS } else { UPDATE_PARAMETERS })
+    if starts { payments::read::<CreateForm>(fields) } else { payments::read::<UpdateForm>(fields) }
 }
 
 /// What an update of a call wants of it; none: a cancellation.

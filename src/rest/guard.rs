@@ -18,7 +18,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use utoipa::PartialSchema;
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Header, OpenApi, RefOr, Schema};
 
+use super::answers;
 use super::attempts::{Attempts, Failure};
 use super::error::{self, ApiError};
 use super::{ROOT, below, is_of_the_api};
@@ -147,6 +151,37 @@ fn too_many_failures(wait: Duration) -> ApiError {
     let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, error::TOO_MANY, "Too many failed authentications");
     error.retry_after = Some(wait);
     error
+}
+
+/// The name of the credentials in the description.
+pub const SCHEME: &str = "account";
+
+/// Says of every request that it needs credentials, and what is answered without them.
+pub(super) fn describe(description: &mut OpenApi) {
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete, &mut item.put];
+        for operation in operations.into_iter().flatten() {
+            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
+            let responses = &mut operation.responses.responses;
+            let challenge = header(String::schema(), "Basic");
+            let wrong = answers::error("Wrong or no credentials").header("WWW-Authenticate", challenge);
+            responses.insert("401".to_owned(), wrong.into());
+            let too_many = match responses.get("429") {
+                Some(RefOr::T(own)) => {
+                    format!("{}, or too many failed authentications from this address", own.description)
+                }
+                _ => "Too many failed authentications from this address".to_owned(),
+            };
+            let wait = header(u64::schema(), "Seconds to wait, after failed authentications");
+            responses.insert("429".to_owned(), answers::error(&too_many).header("Retry-After", wait).into());
+        }
+    }
+}
+
+fn header(schema: RefOr<Schema>, description: &str) -> Header {
+    let mut header = Header::new(schema);
+    header.description = Some(description.to_owned());
+    header
 }
 
 /// Lets in who knows the account's token, and only to the account's own resources. What is below neither

@@ -14,11 +14,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::IntoParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::answers::UnknownParameter;
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
-use super::path::{PaymentPath, PaymentsPath};
+use super::parameters::NoParameters;
+use super::path::{At, PaymentPath, PaymentsPath};
 use crate::call::desk::{NotOnce, Reply, Request};
 use crate::call::{CommandError, House};
 use crate::flow::AgentCommand;
@@ -28,48 +31,15 @@ use crate::pay::assisted::AgentError;
 mod form;
 mod view;
 
-use form::{CreateForm, UpdateForm};
+use form::told;
+pub(super) use form::{CreateForm, UpdateForm};
 use view::{PaymentPage, PaymentState, PaymentView};
 
 /// The longest value of a parameter, in bytes. Twilio takes URLs of 4000 characters.
 pub const VALUE_MAX: usize = 8 * 1024;
 
-/// The parameters of the request that starts a payment.
-pub const CREATE_PARAMETERS: &[&str] = CreateForm::NAMES;
-/// The parameters of the request that leads it.
-pub const UPDATE_PARAMETERS: &[&str] = UpdateForm::NAMES;
-
 /// What is not done on a call that has ended.
 const UNDONE: &str = "Cannot take a payment.";
-
-/// The ids in the path of a call's payments, for the description only.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "read by the description only")]
-struct CallIds {
-    /// The account: this server has one.
-    #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
-    account_sid: String,
-    /// The call's id, as its platform gave it.
-    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
-    call_sid: String,
-}
-
-/// The ids in a payment's path, for the description only.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "read by the description only")]
-struct PaymentIds {
-    /// The account: this server has one.
-    #[param(rename = "AccountSid", pattern = "^AC[0-9a-fA-F]{32}$")]
-    account_sid: String,
-    /// The call's id, as its platform gave it.
-    #[param(rename = "CallSid", min_length = 1, pattern = r"^[!-.0-\[\]-~]+$")]
-    call_sid: String,
-    /// The payment's id.
-    #[param(rename = "Sid", pattern = "^PK[0-9a-fA-F]{32}$")]
-    sid: String,
-}
 
 /// Payments of a call
 ///
@@ -79,28 +49,21 @@ struct PaymentIds {
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
     operation_id = "ListPayments",
     tag = "payments",
-    params(CallIds),
+    params(PaymentsPath),
     responses(
         (status = 200, description = "The payments", body = PaymentPage),
-        (status = 400, description = "A parameter is unknown", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such call", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        UnknownParameter,
+        PaymentsPath,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn list(
     State(house): State<Arc<House>>,
-    call: PaymentsPath,
-    Query(query): Query,
+    at: At<PaymentsPath>,
+    _: Query<NoParameters>,
 ) -> Result<Json<PaymentPage>, ApiError> {
-    let page = house.calls.read(|history| {
-        let payments = history.payments(&call.call)?;
-        Some(PaymentPage::of(&house.account.sid, &call.call, payments))
-    });
-    let page = page.ok_or_else(|| call.not_found())?;
-    query.finish(&[])?;
-    Ok(Json(page))
+    let PaymentsPath { account, call } = &at.ids;
+    let page = house.calls.read(|history| Some(PaymentPage::of(account, call, history.payments(call)?)));
+    page.map(Json).ok_or_else(|| at.not_found())
 }
 
 /// Start a payment on a live call
@@ -109,33 +72,29 @@ pub(super) async fn list(
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments.json",
     operation_id = "CreatePayments",
     tag = "payments",
-    params(CallIds),
+    params(PaymentsPath),
     request_body(content = CreateForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 201, description = "Started", body = PaymentView),
         (status = 400, description = "A parameter is missing, unknown or has a wrong value, or the call has ended", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such call", body = ApiError),
+        PaymentsPath,
         (status = 409, description = "A payment is in progress on this call, or the IdempotencyKey was used for another request", body = ApiError),
-        (status = 413, description = "The form is too long", body = ApiError),
-        (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        FormBody,
+        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
         (status = 500, description = "The connector could not be looked up", body = ApiError),
         (status = 503, description = "The call does not answer, and may still do it; or nothing can be written down now, and it is not done", body = ApiError),
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn create(
     State(house): State<Arc<House>>,
-    call: PaymentsPath,
+    at: At<PaymentsPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.record(&call.call).is_none() {
-        return Err(call.not_found());
+    if house.calls.record(&at.ids.call).is_none() {
+        return Err(at.not_found());
     }
-    let PaymentsPath { call: sid, path } = call;
-    let wanted = Wanted::read(path, fields, CreateForm::NAMES)?;
-    done_once(house, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
+    let wanted = Wanted::read::<CreateForm>(&at.path, fields)?;
+    done_once(house, at.ids.call, wanted, AgentCommand::Create, StatusCode::CREATED).await
 }
 
 /// A payment as it stands
@@ -144,24 +103,19 @@ pub(super) async fn create(
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
     operation_id = "FetchPayments",
     tag = "payments",
-    params(PaymentIds),
+    params(PaymentPath),
     responses(
         (status = 200, description = "The payment", body = PaymentState),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such payment", body = ApiError),
-        (status = 429, description = "Too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        PaymentPath,
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn fetch(
     State(house): State<Arc<House>>,
-    payment: PaymentPath,
+    at: At<PaymentPath>,
 ) -> Result<Json<PaymentState>, ApiError> {
-    let found = house.calls.read(|history| {
-        let found = history.payment(&payment.call, &payment.sid)?;
-        Some(PaymentState::of(&house.account.sid, &payment.call, found))
-    });
-    found.map(Json).ok_or_else(|| payment.not_found())
+    let PaymentPath { account, call, sid } = &at.ids;
+    let found = house.calls.read(|history| Some(PaymentState::of(account, call, history.payment(call, sid)?)));
+    found.map(Json).ok_or_else(|| at.not_found())
 }
 
 /// Lead a payment: have a field keyed, complete or cancel it
@@ -170,38 +124,35 @@ pub(super) async fn fetch(
     path = "/2010-04-01/Accounts/{AccountSid}/Calls/{CallSid}/Payments/{Sid}.json",
     operation_id = "UpdatePayments",
     tag = "payments",
-    params(PaymentIds),
+    params(PaymentPath),
     request_body(content = UpdateForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Done, or begun: the status callback tells how it goes", body = PaymentView),
         (status = 400, description = "A parameter is missing, unknown or has a wrong value, a field is missing, or the call has ended", body = ApiError),
-        (status = 401, description = "Wrong or no credentials", body = ApiError, headers(("WWW-Authenticate" = String, description = "Basic"))),
-        (status = 404, description = "There is no such payment", body = ApiError),
+        PaymentPath,
         (status = 409, description = "Not possible as the payment stands, or the IdempotencyKey was used for another request", body = ApiError),
-        (status = 413, description = "The form is too long", body = ApiError),
-        (status = 415, description = "The body is no form", body = ApiError),
-        (status = 429, description = "Too many requests are waiting for this call, or too many failed authentications from this address", body = ApiError, headers(("Retry-After" = u64, description = "Seconds to wait, after failed authentications"))),
+        FormBody,
+        (status = 429, description = "Too many requests are waiting for this call", body = ApiError),
         (status = 503, description = "The call does not answer; it may still do it", body = ApiError),
     ),
-    security(("account" = [])),
 )]
 pub(super) async fn update(
     State(house): State<Arc<House>>,
-    payment: PaymentPath,
+    at: At<PaymentPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.read(|history| history.payment(&payment.call, &payment.sid).is_none()) {
-        return Err(payment.not_found());
+    if house.calls.read(|history| history.payment(&at.ids.call, &at.ids.sid).is_none()) {
+        return Err(at.not_found());
     }
-    let PaymentPath { call, sid, path } = payment;
-    let wanted = Wanted::read(path, fields, UpdateForm::NAMES)?;
+    let wanted = Wanted::read::<UpdateForm>(&at.path, fields)?;
+    let PaymentPath { call, sid, .. } = at.ids;
     let command = move |form| AgentCommand::Update { sid, form };
     done_once(house, call, wanted, command, StatusCode::OK).await
 }
 
 /// The parameters of a request as the call's machine is given them.
-pub(super) fn read(fields: Fields, known: &[&str]) -> Result<Form, ApiError> {
-    Wanted::read(String::new(), fields, known).map(|wanted| wanted.form)
+pub(super) fn read<F: DeserializeOwned + Serialize>(fields: Fields) -> Result<Form, ApiError> {
+    Wanted::read::<F>("", fields).map(|wanted| wanted.form)
 }
 
 /// A request to be done once.
@@ -211,11 +162,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(path: String, fields: Fields, known: &[&str]) -> Result<Self, ApiError> {
-        let parameters = fields.take_all(known, VALUE_MAX)?;
+    /// Reads the parameters that an `F` has: the machine judges what they say.
+    fn read<F: DeserializeOwned + Serialize>(path: &str, fields: Fields) -> Result<Self, ApiError> {
+        fields.limit(VALUE_MAX)?;
+        let parameters = told(&fields.read_as::<F>(&[])?);
         let key = parameters.iter().find(|(name, _)| name == "IdempotencyKey").map(|(_, value)| value.as_str());
         // Without a key the machine refuses it.
-        let request = Request::new(&path, key.unwrap_or_default(), &parameters);
+        let request = Request::new(path, key.unwrap_or_default(), &parameters);
         let mut form = Form::new();
         for (name, value) in parameters {
             form.set(name, value);

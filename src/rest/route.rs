@@ -44,6 +44,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// What is to be said of all routes so far.
+    #[must_use]
+    pub fn each_described(mut self, describe: impl FnOnce(&mut OpenApi)) -> Self {
+        describe(&mut self.description);
+        self
+    }
+
     /// Adds routes that have another state.
     #[must_use]
     pub fn merge<T: Clone + Send + Sync + 'static>(mut self, other: Routes<T>, state: T) -> Self {

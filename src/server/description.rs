@@ -13,6 +13,7 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use crate::media::Dialect;
 use crate::rest::error::ApiError;
+use crate::rest::guard::SCHEME;
 
 /// What is said of all routes together.
 #[derive(OpenApi)]
@@ -38,7 +39,7 @@ impl Modify for Account {
         let mut scheme = Http::new(HttpAuthScheme::Basic);
         scheme.description = Some("AccountSid and AuthToken".to_owned());
         let components = description.components.get_or_insert_default();
-        components.add_security_scheme("account", SecurityScheme::Http(scheme));
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
         description.info.contact = None;
     }
 }
@@ -54,8 +55,32 @@ pub(super) struct Served(Bytes);
 
 impl Served {
     pub(super) fn new(description: &Description) -> Self {
+        let mut description = description.clone();
+        let schemas = description.components.iter_mut().flat_map(|components| components.schemas.values_mut());
+        schemas.for_each(join_meanings);
         // A description holds texts, numbers and names only, all of which JSON has.
         Self(description.to_json().unwrap_or_default().into())
+    }
+}
+
+/// Moves the meaning of a member into the member. Of one whose type stands in its place, as words do, the generator makes all of
+/// that type and an object that has the meaning: a text and an object at once, which nothing is.
+fn join_meanings(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    match schema {
+        Schema::Object(object) => object.properties.values_mut().for_each(join_meanings),
+        Schema::OneOf(one) => one.items.iter_mut().for_each(join_meanings),
+        Schema::AnyOf(any) => any.items.iter_mut().for_each(join_meanings),
+        Schema::AllOf(all) => {
+            all.items.iter_mut().for_each(join_meanings);
+            if let [RefOr::T(Schema::Object(member)), RefOr::T(Schema::Object(meaning))] = &mut *all.items
+                && meaning.properties.is_empty()
+            {
+                member.description = meaning.description.take();
+                *schema = Schema::Object(std::mem::take(member));
+            }
+        }
+        _ => {}
     }
 }
 

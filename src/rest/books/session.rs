@@ -30,7 +30,7 @@ pub(crate) struct SessionView {
     token_type: Option<String>,
     /// What would pay: `card`, `bank-account` or `token`.
     means: String,
-    state: Progress,
+    state: SessionState,
     /// The word for how it ended, as `Result` says it; null: it has not ended.
     #[schema(required)]
     result: Option<String>,
@@ -60,35 +60,12 @@ impl SessionView {
             currency: row.currency,
             token_type: row.token_type,
             means: row.means,
-            state: Progress::of(row.state),
+            state: row.state,
             result: row.result,
             error_code: row.error_code,
             error: row.error,
             begun: row.begun.to_string(),
             ended: row.ended.map(|ended| ended.to_string()),
-        }
-    }
-}
-
-/// How far a session is.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = BookedSessionState)]
-enum Progress {
-    /// Fields are being keyed, or an agent is being waited for.
-    Open,
-    /// Its gateway is about to be asked: the payment is in the books from now on.
-    Asked,
-    /// It ended.
-    Ended,
-}
-
-impl Progress {
-    const fn of(state: SessionState) -> Self {
-        match state {
-            SessionState::Open => Self::Open,
-            SessionState::Asked => Self::Asked,
-            SessionState::Ended => Self::Ended,
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct BookedPayment {
     /// The card's brand; null: no card pays.
     #[schema(required)]
     card_type: Option<String>,
-    state: Standing,
+    state: PaymentState,
     /// The word for how it ended, as `Result` says it; null: it has not ended.
     #[schema(required)]
     result: Option<String>,
@@ -95,7 +95,7 @@ impl BookedPayment {
             means: row.means,
             masked_number: row.masked,
             card_type: row.brand,
-            state: Standing::of(row.state),
+            state: row.state,
             result: row.result,
             error_code: row.error_code,
             error: row.error,
@@ -105,35 +105,6 @@ impl BookedPayment {
             last_sent: row.last_sent.map(|moment| moment.to_string()),
             created: row.created.to_string(),
             updated: row.updated.to_string(),
-        }
-    }
-}
-
-/// How far a payment is.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = BookedPaymentState)]
-pub(crate) enum Standing {
-    /// It was written down; nothing that moves money has left.
-    Preparing,
-    /// A submission has left or is about to.
-    Submitting,
-    /// Money moved, or a token was made.
-    Succeeded,
-    /// Nothing was taken.
-    Failed,
-    /// Nobody knows.
-    Unknown,
-}
-
-impl Standing {
-    const fn of(state: PaymentState) -> Self {
-        match state {
-            PaymentState::Preparing => Self::Preparing,
-            PaymentState::Submitting => Self::Submitting,
-            PaymentState::Succeeded => Self::Succeeded,
-            PaymentState::Failed => Self::Failed,
-            PaymentState::Unknown => Self::Unknown,
         }
     }
 }
@@ -169,7 +140,7 @@ pub(crate) struct CallbackView {
     kind: &'static str,
     /// Where it goes, without credentials, query and fragment.
     url: String,
-    state: Progress,
+    state: CallbackState,
     /// How often it was tried without success.
     tries: u32,
     /// What was in the way the last time.
@@ -191,37 +162,11 @@ impl CallbackView {
             payment_sid: row.payment_sid,
             kind: row.kind.word(),
             url: shown(&row.url),
-            state: Progress::of(row.state),
+            state: row.state,
             tries: row.tries,
             reason: row.reason,
             since: row.since.to_string(),
             updated: row.updated.to_string(),
-        }
-    }
-}
-
-/// How far a callback is.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = CallbackState)]
-enum Progress {
-    /// To be delivered.
-    Waiting,
-    /// Its call makes the request itself.
-    Held,
-    /// Answered.
-    Delivered,
-    /// Given up until a person wants it tried again.
-    Parked,
-}
-
-impl Progress {
-    const fn of(state: CallbackState) -> Self {
-        match state {
-            CallbackState::Waiting => Self::Waiting,
-            CallbackState::Held => Self::Held,
-            CallbackState::Delivered => Self::Delivered,
-            CallbackState::Parked => Self::Parked,
         }
     }
 }

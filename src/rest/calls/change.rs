@@ -1,6 +1,6 @@
 //! What an update of a live call wants.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
@@ -13,11 +13,10 @@ use crate::twiml::{self, Method};
 /// What Twilio takes here too, and this server does not: it places no calls and sends no call status.
 const UNSUPPORTED: &[&str] = &["FallbackUrl", "FallbackMethod", "StatusCallback", "StatusCallbackMethod", "TimeLimit"];
 
-/// The form of an update, for the description only: exactly one of `Twiml`, `Url` and `Status`.
-#[derive(Serialize, ToSchema)]
+/// The form of an update: exactly one of `Twiml`, `Url` and `Status`.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = UpdateCall)]
-#[allow(dead_code, reason = "read by the description only")]
 pub(super) enum UpdateForm {
     /// Go on with a document.
     Document(DocumentForm),
@@ -27,7 +26,7 @@ pub(super) enum UpdateForm {
     End(EndForm),
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCallWithTwiml)]
 pub(super) struct DocumentForm {
@@ -37,7 +36,7 @@ pub(super) struct DocumentForm {
     twiml: String,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCallWithUrl)]
 pub(super) struct AddressForm {
@@ -51,7 +50,7 @@ pub(super) struct AddressForm {
     method: Option<AskedBy>,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = UpdateCallWithStatus)]
 pub(super) struct EndForm {
@@ -61,17 +60,15 @@ pub(super) struct EndForm {
     status: EndStatus,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-#[allow(dead_code, reason = "read by the description only")]
 enum AskedBy {
     Get,
     Post,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[allow(dead_code, reason = "read by the description only")]
 enum EndStatus {
     Completed,
     Canceled,
@@ -88,29 +85,35 @@ pub(super) enum Change {
     Cancel,
 }
 
-impl Change {
+impl UpdateForm {
     /// Reads a form.
-    pub(super) fn read(mut form: Fields, plain_http: PlainHttp) -> Result<Self, ApiError> {
-        let (twiml, url) = (form.take("Twiml")?, form.take("Url")?);
-        let (method, status) = (form.take("Method")?, form.take("Status")?);
-        form.finish(UNSUPPORTED)?;
-        if method.is_some() && url.is_none() {
-            return Err(ApiError::parameter("Method needs Url"));
+    pub(super) fn read(form: Fields) -> Result<Self, ApiError> {
+        let has = |name| form.names().any(|given| given == name);
+        match (has("Twiml"), has("Url"), has("Status")) {
+            (true, false, false) => form.read_as(UNSUPPORTED).map(Self::Document),
+            (false, true, false) => form.read_as(UNSUPPORTED).map(Self::Address),
+            (false, false, true) => form.read_as(UNSUPPORTED).map(Self::End),
+            _ => Err(ApiError::parameter("Exactly one of Twiml, Url and Status is needed")),
         }
-        match (twiml, url, status) {
-            (Some(twiml), None, None) => {
+    }
+}
+
+impl Change {
+    /// What a form wants.
+    pub(super) fn of(form: UpdateForm, plain_http: PlainHttp) -> Result<Self, ApiError> {
+        match form {
+            UpdateForm::Document(DocumentForm { twiml }) => {
                 document(&twiml).map(|next| Self::Redirect(Redirection::Document(next, twiml)))
             }
-            (None, Some(url), None) => {
-                let url = usable(&url, plain_http)?;
-                Ok(Self::Redirect(Redirection::Url(url, asked_by(method.as_deref())?)))
+            UpdateForm::Address(AddressForm { url, method }) => {
+                let method = match method {
+                    None | Some(AskedBy::Post) => Method::Post,
+                    Some(AskedBy::Get) => Method::Get,
+                };
+                Ok(Self::Redirect(Redirection::Url(usable(&url, plain_http)?, method)))
             }
-            (None, None, Some(status)) => match status.as_str() {
-                "completed" => Ok(Self::Complete),
-                "canceled" => Ok(Self::Cancel),
-                _ => Err(ApiError::parameter("Status must be completed or canceled")),
-            },
-            _ => Err(ApiError::parameter("Exactly one of Twiml, Url and Status is needed")),
+            UpdateForm::End(EndForm { status: EndStatus::Completed }) => Ok(Self::Complete),
+            UpdateForm::End(EndForm { status: EndStatus::Canceled }) => Ok(Self::Cancel),
         }
     }
 }
@@ -131,20 +134,12 @@ fn usable(url: &str, plain_http: PlainHttp) -> Result<Url, ApiError> {
     })
 }
 
-fn asked_by(method: Option<&str>) -> Result<Method, ApiError> {
-    match method {
-        None | Some("POST") => Ok(Method::Post),
-        Some("GET") => Ok(Method::Get),
-        Some(_) => Err(ApiError::parameter("Method must be GET or POST")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(form: &str) -> Result<Change, ApiError> {
-        Change::read(Fields::of(form), PlainHttp::Never)
+        UpdateForm::read(Fields::of(form)).and_then(|form| Change::of(form, PlainHttp::Never))
     }
 
     #[test]

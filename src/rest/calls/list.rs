@@ -1,83 +1,85 @@
 //! The list of calls: which are wanted, and page by page.
 //!
-//! Shape:   [`Listing::read`] reads the query, [`Listing::page`] turns it and the store's calls into a page.
-//! Limits:  [`PAGE_SIZE_MAX`].
-//! Errors:  [`ApiError`]: a filter that cannot be read is refused; one that is ignored would show too much.
+//! Shape:   [`Listing::of`] takes the query, [`Listing::page`] turns it and the store's calls into a page.
+//! Limits:  those of [`PageSize`].
+//! Errors:  of what is in a query: a filter that cannot be read is refused; one that is ignored would show too much.
 //! Sources: Twilio, "Read multiple Call resources" and "Twilio's Response: paging"; twilio-python `base/version.py`
 //!          `read_limits` (a `limit` becomes the `PageSize`, however large) and `base/page.py`; its
 //!          `base/serialize.py` `iso8601_datetime` (a date is sent as its midnight in UTC).
 
-use form_urlencoded::Serializer;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::ROOT;
-use super::super::error::ApiError;
-use super::super::fields::Fields;
+use super::super::fields::Query;
+use super::super::page::{Moment, PageNumber, PageSize, address};
+use super::super::parameters::Must;
 use super::view::{CallView, Status};
 use crate::call::history::Record;
 use crate::store::{Backend, BackendError, CallFilter, CallPlaces, CallRow};
 
-/// How many calls a page has if nobody asks for another number.
-const PAGE_SIZE: u32 = 50;
-
-/// How many calls a page has at most. Who asks for more gets so many, as the libraries expect.
-const PAGE_SIZE_MAX: u32 = 1000;
-
-/// The parameters of a list, for the description only.
-#[derive(IntoParams)]
+/// The parameters of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "read by the description only")]
-pub(super) struct Filters {
+#[serde(deny_unknown_fields)]
+pub(in crate::rest) struct Filters {
     /// Calls to this number only.
-    #[param(rename = "To")]
+    #[serde(rename = "To")]
     to: Option<String>,
     /// Calls from this number only.
-    #[param(rename = "From")]
+    #[serde(rename = "From")]
     from: Option<String>,
     /// Calls that this call began: none, as calls come from outside.
-    #[param(rename = "ParentCallSid")]
+    #[serde(rename = "ParentCallSid")]
     parent_call_sid: Option<String>,
     /// Calls of this status only.
-    #[param(rename = "Status", inline)]
+    #[serde(rename = "Status")]
+    #[param(inline)]
     status: Option<Status>,
     /// Calls that started on this day (UTC), or in this second.
-    #[param(rename = "StartTime", inline)]
+    #[serde(rename = "StartTime")]
+    #[param(inline)]
     start_time: Option<Moment>,
     /// Calls that started then or before.
-    #[param(rename = "StartTime<", inline)]
+    #[serde(rename = "StartTime<")]
+    #[param(inline)]
     start_time_before: Option<Moment>,
     /// Calls that started then or after.
-    #[param(rename = "StartTime>", inline)]
+    #[serde(rename = "StartTime>")]
+    #[param(inline)]
     start_time_after: Option<Moment>,
     /// Calls that ended on this day (UTC), or in this second.
-    #[param(rename = "EndTime", inline)]
+    #[serde(rename = "EndTime")]
+    #[param(inline)]
     end_time: Option<Moment>,
     /// Calls that ended then or before.
-    #[param(rename = "EndTime<", inline)]
+    #[serde(rename = "EndTime<")]
+    #[param(inline)]
     end_time_before: Option<Moment>,
     /// Calls that ended then or after.
-    #[param(rename = "EndTime>", inline)]
+    #[serde(rename = "EndTime>")]
+    #[param(inline)]
     end_time_after: Option<Moment>,
     /// How many calls a page has: 50 if it is not given, 1000 at most.
-    #[param(rename = "PageSize", minimum = 1, maximum = 2147483647)]
-    page_size: Option<i32>,
+    #[serde(rename = "PageSize")]
+    #[param(inline)]
+    page_size: Option<PageSize>,
     /// Which page, from 0. With `PageToken` it is only counted.
-    #[param(rename = "Page", minimum = 0, maximum = 2147483647)]
-    page: Option<i32>,
+    #[serde(rename = "Page")]
+    #[param(inline)]
+    page: Option<PageNumber>,
     /// Where the page begins: told by the page before it.
-    #[param(rename = "PageToken", pattern = "^P[AB][0-9a-f]{16}$")]
-    page_token: Option<String>,
+    #[serde(rename = "PageToken")]
+    #[param(inline)]
+    page_token: Option<PageToken>,
 }
 
-/// A date (YYYY-MM-DD), which stands for its midnight in UTC, or a moment (YYYY-MM-DDThh:mm:ssZ).
-#[derive(ToSchema)]
-#[schema(value_type = String, pattern = "^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$")]
-#[allow(dead_code, reason = "read by the description only")]
-struct Moment(String);
+/// A place in the list, as an address has it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = String, pattern = "^P[AB][0-9a-f]{16}$")]
+struct PageToken(Place);
 
 /// A page of calls.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,9 +110,9 @@ pub(in crate::rest) struct CallPage {
 #[derive(Debug)]
 pub(super) struct Listing {
     filter: Filter,
-    /// The filters as they were given, for the addresses of other pages.
-    given: Vec<(&'static str, String)>,
-    page_size: u32,
+    /// The parameters as they were given, for the addresses of other pages.
+    given: Vec<(String, String)>,
+    page_size: PageSize,
     page: u32,
     place: Option<Place>,
 }
@@ -143,28 +145,21 @@ struct Span {
 }
 
 impl Listing {
-    /// Reads a query.
-    pub(super) fn read(mut query: Fields) -> Result<Self, ApiError> {
-        let mut given = Vec::new();
-        let mut take = |name: &'static str| -> Result<Option<String>, ApiError> {
-            let value = query.take(name)?;
-            given.extend(value.iter().map(|value| (name, value.clone())));
-            Ok(value)
-        };
+    /// What a query asks for.
+    pub(super) fn of(Query { parameters, given }: Query<Filters>) -> Self {
+        let started = [parameters.start_time, parameters.start_time_after, parameters.start_time_before];
+        let ended = [parameters.end_time, parameters.end_time_after, parameters.end_time_before];
         let filter = Filter {
-            to: take("To")?,
-            from: take("From")?,
-            parent: take("ParentCallSid")?.is_some(),
-            status: take("Status")?.map(|word| status(&word)).transpose()?,
-            started: span(&mut take, ["StartTime", "StartTime<", "StartTime>"])?,
-            ended: span(&mut take, ["EndTime", "EndTime<", "EndTime>"])?,
+            to: parameters.to,
+            from: parameters.from,
+            parent: parameters.parent_call_sid.is_some(),
+            status: parameters.status,
+            started: Span::of(started),
+            ended: Span::of(ended),
         };
-        let page_size = query.take("PageSize")?.map_or(Ok(PAGE_SIZE), |text| count("PageSize", 1, &text))?;
-        let page = query.take("Page")?.map_or(Ok(0), |text| count("Page", 0, &text))?;
-        let wrong_token = || ApiError::parameter("PageToken is none that was given out");
-        let place = query.take("PageToken")?.map(|token| Place::read(&token).ok_or_else(wrong_token)).transpose()?;
-        query.finish(&[])?;
-        Ok(Self { filter, given, page_size: page_size.min(PAGE_SIZE_MAX), page, place })
+        let PageNumber(page) = parameters.page.unwrap_or_default();
+        let place = parameters.page_token.map(|PageToken(place)| place);
+        Self { filter, given, page_size: parameters.page_size.unwrap_or_default(), page, place }
     }
 
     /// The page that is wanted; `live` knows calls better than the store does.
@@ -177,25 +172,23 @@ impl Listing {
         calls: &dyn Backend,
         live: impl Fn(&str) -> Option<Record>,
     ) -> Result<CallPage, BackendError> {
-        let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
-        // One more than the page holds tells whether there is another page.
-        let one_more = self.page_size.saturating_add(1);
+        let (size, one_more) = (self.page_size.entries(), self.page_size.and_one());
         let (found, more) = match self.place {
             Some(Place::After(number)) => {
-                let mut found = self.calls(calls, CallPlaces::After(number), 0, self.page_size).await?;
+                let mut found = self.calls(calls, CallPlaces::After(number), 0, size).await?;
                 found.reverse();
                 let older = self.calls(calls, CallPlaces::Before(number.saturating_add(1)), 0, 1).await?;
                 (found, !older.is_empty())
             }
             Some(Place::Before(number)) => {
-                first(self.calls(calls, CallPlaces::Before(number), 0, one_more).await?, size)
+                self.page_size.cut(self.calls(calls, CallPlaces::Before(number), 0, one_more).await?)
             }
             None => {
-                let skipped = self.page.saturating_mul(self.page_size);
-                first(self.calls(calls, CallPlaces::All, skipped, one_more).await?, size)
+                let skipped = self.page.saturating_mul(size);
+                self.page_size.cut(self.calls(calls, CallPlaces::All, skipped, one_more).await?)
             }
         };
-        let start = u64::from(self.page).saturating_mul(u64::from(self.page_size));
+        let start = u64::from(self.page).saturating_mul(u64::from(size));
         let length = u64::try_from(found.len()).unwrap_or(u64::MAX);
         let next = found.last().filter(|_| more).map(|last| Place::Before(last.place));
         let previous = match (found.first(), self.place) {
@@ -214,7 +207,7 @@ impl Listing {
             first_page_uri: at(0, None),
             next_page_uri: next.map(|place| at(self.page.saturating_add(1), Some(place))),
             page: self.page,
-            page_size: self.page_size,
+            page_size: size,
             previous_page_uri: self.page.checked_sub(1).map(|page| at(page, previous)),
             start,
             uri: at(self.page, self.place),
@@ -252,21 +245,13 @@ impl Listing {
     }
 
     fn uri(&self, account_sid: &str, page: u32, place: Option<Place>) -> String {
-        let mut query = Serializer::new(String::new());
-        query.extend_pairs(self.given.iter().map(|(name, value)| (*name, value.as_str())));
-        query.append_pair("PageSize", &self.page_size.to_string()).append_pair("Page", &page.to_string());
-        if let Some(place) = place {
-            query.append_pair("PageToken", &place.token());
-        }
-        format!("{ROOT}/Accounts/{account_sid}/Calls.json?{}", query.finish())
+        let own = [
+            ("PageSize", Some(self.page_size.entries().to_string())),
+            ("Page", Some(page.to_string())),
+            ("PageToken", place.map(Place::token)),
+        ];
+        address(&format!("{ROOT}/Accounts/{account_sid}/Calls.json"), &self.given, &own)
     }
-}
-
-/// At most `size` of them, and whether there are more.
-fn first(mut rows: Vec<CallRow>, size: usize) -> (Vec<CallRow>, bool) {
-    let more = rows.len() > size;
-    rows.truncate(size);
-    (rows, more)
 }
 
 impl Place {
@@ -289,52 +274,29 @@ impl Place {
     }
 }
 
-impl Span {
-    /// Both ends belong to it. What is told of a call is told in whole seconds, so whole seconds are compared.
-    fn of(from: &[Option<Timestamp>], until: &[Option<Timestamp>]) -> Self {
-        let second = |moment: Timestamp| Timestamp::from_second(moment.as_second()).unwrap_or(moment);
-        let next = |moment: Timestamp| second(moment).checked_add(1.second()).unwrap_or(moment);
-        let begun = |moment: Timestamp| if second(moment) < moment { next(moment) } else { moment };
-        let from = from.iter().flatten().copied().map(begun).max();
-        Self { from, before: until.iter().flatten().copied().map(next).min() }
+impl TryFrom<String> for PageToken {
+    type Error = Must;
+
+    fn try_from(token: String) -> Result<Self, Must> {
+        Place::read(&token).map(Self).ok_or(Must("one that was given out"))
     }
 }
 
-fn span(
-    take: &mut impl FnMut(&'static str) -> Result<Option<String>, ApiError>,
-    [on, before, after]: [&'static str; 3],
-) -> Result<Span, ApiError> {
-    let mut read = |name| take(name)?.map(|text| moment(name, &text)).transpose();
-    let on = read(on)?.map(|given| match given {
-        // The libraries send a date as its midnight: both mean the day.
-        (at, true) => (at, at.checked_add(86_399.seconds()).unwrap_or(at)),
-        (at, false) => (at, at),
-    });
-    let (before, after) = (read(before)?.map(|(at, _)| at), read(after)?.map(|(at, _)| at));
-    Ok(Span::of(&[on.map(|(from, _)| from), after], &[on.map(|(_, until)| until), before]))
-}
-
-/// A date or a moment, and whether it is a day's midnight.
-fn moment(name: &str, text: &str) -> Result<(Timestamp, bool), ApiError> {
-    let date = |text: &str| text.parse::<Date>().ok().filter(|_| text.len() == "2026-11-22".len());
-    let at = match date(text) {
-        Some(date) => date.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp()),
-        None => text.parse::<Timestamp>().ok(),
-    };
-    at.map(|at| (at, at.as_second().rem_euclid(86_400) == 0)).ok_or_else(|| {
-        ApiError::parameter(format!("{name} must be a date (YYYY-MM-DD) or a moment (YYYY-MM-DDThh:mm:ssZ)"))
-    })
-}
-
-fn status(word: &str) -> Result<Status, ApiError> {
-    let expected = "queued, ringing, in-progress, canceled, completed, failed, busy or no-answer";
-    Status::named(word).ok_or_else(|| ApiError::parameter(format!("Status must be {expected}")))
-}
-
-fn count(name: &str, least: u32, text: &str) -> Result<u32, ApiError> {
-    let most = i32::MAX.unsigned_abs();
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| ApiError::parameter(format!("{name} must be a whole number from {least} on")))
+impl Span {
+    /// Both ends belong to it. What is told of a call is told in whole seconds, so whole seconds are compared.
+    fn of([on, after, before]: [Option<Moment>; 3]) -> Self {
+        let second = |moment: Timestamp| Timestamp::from_second(moment.as_second()).unwrap_or(moment);
+        let next = |moment: Timestamp| second(moment).checked_add(1.second()).unwrap_or(moment);
+        let begun = |moment: Timestamp| if second(moment) < moment { next(moment) } else { moment };
+        let last = |Moment(at): Moment| match at.as_second().rem_euclid(86_400) {
+            // The libraries send a date as its midnight: both mean the day.
+            0 => at.checked_add(86_399.seconds()).unwrap_or(at),
+            _ => at,
+        };
+        let from = [on, after].into_iter().flatten().map(|Moment(at)| begun(at)).max();
+        let until = [on.map(last), before.map(|Moment(at)| at)];
+        Self { from, before: until.into_iter().flatten().map(next).min() }
+    }
 }
 
 #[cfg(test)]
@@ -342,6 +304,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::rest::error::ApiError;
     use crate::store::memory::Memory;
     use crate::store::{CallBackend, CallStatus, Changes, NodeId};
 
@@ -380,7 +343,7 @@ mod tests {
     }
 
     fn listing(query: &str) -> Result<Listing, ApiError> {
-        Listing::read(Fields::of(query))
+        Query::read(query).map(Listing::of)
     }
 
     async fn page(history: &Memory, query: &str) -> CallPage {
@@ -498,6 +461,6 @@ mod tests {
         ] {
             assert_eq!(listing(wrong).map(|_| ()).unwrap_err().status, 400, "{wrong}");
         }
-        assert_eq!(listing("PageSize=5000").unwrap().page_size, PAGE_SIZE_MAX, "a library's limit may be large");
+        assert_eq!(listing("PageSize=5000").unwrap().page_size.entries(), 1000, "a library's limit may be large");
     }
 }

@@ -1,22 +1,28 @@
-//! The forms of payments, for the description only: the call's machine reads and judges them.
+//! The forms of payments: which parameters there are. The call's machine reads and judges what they say, so that each is
+//! described as what it may be and passed on as it came.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::pay::assisted::Capture;
+use crate::pay::gateway::{BankAccountType, PaymentMethod, TokenType};
+use crate::rest::words::one_of;
 
 /// The form that starts a payment.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = CreatePayments)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(in crate::rest) struct CreateForm {
     /// Names this request: sent again with the same parameters, it gets the first answer again.
-    #[schema(min_length = 1)]
-    idempotency_key: String,
+    #[schema(value_type = String, required, min_length = 1)]
+    idempotency_key: Option<String>,
     /// Where the progress is told: absolute, https (http where the configuration allows it).
-    #[schema(format = "uri", examples("https://example.com/status"))]
-    status_callback: String,
+    #[schema(value_type = String, required, format = "uri", examples("https://example.com/status"))]
+    status_callback: Option<String>,
     /// The kind of bank account, for `ach-debit`.
-    #[schema(nullable = false, inline)]
-    bank_account_type: Option<BankAccountType>,
+    #[schema(value_type = Option<BankAccountType>, nullable = false, inline)]
+    bank_account_type: Option<String>,
     /// How much is charged: at most 1000000, with no more decimals than the currency has; 0 or none makes a token.
     #[schema(nullable = false, pattern = r"^[0-9]{1,7}(\.[0-9]{1,4})?$")]
     charge_amount: Option<String>,
@@ -27,11 +33,11 @@ pub(in crate::rest) struct CreateForm {
     #[schema(nullable = false)]
     description: Option<String>,
     /// How the caller enters: keys.
-    #[schema(nullable = false, inline)]
-    input: Option<Input>,
-    /// The least number of characters of a postal code.
-    #[schema(nullable = false, minimum = 1, maximum = 10)]
-    min_postal_code_length: Option<u8>,
+    #[schema(value_type = Option<Input>, nullable = false, inline)]
+    input: Option<String>,
+    /// The least number of characters of a postal code; 0 is as good as none.
+    #[schema(value_type = Option<u8>, nullable = false, minimum = 0, maximum = 10)]
+    min_postal_code_length: Option<String>,
     /// More for the gateway: a JSON object of one level.
     #[schema(nullable = false)]
     parameter: Option<String>,
@@ -39,20 +45,20 @@ pub(in crate::rest) struct CreateForm {
     #[schema(nullable = false)]
     payment_connector: Option<String>,
     /// `credit-card` if it is not given.
-    #[schema(nullable = false, inline)]
-    payment_method: Option<PaymentMethod>,
+    #[schema(value_type = Option<PaymentMethod>, nullable = false, inline)]
+    payment_method: Option<String>,
     /// `true`: asked for; `false`: not; else the postal code itself.
     #[schema(nullable = false)]
     postal_code: Option<String>,
     /// Whether the security code is asked for.
-    #[schema(nullable = false)]
-    security_code: Option<bool>,
+    #[schema(value_type = Option<bool>, nullable = false)]
+    security_code: Option<String>,
     /// How long a field waits for the next key, in seconds.
-    #[schema(nullable = false, minimum = 1, maximum = 600)]
-    timeout: Option<u16>,
+    #[schema(value_type = Option<u16>, nullable = false, minimum = 1, maximum = 600)]
+    timeout: Option<String>,
     /// `reusable` if it is not given.
-    #[schema(nullable = false, inline)]
-    token_type: Option<TokenType>,
+    #[schema(value_type = Option<TokenType>, nullable = false, inline)]
+    token_type: Option<String>,
     /// Card brands, with blanks between them; `visa mastercard amex` if it is not given.
     #[schema(nullable = false, examples("visa mastercard"))]
     valid_card_types: Option<String>,
@@ -60,76 +66,57 @@ pub(in crate::rest) struct CreateForm {
     #[schema(nullable = false, examples("payment-card-number,security-code"))]
     require_matching_inputs: Option<String>,
     /// Whether the caller confirms before the gateway is asked.
-    #[schema(nullable = false)]
-    confirmation: Option<bool>,
+    #[schema(value_type = Option<bool>, nullable = false)]
+    confirmation: Option<String>,
 }
 
 /// The form that leads a payment: one of `Capture` and `Status`.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = UpdatePayments)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(in crate::rest) struct UpdateForm {
     /// Names this request: sent again with the same parameters, it gets the first answer again.
-    #[schema(min_length = 1)]
-    idempotency_key: String,
+    #[schema(value_type = String, required, min_length = 1)]
+    idempotency_key: Option<String>,
     /// Where the progress is told from now on.
-    #[schema(format = "uri", examples("https://example.com/status"))]
-    status_callback: String,
+    #[schema(value_type = String, required, format = "uri", examples("https://example.com/status"))]
+    status_callback: Option<String>,
     /// Have this field keyed.
-    #[schema(nullable = false, inline)]
-    capture: Option<Captured>,
+    #[schema(value_type = Option<Capture>, nullable = false, inline)]
+    capture: Option<String>,
     /// Ask the gateway, or end the payment.
-    #[schema(nullable = false, inline)]
-    status: Option<Status>,
+    #[schema(value_type = Option<Status>, nullable = false, inline)]
+    status: Option<String>,
 }
 
-impl CreateForm {
-    /// The parameters there are.
-    pub(super) const NAMES: &[&str] = &[
-        "IdempotencyKey",
-        "StatusCallback",
-        "BankAccountType",
-        "ChargeAmount",
-        "Currency",
-        "Description",
-        "Input",
-        "MinPostalCodeLength",
-        "Parameter",
-        "PaymentConnector",
-        "PaymentMethod",
-        "PostalCode",
-        "SecurityCode",
-        "Timeout",
-        "TokenType",
-        "ValidCardTypes",
-        "RequireMatchingInputs",
-        "Confirmation",
-    ];
+/// How the caller enters.
+struct Input;
+
+impl utoipa::PartialSchema for Input {
+    fn schema() -> RefOr<Schema> {
+        one_of(["dtmf"]).into()
+    }
 }
 
-impl UpdateForm {
-    /// The parameters there are.
-    pub(super) const NAMES: &[&str] = &["IdempotencyKey", "StatusCallback", "Capture", "Status"];
+impl ToSchema for Input {}
+
+/// What a payment is led to.
+struct Status;
+
+impl utoipa::PartialSchema for Status {
+    fn schema() -> RefOr<Schema> {
+        one_of(["complete", "cancel"]).into()
+    }
 }
 
-/// Words of a parameter.
-macro_rules! words {
-    ($($name:ident: $($word:ident)+;)*) => {$(
-        #[derive(Serialize, ToSchema)]
-        #[serde(rename_all = "kebab-case")]
-        #[allow(dead_code, reason = "read by the description only")]
-        enum $name { $($word,)+ }
-    )*};
-}
+impl ToSchema for Status {}
 
-words! {
-    BankAccountType: ConsumerChecking ConsumerSavings CommercialChecking;
-    Input: Dtmf;
-    PaymentMethod: CreditCard AchDebit;
-    TokenType: OneTime Reusable PaymentMethod;
-    Captured: PaymentCardNumber ExpirationDate SecurityCode PostalCode BankRoutingNumber BankAccountNumber
-        PaymentCardNumberMatcher ExpirationDateMatcher SecurityCodeMatcher PostalCodeMatcher;
-    Status: Complete Cancel;
+/// The parameters of a form that are there.
+pub(super) fn told(form: &impl Serialize) -> Vec<(String, String)> {
+    // Each is a text, or none.
+    let members = serde_json::to_value(form).unwrap_or_default();
+    let members = members.as_object().into_iter().flatten();
+    members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -139,7 +126,11 @@ mod tests {
     use utoipa::PartialSchema;
 
     use super::*;
+    use crate::form::Form;
+    use crate::pay::assisted::Command;
     use crate::pay::settings::POSTAL_DIGITS_MAX;
+    use crate::pay::settings::Requested;
+    use crate::rest::fields::Fields;
 
     fn described<T: PartialSchema>() -> BTreeSet<String> {
         let schema = serde_json::to_value(T::schema()).unwrap();
@@ -147,11 +138,45 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_that_is_taken_is_described_and_no_other() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        assert_eq!(described::<CreateForm>(), names(CreateForm::NAMES));
-        assert_eq!(described::<UpdateForm>(), names(UpdateForm::NAMES));
+    fn every_parameter_of_the_machine_is_described_and_passed_on() {
+        let described = described::<CreateForm>();
+        for name in &described {
+            let fields = Fields::of(&format!("{name}=x"));
+            let form: CreateForm = fields.read_as(&[]).unwrap();
+            assert_eq!(told(&form), [(name.clone(), "x".to_owned())]);
+            let mut form = Form::new();
+            form.set(name.clone(), "x");
+            let Requested { reading, .. } = Requested::read(&form);
+            assert!(!reading.refusals.iter().any(|refused| refused.message.contains("no parameter")), "{name}");
+        }
         let form = serde_json::to_value(CreateForm::schema()).unwrap();
         assert_eq!(form["properties"]["MinPostalCodeLength"]["maximum"], POSTAL_DIGITS_MAX);
+    }
+
+    #[test]
+    fn every_described_word_is_taken() {
+        let schema = serde_json::to_value(CreateForm::schema()).unwrap();
+        let mut judged = 0;
+        for (name, property) in schema["properties"].as_object().unwrap() {
+            for word in property["allOf"][0]["enum"].as_array().into_iter().flatten() {
+                let mut form = Form::new();
+                form.set(name.clone(), word.as_str().unwrap());
+                let refusals = Requested::read(&form).reading.refusals;
+                assert!(
+                    !refusals.iter().any(|refused| refused.message.contains("is not allowed")),
+                    "{name}: {refusals:?}"
+                );
+                judged += 1;
+            }
+        }
+        assert_eq!(judged, BankAccountType::ALL.len() + PaymentMethod::ALL.len() + TokenType::ALL.len() + 1);
+        let schema = serde_json::to_value(UpdateForm::schema()).unwrap();
+        for name in ["Capture", "Status"] {
+            for word in schema["properties"][name]["allOf"][0]["enum"].as_array().unwrap() {
+                let mut form = Form::new();
+                form.set(name, word.as_str().unwrap());
+                assert!(Command::read(&form).is_ok(), "{name}: {word}");
+            }
+        }
     }
 }

@@ -11,13 +11,18 @@ use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 use crate::mask::{self, Digit, Numbers, WINDOW};
-use crate::pay::bank;
-use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
+use crate::pay::card::YearMonth;
 use crate::pay::field::Field;
 use crate::pay::keypad::Destination;
 use crate::pay::test_numbers::AcceptedNumbers;
-use crate::secret::Digits;
 use crate::simulate::chance::Chance;
+
+mod another;
+
+use another::{another, published};
+
+/// The shortest card number (ISO/IEC 7812-1): below it the check digit decides nothing.
+const CARD_DIGITS_MIN: usize = 12;
 
 /// How many digits in a row are too many: less than a message may repeat (`mask::WINDOW`), as a recording is kept.
 const RUN: usize = 7;
@@ -25,17 +30,8 @@ const RUN: usize = 7;
 /// The longest entry that is a menu's choice and no number.
 const CHOICE_MAX: usize = 2;
 
-/// How many digits of a card number decide its brand.
-const PREFIX: usize = 6;
-
-/// The shortest card number (ISO/IEC 7812-1): below it the check digit decides nothing.
-const CARD_DIGITS_MIN: usize = 12;
-
 /// How many of a window's digits may be kept ones if finding it is to mean anything.
 const KEPT_MAX: usize = 3;
-
-/// How often another number is tried.
-const TRIES: u32 = 4000;
 
 /// The numbers of a call and what stands for them.
 pub(super) struct MadeUp {
@@ -358,117 +354,6 @@ fn text(digits: &[u8]) -> &str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
-/// Whether a number is published for tests: it is nobody's, whichever list a connector goes by.
-fn published(kind: Kind, digits: &[u8], around: Surroundings) -> bool {
-    let all = AcceptedNumbers::PublishedTest;
-    [all, around.test_mode.unwrap_or(all)].into_iter().any(|list| match kind {
-        Kind::Field(Field::CardNumber) => list.takes_card(text(digits)),
-        Kind::Field(Field::AccountNumber) => list.takes_account(text(digits)),
-        _ => false,
-    })
-}
-
-/// Another number for `real` that is none of `others`.
-fn another(
-    kind: Kind,
-    real: &[u8],
-    others: &[&[u8]],
-    around: Surroundings,
-    when: YearMonth,
-    chance: &mut Chance,
-) -> Vec<u8> {
-    if around.test_mode.is_some() && published(kind, real, around) {
-        return real.to_vec();
-    }
-    let fits = |candidate: &[u8]| {
-        let same_way = match kind {
-            Kind::Field(Field::ExpirationDate) => {
-                let good = |digits, month| Expiration::read(&Digits::of(text(digits)), month).is_ok();
-                let [begins, ends] = around.months.map(|month| (good(candidate, month), good(real, month)));
-                // A date that expired during the call has none that is like it all the time.
-                let expired = begins.1 != ends.1;
-                good(candidate, when) == good(real, when) && (expired || (begins.0 == begins.1 && ends.0 == ends.1))
-            }
-            Kind::Field(Field::RoutingNumber) => {
-                let good = |digits| bank::check_routing(&Digits::of(text(digits))).is_ok();
-                good(candidate) == good(real)
-            }
-            Kind::Field(Field::CardNumber | Field::PostalCode | Field::SecurityCode | Field::AccountNumber)
-            | Kind::Gather(_) => true,
-        };
-        same_way
-            && !others.contains(&candidate)
-            && !published(kind, candidate, around)
-            && (candidate != real || real.len() <= CHOICE_MAX)
-    };
-    let mut candidate = real.to_vec();
-    for _ in 0..TRIES {
-        match kind {
-            Kind::Field(Field::CardNumber) => candidate = card(real, chance),
-            Kind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(chance, 10)),
-            Kind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
-                *digit = b'0' + below(chance, 10);
-                if Some(*digit) == finish {
-                    *digit = b'0' + (*digit - b'0' + 1) % 10;
-                }
-            }),
-        }
-        if fits(&candidate) {
-            break;
-        }
-    }
-    candidate
-}
-
-/// A card number that the machine cannot tell from `real`: at every length it has the same brand and the same check.
-fn card(real: &[u8], chance: &mut Chance) -> Vec<u8> {
-    let mut number = Vec::with_capacity(real.len());
-    if !begin(real, &mut number, chance) {
-        number.extend(real.iter().take(PREFIX));
-    }
-    while let Some(real) = real.get(..=number.len()) {
-        let holds = real.len() >= CARD_DIGITS_MIN && Digits::of(text(real)).luhn();
-        let matters = real.len() >= CARD_DIGITS_MIN;
-        let first = below(chance, 10);
-        number.push(b'0');
-        // One of ten digits is the check digit of what comes before it.
-        for offset in 0..10 {
-            if let Some(last) = number.last_mut() {
-                *last = b'0' + (first + offset) % 10;
-            }
-            if !matters || Digits::of(text(&number)).luhn() == holds {
-                break;
-            }
-        }
-    }
-    number
-}
-
-/// The first digits of a number, of the same brand at every length. False: there are none.
-fn begin(real: &[u8], number: &mut Vec<u8>, chance: &mut Chance) -> bool {
-    let length = number.len();
-    if length == PREFIX || length == real.len() {
-        return true;
-    }
-    let wanted = look(real.get(..=length).unwrap_or_default());
-    let first = below(chance, 10);
-    for offset in 0..10 {
-        number.push(b'0' + (first + offset) % 10);
-        if look(number) == wanted && begin(real, number, chance) {
-            return true;
-        }
-        number.pop();
-    }
-    false
-}
-
-/// What the machine sees in the first digits of a card number, whatever brands are accepted.
-fn look(digits: &[u8]) -> (Option<Brand>, bool) {
-    let brand = Brand::of(&Digits::of(text(digits)), &AcceptedBrands::default());
-    // Diners Club numbers that begin so may be shorter than others.
-    (brand, digits.starts_with(b"36"))
-}
-
 fn below(chance: &mut Chance, end: u64) -> u8 {
     u8::try_from(chance.below(end)).unwrap_or(0)
 }
@@ -476,7 +361,9 @@ fn below(chance: &mut Chance, end: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pay::card::{Brand, Completeness, completeness, judge_number};
+    use crate::pay::bank;
+    use crate::pay::card::{AcceptedBrands, Brand, Completeness, Expiration, completeness, judge_number};
+    use crate::secret::Digits;
 
     const WHEN: YearMonth = YearMonth { year: 2026, month: 6 };
 
