@@ -32,7 +32,7 @@ fn in_chunks(samples: &[f32], from: u32, to: u32, chunk: usize) -> Vec<f32> {
 }
 
 /// How loud a frequency is in the sound: the amplitude of its sine (Goertzel).
-fn amplitude(samples: &[f32], hertz: f32, rate: u32) -> f32 {
+pub(crate) fn amplitude(samples: &[f32], hertz: f32, rate: u32) -> f32 {
     let step = f64::from(TAU * hertz / rate as f32);
     let (mut real, mut imaginary) = (0.0_f64, 0.0_f64);
     for (at, sample) in samples.iter().enumerate() {
