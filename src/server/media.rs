@@ -35,6 +35,8 @@ use proof::Refused;
 mod answer;
 mod path;
 mod proof;
+#[cfg(test)]
+mod tests;
 
 /// Read buffer of a stream, in bytes. The library's default of 128 KiB would be most of a call's memory.
 const READ_BUFFER: usize = 4 * 1024;
