@@ -14,7 +14,7 @@
 //! | [`form`] | the fields of a request |
 //! | [`mask`] | which digits of a text must not be seen |
 //! | [`signature`] | `X-Twilio-Signature` |
-//! | [`audio`] | G.711, framing |
+//! | [`audio`] | G.711, L16, other rates, framing |
 //! | [`tone`] | DTMF keys, and their sound |
 //! | [`twiml`] | XML to typed verbs |
 //! | [`pay`] | the Pay verb |

@@ -1,29 +1,51 @@
 //! The media-stream protocols: how a telephony platform carries a call over a WebSocket, and what of it is an event.
 //!
-//! Shape:   a platform's messages in, [`MediaEvent`]s out; [`MediaCommand`]s in, [`Frame`]s out. One file a dialect.
-//!          A [`Stream`] holds what its protocol must remember (was there a `start`, of which call), nothing of sockets.
-//! Units:   sound is 8 kHz mono mu-law inside, whatever a dialect carries: one byte a sample, 160 bytes are 20 ms.
+//! Shape:   a platform's messages in, [`MediaEvent`]s out; [`MediaCommand`]s in, [`Frame`]s out. A [`MediaSession`] holds
+//!          what its protocol must remember (was there a `start`, of which call), nothing of sockets.
+//! Units:   sound is 8 kHz mono mu-law inside, whatever a dialect carries: one byte a sample, 160 bytes are 20 ms. A dialect
+//!          of another format converts it with [`crate::audio::convert`].
 //! Limits:  [`TEXT_MAX`], [`START_MAX`], [`PARAMETERS_MAX`], [`PARAMETER_MAX`], [`ID_MAX`], [`MARK_MAX`], [`ODD_MAX`].
 //! Errors:  [`MediaError`]: the stream cannot be trusted further, or not be used; close it. What a payment does not need is
 //!          no error, however odd it is: it is [`MediaEvent::Ignored`] and counted.
 //! Secrets: keys and sound hold card numbers. No error repeats any part of a message; `Debug` of an event shows neither.
 //! Sources: spec/media-streams.md: read leniently (sections 10.1 and 10.8), write exactly what is documented.
-//!
-//! A further dialect is one file beside [`twilio`], a variant of [`Dialect`] and one of [`Stream`].
+//! A dialect: a file with a static [`Dialect`] (its name, proof and formats, how to begin a stream), declared and listed in
+//!          this file; the `demo` of the tests needs about everything that a platform may need.
 
+pub mod dialect;
 mod json;
 pub mod nonce;
 mod odd;
 mod other;
-pub mod twilio;
+pub mod playout;
+pub mod request;
+pub mod session;
 pub mod upgrade;
 
+// The dialects: each is a file, which is declared here and listed below.
+#[cfg(test)]
+pub(crate) mod demo;
+pub mod twilio;
+
+/// Every dialect. Nothing else in the program names one.
+pub static DIALECTS: &[&Dialect] = &[
+    &twilio::DIALECT,
+    #[cfg(test)]
+    &demo::DIALECT,
+];
+
+pub use dialect::Dialect;
 pub use odd::{Ignored, ODD_MAX, Odd};
+pub use request::UpgradeRequest;
+pub use session::MediaSession;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::audio::format::Format;
+use crate::audio::resample::ResampleError;
 use crate::tone::Key;
+use dialect::Formats;
 
 /// The longest text message that is read, in bytes (spec/media-streams.md 10.8).
 pub const TEXT_MAX: usize = 64 * 1024;
@@ -73,16 +95,39 @@ pub enum MediaEvent<'a> {
     Stopped,
     /// The caller pressed a key, and which one cannot be read. Where keys are being entered, the entry has lost one.
     KeyLost,
+    /// The dialect itself had use for the message, and nobody else has: an acknowledgement, flow control, a key that is held
+    /// back until its place is known.
+    Handled,
     /// A message without meaning for us.
     Ignored(Ignored),
+}
+
+impl MediaEvent<'_> {
+    /// The same, for longer than the session lends its sound. None: it is sound.
+    #[must_use]
+    pub fn without_sound(self) -> Option<MediaEvent<'static>> {
+        Some(match self {
+            Self::Audio(_) => return None,
+            Self::Connected => MediaEvent::Connected,
+            Self::Started(start) => MediaEvent::Started(start),
+            Self::Key(key) => MediaEvent::Key(key),
+            Self::Played(mark) => MediaEvent::Played(mark),
+            Self::Stopped => MediaEvent::Stopped,
+            Self::KeyLost => MediaEvent::KeyLost,
+            Self::Handled => MediaEvent::Handled,
+            Self::Ignored(why) => MediaEvent::Ignored(why),
+        })
+    }
 }
 
 /// What the platform tells at the start of a stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Start {
-    /// The stream's identifier, `MZ...` on Twilio: 1 to [`ID_MAX`] printable ASCII characters but `/` and `\`.
+    /// The stream's identifier, `MZ...` on Twilio: 1 to [`ID_MAX`] printable ASCII characters but `/` and `\`. The call's
+    /// where streams have none.
     pub stream_sid: String,
-    /// The call's identifier, `CA...` on Twilio; characters as above.
+    /// The call's identifier, `CA...` on Twilio; characters as above. [`UpgradeRequest::call_sid`] where the platform tells
+    /// none.
     pub call_sid: String,
     /// The account's identifier, `AC...` on Twilio; characters as above. Told, not checked: it proves nothing.
     pub account_sid: Option<String>,
@@ -141,7 +186,8 @@ pub enum MediaCommand<'a> {
     Mark(&'a MarkName),
     /// Drop everything that has not been played.
     Clear,
-    /// End the stream; the call goes on with the platform's next instruction, or ends.
+    /// The stream is about to be closed: send what the platform wants to hear before. The call goes on with the platform's
+    /// next instruction, or ends.
     Close,
 }
 
@@ -152,8 +198,6 @@ pub enum Frame {
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
-    /// The close frame of a normal end (code 1000).
-    Close,
 }
 
 impl fmt::Debug for Frame {
@@ -162,7 +206,6 @@ impl fmt::Debug for Frame {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
             Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
-            Self::Close => f.write_str("Close"),
         }
     }
 }
@@ -226,9 +269,18 @@ pub enum MediaError {
     /// A message names another call than `start` did.
     #[error("the message is of another call than the one that started")]
     OtherCall,
-    /// Sound that cannot be read.
-    #[error("the stream's sound must be audio/x-mulaw at 8000 Hz with 1 channel")]
-    MediaFormat,
+    /// Sound that the dialect does not have.
+    #[error("the stream's sound must be {}", Formats(.expected))]
+    MediaFormat {
+        /// What it has.
+        expected: &'static [Format],
+    },
+    /// Sound could not be converted: a fault of ours.
+    #[error("the sound could not be converted")]
+    Conversion,
+    /// An upgrade that offers subprotocols, and none of the dialect's.
+    #[error("the dialect has none of the subprotocols that are offered")]
+    Subprotocol,
     /// A key press that cannot be read, in the middle of an entry.
     #[error("a key press must be one of 0-9, *, #, A-D")]
     NotAKey,
@@ -243,112 +295,57 @@ pub enum MediaError {
     NestedParameter,
 }
 
-/// A media-stream protocol, by the name it has in `/media/{dialect}/{flow}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// Twilio Media Streams, bidirectional (`<Connect><Stream>`).
-    Twilio,
-}
-
-impl Dialect {
-    /// Every dialect.
-    pub const ALL: [Self; 1] = [Self::Twilio];
-
-    /// The dialect called `name`.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Twilio => "twilio",
-        }
+impl From<ResampleError> for MediaError {
+    fn from(_: ResampleError) -> Self {
+        Self::Conversion
     }
 }
 
-/// One stream, in whatever dialect it is.
-#[derive(Debug)]
-pub struct Stream {
-    spoken: Spoken,
-    odd: Odd,
-}
-
-/// A stream's state in its dialect.
-#[derive(Debug)]
-enum Spoken {
-    Twilio(twilio::Stream),
-}
-
-impl Stream {
-    /// A stream that nothing has come on yet.
-    #[must_use]
-    pub fn new(dialect: Dialect) -> Self {
-        let spoken = match dialect {
-            Dialect::Twilio => Spoken::Twilio(twilio::Stream::new()),
-        };
-        Self { spoken, odd: Odd::default() }
-    }
-
-    /// Reads one message. The sound of an [`MediaEvent::Audio`] is kept until the next message only.
-    ///
-    /// # Errors
-    ///
-    /// [`MediaError`] if the stream cannot go on, or not begin: it is to be closed.
-    pub fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
-        let bytes = match incoming {
-            Incoming::Text(text) => text.len(),
-            Incoming::Binary(bytes) => bytes.len(),
-        };
-        if bytes > TEXT_MAX {
-            return Err(MediaError::TooLong { bytes });
-        }
-        let event = match &mut self.spoken {
-            Spoken::Twilio(stream) => stream.decode(incoming)?,
-        };
-        match &event {
-            MediaEvent::Ignored(why) => self.odd.count(*why)?,
-            MediaEvent::KeyLost => self.odd.count(Ignored::UnreadableKey)?,
-            _ => {}
-        }
-        Ok(event)
-    }
-
-    /// Writes one message.
-    ///
-    /// # Errors
-    ///
-    /// [`MediaError::NotStarted`] or [`MediaError::Stopped`] unless the stream runs. A `Close` is always written.
-    pub fn encode(&self, command: MediaCommand<'_>) -> Result<Frame, MediaError> {
-        match &self.spoken {
-            Spoken::Twilio(stream) => stream.encode(command),
-        }
-    }
-
-    /// What was odd so far.
-    #[must_use]
-    pub const fn odd(&self) -> &Odd {
-        &self.odd
-    }
+/// The dialect called `name`.
+#[must_use]
+pub fn dialect(name: &str) -> Option<&'static Dialect> {
+    DIALECTS.iter().copied().find(|known| known.name == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::CallTime;
+
+    /// A Twilio stream.
+    struct Stream(MediaSession);
+
+    impl Stream {
+        fn new() -> Self {
+            let request = UpgradeRequest { path: "/media/twilio/pay", query: None, headers: &[], call_sid: "CA0" };
+            Self(MediaSession::open(&twilio::DIALECT, &request).unwrap())
+        }
+
+        fn decode(&mut self, message: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
+            self.0.handle_message(CallTime::ZERO, message)
+        }
+
+        fn odd(&self) -> &Odd {
+            self.0.odd()
+        }
+    }
 
     #[test]
     fn a_dialect_is_known_by_its_name_in_the_path() {
-        for dialect in Dialect::ALL {
-            assert_eq!(Dialect::named(dialect.name()), Some(dialect));
+        for known in DIALECTS {
+            assert_eq!(dialect(known.name), Some(*known));
+            assert!(!known.hears.is_empty() && !known.sends.is_empty(), "{known:?}");
         }
-        assert_eq!(Dialect::named("Twilio"), None);
+        assert_eq!(dialect("Twilio"), None);
+        assert_eq!(
+            dialect("twilio").unwrap().to_string(),
+            "`twilio` is Twilio, which signs its upgrades; in: audio/x-mulaw at 8000 Hz with 1 channel; out: audio/x-mulaw at 8000 Hz with 1 channel"
+        );
     }
 
     #[test]
     fn a_hundred_odd_messages_are_passed_over_and_what_they_were_is_told_without_a_word_of_theirs() {
-        let mut stream = Stream::new(Dialect::Twilio);
+        let mut stream = Stream::new();
         for _ in 0..60 {
             stream.decode(Incoming::Text(r#"{"ping":4242}"#)).unwrap();
         }
@@ -357,12 +354,12 @@ mod tests {
         }
         assert_eq!(stream.odd().to_string(), "40 binary, 60 no_event");
         assert_eq!(stream.decode(Incoming::Text("")), Err(MediaError::TooManyOdd));
-        assert_eq!(Stream::new(Dialect::Twilio).odd().total(), 0);
+        assert_eq!(Stream::new().odd().total(), 0);
     }
 
     #[test]
     fn what_every_stream_has_is_not_odd() {
-        let mut stream = Stream::new(Dialect::Twilio);
+        let mut stream = Stream::new();
         stream.decode(Incoming::Text(r#"{"event":"start","start":{"streamSid":"MZ1","callSid":"CA1"}}"#)).unwrap();
         for number in 0..1000 {
             let outbound = r#"{"event":"media","media":{"track":"outbound","payload":"//8A"}}"#;
@@ -378,7 +375,7 @@ mod tests {
     fn a_message_of_more_than_64_kib_is_not_looked_at() {
         let long = " ".repeat(TEXT_MAX + 1);
         for incoming in [Incoming::Text(&long), Incoming::Binary(long.as_bytes())] {
-            let mut stream = Stream::new(Dialect::Twilio);
+            let mut stream = Stream::new();
             assert_eq!(stream.decode(incoming), Err(MediaError::TooLong { bytes: TEXT_MAX + 1 }));
         }
     }

@@ -1,20 +1,38 @@
 //! Messages of a media stream, one a line, against what every stream promises.
 //!
 //! A line that is not UTF-8, or begins with the byte 1, is a binary message. Unlike the server, the target goes on after an
-//! error: a stream must stay itself then, too. The second opinion on keys and sound is `serde_json::Value`.
+//! error: a stream must stay itself then, too. The second opinion on keys and sound of Twilio's dialect is
+//! `serde_json::Value`.
 
 use serde_json::Value;
-use touchtone::media::{AUDIO_MAX, Dialect, Frame, Ignored, Incoming, MediaCommand, MediaEvent, MuLaw, Stream};
+use touchtone::media::{
+    AUDIO_MAX, DIALECTS, Frame, Ignored, Incoming, MediaCommand, MediaEvent, MediaSession, MuLaw, UpgradeRequest,
+};
+use touchtone::time::CallTime;
+
+/// How much later each message comes than the one before: a frame's length.
+const STEP: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Feeds every dialect with the lines of `data`.
 pub fn media_frames(data: &[u8]) {
-    for dialect in Dialect::ALL {
-        let mut stream = Stream::new(dialect);
-        let mut seen = Seen::default();
+    for dialect in DIALECTS {
+        let request = UpgradeRequest { path: "/media", query: None, headers: &[], call_sid: "CA0" };
+        let mut session = MediaSession::open(dialect, &request).unwrap();
+        let mut seen = Seen { is_twilio: dialect.name == "twilio", ..Seen::default() };
         for line in data.split(|byte| *byte == b'\n') {
             match (line.first(), std::str::from_utf8(line)) {
-                (Some(1), _) | (_, Err(_)) => seen.take(&mut stream, Incoming::Binary(line), None),
-                (_, Ok(text)) => seen.take(&mut stream, Incoming::Text(text), serde_json::from_str(text).ok()),
+                (Some(1), _) | (_, Err(_)) => seen.take(&mut session, Incoming::Binary(line), None),
+                (_, Ok(text)) => seen.take(&mut session, Incoming::Text(text), serde_json::from_str(text).ok()),
+            }
+            seen.now = seen.now + STEP;
+            let due = session.poll_timeout();
+            if session.handle_timeout(seen.now).is_ok() && due.is_some_and(|(at, _)| at <= seen.now) {
+                assert!(session.poll_timeout() != due, "a deadline that stays");
+            }
+            while session.poll_frame().is_some() {}
+            while let Some(event) = session.poll_event() {
+                assert!(!seen.stopped, "{event:?} after the end");
+                seen.stopped = event == MediaEvent::Stopped;
             }
         }
     }
@@ -23,6 +41,8 @@ pub fn media_frames(data: &[u8]) {
 /// What came of a stream so far.
 #[derive(Default)]
 struct Seen {
+    is_twilio: bool,
+    now: CallTime,
     connected: bool,
     stream_sid: Option<String>,
     stopped: bool,
@@ -31,10 +51,10 @@ struct Seen {
 
 impl Seen {
     /// One message. `json` is its content, where that has no more than the 128 levels `serde_json::Value` reads.
-    fn take(&mut self, stream: &mut Stream, incoming: Incoming<'_>, json: Option<Value>) {
+    fn take(&mut self, session: &mut MediaSession, incoming: Incoming<'_>, json: Option<Value>) {
         let json = json.unwrap_or_default();
         // An error has no room for a message's content, which `Copy` and the type's own definition see to.
-        let Ok(event) = stream.decode(incoming) else {
+        let Ok(event) = session.handle_message(self.now, incoming) else {
             assert!(!self.stopped, "an error after the end");
             return;
         };
@@ -52,17 +72,17 @@ impl Seen {
             MediaEvent::Audio(MuLaw(samples)) => {
                 assert!(samples.len() <= AUDIO_MAX);
                 let samples = samples.to_vec();
+                let Some(written) = self.written(session, MediaCommand::Audio(MuLaw(&samples))) else { return };
                 self.is_meant(&json);
-                let written = written(stream, MediaCommand::Audio(MuLaw(&samples)));
                 self.is_meant(&written);
                 let payload = |json: &Value| json.pointer("/media/payload").cloned();
                 assert!(json.is_null() || payload(&json) == payload(&written), "other sound");
             }
             MediaEvent::Key(key) => {
-                self.is_meant(&json);
                 let shown = format!("{:?}", MediaEvent::Key(key));
                 assert!(shown == "Key(•)", "a key is shown");
-                if !json.is_null() {
+                if self.is_twilio && !json.is_null() {
+                    self.is_meant(&json);
                     assert!(digit(&json) == Some(key.symbol()), "another key");
                     let number = number(&json);
                     assert!(number.is_none() || number > self.last_key, "a key twice");
@@ -70,12 +90,12 @@ impl Seen {
                 }
             }
             MediaEvent::Played(name) => {
+                let Some(written) = self.written(session, MediaCommand::Mark(&name)) else { return };
                 self.is_meant(&json);
-                let written = written(stream, MediaCommand::Mark(&name));
                 assert!(written.pointer("/mark/name").and_then(Value::as_str) == Some(name.as_str()));
             }
             MediaEvent::Stopped => {
-                if self.stream_sid.is_some() {
+                if self.is_twilio && self.stream_sid.is_some() {
                     self.is_meant(&json);
                 }
                 self.stopped = true;
@@ -87,7 +107,17 @@ impl Seen {
                 let lost = !json.is_null() && number(&json) > self.last_key;
                 assert!(!lost, "a key is lost");
             }
-            MediaEvent::Ignored(_) => {}
+            MediaEvent::Handled | MediaEvent::Ignored(_) => {}
+        }
+    }
+
+    /// What a running stream writes, read back; none in dialects whose frames are no JSON of Twilio's.
+    fn written(&self, session: &mut MediaSession, command: MediaCommand<'_>) -> Option<Value> {
+        session.handle_command(self.now, command).expect("a running stream");
+        match session.poll_frame() {
+            _ if !self.is_twilio => None,
+            Some(Frame::Text(text)) => Some(serde_json::from_str(&text).unwrap()),
+            other => panic!("{other:?} from a running stream"),
         }
     }
 
@@ -97,14 +127,6 @@ impl Seen {
         assert!(started.is_some(), "before the start");
         let named = json.get("streamSid").and_then(Value::as_str);
         assert!(named.is_none() || named == started, "of another stream");
-    }
-}
-
-/// What a running stream writes, read back.
-fn written(stream: &Stream, command: MediaCommand<'_>) -> Value {
-    match stream.encode(command) {
-        Ok(Frame::Text(text)) => serde_json::from_str(&text).unwrap(),
-        other => panic!("{other:?} from a running stream"),
     }
 }
 

@@ -26,7 +26,7 @@ use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
 use super::render::Renderer;
 use super::report::FinalReport;
 use super::socket::{CallSocket, Heard, SocketError};
-use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, heard};
+use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, until};
 use super::{House, metrics};
 use crate::audio::Clip;
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
@@ -36,7 +36,7 @@ use crate::flow::{
     TurnId,
 };
 use crate::form::{Form, Value};
-use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, MediaEvent, Start};
+use crate::media::{Ignored, MarkName, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::session::What;
 use crate::pay::submission::Reply;
@@ -65,16 +65,22 @@ pub(super) enum Answered {
 }
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
-pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, house: Arc<House>, place: StreamPlace) {
-    let flow = beginning.flow();
+pub async fn run(
+    socket: CallSocket,
+    session: MediaSession,
+    beginning: Beginning,
+    house: Arc<House>,
+    place: StreamPlace,
+) {
+    let (flow, dialect) = (beginning.flow(), session.dialect());
     let (sink, source) = socket.split();
-    let mut line = Line::new(sink, dialect);
+    let mut line = Line::new(sink, session);
     let mut ear = Ear::new(source, &house);
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
         Err(why) => {
-            let odd = line.stream.odd();
-            tracing::warn!(dialect = dialect.name(), flow, reason = %why, %odd, "stream ended before its call began");
+            let odd = line.session.odd();
+            tracing::warn!(dialect = dialect.name, flow, reason = %why, %odd, "stream ended before its call began");
             return line.refuse(why).await;
         }
     };
@@ -87,7 +93,7 @@ pub async fn run(socket: CallSocket, dialect: Dialect, beginning: Beginning, hou
             return line.refuse(why.into()).await;
         }
     };
-    let Some((registered, summons)) = CallPlace::take(&house, &start, dialect.name(), flow) else {
+    let Some((registered, summons)) = CallPlace::take(&house, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
         return line.refuse(Refusal::Duplicate).await;
     };
@@ -228,7 +234,7 @@ impl Actor {
         }
         self.line.close(CloseCode::Normal, "").await;
         let how = self.ended.unwrap_or(Ended::Caller);
-        let odd = self.line.stream.odd();
+        let odd = self.line.session.odd();
         if odd.total() > 0 {
             tracing::warn!(%odd, "messages of this call's stream were passed over");
         }
@@ -251,8 +257,9 @@ impl Actor {
         if self.taken_in_a_row < IN_A_ROW_MAX {
             self.taken_in_a_row = self.taken_in_a_row.saturating_add(1);
             if reads && let Some(message) = ear.source.next().now_or_never() {
-                ear.count(Instant::now());
-                return self.take(message);
+                let now = Instant::now();
+                ear.count(now);
+                return self.take(now, message);
             }
             if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
                 return told;
@@ -267,16 +274,19 @@ impl Actor {
         }
         self.taken_in_a_row = 0;
         let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
+        let media = self.line.due().filter(|_| attached);
         let (idle, idle_at) = (ear.idle, ear.idle_at);
         // A message that never ends uses the budget up, too: the others have their turn all the same.
         tokio::select! {
             biased;
             message = ear.source.next(), if reads => {
-                ear.count(Instant::now());
-                self.take(message)?;
+                let now = Instant::now();
+                ear.count(now);
+                self.take(now, message)?;
             }
             told = unconstrained(self.told(ender, attached)) => return told,
             () = unconstrained(until(deadline)) => self.come_due(),
+            () = unconstrained(until(media)) => self.media_due(Instant::now())?,
             () = unconstrained(until(sound)) => {}
             () = unconstrained(until(resting)) => {}
             () = unconstrained(sleep_until(idle_at)), if attached => return Err(Refusal::Idle(idle)),
@@ -297,20 +307,37 @@ impl Actor {
     }
 
     /// A message of the stream.
-    fn take(&mut self, message: Option<Result<Heard, SocketError>>) -> Result<(), Refusal> {
-        match heard(&mut self.line.stream, message)? {
-            Some(MediaEvent::Key(key)) => self.tell(Arrival::Caller, Event::Key(key)),
-            Some(MediaEvent::Played(mark)) => {
+    fn take(&mut self, now: Instant, message: Option<Result<Heard, SocketError>>) -> Result<(), Refusal> {
+        // Messages that keep coming must not put the stream's own deadlines off, and those were earlier.
+        self.media_due(now)?;
+        let event = self.line.heard(now, message)?;
+        event.and_then(MediaEvent::without_sound).map_or(Ok(()), |event| self.happened(event))
+    }
+
+    /// What the stream had to do by itself.
+    fn media_due(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.line.come_due(now)?;
+        while let Some(event) = self.line.session.poll_event() {
+            self.happened(event)?;
+        }
+        Ok(())
+    }
+
+    /// Something that happened on the stream.
+    fn happened(&mut self, event: MediaEvent<'static>) -> Result<(), Refusal> {
+        match event {
+            MediaEvent::Key(key) => self.tell(Arrival::Caller, Event::Key(key)),
+            MediaEvent::Played(mark) => {
                 if let Some(turn) = turn_of(&mark).and_then(|turn| self.playback.heard(turn)) {
                     self.tell(Arrival::Other, Event::Played(turn));
                 }
             }
-            Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
+            MediaEvent::Stopped => return Err(Refusal::Closed),
             // Without it the number that is being keyed would be another one.
-            Some(MediaEvent::KeyLost) if self.call.is_entering() => return Err(MediaError::NotAKey.into()),
-            Some(MediaEvent::KeyLost) => metrics::message_ignored(Ignored::UnreadableKey.name()),
-            Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
-            Some(MediaEvent::Connected | MediaEvent::Started(_) | MediaEvent::Audio(_)) | None => {}
+            MediaEvent::KeyLost if self.call.is_entering() => return Err(MediaError::NotAKey.into()),
+            MediaEvent::KeyLost => metrics::message_ignored(Ignored::UnreadableKey.name()),
+            MediaEvent::Ignored(why) => metrics::message_ignored(why.name()),
+            MediaEvent::Connected | MediaEvent::Started(_) | MediaEvent::Audio(_) | MediaEvent::Handled => {}
         }
         Ok(())
     }
@@ -392,30 +419,37 @@ impl Actor {
             }
             why => self.line.refuse(why).await,
         }
+        // Nor does anything happen on it any more.
+        while self.line.session.poll_event().is_some() {}
         self.playback.clear(Instant::now());
         self.renderer.clear();
         self.tell(Arrival::Caller, Event::HungUp);
     }
 
-    /// Does what the machine wants, then sends the sound that is due.
+    /// Does what the machine wants, then sends the sound that is due; again, if that brought something about.
     async fn carry_out(&mut self) -> Result<(), Refusal> {
-        while let Some(action) = self.call.next_action() {
-            if let Some(recorder) = &mut self.recorder {
-                recorder.tape.action(self.clock.moment(), &action);
+        loop {
+            while let Some(action) = self.call.next_action() {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.tape.action(self.clock.moment(), &action);
+                }
+                self.perform(action).await?;
             }
-            self.perform(action).await?;
-        }
-        while let Some(piece) = self.playback.next(Instant::now()) {
-            match piece {
-                Piece::Frame(frame) => self.line.send(MediaCommand::Audio(media::MuLaw(&frame))).await?,
-                Piece::Mark(turn) => {
-                    if let Some(mark) = mark_of(turn) {
-                        self.line.send(MediaCommand::Mark(&mark)).await?;
+            while let Some(piece) = self.playback.next(Instant::now()) {
+                match piece {
+                    Piece::Frame(frame) => self.line.send(MediaCommand::Audio(MuLaw(&frame))).await?,
+                    Piece::Mark(turn) => {
+                        if let Some(mark) = mark_of(turn) {
+                            self.line.send(MediaCommand::Mark(&mark)).await?;
+                        }
                     }
                 }
             }
+            // A message may be answered by the session itself.
+            self.line.flush().await?;
+            let Some(event) = self.line.session.poll_event() else { return Ok(()) };
+            self.happened(event)?;
         }
-        Ok(())
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), Refusal> {
@@ -534,14 +568,6 @@ impl Actor {
                 }
             });
         }
-    }
-}
-
-/// Waits until a moment; for ever if there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

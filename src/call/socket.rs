@@ -129,10 +129,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<Io> {
     }
 }
 
-/// The answer to a request that axum found to be one for a WebSocket, and the connection after it. None: there is no key, or
-/// nothing to be upgraded.
+/// The answer to a request that axum found to be one for a WebSocket, with the subprotocol that was chosen of those it
+/// offers, and the connection after it. None: there is no key, or nothing to be upgraded.
 #[must_use]
-pub fn upgraded(parts: &Parts) -> Option<(Response, OnUpgrade)> {
+pub fn upgraded(parts: &Parts, subprotocol: Option<&'static str>) -> Option<(Response, OnUpgrade)> {
     let key = parts.headers.get(header::SEC_WEBSOCKET_KEY)?;
     let connection = parts.extensions.get::<OnUpgrade>()?.clone();
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()?;
@@ -142,6 +142,9 @@ pub fn upgraded(parts: &Parts) -> Option<(Response, OnUpgrade)> {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
     Some((answer, connection))
 }
 

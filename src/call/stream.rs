@@ -1,6 +1,7 @@
 //! The stream of one call: reading, writing, and why it ends.
 //!
-//! Shape:   [`begin`] waits for its start; then [`Ear`] is the reading side and [`Line`] the writing side.
+//! Shape:   [`begin`] waits for its start; then [`Ear`] is the reading side and [`Line`] the writing side, with the session that
+//!          knows the dialect.
 //! Limits:  [`START_LIMIT`] for the stream to start; [`SEND_LIMIT`] for the platform to take a message; above
 //!          `max_messages_per_second` it is read more slowly. The server counts bytes on the wire besides, since frames need
 //!          not become messages.
@@ -19,7 +20,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::beginning::NoUrl;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::{House, metrics};
-use crate::media::{Dialect, Frame, Incoming, MediaCommand, MediaError, MediaEvent, Start, Stream};
+use crate::media::{Frame, Incoming, MediaCommand, MediaError, MediaEvent, MediaSession, Start};
+use crate::time::CallTime;
 
 /// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -79,40 +81,40 @@ pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refus
     let started = async {
         loop {
             // Messages before the start count like those after it.
-            if let Some(until) = ear.resting_until() {
-                sleep_until(until).await;
+            if let Some(resting) = ear.resting_until() {
+                sleep_until(resting).await;
             }
-            let message = ear.source.next().await;
-            ear.count(Instant::now());
-            match heard(&mut line.stream, message)? {
-                Some(MediaEvent::Started(start)) => return Ok(start),
-                Some(MediaEvent::Stopped) => return Err(Refusal::Closed),
-                Some(MediaEvent::Ignored(why)) => metrics::message_ignored(why.name()),
-                _ => {}
+            let message = tokio::select! {
+                biased;
+                message = ear.source.next() => Some(message),
+                () = until(line.due()) => None,
+            };
+            let now = Instant::now();
+            line.come_due(now)?;
+            let mut event = None;
+            if let Some(message) = message {
+                ear.count(now);
+                event = line.heard(now, message)?.and_then(MediaEvent::without_sound);
+            }
+            line.flush().await?;
+            while let Some(happened) = event.take().or_else(|| line.session.poll_event()) {
+                match happened {
+                    MediaEvent::Started(start) => return Ok(start),
+                    MediaEvent::Stopped => return Err(Refusal::Closed),
+                    MediaEvent::Ignored(why) => metrics::message_ignored(why.name()),
+                    _ => {}
+                }
             }
         }
     };
     timeout(START_LIMIT, started).await.unwrap_or(Err(Refusal::NoStart))
 }
 
-/// What a WebSocket message means. None: nothing.
-pub(super) fn heard(
-    stream: &mut Stream,
-    message: Option<Result<Heard, SocketError>>,
-) -> Result<Option<MediaEvent<'_>>, Refusal> {
-    match message {
-        Some(Ok(Heard::Text(text))) => {
-            // The event borrows from the stream only, never from the message.
-            Ok(Some(stream.decode(Incoming::Text(text.as_str()))?))
-        }
-        Some(Ok(Heard::Binary(bytes))) => Ok(Some(stream.decode(Incoming::Binary(&bytes))?)),
-        Some(Ok(Heard::Alive)) => Ok(None),
-        Some(Ok(Heard::Closed)) | None => Err(Refusal::Closed),
-        // What is too large is not read to its end: the socket says so.
-        Some(Err(SocketError::Protocol(Error::Capacity(CapacityError::MessageTooLong { size, .. })))) => {
-            Err(MediaError::TooLong { bytes: size }.into())
-        }
-        Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
+/// Waits until a moment; for ever if there is none.
+pub(super) async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -158,32 +160,87 @@ impl Ear {
     }
 }
 
-/// The writing side, until it is lost.
+/// What is said on the stream, and the writing side until it is lost.
 pub(super) struct Line {
     sink: Option<SplitSink<CallSocket, Message>>,
-    pub(super) stream: Stream,
+    pub(super) session: MediaSession,
+    opened: Instant,
 }
 
 impl Line {
-    /// The writing side of a stream that speaks `dialect`.
-    pub(super) fn new(sink: SplitSink<CallSocket, Message>, dialect: Dialect) -> Self {
-        Self { sink: Some(sink), stream: Stream::new(dialect) }
+    /// The writing side of a stream that was just opened.
+    pub(super) fn new(sink: SplitSink<CallSocket, Message>, session: MediaSession) -> Self {
+        Self { sink: Some(sink), session, opened: Instant::now() }
+    }
+
+    /// The session's time. A process that was stopped for a while finds that its platform played on.
+    fn time(&self, now: Instant) -> CallTime {
+        CallTime::ZERO + now.saturating_duration_since(self.opened)
+    }
+
+    /// What a WebSocket message means. None: nothing.
+    pub(super) fn heard(
+        &mut self,
+        now: Instant,
+        message: Option<Result<Heard, SocketError>>,
+    ) -> Result<Option<MediaEvent<'_>>, Refusal> {
+        let time = self.time(now);
+        match message {
+            Some(Ok(Heard::Text(text))) => {
+                // The event borrows from the session only, never from the message.
+                Ok(Some(self.session.handle_message(time, Incoming::Text(text.as_str()))?))
+            }
+            Some(Ok(Heard::Binary(bytes))) => Ok(Some(self.session.handle_message(time, Incoming::Binary(&bytes))?)),
+            Some(Ok(Heard::Alive)) => Ok(None),
+            Some(Ok(Heard::Closed)) | None => Err(Refusal::Closed),
+            // What is too large is not read to its end: the socket says so.
+            Some(Err(SocketError::Protocol(Error::Capacity(CapacityError::MessageTooLong { size, .. })))) => {
+                Err(MediaError::TooLong { bytes: size }.into())
+            }
+            Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
+        }
+    }
+
+    /// When the session has something to do by itself.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.session.poll_timeout().map(|(at, _)| self.opened + at.since(CallTime::ZERO))
+    }
+
+    /// Has the session do what is due, if anything is.
+    pub(super) fn come_due(&mut self, now: Instant) -> Result<(), Refusal> {
+        let time = self.time(now);
+        match self.session.poll_timeout() {
+            Some((due, what)) if due <= time => {
+                tracing::trace!(what, "a deadline of the stream");
+                Ok(self.session.handle_timeout(time)?)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) async fn send(&mut self, command: MediaCommand<'_>) -> Result<(), Refusal> {
-        let Some(sink) = &mut self.sink else { return Ok(()) };
-        let message = match self.stream.encode(command) {
-            Ok(Frame::Text(text)) => Message::Text(text.into()),
-            Ok(Frame::Binary(bytes)) => Message::Binary(bytes.into()),
-            Ok(Frame::Close) => close(CloseCode::Normal, ""),
-            // The platform has stopped the stream: there is nobody to tell.
-            Err(_) => return Ok(()),
-        };
-        match timeout(SEND_LIMIT, sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Refusal::Lost(error.to_string())),
-            Err(_) => Err(Refusal::Stuck),
+        if self.sink.is_none() {
+            return Ok(());
         }
+        match self.session.handle_command(self.time(Instant::now()), command) {
+            Ok(()) => self.flush().await,
+            // The platform has stopped the stream: there is nobody to tell.
+            Err(MediaError::NotStarted { .. } | MediaError::Stopped) => Ok(()),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Sends what the session has to send.
+    pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
+        while let Some(frame) = self.session.poll_frame() {
+            let Some(sink) = &mut self.sink else { continue };
+            match timeout(SEND_LIMIT, sink.send(message(frame))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Refusal::Lost(error.to_string())),
+                Err(_) => return Err(Refusal::Stuck),
+            }
+        }
+        Ok(())
     }
 
     /// Ends the stream for a fault of the other side.
@@ -201,13 +258,25 @@ impl Line {
 
     pub(super) async fn close(&mut self, code: CloseCode, reason: &str) {
         if let Some(mut sink) = self.sink.take() {
+            // A session that cannot say goodbye is closed without.
+            let _ = self.session.handle_command(self.time(Instant::now()), MediaCommand::Close);
             // The platform may be gone; then it needs no goodbye.
             let _ = timeout(CLOSE_LIMIT, async {
+                while let Some(frame) = self.session.poll_frame() {
+                    let _ = sink.send(message(frame)).await;
+                }
                 let _ = sink.send(close(code, reason)).await;
                 let _ = sink.close().await;
             })
             .await;
         }
+    }
+}
+
+fn message(frame: Frame) -> Message {
+    match frame {
+        Frame::Text(text) => Message::Text(text.into()),
+        Frame::Binary(bytes) => Message::Binary(bytes.into()),
     }
 }
 

@@ -17,14 +17,32 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::dialect::{Dialect, Proof};
 use super::json::{self, NotRead, Object, Raw, Text};
+use super::session::{MediaOutput, MediaProtocol};
 use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, START_MAX, Start, other};
+use crate::audio::format::Format;
+use crate::time::CallTime;
+
+/// Twilio Media Streams.
+pub static DIALECT: Dialect = Dialect {
+    name: "twilio",
+    platform: "Twilio",
+    proof: Proof::Signature,
+    subprotocols: &[],
+    hears: FORMATS,
+    sends: FORMATS,
+    open: |_| Ok(Box::new(Stream::new())),
+};
+
+/// The one format there is, both ways.
+const FORMATS: &[Format] = &[Format::MU_LAW];
 
 /// Room for everything of a `media` message but the identifier and the sound.
 const FRAMING: usize = 64;
 
 /// One stream: what has come so far.
-pub struct Stream {
+struct Stream {
     phase: Phase,
     /// The sound of the message at hand; kept for its room.
     samples: Zeroizing<Vec<u8>>,
@@ -53,18 +71,12 @@ struct Running {
 }
 
 impl Stream {
-    /// A stream that nothing has come on yet.
-    #[must_use]
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self { phase: Phase::Opened, samples: Zeroizing::new(Vec::new()) }
     }
 
     /// Reads one message. The sound of an [`MediaEvent::Audio`] is kept until the next message only.
-    ///
-    /// # Errors
-    ///
-    /// [`MediaError`] if the stream cannot go on, or not begin: it is to be closed.
-    pub fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
+    fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
         if matches!(self.phase, Phase::Stopped) {
             return Ok(MediaEvent::Ignored(Ignored::AfterStop));
         }
@@ -149,12 +161,8 @@ impl Stream {
         }
     }
 
-    /// Writes one message.
-    ///
-    /// # Errors
-    ///
-    /// [`MediaError::NotStarted`] or [`MediaError::Stopped`] unless the stream runs. A `Close` is always written.
-    pub fn encode(&self, command: MediaCommand<'_>) -> Result<Frame, MediaError> {
+    /// Writes one message. None: nothing is said before a close.
+    fn encode(&self, command: MediaCommand<'_>) -> Result<Option<Frame>, MediaError> {
         let text = match command {
             MediaCommand::Audio(MuLaw(samples)) => {
                 let stream_sid = self.quoted_sid("media")?;
@@ -172,9 +180,9 @@ impl Stream {
                 format!(r#"{{"event":"mark","streamSid":{stream_sid},"mark":{{"name":"{name}"}}}}"#)
             }
             MediaCommand::Clear => format!(r#"{{"event":"clear","streamSid":{}}}"#, self.quoted_sid("clear")?),
-            MediaCommand::Close => return Ok(Frame::Close),
+            MediaCommand::Close => return Ok(None),
         };
-        Ok(Frame::Text(text))
+        Ok(Some(Frame::Text(text)))
     }
 
     /// The stream's identifier as a JSON string, if `message` can be sent.
@@ -187,9 +195,35 @@ impl Stream {
     }
 }
 
-impl Default for Stream {
-    fn default() -> Self {
-        Self::new()
+impl MediaProtocol for Stream {
+    fn handle_message<'s>(
+        &'s mut self,
+        _: CallTime,
+        message: Incoming<'_>,
+        _: &mut MediaOutput,
+    ) -> Result<MediaEvent<'s>, MediaError> {
+        self.decode(message)
+    }
+
+    fn handle_command(
+        &mut self,
+        _: CallTime,
+        command: MediaCommand<'_>,
+        out: &mut MediaOutput,
+    ) -> Result<(), MediaError> {
+        if let Some(frame) = self.encode(command)? {
+            out.frame(frame);
+        }
+        Ok(())
+    }
+
+    /// Twilio itself says when a mark is reached.
+    fn handle_timeout(&mut self, _: CallTime, _: &mut MediaOutput) -> Result<(), MediaError> {
+        Ok(())
+    }
+
+    fn poll_timeout(&self) -> Option<(CallTime, &'static str)> {
+        None
     }
 }
 
@@ -260,7 +294,7 @@ fn started(message: Message<'_>) -> Result<Start, MediaError> {
         return Err(MediaError::OtherStream);
     }
     if start.media_format.is_some_and(|Object(format)| !format.is_readable()) {
-        return Err(MediaError::MediaFormat);
+        return Err(MediaError::MediaFormat { expected: FORMATS });
     }
     Ok(Start {
         stream_sid: inner.or(outer).ok_or(MediaError::Missing { field: "start.streamSid" })?,
@@ -372,11 +406,14 @@ struct MediaFormat<'a> {
 }
 
 impl MediaFormat<'_> {
-    /// Whether it is the one format there is, as far as it says.
+    /// Whether it is one of [`FORMATS`], as far as it says.
     fn is_readable(&self) -> bool {
-        self.encoding.as_ref().is_none_or(|Text(encoding)| encoding.eq_ignore_ascii_case("audio/x-mulaw"))
-            && self.sample_rate.is_none_or(|rate| json::number(rate) == Some(8000))
-            && self.channels.is_none_or(|channels| json::number(channels) == Some(1))
+        let is_said = |format: &Format| {
+            let name = format.encoding.media_type();
+            self.encoding.as_ref().is_none_or(|Text(encoding)| encoding.eq_ignore_ascii_case(name))
+                && self.sample_rate.is_none_or(|rate| json::number(rate) == Some(u64::from(format.rate)))
+        };
+        FORMATS.iter().any(is_said) && self.channels.is_none_or(|channels| json::number(channels) == Some(1))
     }
 }
 

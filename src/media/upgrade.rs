@@ -15,7 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
 use url::{Host, Url};
 
-use super::Dialect;
+use super::dialect;
+use super::dialect::Proof;
 use super::nonce::NonceRefused;
 use crate::secret::Secret;
 use crate::signature::sign;
@@ -29,29 +30,19 @@ pub const SECRET_GOOD: usize = 32;
 /// The query parameter that holds the secret.
 const PARAMETER: &str = "secret";
 
-/// The platforms that do not sign, or not with anything we know, built or to come.
-const UNSIGNED: [&str; 7] = ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"];
+/// The platforms whose dialects are to come. None of them signs, or not with anything we know.
+const TO_COME: [&str; 7] = ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"];
 
-/// What an upgrade has to carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// `X-Twilio-Signature`.
-    Signature,
-    /// The configured secret; the name is the platform's.
-    Secret(&'static str),
-}
-
-/// What the upgrade of a dialect has to carry, by the name in its path, whether this version speaks it or not. None: it is
-/// no dialect's name.
+/// What the upgrade of a dialect has to carry, by the name in its path, whether this version speaks it or not; and that name.
+/// None: it is no dialect's.
 ///
 /// A secret is no way around a signature: it would be the weaker rule for whoever may choose, and Twilio always signs.
 #[must_use]
-pub fn proof(name: &str) -> Option<Proof> {
-    if name == Dialect::Twilio.name() {
-        return Some(Proof::Signature);
+pub fn proof(name: &str) -> Option<(&'static str, Proof)> {
+    if let Some(known) = dialect(name) {
+        return Some((known.name, known.proof));
     }
-    let mut unsigned = UNSIGNED.into_iter().chain(Dialect::ALL.into_iter().map(Dialect::name));
-    unsigned.find(|unsigned| *unsigned == name).map(Proof::Secret)
+    TO_COME.into_iter().find(|unbuilt| *unbuilt == name).map(|unbuilt| (unbuilt, Proof::Secret))
 }
 
 /// Why an upgrade is answered with 403.
@@ -351,13 +342,12 @@ mod tests {
 
     #[test]
     fn twilio_signs_and_everybody_else_carries_a_secret() {
-        assert_eq!(proof("twilio"), Some(Proof::Signature));
-        for dialect in ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"] {
-            assert_eq!(proof(dialect), Some(Proof::Secret(dialect)));
+        assert_eq!(proof("twilio"), Some(("twilio", Proof::Signature)));
+        for name in ["signalwire", "telnyx", "plivo", "vonage", "jambonz", "asterisk", "freeswitch"] {
+            assert_eq!(proof(name), Some((name, Proof::Secret)));
         }
-        for dialect in Dialect::ALL {
-            assert_eq!(proof(dialect.name()) == Some(Proof::Signature), dialect == Dialect::Twilio);
-            assert!(proof(dialect.name()).is_some());
+        for known in crate::media::DIALECTS {
+            assert_eq!(proof(known.name), Some((known.name, known.proof)));
         }
         for none in ["Twilio", "", "hunter2"] {
             assert_eq!(proof(none), None);

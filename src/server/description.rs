@@ -11,7 +11,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ObjectBuilder, OpenApi as Description, RefOr, Schema};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
-use crate::media::Dialect;
+use crate::media::DIALECTS;
 use crate::rest::error::ApiError;
 use crate::rest::guard::SCHEME;
 
@@ -140,6 +140,18 @@ pub(super) struct StreamSecret {
     secret: Option<String>,
 }
 
+impl PartialSchema for DialectName {
+    fn schema() -> RefOr<Schema> {
+        let told: Vec<String> = DIALECTS.iter().map(ToString::to_string).collect();
+        let names = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(DIALECTS.iter().map(|dialect| dialect.name)));
+        names.description(Some(told.join(". "))).into()
+    }
+}
+
+impl ToSchema for DialectName {}
+
 /// A type that is one of a few words.
 macro_rules! words {
     ($($type:ident: $words:expr;)*) => {$(
@@ -154,7 +166,6 @@ macro_rules! words {
 }
 
 words! {
-    DialectName: Dialect::ALL.map(Dialect::name);
     ConnectionUpgrade: ["Upgrade"];
     UpgradeWebSocket: ["websocket"];
     WebSocketVersion: ["13"];

@@ -9,12 +9,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{FromRequestParts, OriginalUri, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -24,14 +23,20 @@ use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::blocking::{TaskKind, watched};
 use crate::call::beginning::Beginning;
 use crate::call::socket::{self, WebSocket};
-use crate::call::{Calls, actor};
-use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
-use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
-use crate::media::{Dialect, TEXT_MAX};
+use crate::call::{Calls, House, actor};
+use crate::media::{self, DIALECTS, Dialect, MediaError, MediaSession, TEXT_MAX, UpgradeRequest, upgrade};
 use crate::rest;
-use crate::rest::guard::{NotSignedIn, client};
-use crate::secret::Secret;
-use crate::signature;
+use crate::rest::guard::client;
+
+use answer::NotUpgraded;
+use path::{NO_SUCH_FLOW, StreamPath};
+use proof::Refused;
+
+mod answer;
+mod path;
+mod proof;
+#[cfg(test)]
+mod tests;
 
 /// Read buffer of a stream, in bytes. The library's default of 128 KiB would be most of a call's memory.
 const READ_BUFFER: usize = 4 * 1024;
@@ -39,11 +44,25 @@ const READ_BUFFER: usize = 4 * 1024;
 /// What may wait to be written, in bytes: five seconds of sound and then some.
 const WRITE_BUFFER_MAX: usize = 256 * 1024;
 
-/// What stands for a flow in the log that there is not: its name could be a secret at the wrong place.
-const NO_SUCH_FLOW: &str = "(none of that name)";
+/// An upgrade, at whichever of its paths.
+pub(super) struct Dialed {
+    desk: Desk,
+    path: StreamPath,
+    parts: Parts,
+}
 
-/// What stands for a flow in a path that ends with a secret and names none.
-const NO_FLOW: &str = "~";
+impl FromRequestParts<Desk> for Dialed {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Self, Response> {
+        let path = Path::from_request_parts(parts, desk).await;
+        let Path(path) = path.map_err(IntoResponse::into_response)?;
+        let dialed = Self { desk: desk.clone(), path, parts: parts.clone() };
+        // axum looks whether it is a WebSocket's; the socket is ours.
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, desk).await;
+        upgrade.map(|_| dialed).map_err(IntoResponse::into_response)
+    }
+}
 
 /// Media stream of a call
 ///
@@ -59,23 +78,10 @@ const NO_FLOW: &str = "~";
         StreamSecret,
         UpgradeHeaders,
     ),
-    responses(
-        (status = 101, description = "The stream runs"),
-        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The signature or the secret is missing or wrong", body = String, content_type = "text/plain"),
-        (status = 404, description = "There is no such dialect or flow", body = String, content_type = "text/plain"),
-        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
-        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
-        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
-    ),
+    responses((status = 101, description = "The stream runs"), NotUpgraded),
 )]
-pub(super) async fn upgrade(
-    State(desk): State<Desk>,
-    Path((dialect, flow)): Path<(String, String)>,
-    parts: Parts,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    admitted(&desk, &dialect, Beginning::Flow(flow), Ending::None, &parts, upgrade).await
+pub(super) async fn upgrade(dialed: Dialed) -> Response {
+    dialed.answer().await
 }
 
 /// Media stream of a call, with its secret in the path
@@ -92,23 +98,10 @@ pub(super) async fn upgrade(
         ("secret" = String, Path, description = "The configuration's `media.secret`; not for Twilio, which signs"),
         UpgradeHeaders,
     ),
-    responses(
-        (status = 101, description = "The stream runs"),
-        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The secret is wrong", body = String, content_type = "text/plain"),
-        (status = 404, description = "There is no such dialect or flow, or it has no secret", body = String, content_type = "text/plain"),
-        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
-        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
-        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
-    ),
+    responses((status = 101, description = "The stream runs"), NotUpgraded),
 )]
-pub(super) async fn upgrade_with_secret(
-    State(desk): State<Desk>,
-    Path((dialect, flow, secret)): Path<(String, String, String)>,
-    parts: Parts,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    admitted(&desk, &dialect, beginning(flow), Ending::Secret(Secret::new(secret)), &parts, upgrade).await
+pub(super) async fn upgrade_with_secret(dialed: Dialed) -> Response {
+    dialed.answer().await
 }
 
 /// Media stream of a call, at a URL that is good once
@@ -126,27 +119,10 @@ pub(super) async fn upgrade_with_secret(
         ("random" = String, Path, pattern = "^[A-Za-z0-9_-]{22,64}$", description = "A random value that is used once"),
         UpgradeHeaders,
     ),
-    responses(
-        (status = 101, description = "The stream runs"),
-        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The signature is missing or wrong, or the URL is not good or not any more", body = String, content_type = "text/plain"),
-        (status = 404, description = "There is no such dialect or flow, or it does not sign", body = String, content_type = "text/plain"),
-        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
-        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
-    ),
+    responses((status = 101, description = "The stream runs"), NotUpgraded),
 )]
-pub(super) async fn upgrade_once(
-    State(desk): State<Desk>,
-    Path((dialect, flow, expires, random)): Path<(String, String, String, String)>,
-    parts: Parts,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    admitted(&desk, &dialect, beginning(flow), Ending::Nonce(expires, random), &parts, upgrade).await
-}
-
-/// What the flow in a path that does not end with it means.
-fn beginning(flow: String) -> Beginning {
-    if flow == NO_FLOW { Beginning::Url } else { Beginning::Flow(flow) }
+pub(super) async fn upgrade_once(dialed: Dialed) -> Response {
+    dialed.answer().await
 }
 
 /// Media stream of a call with a remote document
@@ -163,98 +139,64 @@ fn beginning(flow: String) -> Beginning {
         StreamSecret,
         UpgradeHeaders,
     ),
-    responses(
-        (status = 101, description = "The stream runs"),
-        (status = 400, description = "No WebSocket upgrade", body = String, content_type = "text/plain"),
-        (status = 403, description = "The signature or the secret is missing or wrong", body = String, content_type = "text/plain"),
-        (status = 404, description = "There is no such dialect", body = String, content_type = "text/plain"),
-        (status = 426, description = "The connection cannot be upgraded", body = String, content_type = "text/plain"),
-        (status = 429, description = "Too many wrong secrets from this address", body = String, content_type = "text/plain"),
-        (status = 503, description = "Too many calls, or the server is being stopped", body = String, content_type = "text/plain"),
-    ),
+    responses((status = 101, description = "The stream runs"), NotUpgraded),
 )]
-pub(super) async fn upgrade_to_url(
-    State(desk): State<Desk>,
-    Path(dialect): Path<String>,
-    parts: Parts,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    admitted(&desk, &dialect, Beginning::Url, Ending::None, &parts, upgrade).await
+pub(super) async fn upgrade_to_url(dialed: Dialed) -> Response {
+    dialed.answer().await
 }
 
-/// What stands behind the flow in a path.
-enum Ending {
-    None,
-    Secret(Secret),
-    /// An expiry and a random value, as they were written.
-    Nonce(String, String),
+impl Dialed {
+    /// The way in, from every path.
+    async fn answer(self) -> Response {
+        let Self { desk, path, parts } = self;
+        admitted(&desk, path, &parts).await.unwrap_or_else(IntoResponse::into_response)
+    }
 }
 
-async fn admitted(
-    desk: &Desk,
-    name: &str,
-    beginning: Beginning,
-    ending: Ending,
-    parts: &Parts,
-    upgrade: WebSocketUpgrade,
-) -> Response {
+async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
     let peer = client(&desk.house, &parts.extensions, &parts.headers);
-    let Some(proof) = upgrade::proof(name) else { return no_such_dialect(parts.uri.path(), peer) };
+    let name = path.dialect.clone();
+    let required = upgrade::proof(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
+    let (beginning, ending) = path.into_parts();
     let is_there = match &beginning {
         Beginning::Flow(flow) => desk.house.library.has(flow).await,
         Beginning::Url => true,
     };
     // As the log may name it before anybody is known.
     let told = if is_there { beginning.flow() } else { NO_SUCH_FLOW };
-    let proven = match (proof, ending) {
-        // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
-        (Proof::Signature, Ending::Secret(_)) | (Proof::Secret(_), Ending::Nonce(..)) => {
-            return nothing_here(parts.uri.path(), peer);
-        }
-        (Proof::Signature, Ending::None) => signed(desk, told, parts, "").and_then(|()| timely(desk, None)),
-        (Proof::Signature, Ending::Nonce(expires, value)) => signed(desk, told, parts, "/…/…")
-            .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
-            .and_then(|nonce| timely(desk, Some(nonce))),
-        (Proof::Secret(platform), Ending::None) => known(desk, platform, None, parts, peer).map(|()| None),
-        (Proof::Secret(platform), Ending::Secret(secret)) => {
-            known(desk, platform, Some(secret), parts, peer).map(|()| None)
-        }
-    };
-    let nonce = match proven {
-        Ok(nonce) => nonce,
-        Err(refused) => return refused.answer(told, peer),
-    };
-    let Some(dialect) = Dialect::named(name) else { return no_such_dialect(parts.uri.path(), peer) };
+    let nonce = proof::proven(desk, required, ending, told, parts, peer)
+        .ok_or_else(|| nothing_here(parts.uri.path(), peer))?
+        .map_err(|refused| refused.answer(told, peer))?;
+    let dialect = media::dialect(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
     if desk.draining.load(Ordering::Acquire) {
         tracing::warn!(flow = told, "stream refused (503): the server is being stopped");
-        return (StatusCode::SERVICE_UNAVAILABLE, "the server is being stopped\n").into_response();
+        return Err(NotUpgraded::Unavailable("the server is being stopped\n".into()));
     }
     let flow = beginning.flow();
     if !is_there {
         // What is no flow's name may be anything: a secret, or a number.
-        tracing::warn!(flow = "(none of that name)", "stream refused (404): there is no flow of that name");
-        return (StatusCode::NOT_FOUND, "no flow of that name\n").into_response();
+        tracing::warn!(flow = NO_SUCH_FLOW, "stream refused (404): there is no flow of that name");
+        return Err(NotUpgraded::NotFound("no flow of that name\n".into()));
     }
     let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);
-    let place = match Calls::admit(&desk.house, limit) {
-        Ok(place) => place,
-        Err(refused) => {
-            tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("{refused}\n")).into_response();
-        }
-    };
+    let place = Calls::admit(&desk.house, limit).map_err(|refused| {
+        tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
+        NotUpgraded::Unavailable(format!("{refused}\n").into())
+    })?;
     let house = Arc::clone(&desk.house);
-    // axum has looked at it; the socket is ours.
-    drop(upgrade);
-    let Some((answer, connection)) = socket::upgraded(parts) else {
+    let session = opened(dialect, &house, parts).map_err(|why| {
+        tracing::warn!(flow, dialect = dialect.name, reason = %why, "stream refused (400)");
+        NotUpgraded::BadRequest(format!("{why}\n"))
+    })?;
+    let Some((answer, connection)) = socket::upgraded(parts, session.subprotocol()) else {
         tracing::warn!(flow, "stream refused (426): its connection cannot be upgraded");
-        return (StatusCode::UPGRADE_REQUIRED, "the connection cannot be upgraded\n").into_response();
+        return Err(NotUpgraded::UpgradeRequired);
     };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
         && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
     {
-        return Refused::Proof(why.into()).answer(told, peer);
+        return Err(Refused::Proof(why.into()).answer(told, peer));
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -269,12 +211,22 @@ async fn admitted(
         };
         let socket = WebSocket::new(connection, config).await;
         // A task of its own: whatever breaks down in it, breaks down alone.
-        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, dialect, beginning, house, place)));
+        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, session, beginning, house, place)));
         if let Err(error) = call.await {
             tracing::error!(%error, "a call broke down");
         }
     });
-    answer
+    Ok(answer)
+}
+
+/// The dialect's session for an upgrade.
+fn opened(dialect: &'static Dialect, house: &House, parts: &Parts) -> Result<MediaSession, MediaError> {
+    let headers: Vec<(&str, &[u8])> =
+        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let call_sid = format!("CA{}", house.chance.uuid().simple());
+    let request =
+        UpgradeRequest { path: parts.uri.path(), query: parts.uri.query(), headers: &headers, call_sid: &call_sid };
+    MediaSession::open(dialect, &request)
 }
 
 /// Describes what is counted here.
@@ -293,9 +245,9 @@ pub(super) async fn no_such_path(State(desk): State<Desk>, uri: OriginalUri, par
 }
 
 /// What streams dial at a path that has none.
-fn nothing_here(path: &str, peer: IpAddr) -> Response {
+fn nothing_here(path: &str, peer: IpAddr) -> NotUpgraded {
     tell_of_unknown_path(path, peer);
-    (StatusCode::NOT_FOUND, "there is nothing here\n").into_response()
+    NotUpgraded::NotFound("there is nothing here\n".into())
 }
 
 fn tell_of_unknown_path(path: &str, peer: IpAddr) {
@@ -311,140 +263,8 @@ fn known_part(path: &str) -> String {
     path.split('/').map(|word| if is_known(word) { word } else { "…" }).collect::<Vec<_>>().join("/")
 }
 
-fn no_such_dialect(path: &str, peer: IpAddr) -> Response {
+fn no_such_dialect(path: &str, peer: IpAddr) -> NotUpgraded {
     tell_of_unknown_path(path, peer);
-    let there_are = Dialect::ALL.map(Dialect::name).join(", ");
-    (StatusCode::NOT_FOUND, format!("no such dialect; there is {there_are}\n")).into_response()
-}
-
-/// Why an upgrade does not get in.
-enum Refused {
-    /// What it carries is missing or wrong.
-    Proof(UpgradeRefused),
-    /// Its address guessed too often.
-    Wait(Duration),
-}
-
-impl Refused {
-    /// The metric's label.
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Proof(UpgradeRefused::Unsigned { .. }) => "unsigned",
-            Self::Proof(UpgradeRefused::WrongSignature { .. }) => "wrong_signature",
-            Self::Proof(UpgradeRefused::NoPublicAddress) => "no_public_address",
-            Self::Proof(UpgradeRefused::NoSecretSet { .. }) => "no_secret_set",
-            Self::Proof(UpgradeRefused::NoSecret) => "no_secret",
-            Self::Proof(UpgradeRefused::WrongSecret) => "wrong_secret",
-            Self::Proof(UpgradeRefused::Nonce(why)) => match why {
-                NonceRefused::Missing => "no_nonce",
-                NonceRefused::Malformed => "malformed_nonce",
-                NonceRefused::Expired(_) => "expired",
-                NonceRefused::TooFarAhead(_) => "expires_too_late",
-                NonceRefused::Used => "used",
-                NonceRefused::Unknown => "nonce_unknown",
-                NonceRefused::Full => "nonces_full",
-            },
-            Self::Wait(_) => "too_many_failures",
-        }
-    }
-
-    fn answer(self, flow: &str, peer: IpAddr) -> Response {
-        metrics::counter!("touchtone_upgrades_refused_total", "why" => self.word()).increment(1);
-        match self {
-            Self::Proof(refused @ (UpgradeRefused::Unsigned { .. } | UpgradeRefused::WrongSignature { .. })) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403): set public_url to the address that the platform calls");
-                (StatusCode::FORBIDDEN, "the signature is missing or wrong\n").into_response()
-            }
-            Self::Proof(refused @ UpgradeRefused::NoPublicAddress) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
-                (StatusCode::FORBIDDEN, "the signature cannot be checked\n").into_response()
-            }
-            Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Full)) => {
-                tracing::error!(flow, %peer, %refused, "stream refused (503)");
-                (StatusCode::SERVICE_UNAVAILABLE, "too many calls\n").into_response()
-            }
-            Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Unknown)) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (503)");
-                (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used\n").into_response()
-            }
-            Self::Proof(refused @ UpgradeRefused::Nonce(_)) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
-                (StatusCode::FORBIDDEN, "the URL is good for one call, and until it expires\n").into_response()
-            }
-            Self::Proof(refused) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
-                (StatusCode::FORBIDDEN, "the secret is missing or wrong\n").into_response()
-            }
-            // Told once by who counts.
-            Self::Wait(wait) => {
-                let seconds = wait.as_secs().max(1).to_string();
-                let wait = [(header::RETRY_AFTER, seconds)];
-                (StatusCode::TOO_MANY_REQUESTS, wait, "too many wrong secrets\n").into_response()
-            }
-        }
-    }
-}
-
-/// `flow` is what may be shown of it; `ending` stands for what is behind it, where a refusal shows the path.
-fn signed(desk: &Desk, flow: &str, parts: &Parts, ending: &str) -> Result<(), Refused> {
-    if !desk.require_signature {
-        return Ok(());
-    }
-    let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
-    let shown = match (flow, ending) {
-        (NO_SUCH_FLOW, _) => "/media/twilio/…".to_owned(),
-        (_, "") => parts.uri.path().to_owned(),
-        (flow, ending) => format!("/media/twilio/{flow}{ending}"),
-    };
-    let token = &desk.house.account.auth_token;
-    let dialed = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(without_port);
-    let spellings: Vec<&str> = desk.house.config.host_as_written.as_deref().into_iter().chain(dialed).collect();
-    let way = upgrade_matches(token, &desk.public_url, &spellings, &parts.uri.to_string(), &shown, header)
-        .map_err(Refused::Proof)?;
-    tracing::debug!(way, "the stream's signature is right");
-    Ok(())
-}
-
-/// The host of a `Host` header, in its own letters.
-fn without_port(host: &str) -> Option<&str> {
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    Some(host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(host, _)| host))
-}
-
-/// Whether the URL of a stream is one that is good now, and good once where that is demanded.
-fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
-    let max_age = desk.house.config.media.max_age;
-    match &nonce {
-        None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
-        None => {}
-        Some(nonce) => nonce
-            .judge(desk.house.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
-            .map_err(|why| Refused::Proof(why.into()))?,
-    }
-    Ok(nonce)
-}
-
-fn known(
-    desk: &Desk,
-    platform: &'static str,
-    of_path: Option<Secret>,
-    parts: &Parts,
-    peer: IpAddr,
-) -> Result<(), Refused> {
-    let Some(secret) = &desk.house.config.media.secret else {
-        // A path that ends with one has none to end with.
-        return if desk.require_signature || of_path.is_some() {
-            Err(Refused::Proof(UpgradeRefused::NoSecretSet { platform }))
-        } else {
-            Ok(())
-        };
-    };
-    let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let given = upgrade::given(of_path, parts.uri.query(), authorization);
-    let is_right = |given: Secret| secret.matches(given.expose());
-    desk.sign_ins.check(peer, "media streams", None, given, is_right).map_err(|not| match not {
-        NotSignedIn::Missing => Refused::Proof(UpgradeRefused::NoSecret),
-        NotSignedIn::Wrong => Refused::Proof(UpgradeRefused::WrongSecret),
-        NotSignedIn::Wait(wait) => Refused::Wait(wait),
-    })
+    let there_are = DIALECTS.iter().map(|dialect| dialect.name).collect::<Vec<_>>().join(", ");
+    NotUpgraded::NotFound(format!("no such dialect; there is {there_are}\n").into())
 }

@@ -3,16 +3,11 @@
 //! Shape:   [`Downsampler`] takes mono samples piece by piece and gives them at 8 kHz; [`prompt`] does all of it for a
 //!          piece of synthetic speech, [`encode`] the last step alone.
 //! Units:   samples are `f32`, -1 to 1 is full scale (0 dBFS).
-//! Limits:  rates of `RATES`; memory is some 4 bytes a sample of the result.
-//! Errors:  [`ConvertError`].
+//! Limits:  the rates of [`resample`](crate::audio::resample); memory is some 4 bytes a sample of the result.
+//! Errors:  [`ResampleError`].
 
+use crate::audio::resample::{Piece, ResampleError, Resampler, from_i16, to_i16};
 use crate::audio::{self, Clip};
-use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler as _};
-use std::ops::RangeInclusive;
-
-/// Samples a second that are accepted: half of the telephone's to the highest that studios use.
-pub(super) const RATES: RangeInclusive<u32> = 4_000..=192_000;
 
 /// The peak that a prompt is brought to: -3 dBFS. Clear on a bad line, and away from clipping.
 const PEAK: f32 = 0.708;
@@ -37,115 +32,40 @@ const LEAD_MAX: usize = 40 * 8;
 /// which a caller waits and no timer runs.
 const TAIL_MAX: usize = 200 * 8;
 
-/// Pieces a second in which sound is resampled: 50 ms each, so that the filter passes up to some 3.8 kHz.
-const PIECES: u32 = 20;
-
-/// Why sound could not be converted.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConvertError {
-    /// Not of [`RATES`].
-    #[error("{0} samples a second, where {min} to {max} are understood", min = RATES.start(), max = RATES.end())]
-    Rate(u32),
-    /// The resampler refused: a fault of ours.
-    #[error("the resampler failed: {0}")]
-    Resampler(String),
-}
-
 /// Resamples mono sound to 8 kHz.
 pub(super) struct Downsampler {
-    rate: u32,
-    /// `None` if the rate is right already.
-    resampler: Option<Fft<f32>>,
-    /// Less than one piece of input.
-    waiting: Vec<f32>,
-    /// Samples taken in.
-    taken: u64,
-    /// What came out, the resampler's delay in front.
+    resampler: Resampler,
     made: Vec<f32>,
 }
 
 impl Downsampler {
     /// For sound of `rate` samples a second.
-    pub(super) fn new(rate: u32) -> Result<Self, ConvertError> {
-        if !RATES.contains(&rate) {
-            return Err(ConvertError::Rate(rate));
-        }
-        let resampler = if rate == audio::SAMPLE_RATE {
-            None
-        } else {
-            // An even number of samples: the middle of an odd piece lies between two, and the sound comes out late.
-            let unit = 2 * rate / greatest_common_divisor(rate, audio::SAMPLE_RATE);
-            let piece = unit * (rate / PIECES).div_ceil(unit);
-            let resampler = Fft::new_custom(
-                rate as usize,
-                audio::SAMPLE_RATE as usize,
-                piece as usize,
-                1,
-                1,
-                rubato::WindowFunction::BlackmanHarris2,
-                FixedSync::Both,
-            );
-            Some(resampler.map_err(|error| ConvertError::Resampler(error.to_string()))?)
-        };
-        Ok(Self { rate, resampler, waiting: Vec::new(), taken: 0, made: Vec::new() })
+    pub(super) fn new(rate: u32) -> Result<Self, ResampleError> {
+        Ok(Self { resampler: Resampler::new(rate, audio::SAMPLE_RATE, Piece::Whole)?, made: Vec::new() })
     }
 
     /// Takes the next samples.
-    pub(super) fn push(&mut self, samples: &[f32]) -> Result<(), ConvertError> {
-        self.taken += samples.len() as u64;
-        let Some(resampler) = &mut self.resampler else {
-            self.made.extend_from_slice(samples);
-            return Ok(());
-        };
-        self.waiting.extend_from_slice(samples);
-        let piece = resampler.input_frames_next();
-        let whole = self.waiting.len() / piece * piece;
-        for piece in self.waiting.chunks_exact(piece) {
-            self.made.append(&mut resample(resampler, piece)?);
-        }
-        self.waiting.drain(..whole);
-        Ok(())
+    pub(super) fn push(&mut self, samples: &[f32]) -> Result<(), ResampleError> {
+        self.resampler.push(samples, &mut self.made)
     }
 
     /// How much was taken so far, in samples of 8 kHz.
     pub(super) fn length(&self) -> u64 {
-        (self.taken * u64::from(audio::SAMPLE_RATE)).div_ceil(u64::from(self.rate))
+        self.resampler.length()
     }
 
     /// Everything at 8 kHz: as long as what was taken.
-    pub(super) fn finish(mut self) -> Result<Vec<f32>, ConvertError> {
-        let length = usize::try_from(self.length()).unwrap_or(usize::MAX);
-        if let Some(resampler) = &mut self.resampler {
-            let (delay, piece) = (resampler.output_delay(), resampler.input_frames_next());
-            self.waiting.resize(piece, 0.0);
-            while self.made.len() < length.saturating_add(delay) {
-                self.made.append(&mut resample(resampler, &self.waiting)?);
-                self.waiting.fill(0.0);
-            }
-            self.made.drain(..delay);
-        }
-        self.made.truncate(length);
+    pub(super) fn finish(mut self) -> Result<Vec<f32>, ResampleError> {
+        self.resampler.finish(&mut self.made)?;
         Ok(self.made)
     }
 }
 
-const fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-/// One piece through the resampler.
-fn resample(resampler: &mut Fft<f32>, piece: &[f32]) -> Result<Vec<f32>, ConvertError> {
-    let refused = |error: &dyn std::fmt::Display| ConvertError::Resampler(error.to_string());
-    let input = InterleavedSlice::new(piece, 1, piece.len()).map_err(|error| refused(&error))?;
-    let output = resampler.process(&input, None).map_err(|error| refused(&error))?;
-    Ok(output.take_data())
-}
-
 /// Synthetic speech as a prompt: resampled, freed of long silence at its ends, brought to the loudness of a prompt,
 /// encoded. `None` if nothing can be heard.
-pub(super) fn prompt(samples: &[i16], rate: u32) -> Result<Option<Clip>, ConvertError> {
+pub(super) fn prompt(samples: &[i16], rate: u32) -> Result<Option<Clip>, ResampleError> {
     let mut downsampler = Downsampler::new(rate)?;
-    let samples: Vec<f32> = samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+    let samples: Vec<f32> = samples.iter().map(|&sample| from_i16(sample)).collect();
     downsampler.push(&samples)?;
     let mut samples = downsampler.finish()?;
     let peak = peak(&samples);
@@ -174,8 +94,7 @@ fn peak(samples: &[f32]) -> f32 {
 
 /// Samples of 8 kHz as mu-law. What is beyond full scale is clipped.
 pub(super) fn encode(samples: &[f32]) -> Clip {
-    // `as` clips at the ends of i16, and makes zero of what is no number.
-    let samples: Vec<i16> = samples.iter().map(|&sample| (sample * 32_768.0).round() as i16).collect();
+    let samples: Vec<i16> = samples.iter().map(|&sample| to_i16(sample)).collect();
     Clip::encode(&samples)
 }
 
@@ -231,7 +150,7 @@ mod tests {
     #[test]
     fn a_rate_nobody_uses_is_refused() {
         for rate in [0, 1, 3_999, 192_001, u32::MAX] {
-            assert!(matches!(Downsampler::new(rate), Err(ConvertError::Rate(_))), "{rate}");
+            assert!(matches!(Downsampler::new(rate), Err(ResampleError::Rate(_))), "{rate}");
         }
     }
 

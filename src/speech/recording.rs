@@ -7,7 +7,8 @@
 //! Sources: Twilio `<Play>`: `audio/mpeg`, `audio/wav`, `audio/x-wav` and the rest of its table. Headerless files
 //!          (`audio/basic`) have nothing to be known by and are not guessed.
 
-use super::convert::{self, ConvertError, Downsampler};
+use super::convert::{self, Downsampler};
+use crate::audio::resample::ResampleError;
 use crate::audio::{self, Clip};
 use crate::blocking;
 use std::io::{Cursor, ErrorKind};
@@ -190,7 +191,7 @@ impl Sound {
     }
 }
 
-fn refused(error: ConvertError) -> DecodeError {
+fn refused(error: ResampleError) -> DecodeError {
     DecodeError::Unsupported(error.to_string())
 }
 

@@ -112,7 +112,7 @@ pub(super) async fn run(
             Act::Listen => {}
             Act::ReadOn => read_on = !ended,
         }
-        if let Some(mark) = line.playback.next() {
+        if let Some(mark) = line.playback.playout.next_mark() {
             wake = wake.min(mark);
         }
         line.show(now);
@@ -222,14 +222,14 @@ impl Line<'_> {
             }
         }
         let now = self.now();
-        while let Some(name) = self.playback.due(now) {
+        while let Some(name) = self.playback.playout.due(now) {
             if !self.send_counted(json!({"event": "mark", "mark": {"name": name}})).await {
                 return false;
             }
             self.last = now;
         }
         // A sound without a mark is told when it has been heard.
-        if self.playback.ends() <= now {
+        if self.playback.playout.ends() <= now {
             self.tell_sound(now);
         }
         true
@@ -296,12 +296,12 @@ impl Line<'_> {
         match (field("/event"), sound, field("/mark/name")) {
             (Some("media"), Some(Ok(sound)), _) => self.playback.media(now, sound.len()),
             (Some("mark"), _, Some(name)) => {
-                self.playback.mark(now, name.to_owned());
+                self.playback.playout.mark(now, name.to_owned());
                 self.tell_sound(now);
             }
             (Some("clear"), ..) => {
                 self.tell_sound(now);
-                if self.playback.clear(now) {
+                if self.playback.playout.clear(now) {
                     self.teller.tell(now, &Record::Cleared);
                 }
             }
@@ -324,8 +324,8 @@ impl Line<'_> {
     fn ear(&self, now: CallTime, at_end: bool) -> Ear {
         // The first words of a call take a server longest.
         let quiet = if at_end || !self.heard_any { QUIET_LONG } else { QUIET };
-        let heard = self.playback.ends().max(self.last);
-        let silent = self.playback.next().is_none() && now >= heard + quiet;
+        let heard = self.playback.playout.ends().max(self.last);
+        let silent = self.playback.playout.next_mark().is_none() && now >= heard + quiet;
         if silent { Ear::Asked } else { Ear::Busy }
     }
 
@@ -333,7 +333,7 @@ impl Line<'_> {
         if !self.teller.paper.has_status() {
             return;
         }
-        let doing = match (self.playback.ends() - now).as_millis() {
+        let doing = match (self.playback.playout.ends() - now).as_millis() {
             0 => "listening".to_owned(),
             left => format!("speaking, {} s left", left.div_ceil(1000)),
         };

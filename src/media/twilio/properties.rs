@@ -142,7 +142,7 @@ proptest! {
         let mark = MarkName::parse("p-17").unwrap();
         let commands = [MediaCommand::Audio(MuLaw(&samples)), MediaCommand::Mark(&mark), MediaCommand::Clear];
         for (command, event) in commands.into_iter().zip(["media", "mark", "clear"]) {
-            let Ok(Frame::Text(text)) = stream.encode(command) else { panic!("{event}") };
+            let Ok(Some(Frame::Text(text))) = stream.encode(command) else { panic!("{event}") };
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(&json["event"], event);
             prop_assert_eq!(&json["streamSid"], &sid);
