@@ -31,6 +31,7 @@ pub use event::{
 pub use voice::TurnId;
 
 use crate::form::Form;
+use crate::pay::platform::Platform;
 use link::PlainHttp;
 
 /// How long the application has to answer (Twilio's limit).
@@ -56,8 +57,8 @@ pub struct Context {
     pub answered_at_utc: jiff::civil::DateTime,
     /// Where transaction ids begin: random for a live call, fixed for a script.
     pub seed: u128,
-    /// Whether the platform is Telnyx, whose Pay rules differ in places.
-    pub telnyx: bool,
+    /// Whose stream carries the call: which rules of `<Pay>` hold.
+    pub platform: Platform,
     /// Which targets may be asked without TLS.
     pub plain_http: PlainHttp,
 }

@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod intent;
 pub mod keypad;
 pub mod outcome;
+pub mod platform;
 pub mod prompts;
 pub mod recovery;
 pub mod sandbox;

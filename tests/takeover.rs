@@ -33,6 +33,7 @@ use touchtone::pay::gateway::{
 };
 use touchtone::pay::intent::{Intent, Means, Statement};
 use touchtone::pay::outcome::Receipt;
+use touchtone::pay::platform::Platform;
 use touchtone::pay::recovery::ending;
 use touchtone::pay::step::Step;
 use touchtone::pay::submission::Verdict;
@@ -91,7 +92,8 @@ fn intended(number: u32, status: Option<String>) -> Intended {
         metadata: Vec::new(),
     };
     let (status_form, action) = (Form::new(), Form::new());
-    let statement = Statement { status: status_form, action, telnyx: false, step: Step::PaymentProcessing };
+    let statement =
+        Statement { status: status_form, action, platform: Platform::Twilio, step: Step::PaymentProcessing };
     Intended {
         payment: PaymentId { sid, led_by: LedBy::Document },
         intent: Intent { attempt: Arc::new(attempt), means: Means::Card, receipt: Receipt::default(), statement },

@@ -38,6 +38,7 @@ use crate::flow::{
 use crate::form::{Form, Value};
 use crate::media::{self, Dialect, Ignored, MarkName, MediaCommand, MediaError, MediaEvent, Start};
 use crate::pay::assisted::AgentError;
+use crate::pay::platform::Platform;
 use crate::pay::session::What;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
@@ -566,7 +567,8 @@ fn context(house: &House, start: &Start) -> Context {
         answered_at: answered.to_zoned(zone).datetime(),
         answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed,
-        telnyx: false,
+        // The dialect of the stream names the platform: here is where it is known.
+        platform: Platform::Twilio,
         plain_http: house.plain_http,
     }
 }

@@ -11,7 +11,7 @@ use crate::pay::gateway::Instrument;
 use crate::pay::intent::{Intent, SessionStart, Statement, Told};
 use crate::pay::outcome::Outcome;
 use crate::pay::session::{Output, PaySession, Progress};
-use crate::pay::settings::{AttemptRule, Reading, Refusal, Settings};
+use crate::pay::settings::{Reading, Refusal, Settings};
 use crate::pay::step::PayErrorCode;
 use crate::pay::surroundings::Surroundings;
 use crate::time::CallTime;
@@ -59,8 +59,7 @@ pub(super) fn transaction_id(number: u128) -> String {
 impl Call {
     /// Runs a `<Pay>`.
     pub(super) fn pay(&mut self, now: CallTime, position: Position, verb: &Pay) {
-        let rule = if self.context.telnyx { AttemptRule::Total } else { AttemptRule::Retries };
-        let mut reading = Settings::read(verb, position, rule);
+        let mut reading = Settings::read(verb, position, self.context.platform);
         for warning in std::mem::take(&mut reading.warnings) {
             self.warn(Some(warning.position), 12200, warning.message);
         }
@@ -86,7 +85,7 @@ impl Call {
             transaction_id: transaction_id(transaction),
             answered_at: self.context.answered_at,
             answered_at_utc: self.context.answered_at_utc,
-            telnyx: self.context.telnyx,
+            platform: self.context.platform,
             asked: self.questions,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::link::Origin;
 use super::*;
 use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument};
+use crate::pay::platform::Platform;
 use crate::pay::sandbox;
 use crate::pay::session::What;
 use crate::pay::step::{EntryError, PayResult, Step};
@@ -76,7 +77,7 @@ fn context_of_tests() -> Context {
         answered_at: jiff::civil::date(2026, 11, 22).at(10, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 11, 22).at(10, 0, 0, 0),
         seed: 7,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     }
 }

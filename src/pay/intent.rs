@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::gateway::{Attempt, Instrument, Operation, PaymentMethod};
 use super::outcome::{Ending, Receipt, Standing};
+use super::platform::Platform;
 use super::settings::Settings;
 use super::step::{SessionError, Step, words};
 use crate::form::Form;
@@ -87,8 +88,8 @@ pub struct Statement {
     pub status: Form,
     /// Of the action request.
     pub action: Form,
-    /// Whether the platform is Telnyx, whose applications look for fields of their own.
-    pub telnyx: bool,
+    /// Whose applications are told: some look for fields of their own.
+    pub platform: Platform,
     /// The step at which the session ends.
     pub step: Step,
 }
@@ -138,9 +139,7 @@ impl Statement {
 
     fn with(&self, mut form: Form, ending: &Ending) -> Form {
         ending.tell(&mut form);
-        if self.telnyx {
-            ending.tell_telnyx(&mut form, self.step);
-        }
+        ending.tell_own(self.platform.rules().outcome_fields, self.step, &mut form);
         form
     }
 }
@@ -154,7 +153,8 @@ mod tests {
     fn told(ending: Ending) -> Told {
         let mut action = Form::new();
         action.set("PaymentMethod", "credit-card");
-        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentProcessing };
+        let statement =
+            Statement { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentProcessing };
         statement.told(&ending)
     }
 

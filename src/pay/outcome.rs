@@ -11,6 +11,7 @@ use super::card::{Brand, grouped};
 use super::field::Field;
 use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
 use super::intent::Means;
+use super::platform::OutcomeField;
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
@@ -283,13 +284,19 @@ impl Ending {
         }
     }
 
-    /// Adds the fields that a Telnyx application looks for.
-    pub fn tell_telnyx(&self, form: &mut Form, step: Step) {
-        form.set("PayResult", if self.result == PayResult::Success { "success" } else { "failed" });
-        form.set_some("ChargeId", self.approval.confirmation_code.clone());
-        form.set_some("TokenId", self.approval.token.clone());
-        form.set("PaymentStep", step.word());
-        form.set_some("ErrorCode", self.code.map(|code| code.number().to_string()));
+    /// Adds the fields that a platform's applications look for beside those of [`Self::tell`].
+    pub fn tell_own(&self, fields: &[(&'static str, OutcomeField)], step: Step, form: &mut Form) {
+        for (name, field) in fields {
+            match field {
+                OutcomeField::SuccessOrFailed => {
+                    form.set(*name, if self.result == PayResult::Success { "success" } else { "failed" });
+                }
+                OutcomeField::ConfirmationCode => form.set_some(*name, self.approval.confirmation_code.clone()),
+                OutcomeField::Token => form.set_some(*name, self.approval.token.clone()),
+                OutcomeField::Step => form.set(*name, step.word()),
+                OutcomeField::ErrorCode => form.set_some(*name, self.code.map(|code| code.number().to_string())),
+            }
+        }
     }
 }
 

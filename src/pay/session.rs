@@ -444,7 +444,7 @@ impl PaySession {
         let today = self.around.today(now);
         let matching = self.settings.prompts.wants_matching(field.step().into());
         // Elsewhere a number that is not accepted is refused at submission (spec/pay.md, section 10).
-        let at_entry = self.limits.as_ref().filter(|_| self.around.telnyx);
+        let at_entry = self.limits.as_ref().filter(|_| self.around.platform.rules().refuses_numbers_at_entry);
         let numbers = at_entry.map_or(AcceptedNumbers::Any, |limits| limits.accepted_numbers);
         let judged = match &first {
             _ if digits.is_empty() => Err((EntryError::InputTimeout, self.captured.brand())),
@@ -703,7 +703,7 @@ impl PaySession {
         action.set("PaymentMethod", self.settings.payment_method.word());
         action.set("PaymentConnector", self.settings.connector.clone());
         self.receipt.tell(&mut action, Mask::Grouped, &self.settings);
-        Statement { status, action, telnyx: self.around.telnyx, step: self.at.0 }
+        Statement { status, action, platform: self.around.platform, step: self.at.0 }
     }
 
     /// The fields that every status callback begins with.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::card::{AcceptedBrands, Brand};
 use super::field::Field;
 use super::gateway::{BankAccountType, Operation, PaymentMethod, TokenType};
+use super::platform::{Platform, Rules};
 use super::prompts::{Language, PromptBook};
 use super::step::{PayErrorCode, SessionError, Step};
 use crate::mask::refused;
@@ -31,16 +32,6 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The longest postal code that can be keyed, in digits.
 pub const POSTAL_DIGITS_MAX: usize = 10;
-
-/// How `maxAttempts` counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AttemptRule {
-    /// Twilio: how often a step may be tried *again*.
-    #[default]
-    Retries,
-    /// Telnyx: how often it may be tried.
-    Total,
-}
 
 /// Whether the caller is asked for a postal code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,10 +128,10 @@ pub struct Reading {
 }
 
 impl Settings {
-    /// Reads a verb that stands at `position`.
+    /// Reads a verb that stands at `position`, by the rules of the platform that carries the call.
     #[must_use]
-    pub fn read(verb: &Pay, position: Position, rule: AttemptRule) -> Reading {
-        Reader::read(verb, position, rule)
+    pub fn read(verb: &Pay, position: Position, platform: Platform) -> Reading {
+        Reader::read(verb, position, platform)
     }
 
     /// Whether a verb has an attribute of this name.
@@ -225,9 +216,9 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(verb: &'a Pay, position: Position, rule: AttemptRule) -> Reading {
+    fn read(verb: &'a Pay, position: Position, platform: Platform) -> Reading {
         let mut reader = Self::new(verb, position, Wording::Verb);
-        let settings = reader.settings(rule);
+        let settings = reader.settings(platform.rules());
         reader.name_unknown_attributes();
         reader.reading(settings)
     }
@@ -240,7 +231,7 @@ impl<'a> Reader<'a> {
         Reading { settings, refusals: self.refusals, warnings: self.warnings }
     }
 
-    fn settings(&mut self, rule: AttemptRule) -> Settings {
+    fn settings(&mut self, rules: &Rules) -> Settings {
         self.one_of("input", "dtmf", |value| value.eq_ignore_ascii_case("dtmf").then_some(()));
         let method = self.method("method");
         let status_callback_method = self.method("statusCallbackMethod");
@@ -268,10 +259,7 @@ impl<'a> Reader<'a> {
             bank_account_type,
             timeout,
             inter_digit_timeout,
-            tries: match rule {
-                AttemptRule::Retries => attempts.saturating_add(1),
-                AttemptRule::Total => attempts,
-            },
+            tries: rules.attempts.tries(attempts),
             security_code: self.boolean("securityCode").unwrap_or(true),
             postal_code: self.postal_code(),
             min_postal_code_length: self

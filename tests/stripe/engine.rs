@@ -9,6 +9,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Action, Call, Context, Event, FetchFailure, NextDocument};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{Attempt, Preparation, RecoveryNote};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::submission::Reply;
 use touchtone::time::CallTime;
 use touchtone::tone::Key;
@@ -62,7 +63,7 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     };
     let mut call = Call::start(CallTime::ZERO, first, context);

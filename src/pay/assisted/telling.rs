@@ -8,6 +8,7 @@ use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
 use crate::pay::intent::Statement;
 use crate::pay::outcome::Mask;
+use crate::pay::platform::Platform;
 use crate::pay::session::{Progress, What};
 use crate::pay::step::Step;
 
@@ -46,8 +47,8 @@ impl AssistedSession {
 
     /// What the last status callback will tell, but for the outcome.
     pub(super) fn statement(&self) -> Statement {
-        // An agent's session has no action and no dialect of its own.
-        Statement { status: self.fields(None, None), action: Form::new(), telnyx: false, step: self.at.0 }
+        // An agent's session has no action, and is told as Twilio's API tells it, whatever carries the call.
+        Statement { status: self.fields(None, None), action: Form::new(), platform: Platform::Twilio, step: self.at.0 }
     }
 
     /// The fields that a status callback has.

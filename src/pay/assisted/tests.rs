@@ -1,6 +1,7 @@
 use super::*;
 use crate::form::Value;
 use crate::pay::gateway::{Answer, Approval, Preparation};
+use crate::pay::platform::Platform;
 use crate::pay::sandbox;
 use crate::pay::submission::Ask;
 
@@ -27,7 +28,7 @@ fn started(pairs: &[(&'static str, &str)], answered_at: jiff::civil::DateTime) -
         transaction_id: "PKa".into(),
         answered_at,
         answered_at_utc: answered_at,
-        telnyx: false,
+        platform: Platform::Twilio,
         asked: 0,
     };
     let session = AssistedSession::start(CallTime::ZERO, Requested::read(&form(pairs)), around)?;

@@ -1,10 +1,11 @@
 //! The parameters of a REST request that starts an agent-assisted session: the verb's attributes under their REST names.
 
-use super::{AttemptRule, Reader, Reading, Refusal, Settings, Wording};
+use super::{Reader, Reading, Refusal, Settings, Wording};
 use crate::form::{Form, Value};
 use crate::mask::refused;
 use crate::pay::field::Field;
 use crate::pay::gateway::PaymentMethod;
+use crate::pay::platform::Platform;
 use crate::pay::step::PayErrorCode;
 use crate::twiml::{Attribute, Pay, Position};
 
@@ -61,7 +62,8 @@ impl Requested {
         let known: Vec<&str> =
             PARAMETERS.iter().map(|(parameter, _)| *parameter).chain(OTHERS.iter().copied()).collect();
         let mut reader = Reader::new(&verb, NOWHERE, Wording::Request);
-        let settings = reader.settings(AttemptRule::Retries);
+        // Twilio's API, whatever carries the call.
+        let settings = reader.settings(Platform::Twilio.rules());
         for name in unknown {
             let message = format!("Payments has no parameter {}", refused(name));
             reader.name_unknown(NOWHERE, name, message, &known);
