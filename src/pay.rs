@@ -10,7 +10,9 @@
 pub mod admission;
 pub mod assisted;
 pub mod bank;
+pub mod captured;
 pub mod card;
+mod entry_rules;
 pub mod field;
 pub mod gateway;
 pub mod intent;
@@ -18,6 +20,7 @@ pub mod keypad;
 pub mod outcome;
 pub mod platform;
 pub mod prompts;
+pub mod receipt;
 pub mod recovery;
 pub mod sandbox;
 pub mod session;

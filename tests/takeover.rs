@@ -29,11 +29,12 @@ use touchtone::form::Form;
 use touchtone::http::Jar;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
+    Answer, Approval, Attempt, Capabilities, Instrument, Means, Operation, Preparation, RecoveryNote, Resolution,
+    TokenType,
 };
-use touchtone::pay::intent::{Intent, Means, Statement};
-use touchtone::pay::outcome::Receipt;
+use touchtone::pay::intent::{Intent, Statement};
 use touchtone::pay::platform::Platform;
+use touchtone::pay::receipt::Receipt;
 use touchtone::pay::recovery::ending;
 use touchtone::pay::step::Step;
 use touchtone::pay::submission::Verdict;

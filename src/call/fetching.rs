@@ -237,8 +237,8 @@ mod tests {
     use crate::flow::{FetchId, LedBy, PaymentId};
     use crate::form::Form;
     use crate::http::{Outbound, TargetPolicy};
-    use crate::pay::gateway::{Operation, TokenType};
-    use crate::pay::intent::{Means, SessionStart, Statement};
+    use crate::pay::gateway::{Means, Operation, TokenType};
+    use crate::pay::intent::{SessionStart, Statement};
     use crate::pay::platform::Platform;
     use crate::pay::step::{PayResult, Step};
     use crate::secret::Secret;

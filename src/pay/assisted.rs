@@ -16,15 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::admit;
+use super::captured::Captured;
 use super::card::Completeness;
-use super::field::{Captured, Field};
-use super::gateway::{Attempt, Capabilities, Instrument};
-use super::intent::{Intent, Means, SessionStart, Told};
+use super::field::Field;
+use super::gateway::{Attempt, Capabilities, Instrument, Means};
+use super::intent::{Intent, SessionStart, Told};
 use super::keypad::{Admission, Destination, EndedBy, Keypad};
-use super::outcome::{Ending, Outcome, Receipt};
+use super::outcome::{Ending, Outcome};
 use super::prompts::{Complaint, Scene};
+use super::receipt::Receipt;
 use super::session::{Progress, Timer, What};
-use super::settings::{PostalCode, Refusal, Requested, Settings};
+use super::settings::request::Requested;
+use super::settings::{PostalCode, Refusal, Settings};
 use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
 use super::submission::{Question, Reply};
@@ -374,7 +377,7 @@ impl AssistedSession {
     /// The agent asks for a field.
     fn begin(&mut self, now: CallTime, capture: Capture) -> Result<(), AgentError> {
         let Capture { field, matcher } = capture;
-        if !Field::plan(&self.settings).contains(&field) {
+        if !self.settings.fields().contains(&field) {
             let message = format!("{capture} is not asked for in this payment");
             return Err(AgentError::of(PayErrorCode::InvalidParameter, message));
         }

@@ -8,35 +8,14 @@
 
 use std::sync::Arc;
 
-use super::gateway::{Attempt, Instrument, Operation, PaymentMethod};
-use super::outcome::{Ending, Receipt, Standing};
+use super::gateway::{Attempt, Means, Operation, PaymentMethod};
+use super::outcome::{Ending, Standing};
 use super::platform::Platform;
+use super::receipt::Receipt;
 use super::settings::Settings;
-use super::step::{SessionError, Step, words};
+use super::step::{SessionError, Step};
 use crate::form::Form;
 use crate::money::Currency;
-
-words! {
-    /// What kind of thing pays.
-    Means {
-        /// A card.
-        Card = "card",
-        /// A bank account.
-        BankAccount = "bank-account",
-        /// A token made earlier.
-        Token = "token",
-    }
-}
-
-impl From<&Instrument> for Means {
-    fn from(instrument: &Instrument) -> Self {
-        match instrument {
-            Instrument::Card(_) => Self::Card,
-            Instrument::BankAccount(_) => Self::BankAccount,
-            Instrument::Token(_) => Self::Token,
-        }
-    }
-}
 
 /// A session that has begun: nothing was keyed yet, and its connector can do what is wanted.
 #[derive(Clone, Debug)]

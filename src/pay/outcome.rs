@@ -1,18 +1,15 @@
 //! How a session ended, and the fields that tell it.
 //!
-//! Shape:   [`Receipt`] (what was captured, masked) and [`Ending`] (what came of it) become [`Form`] fields.
-//! Secrets: masks are made when a value is captured; what a gateway sends back is masked here (`mask`): its words, codes and
+//! Shape:   [`Ending`] becomes [`Form`] fields.
+//! Secrets: what a gateway sends back is masked here (`mask`): its words, codes and
 //!          parameters as free text, confirmation codes, tokens and profile ids as identifiers.
 //! Sources: spec/pay.md, sections 6, 7 and 9.
 
 use std::borrow::Cow;
 
-use super::card::{Brand, grouped};
-use super::field::Field;
-use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
-use super::intent::Means;
+use super::gateway::{Approval, Denial, Instrument, Means, Operation};
 use super::platform::OutcomeField;
-use super::settings::Settings;
+use super::receipt::Receipt;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
@@ -22,74 +19,6 @@ use crate::secret::Secret;
 /// The most parameters of a gateway's answer that are passed on, and the longest value, in characters.
 const PARAMETERS_MAX: usize = 64;
 const PARAMETER_LENGTH_MAX: usize = 1024;
-
-/// What was captured, masked: nothing here is secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// The number with all but the last four digits hidden, and the brand.
-    pub card: Option<(String, Brand)>,
-    /// `MMYY`.
-    pub expiration: Option<String>,
-    /// One `x` a digit.
-    pub security_code: Option<String>,
-    /// The postal code, keyed or given.
-    pub postal_code: Option<String>,
-    /// The routing number.
-    pub routing_number: Option<String>,
-    /// The account number with all but the last two digits hidden.
-    pub account_number: Option<String>,
-}
-
-/// How a card number's mask is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// With hyphens, as the card prints it: `action`.
-    Grouped,
-    /// Without: `statusCallback`.
-    Plain,
-}
-
-impl Receipt {
-    /// Gives a field's value up: it is keyed again.
-    pub fn forget(&mut self, field: Field) {
-        match field {
-            Field::CardNumber => self.card = None,
-            Field::ExpirationDate => self.expiration = None,
-            Field::PostalCode => self.postal_code = None,
-            Field::SecurityCode => self.security_code = None,
-            Field::RoutingNumber => self.routing_number = None,
-            Field::AccountNumber => self.account_number = None,
-        }
-    }
-
-    /// The same but for one field.
-    #[must_use]
-    pub fn without(&self, field: Field) -> Self {
-        let mut less = self.clone();
-        less.forget(field);
-        less
-    }
-
-    /// Adds what was captured.
-    pub fn tell(&self, form: &mut Form, mask: Mask, settings: &Settings) {
-        if let Some((number, brand)) = &self.card {
-            let shown = match mask {
-                Mask::Grouped => grouped(number, *brand),
-                Mask::Plain => number.clone(),
-            };
-            form.set("PaymentCardNumber", shown);
-            form.set("PaymentCardType", brand.word());
-        }
-        form.set_some("ExpirationDate", self.expiration.clone());
-        form.set_some("SecurityCode", self.security_code.clone());
-        form.set_some("PaymentCardPostalCode", self.postal_code.clone());
-        form.set_some("BankRoutingNumber", self.routing_number.clone());
-        form.set_some("BankAccountNumber", self.account_number.clone());
-        if settings.payment_method == PaymentMethod::AchDebit {
-            form.set("BankAccountType", settings.bank_account_type.word());
-        }
-    }
-}
 
 words! {
     /// Whether money moved, or a token was made.
@@ -377,7 +306,7 @@ impl<'a> Scrub<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pay::card::{Expiration, YearMonth};
+    use crate::pay::card::{Brand, Expiration, YearMonth};
     use crate::pay::gateway::{Card, TokenType};
     use crate::secret::{CardNumber, Digits, SecurityCode};
 

@@ -16,13 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::admit;
+use super::captured::Captured;
 use super::card::{Brand, Completeness};
-use super::field::{Captured, Field};
-use super::gateway::{Attempt, Capabilities, Instrument, PaymentMethod};
-use super::intent::{Intent, Means, SessionStart, Statement, Told};
+use super::field::Field;
+use super::gateway::{Attempt, Capabilities, Instrument, Means, PaymentMethod};
+use super::intent::{Intent, SessionStart, Statement, Told};
 use super::keypad::{Admission, Destination, EndedBy, Kept, Keypad};
-use super::outcome::{Ending, Mask, Outcome, Receipt};
+use super::outcome::{Ending, Outcome};
 use super::prompts::{Complaint, Scene};
+use super::receipt::{Mask, Receipt};
 use super::settings::{PostalCode, Reading, Refusal, Settings};
 use super::settlement::{Settled, Settlement};
 use super::step::{EntryError, Moment, PayErrorCode, PayResult, SessionError, Step};
@@ -193,7 +195,7 @@ impl PaySession {
     #[must_use]
     pub fn start(now: CallTime, reading: Reading, around: Surroundings) -> Self {
         let Reading { settings, refusals, warnings: _ } = reading;
-        let plan: VecDeque<Field> = Field::plan(&settings).into();
+        let plan: VecDeque<Field> = settings.fields().into();
         let first = settings.first_step();
         let given = match (&settings.postal_code, settings.payment_method) {
             (PostalCode::Given(code), PaymentMethod::CreditCard) => Some(code.clone()),

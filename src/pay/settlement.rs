@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::field::Captured;
+use super::captured::Captured;
 use super::gateway::{Answer, Attempt, Capabilities, Instrument};
 use super::outcome::{Ending, Keyed};
 use super::settings::Settings;
@@ -55,7 +55,7 @@ impl Settlement {
         let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
             return Err(Box::new(Ending::broken_down("a field is missing")));
         };
-        if !limits.accepted_numbers.takes(&instrument) {
+        if !instrument.is_among(limits.accepted_numbers) {
             let error = "in test mode only the documented test numbers pass; nothing was sent";
             let code = PayErrorCode::NotATestNumber;
             return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));

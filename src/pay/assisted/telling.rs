@@ -7,8 +7,8 @@ use crate::form::Form;
 use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
 use crate::pay::intent::Statement;
-use crate::pay::outcome::Mask;
 use crate::pay::platform::Platform;
+use crate::pay::receipt::Mask;
 use crate::pay::session::{Progress, What};
 use crate::pay::step::Step;
 
@@ -16,7 +16,7 @@ impl AssistedSession {
     /// What is still missing, in the callback's spelling, with commas.
     pub(super) fn required(&self) -> String {
         let mut missing = Vec::new();
-        for field in Field::plan(&self.settings) {
+        for field in self.settings.fields() {
             if !self.captured.has(field) {
                 missing.push(field.told_as().to_owned());
             }

@@ -1,6 +1,7 @@
 //! The parameters of a REST request that starts an agent-assisted session: the verb's attributes under their REST names.
 
-use super::{Reader, Reading, Refusal, Settings, Wording};
+use super::reader::{Reader, Wording};
+use super::{Reading, Refusal, Settings};
 use crate::form::{Form, Value};
 use crate::mask::refused;
 use crate::pay::field::Field;
@@ -80,7 +81,7 @@ impl Requested {
 /// The fields of `RequireMatchingInputs`: a list with commas, of card fields only.
 fn matched(form: &Form, settings: &Settings) -> Result<Vec<Field>, String> {
     let Some(list) = form.value("RequireMatchingInputs").map(Value::expose) else { return Ok(Vec::new()) };
-    let asked = Field::plan(settings);
+    let asked = settings.fields();
     let shown = refused(list);
     list.split(',')
         .map(str::trim)

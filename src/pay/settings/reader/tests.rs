@@ -1,5 +1,6 @@
 use super::*;
 use crate::pay::platform::Platform;
+use crate::pay::settings::request::Requested;
 use crate::pay::step::{EntryError, Moment};
 use crate::twiml::{Placed, Prompt, Say, Utterance};
 
