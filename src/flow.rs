@@ -20,6 +20,8 @@ mod event;
 mod gather;
 pub mod link;
 mod pay;
+mod payment;
+mod telling;
 mod voice;
 
 pub use answer::{Body, Received, read_answer};

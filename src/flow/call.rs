@@ -1,21 +1,21 @@
 //! [`Call`]: the verbs in their order, and what happens to each.
 
-use super::agent::Assisting;
 use super::chase::Chase;
 use super::event::{
     Action, Ended, Event, Fetch, FetchId, Fetched, First, NextDocument, Purpose, Redirection, Unwritten, Wait, Warning,
 };
 use super::gather::{self, Gathered, Listening};
 use super::link::{Origin, Target};
-use super::pay::Paying;
+use super::payment::RunningPayment;
 use super::voice::Voice;
 use super::{Context, FETCH_LIMIT, LOOP_LIMIT, Queue};
 use crate::form::Form;
 use crate::mask::{self, Numbers, refused};
-use crate::pay::assisted;
+use crate::pay::assisted::AssistedSession;
 use crate::pay::keypad::{Destination, Keypad};
 use crate::pay::prompts::{BuiltIn, Language};
 use crate::pay::session::Input;
+use crate::pay::verb::PaySession;
 use crate::time::CallTime;
 use crate::tone::Key;
 use crate::twiml::{
@@ -34,7 +34,7 @@ pub struct Call {
     origin: Origin,
     stage: Stage,
     /// The payment that an agent leads, beside whatever the document does.
-    pub(super) assisting: Option<Box<Assisting>>,
+    pub(super) assisting: Option<Box<RunningPayment<AssistedSession>>>,
     /// Where the application sends the call, as soon as the verb of the moment can be left.
     elsewhere: Option<Redirection>,
     pub(super) keypad: Keypad,
@@ -75,7 +75,7 @@ enum Stage {
         verb: Box<Gather>,
         position: Position,
     },
-    Paying(Box<Paying>),
+    Paying(Box<RunningPayment<PaySession>>),
     Fetching {
         id: FetchId,
         until: CallTime,
@@ -125,16 +125,9 @@ impl Call {
                 self.voice.played(turn);
                 self.handle_silence(now);
             }
-            Event::ConnectorFound(found) if self.is_assisted() => {
-                self.assisted_input(now, assisted::Input::ConnectorFound(found));
-            }
-            Event::ConnectorFound(found) => self.pay_input(now, Input::ConnectorFound(found)),
-            Event::StoreAway if self.is_assisted() => self.assisted_input(now, assisted::Input::StoreAway),
-            Event::StoreAway => self.pay_input(now, Input::StoreAway),
-            Event::Replied(number, reply) if self.is_assisted() => {
-                self.assisted_input(now, assisted::Input::Replied(number, reply));
-            }
-            Event::Replied(number, reply) => self.pay_input(now, Input::Replied(number, reply)),
+            Event::ConnectorFound(found) => self.payment_input(now, Input::ConnectorFound(found)),
+            Event::StoreAway => self.payment_input(now, Input::StoreAway),
+            Event::Replied(number, reply) => self.payment_input(now, Input::Replied(number, reply)),
             Event::Fetched(id, fetched) => self.handle_fetched(now, id, fetched),
             Event::HungUp => self.handle_hang_up(now, Ended::Caller),
             Event::Completed => self.handle_hang_up(now, Ended::Hangup),
@@ -302,13 +295,13 @@ impl Call {
         if self.voice.is_silent()
             && self.assisting.as_ref().is_some_and(|assisting| assisting.session.waits_to_be_heard())
         {
-            self.assisted_input(now, assisted::Input::Heard);
+            self.assisted_input(now, Input::Heard);
         }
         if let Stage::Ending(ended) = self.stage
             && (self.voice.is_silent() || self.line != Line::Up)
         {
             // For a payment that an agent leads, the end of the call is a hang-up.
-            self.assisted_input(now, assisted::Input::CallerHungUp);
+            self.assisted_input(now, Input::CallerHungUp);
             if self.assisting.is_none() {
                 self.stage = Stage::Over;
                 self.actions.push_back(Action::End(ended));
@@ -515,7 +508,7 @@ impl Call {
         }
         self.documents.documents = 0;
         if self.is_assisted() {
-            return self.assisted_input(now, assisted::Input::Key(now, key));
+            return self.assisted_input(now, Input::Key(now, key));
         }
         match &mut self.stage {
             Stage::Gathering { .. } => self.gather_key(now, now, key),
@@ -534,7 +527,7 @@ impl Call {
         if !self.voice.is_silent() {
             return;
         }
-        self.assisted_input(now, assisted::Input::Heard);
+        self.assisted_input(now, Input::Heard);
         match &mut self.stage {
             Stage::Saying => self.stage = Stage::Ready,
             Stage::Gathering { listening, .. } => listening.heard(now),
@@ -551,7 +544,7 @@ impl Call {
         self.voice.clear();
         self.line = Line::Down(why);
         self.elsewhere = None;
-        self.assisted_input(now, assisted::Input::CallerHungUp);
+        self.assisted_input(now, Input::CallerHungUp);
         match &self.stage {
             Stage::Over => {}
             Stage::Paying(_) => self.pay_input(now, Input::CallerHungUp),
@@ -566,6 +559,15 @@ impl Call {
         }
     }
 
+    /// Tells whichever session there is; a call has one at a time.
+    fn payment_input(&mut self, now: CallTime, input: Input) {
+        if self.is_assisted() {
+            self.assisted_input(now, input);
+        } else {
+            self.pay_input(now, input);
+        }
+    }
+
     fn pay_input(&mut self, now: CallTime, input: Input) {
         if let Stage::Paying(paying) = &mut self.stage {
             paying.session.handle_input(now, input, &mut self.keypad);
@@ -576,7 +578,11 @@ impl Call {
     /// Does what the Pay session wants; goes on when it is over.
     fn drain_pay(&mut self, now: CallTime) {
         let Stage::Paying(mut paying) = std::mem::replace(&mut self.stage, Stage::Ready) else { return };
-        let Some(outcome) = self.carry_out(now, &mut paying) else {
+        let mut outcome = None;
+        while let Some(output) = paying.session.poll_output() {
+            outcome = self.carry_out(now, output, &mut paying.recipients).or(outcome);
+        }
+        let Some(outcome) = outcome else {
             self.stage = Stage::Paying(paying);
             // A prompt of no words has been heard as soon as it is said.
             if matches!(&self.stage, Stage::Paying(paying) if paying.session.waits_to_be_heard()) {
@@ -589,13 +595,13 @@ impl Call {
             self.context.parameters.remove(&name);
         }
         self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
-        let unwritten = paying.unwritten.take().map(|form| {
+        let unwritten = paying.recipients.unwritten.take().map(|form| {
             let mut parameters = self.context.parameters.clone();
             parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
             Unwritten { form, parameters }
         });
         self.remember(&outcome);
-        match paying.action {
+        match paying.recipients.action {
             Some((target, method)) => self.fetch_told(now, Purpose::Pay, target, method, (outcome, unwritten)),
             None if self.line != Line::Up => self.end(Ended::Caller),
             None => {}
@@ -633,7 +639,7 @@ impl Call {
     }
 
     /// Begins to run a `<Pay>`.
-    pub(super) fn begin_paying(&mut self, now: CallTime, paying: Paying) {
+    pub(super) fn begin_paying(&mut self, now: CallTime, paying: RunningPayment<PaySession>) {
         self.documents.start(now);
         self.stage = Stage::Paying(Box::new(paying));
         self.drain_pay(now);

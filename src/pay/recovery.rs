@@ -113,7 +113,7 @@ impl Recovery {
 
     /// When [`Self::next`] is due again. None: it is over.
     #[must_use]
-    pub const fn deadline(&self) -> Option<CallTime> {
+    pub const fn poll_timeout(&self) -> Option<CallTime> {
         match self.stage {
             Stage::Asking { until } | Stage::Pausing { until } => Some(until),
             Stage::Over => None,

@@ -97,22 +97,22 @@ impl Settlement {
         self.settled(next)
     }
 
-    /// [`Self::deadline`] has come.
+    /// [`Self::poll_timeout`]'s moment has come.
     pub(super) fn handle_timeout(&mut self, now: CallTime) -> Settled {
         let next = self.submission.handle_timeout(now);
         self.settled(next)
     }
 
     /// The caller or the agent ends it, unless the outcome is already on its way.
-    pub(super) fn interrupt(&mut self, result: PayResult) -> Settled {
+    pub(super) fn handle_interrupt(&mut self, result: PayResult) -> Settled {
         self.interrupted.get_or_insert(result);
-        let next = self.submission.stop();
+        let next = self.submission.handle_stop();
         self.settled(next)
     }
 
     /// Until when it waits.
-    pub(super) fn deadline(&self) -> Option<CallTime> {
-        self.submission.deadline()
+    pub(super) fn poll_timeout(&self) -> Option<CallTime> {
+        self.submission.poll_timeout()
     }
 
     /// Whether somebody wants it ended.

@@ -143,7 +143,7 @@ impl Submission {
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
-    pub const fn deadline(&self) -> Option<CallTime> {
+    pub const fn poll_timeout(&self) -> Option<CallTime> {
         match self.stage {
             Stage::Preparing { until }
             | Stage::Submitting { until }
@@ -155,7 +155,7 @@ impl Submission {
 
     /// Stops it if nothing can have been sent; else it goes on until its outcome is known, and not a step further: a
     /// request that turns out not to have left is not repeated.
-    pub fn stop(&mut self) -> Step {
+    pub fn handle_stop(&mut self) -> Step {
         self.stopping = true;
         let unsent = match self.stage {
             Stage::Preparing { .. } | Stage::Pausing { .. } => self.doubt_since.is_none(),

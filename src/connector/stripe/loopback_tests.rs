@@ -424,7 +424,7 @@ fn not_found_is_not_believed_before_stripe_has_had_its_own_time_however_short_ou
                     submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound))
                 }
                 Step::Ask(_) | Step::Wait => {
-                    now = submission.deadline().unwrap();
+                    now = submission.poll_timeout().unwrap();
                     submission.handle_timeout(now)
                 }
                 Step::Over(verdict) => break verdict,

@@ -33,7 +33,7 @@ fn approved() -> Answer {
 fn what_never_left_is_over_at_once() {
     let mut recovery = recovery(gateway(true, true), Some("pm_1"), None);
     assert!(matches!(recovery.next(at(0)), Step::Over(Verdict::Unavailable)));
-    assert_eq!(recovery.deadline(), None);
+    assert_eq!(recovery.poll_timeout(), None);
 }
 
 #[test]
@@ -51,18 +51,18 @@ fn a_gateway_that_repeats_that_it_broke_down_is_asked_what_it_did_before() {
     let question = asked(recovery.next(at(0)));
     let broken = Reply::Submitted(Answer::unknown("HTTP status 500"));
     assert!(matches!(recovery.handle_reply(at(0), question.number, broken), Step::Wait));
-    let question = asked(recovery.next(recovery.deadline().unwrap()));
+    let question = asked(recovery.next(recovery.poll_timeout().unwrap()));
     assert_eq!(question.what, Ask::Resolve(Some(RecoveryNote("pm_1".into()))));
     // It may not have arrived there: then it is repeated.
     let not_found = Reply::Resolved(Resolution::NotFound);
     assert!(matches!(recovery.handle_reply(at(1), question.number, not_found), Step::Wait));
-    let question = asked(recovery.next(recovery.deadline().unwrap()));
+    let question = asked(recovery.next(recovery.poll_timeout().unwrap()));
     assert!(matches!(question.what, Ask::Submit(_)));
     let mut blind = super::tests::recovery(gateway(true, false), Some("pm_1"), Some(5));
     let question = asked(blind.next(at(0)));
     let broken = Reply::Submitted(Answer::unknown("HTTP status 500"));
     blind.handle_reply(at(0), question.number, broken);
-    assert!(matches!(asked(blind.next(blind.deadline().unwrap())).what, Ask::Submit(_)), "it cannot look up");
+    assert!(matches!(asked(blind.next(blind.poll_timeout().unwrap())).what, Ask::Submit(_)), "it cannot look up");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_payment_that_a_look_up_does_not_find_was_not_made_once_the_gateway_has_had_
     let question = asked(recovery.next(at(0)));
     let step = recovery.handle_reply(at(1), question.number, Reply::Resolved(Resolution::NotFound));
     assert!(matches!(step, Step::Wait), "it may be on its way there");
-    let due = recovery.deadline().unwrap();
+    let due = recovery.poll_timeout().unwrap();
     let question = asked(recovery.next(due));
     let step = recovery.handle_reply(at(5), question.number, Reply::Resolved(Resolution::NotFound));
     assert!(matches!(step, Step::Over(Verdict::Unavailable)));
@@ -113,7 +113,7 @@ fn a_repeat_that_is_refused_says_nothing_of_the_first() {
     let question = asked(recovery.next(at(0)));
     let refused = Answer::Refused(PayErrorCode::Configuration, Denial::default());
     assert!(matches!(recovery.handle_reply(at(1), question.number, Reply::Submitted(refused)), Step::Wait));
-    let question = asked(recovery.next(recovery.deadline().unwrap()));
+    let question = asked(recovery.next(recovery.poll_timeout().unwrap()));
     assert!(matches!(question.what, Ask::Resolve(_)));
 }
 
@@ -133,7 +133,7 @@ fn a_repeat_that_is_declined_is_the_outcome_only_where_it_is_the_first_result() 
                 }
                 Step::Wait => {
                     assert!(idempotency == Idempotency::ActsOnce && looks_up);
-                    let question = asked(recovery.next(recovery.deadline().unwrap()));
+                    let question = asked(recovery.next(recovery.poll_timeout().unwrap()));
                     assert!(matches!(question.what, Ask::Resolve(_)), "{question:?}");
                     // What it was asked about is the first one.
                     let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
@@ -163,7 +163,7 @@ fn a_gateway_that_is_away_is_asked_for_a_day_and_the_application_told_after_a_mi
             Step::Wait => {}
             Step::Over(verdict) => panic!("{verdict:?}"),
         }
-        now = recovery.deadline().unwrap();
+        now = recovery.poll_timeout().unwrap();
         step = recovery.next(now);
     }
     let told = told.unwrap() - CallTime::ZERO;
@@ -185,7 +185,7 @@ fn a_server_that_starts_again_and_again_tells_that_nobody_knows_all_the_same() {
                 recovery.handle_reply(now, question.number, Reply::Resolved(unclear))
             }
             Step::Wait => {
-                now = recovery.deadline().unwrap();
+                now = recovery.poll_timeout().unwrap();
                 recovery.next(now)
             }
             step => {

@@ -55,7 +55,7 @@ fn run(mut submission: Submission, mut number: u16, reply: impl Fn() -> Option<R
                 submission.handle_reply(now, number, reply)
             }
             _ => {
-                now = submission.deadline().expect("every wait has a deadline");
+                now = submission.poll_timeout().expect("every wait has a deadline");
                 submission.handle_timeout(now)
             }
         };
@@ -88,7 +88,7 @@ fn an_unreachable_gateway_ends_as_unavailable_and_never_as_unknown() {
 fn one_doubt_among_refused_connections_is_still_a_doubt() {
     let (mut submission, number) = submitting(limits());
     assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), Step::Wait));
-    let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+    let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let (verdict, ..) = run(submission, number, || Some(not_sent()));
     assert!(matches!(verdict, Verdict::Unknown));
 }
@@ -106,12 +106,12 @@ fn repeating(limits: Capabilities, lost: impl FnOnce() -> Option<Reply>) -> (Sub
     let (mut submission, number) = submitting(limits);
     let step = match lost() {
         Some(reply) => submission.handle_reply(CallTime::ZERO, number, reply),
-        None => submission.handle_timeout(submission.deadline().unwrap()),
+        None => submission.handle_timeout(submission.poll_timeout().unwrap()),
     };
     match step {
         Step::Ask(question) => (submission, question.number, CallTime::from_millis(10_000)),
         Step::Wait => {
-            let now = submission.deadline().unwrap();
+            let now = submission.poll_timeout().unwrap();
             let number = asked(submission.handle_timeout(now));
             (submission, number, now)
         }
@@ -146,7 +146,7 @@ fn a_repeat_that_gets_an_error_does_not_settle_the_doubt_before_it() {
             match submission.handle_reply(now, number, no()) {
                 Step::Over(Verdict::Unknown) => assert!(!looks_up),
                 Step::Wait => {
-                    let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else {
+                    let Step::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap()) else {
                         panic!()
                     };
                     assert!(looks_up && question.what == Ask::Resolve(None));
@@ -184,7 +184,7 @@ fn a_decline_after_a_request_that_did_not_leave_is_the_first_answer() {
 fn an_error_of_a_repeat_is_unknown_for_whoever_wants_it_ended_too() {
     let (mut submission, number, now) =
         repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || None);
-    assert!(matches!(submission.stop(), Step::Wait));
+    assert!(matches!(submission.handle_stop(), Step::Wait));
     let step = submission.handle_reply(now, number, declined());
     assert!(matches!(step, Step::Over(Verdict::Unknown)), "{step:?}");
 }
@@ -194,7 +194,7 @@ fn what_a_look_up_says_is_about_the_first_request() {
     let limits = Capabilities { idempotency: Idempotency::ActsOnce, looks_up: true, ..limits() };
     let (mut submission, number, now) = repeating(limits, || None);
     assert!(matches!(submission.handle_reply(now, number, declined()), Step::Wait));
-    let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+    let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
     let step = submission.handle_reply(now, number, found);
     assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
@@ -205,8 +205,8 @@ fn a_preparation_that_is_asked_for_again_leaves_no_doubt() {
     let limits = Capabilities { idempotency: Idempotency::ActsOnce, ..limits() };
     let (mut submission, question) = Submission::start(CallTime::ZERO, limits);
     assert_eq!(question.what, Ask::Prepare);
-    assert!(matches!(submission.handle_timeout(submission.deadline().unwrap()), Step::Wait));
-    let now = submission.deadline().unwrap();
+    assert!(matches!(submission.handle_timeout(submission.poll_timeout().unwrap()), Step::Wait));
+    let now = submission.poll_timeout().unwrap();
     let number = asked(submission.handle_timeout(now));
     let declined = Reply::Prepared(Preparation::Answered(Answer::Declined(Denial::default())));
     let step = submission.handle_reply(now, number, declined);
@@ -225,7 +225,7 @@ fn a_gateway_that_looks_up_is_asked_what_became_of_it() {
     let (mut submission, number) =
         submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
     assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), Step::Wait));
-    let Step::Ask(question) = submission.handle_timeout(submission.deadline().unwrap()) else { panic!() };
+    let Step::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap()) else { panic!() };
     assert_eq!(question.what, Ask::Resolve(None));
     let found = Reply::Resolved(Resolution::Answer(Answer::Approved(Approval::default())));
     let step = submission.handle_reply(CallTime::from_millis(2000), question.number, found);
@@ -238,13 +238,13 @@ fn not_found_is_believed_only_after_the_gateway_s_own_time() {
         submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
     submission.handle_reply(CallTime::ZERO, number, unknown());
     let (verdict, _, ended) = {
-        let mut now = submission.deadline().unwrap();
+        let mut now = submission.poll_timeout().unwrap();
         let mut number = asked(submission.handle_timeout(now));
         loop {
             match submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound)) {
                 Step::Over(verdict) => break (verdict, number, now),
                 _ => {
-                    now = submission.deadline().unwrap();
+                    now = submission.poll_timeout().unwrap();
                     number = asked(submission.handle_timeout(now));
                 }
             }
@@ -257,25 +257,25 @@ fn not_found_is_believed_only_after_the_gateway_s_own_time() {
 #[test]
 fn it_stops_only_while_nothing_can_have_been_sent() {
     let (mut submission, _) = Submission::start(CallTime::ZERO, limits());
-    assert!(matches!(submission.stop(), Step::Over(Verdict::Stopped)));
+    assert!(matches!(submission.handle_stop(), Step::Over(Verdict::Stopped)));
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, not_sent());
-    assert!(matches!(submission.stop(), Step::Over(Verdict::Stopped)), "between two tries that did not leave");
+    assert!(matches!(submission.handle_stop(), Step::Over(Verdict::Stopped)), "between two tries that did not leave");
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
-    assert!(matches!(submission.stop(), Step::Wait), "in doubt");
+    assert!(matches!(submission.handle_stop(), Step::Wait), "in doubt");
 }
 
 #[test]
 fn a_request_that_did_not_leave_is_not_repeated_once_it_is_to_stop() {
     let (mut submission, number) = submitting(limits());
-    assert!(matches!(submission.stop(), Step::Wait), "on its way");
+    assert!(matches!(submission.handle_stop(), Step::Wait), "on its way");
     let step = submission.handle_reply(CallTime::from_millis(100), number, not_sent());
     assert!(matches!(step, Step::Over(Verdict::Stopped)));
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
-    let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
-    submission.stop();
+    let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
+    submission.handle_stop();
     let (verdict, ..) = run(submission, number, || Some(not_sent()));
     assert!(matches!(verdict, Verdict::Unknown), "the doubt of before is not forgotten");
 }
@@ -300,7 +300,7 @@ fn what_cannot_be_written_down_is_not_asked_for_again() {
     assert!(matches!(step, Step::Over(Verdict::NotWritten)), "before the submission");
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
-    let number = asked(submission.handle_timeout(submission.deadline().unwrap()));
+    let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let step = submission.handle_reply(CallTime::from_millis(500), number, Reply::NotWritten);
     assert!(matches!(step, Step::Over(Verdict::Unknown)), "the doubt of before is not forgotten");
 }
@@ -308,7 +308,7 @@ fn what_cannot_be_written_down_is_not_asked_for_again() {
 #[test]
 fn late_answers_to_a_question_given_up_change_nothing() {
     let (mut submission, number) = submitting(limits());
-    let next = asked(submission.handle_timeout(submission.deadline().unwrap()));
+    let next = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let late = Reply::Submitted(Answer::Declined(Denial::default()));
     assert!(matches!(submission.handle_reply(CallTime::from_millis(10_001), number, late), Step::Wait));
     let approved = Reply::Submitted(Answer::Approved(Approval::default()));
@@ -321,9 +321,9 @@ fn a_wait_that_the_gateway_names_is_kept() {
     let (mut submission, number) = submitting(limits());
     let busy = Answer::NotSent { reason: "503".into(), retry_after: Some(Duration::from_secs(7)) };
     submission.handle_reply(CallTime::ZERO, number, Reply::Submitted(busy));
-    assert_eq!(submission.deadline(), Some(CallTime::from_millis(7000)));
+    assert_eq!(submission.poll_timeout(), Some(CallTime::from_millis(7000)));
     let (mut submission, number) = submitting(limits());
     let perhaps = Answer::Unknown { reason: "503".into(), retry_after: Some(Duration::from_secs(7)) };
     submission.handle_reply(CallTime::ZERO, number, Reply::Submitted(perhaps));
-    assert_eq!(submission.deadline(), Some(CallTime::from_millis(7000)), "in doubt too");
+    assert_eq!(submission.poll_timeout(), Some(CallTime::from_millis(7000)), "in doubt too");
 }
