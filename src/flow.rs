@@ -1,7 +1,7 @@
 //! The call machine: runs a document verb by verb, from the answer to the end. Sans-I/O.
 //!
-//! Shape:   [`Call::start`], then [`Call::handle`] and [`Call::handle_timeout`] in, [`Action`]s out through
-//!          [`Call::next_action`]; [`Call::deadline`] says until when it waits, and for what.
+//! Shape:   [`Call::start`], then [`Call::handle_event`] and [`Call::handle_timeout`] in, [`Action`]s out through
+//!          [`Call::poll_action`]; [`Call::poll_timeout`] says until when it waits, and for what.
 //! Units:   [`CallTime`], milliseconds since the call was answered.
 //! Limits:  [`FETCH_LIMIT`] for an answer of the application, [`LOOP_LIMIT`] documents in a row that take no time.
 //! Errors:  none. What is wrong with a document is an [`Action::Warn`]; a call that cannot go on says so and hangs up.

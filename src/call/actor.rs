@@ -177,7 +177,7 @@ impl Actor {
 
     /// Tells the machine what happened just now, and the recorder before it.
     fn tell(&mut self, arrival: Arrival, event: Event) {
-        let now = self.clock.stamp(arrival, self.call.deadline().map(|(at, _)| at));
+        let now = self.clock.stamp(arrival, self.call.poll_timeout().map(|(at, _)| at));
         self.tell_at(now, event);
     }
 
@@ -185,12 +185,12 @@ impl Actor {
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.event(at, &event);
         }
-        self.call.handle(at, event);
+        self.call.handle_event(at, event);
     }
 
     /// The machine's deadline has come.
     fn come_due(&mut self) {
-        let Some((due, wait)) = self.call.deadline() else { return };
+        let Some((due, wait)) = self.call.poll_timeout() else { return };
         if self.clock.was_stopped(due) {
             return tracing::warn!("the process was stopped for a while: the call goes on where it was");
         }
@@ -246,7 +246,7 @@ impl Actor {
         if !has_budget_remaining() {
             yield_now().await;
         }
-        let deadline = self.call.deadline().map(|(at, _)| self.clock.instant(at));
+        let deadline = self.call.poll_timeout().map(|(at, _)| self.clock.instant(at));
         let resting = ear.resting_until();
         let reads = attached && resting.is_none();
         if self.taken_in_a_row < IN_A_ROW_MAX {
@@ -400,7 +400,7 @@ impl Actor {
 
     /// Does what the machine wants, then sends the sound that is due.
     async fn carry_out(&mut self) -> Result<(), Refusal> {
-        while let Some(action) = self.call.next_action() {
+        while let Some(action) = self.call.poll_action() {
             if let Some(recorder) = &mut self.recorder {
                 recorder.tape.action(self.clock.moment(), &action);
             }

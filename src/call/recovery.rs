@@ -277,7 +277,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                     };
                     at = now();
                 }
-                recovery.next(at)
+                recovery.handle_timeout(at)
             }
             Step::Ask(question) => {
                 let Some(connector) = &connector else { return };
@@ -286,7 +286,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 let asked = ask(&house, &**connector, question, &intended, &mut held);
                 match deadline::until(until, asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
-                    Err(_) => recovery.next(now()),
+                    Err(_) => recovery.handle_timeout(now()),
                 }
             }
             Step::TellUnknown => {

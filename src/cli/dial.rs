@@ -235,7 +235,7 @@ fn ear(call: &Call, pressed_last: bool) -> Ear {
     if !call.is_listening() {
         return Ear::Busy;
     }
-    match call.deadline().map(|(_, wait)| wait) {
+    match call.poll_timeout().map(|(_, wait)| wait) {
         // A number that is whole already: a caller has nothing to add and waits for what is said next.
         Some(Wait::Pay(Timer::AnotherDigit)) => Ear::Busy,
         Some(Wait::Pay(Timer::NextDigit)) => Ear::Open,

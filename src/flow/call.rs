@@ -117,12 +117,12 @@ impl Call {
     }
 
     /// Takes what happened at `now`.
-    pub fn handle(&mut self, now: CallTime, event: Event) {
+    pub fn handle_event(&mut self, now: CallTime, event: Event) {
         match event {
             Event::Key(key) => self.handle_key(now, key),
-            Event::SpeechReady(turn, length) => self.voice.ready(now, turn, length),
+            Event::SpeechReady(turn, length) => self.voice.handle_ready(now, turn, length),
             Event::Played(turn) => {
-                self.voice.played(turn);
+                self.voice.handle_played(turn);
                 self.handle_silence(now);
             }
             Event::ConnectorFound(found) => self.payment_input(now, Input::ConnectorFound(found)),
@@ -137,21 +137,21 @@ impl Call {
         self.proceed(now);
     }
 
-    /// Takes note that [`Self::deadline`] has come. Before it, nothing happens.
+    /// Takes note that [`Self::poll_timeout`]'s moment has come. Before it, nothing happens.
     pub fn handle_timeout(&mut self, now: CallTime) {
-        let Some((due, wait)) = self.deadline() else { return };
+        let Some((due, wait)) = self.poll_timeout() else { return };
         if now < due {
             return;
         }
         if wait == Wait::Speech {
-            self.voice.give_up();
+            self.voice.handle_timeout();
             self.handle_silence(now);
         } else if let Wait::Agent(_) = wait {
             self.assisted_timeout(now);
         } else {
             match std::mem::replace(&mut self.stage, Stage::Ready) {
                 Stage::Gathering { mut listening, verb, position } => {
-                    let gathered = listening.timeout();
+                    let gathered = listening.handle_timeout();
                     self.gathered(now, position, &verb, gathered);
                 }
                 Stage::Fetching { .. } => {
@@ -183,18 +183,18 @@ impl Call {
     }
 
     /// The next thing to be done, until there is none.
-    pub fn next_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// Until when the call waits, and for what. `None` only when it is over.
     #[must_use]
-    pub fn deadline(&self) -> Option<(CallTime, Wait)> {
-        let speech = self.voice.deadline().map(|until| (until, Wait::Speech));
+    pub fn poll_timeout(&self) -> Option<(CallTime, Wait)> {
+        let speech = self.voice.poll_timeout().map(|until| (until, Wait::Speech));
         let stage = match &self.stage {
             Stage::Ready | Stage::Saying | Stage::Ending(_) | Stage::Over => None,
             Stage::Pausing { until } => Some((*until, Wait::Pause)),
-            Stage::Gathering { listening, .. } => listening.deadline().map(|until| (until, Wait::Gather)),
+            Stage::Gathering { listening, .. } => listening.poll_timeout().map(|until| (until, Wait::Gather)),
             Stage::Paying(paying) => paying.session.poll_timeout().map(|(until, timer)| (until, Wait::Pay(timer))),
             Stage::Fetching { until, .. } => Some((*until, Wait::Fetch)),
         };
@@ -362,7 +362,7 @@ impl Call {
 
     fn gather_key(&mut self, now: CallTime, pressed: CallTime, key: Key) {
         let Stage::Gathering { listening, .. } = &mut self.stage else { return };
-        match listening.key(now, pressed, key, &mut self.keypad) {
+        match listening.handle_key(now, pressed, key, &mut self.keypad) {
             gather::Next::Wait => {}
             gather::Next::Clear => self.clear(),
             gather::Next::Over(gathered) => {
@@ -530,7 +530,7 @@ impl Call {
         self.assisted_input(now, Input::Heard);
         match &mut self.stage {
             Stage::Saying => self.stage = Stage::Ready,
-            Stage::Gathering { listening, .. } => listening.heard(now),
+            Stage::Gathering { listening, .. } => listening.handle_heard(now),
             Stage::Paying(_) => self.pay_input(now, Input::Heard),
             Stage::Ready | Stage::Pausing { .. } | Stage::Fetching { .. } | Stage::Ending(_) | Stage::Over => {}
         }

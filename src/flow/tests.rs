@@ -334,7 +334,7 @@ fn a_call_that_begins_with_a_url_asks_for_it_by_post_and_runs_what_comes() {
     let documents = vec![(url, "<Response><Say>Welcome.</Say></Response>")];
     let first = First::Url(url.parse().unwrap());
     let mut call = begun_with(first, TestWorld { documents, ..TestWorld::default() });
-    assert_eq!(call.call().deadline(), Some((crate::time::CallTime::ZERO + FETCH_LIMIT, Wait::Fetch)));
+    assert_eq!(call.call().poll_timeout(), Some((crate::time::CallTime::ZERO + FETCH_LIMIT, Wait::Fetch)));
     assert!(call.run_to_end());
     assert_eq!(call.turns()[0].text, "Welcome.");
     let Some((_, Record::Requested(fetch))) = call.records().first() else { panic!("{:?}", call.records()) };
@@ -395,7 +395,7 @@ fn every_wait_of_a_call_has_a_deadline() {
         call("<Response><Say>a</Say><Pause/><Gather><Say>b</Say></Gather><Pay confirmation=\"true\"/></Response>");
     let mut steps = 0;
     while !call.call().is_over() {
-        assert!(call.call().deadline().is_some(), "{}", call.call().stage_name());
+        assert!(call.call().poll_timeout().is_some(), "{}", call.call().stage_name());
         assert!(call.step());
         steps += 1;
     }

@@ -95,7 +95,7 @@ pub enum Step {
 }
 
 impl Recovery {
-    /// Begins. [`Self::next`] says what to do first.
+    /// Begins. [`Self::handle_timeout`] says what to do first.
     #[must_use]
     pub fn start(limits: Option<Capabilities>, remembered: Remembered) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Recovery {
         }
     }
 
-    /// When [`Self::next`] is due again. None: it is over.
+    /// When [`Self::handle_timeout`] is due again. None: it is over.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<CallTime> {
         match self.stage {
@@ -120,7 +120,7 @@ impl Recovery {
         }
     }
 
-    /// Whether [`Self::next`] is going to ask.
+    /// Whether [`Self::handle_timeout`] is going to ask.
     #[must_use]
     pub fn asks(&self, now: CallTime) -> bool {
         let is_untold_too_long = !self.remembered.told_unknown && self.is_patience_over(now);
@@ -134,8 +134,8 @@ impl Recovery {
         (!self.remembered.told_unknown).then(|| CallTime::ZERO + PATIENCE)
     }
 
-    /// What to do now. Called first, after [`Step::TellUnknown`], and when the deadline has come.
-    pub fn next(&mut self, now: CallTime) -> Step {
+    /// What to do now. Called first, after [`Step::TellUnknown`], and when [`Self::poll_timeout`]'s moment has come.
+    pub fn handle_timeout(&mut self, now: CallTime) -> Step {
         if self.remembered.sent.is_none() {
             // Nothing ever left: the one thing that is certain.
             return self.over(Verdict::Unavailable);
@@ -239,7 +239,7 @@ impl Recovery {
         let gap = GAP.saturating_mul(1 << self.gaps.min(10)).min(GAP_MAX);
         self.gaps = self.gaps.saturating_add(1);
         self.stage = Stage::Pausing { until: now + gap };
-        self.next(now)
+        self.handle_timeout(now)
     }
 
     fn over(&mut self, verdict: Verdict) -> Step {

@@ -73,14 +73,14 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
     let mut keys = keys.iter();
     loop {
         let mut question = None;
-        while let Some(action) = call.next_action() {
+        while let Some(action) = call.poll_action() {
             paid.shown += &format!("{action:?}\n");
             match action {
                 Action::FindConnector(_) => {
-                    call.handle(now, Event::ConnectorFound(Some(connector.capabilities())));
+                    call.handle_event(now, Event::ConnectorFound(Some(connector.capabilities())));
                 }
                 Action::Speak(id, _) => {
-                    call.handle(now, Event::SpeechReady(id, Duration::from_millis(10)));
+                    call.handle_event(now, Event::SpeechReady(id, Duration::from_millis(10)));
                     played.push_back(id);
                 }
                 Action::Clear => played.clear(),
@@ -113,21 +113,21 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
                     paid.note = Some(note.clone());
                 }
                 now = now + Duration::from_millis(1);
-                call.handle(now, Event::Replied(question.number, reply));
+                call.handle_event(now, Event::Replied(question.number, reply));
                 continue;
             }
         } else if let Some(id) = played.pop_front() {
             now = now + Duration::from_millis(10);
-            call.handle(now, Event::Played(id));
+            call.handle_event(now, Event::Played(id));
             continue;
         } else if let Some(group) = keys.next() {
             for key in group.chars() {
                 now = now + Duration::from_millis(100);
-                call.handle(now, Event::Key(Key::parse(key).unwrap()));
+                call.handle_event(now, Event::Key(Key::parse(key).unwrap()));
             }
             continue;
         }
-        now = call.deadline().expect("every wait has a deadline").0;
+        now = call.poll_timeout().expect("every wait has a deadline").0;
         call.handle_timeout(now);
     }
 }
