@@ -10,6 +10,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Ended, Fetch, FetchFailure, Fetched, NextDocument};
 use touchtone::form::{Form, Value};
 use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
 use touchtone::simulate::chance::{self, Flows};
@@ -65,7 +66,7 @@ fn context() -> Context {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 1,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     }
 }

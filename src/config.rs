@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::connector::ConnectorConfig;
 use crate::exposure::Exposure;
-use crate::flow::link::FlowUrl;
+use crate::flow::flow_urls::FlowUrl;
 use crate::http::{ResolverKind, TrustedProxies};
 use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;

@@ -1,86 +1,36 @@
 //! The call machine: runs a document verb by verb, from the answer to the end. Sans-I/O.
 //!
-//! Shape:   [`Call::start`], then [`Call::handle`] and [`Call::handle_timeout`] in, [`Action`]s out through
-//!          [`Call::next_action`]; [`Call::deadline`] says until when it waits, and for what.
-//! Units:   [`CallTime`], milliseconds since the call was answered.
+//! Shape:   [`Call::start`], then [`Call::handle_event`] and [`Call::handle_timeout`] in, [`Action`]s out through
+//!          [`Call::poll_action`]; [`Call::poll_timeout`] says until when it waits, and for what.
+//! Units:   [`crate::time::CallTime`], milliseconds since the call was answered.
 //! Limits:  [`FETCH_LIMIT`] for an answer of the application, [`LOOP_LIMIT`] documents in a row that take no time.
 //! Errors:  none. What is wrong with a document is an [`Action::Warn`]; a call that cannot go on says so and hangs up.
 //! Secrets: keys are masked in every `Debug`; what they spell leaves in `secret` types.
 //! Sources: Twilio, "TwiML for Programmable Voice"; spec/pay.md.
-
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 mod agent;
 mod answer;
 mod call;
 mod chase;
 pub mod check;
+mod context;
 mod event;
+pub mod flow_urls;
 mod gather;
 pub mod link;
 mod pay;
+mod payment;
+mod telling;
 mod voice;
 
 pub use answer::{Body, Received, read_answer};
 pub use call::Call;
+pub use context::{Context, FETCH_LIMIT, LOOP_LIMIT, STANDARD_PARAMETERS};
 pub use event::{
     Action, AgentCommand, Begun, CommandId, Ended, Event, Fetch, FetchFailure, FetchId, Fetched, First, Intended,
     LedBy, NextDocument, PaymentId, Purpose, Redirection, Settled, Shown, Telling, Unwritten, Wait, Warning,
 };
 pub use voice::TurnId;
-
-use crate::form::Form;
-use link::PlainHttp;
-
-/// How long the application has to answer (Twilio's limit).
-pub const FETCH_LIMIT: Duration = Duration::from_secs(15);
-
-/// How many documents in a row may take no time of speech, silence or keys before the call is cut.
-pub const LOOP_LIMIT: u32 = 30;
-
-/// What a call knows of the world around it when it begins.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The account's id: `AC` and 32 hex digits.
-    pub account_sid: String,
-    /// The call's id.
-    pub call_sid: String,
-    /// `From`, `To` and what else of Twilio's standard parameters the stream told.
-    pub caller: Form,
-    /// The stream's custom parameters: what flow documents are rendered with.
-    pub parameters: BTreeMap<String, crate::form::Value>,
-    /// When the call was answered, on the account's own clock.
-    pub answered_at: jiff::civil::DateTime,
-    /// The same in UTC.
-    pub answered_at_utc: jiff::civil::DateTime,
-    /// Where transaction ids begin: random for a live call, fixed for a script.
-    pub seed: u128,
-    /// Whether the platform is Telnyx, whose Pay rules differ in places.
-    pub telnyx: bool,
-    /// Which targets may be asked without TLS.
-    pub plain_http: PlainHttp,
-}
-
-impl Context {
-    /// Twilio's standard parameters of a request to the application.
-    fn standard(&self, status: &'static str) -> Form {
-        let mut form = Form::new();
-        form.set("AccountSid", self.account_sid.clone());
-        form.set("CallSid", self.call_sid.clone());
-        form.set("CallStatus", status);
-        form.set("ApiVersion", "2010-04-01");
-        form.set("Direction", "inbound");
-        form.extend(&self.caller);
-        form
-    }
-}
-
-/// The parameters that every request to the application has, as far as they are known (spec/pay.md, section 6).
-pub const STANDARD_PARAMETERS: &[&str] =
-    &["AccountSid", "CallSid", "From", "To", "CallStatus", "ApiVersion", "Direction", "ForwardedFrom", "CallerName"];
-
-type Queue<T> = VecDeque<T>;
 
 #[cfg(test)]
 mod tests;

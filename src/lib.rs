@@ -45,6 +45,64 @@
 //! | `server` | the sockets |
 //! | `cli` | commands |
 //!
+//! # The loop
+//!
+//! Every machine here is run the same way, and has the same names for it; `now` is always a parameter:
+//!
+//! - `handle_event` or `handle_input` takes what happened;
+//! - `poll_action` or `poll_output` gives what is to be done, one thing at a time, until there is none;
+//! - `poll_timeout` says until when the machine waits, and for what. None: it waits for something that has no deadline, or it
+//!   is over;
+//! - `handle_timeout` takes note that this moment has come.
+//!
+//! [`flow::Call`] is the whole call; [`pay::verb::PaySession`] and [`pay::assisted::AssistedSession`] are one payment.
+//! Machines in which whatever happens has one consequence, [`pay::submission::Submission`] and [`pay::recovery::Recovery`],
+//! give it back from `handle_*` itself. A call from start to success, without a socket:
+//!
+//! ```
+//! # use touchtone::flow::{Action, Call, Context, Event, First, NextDocument, link::{Origin, PlainHttp}};
+//! # use touchtone::{pay::{platform::Platform, sandbox, step::PayResult}, simulate, time::CallTime, tone::Key, twiml};
+//! # use std::time::Duration;
+//! let document = twiml::parse("<Response><Pay chargeAmount='20.45' postalCode='false'/></Response>")?;
+//! let first = First::Document(NextDocument { document, origin: Origin::Flow("donate".to_owned()) });
+//! let noon = jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0);
+//! let context = Context {
+//!     account_sid: "AC1".to_owned(),
+//!     call_sid: "CA1".to_owned(),
+//!     caller: Default::default(),
+//!     parameters: Default::default(),
+//!     answered_at: noon,
+//!     answered_at_utc: noon,
+//!     seed: 1,
+//!     platform: Platform::Twilio,
+//!     plain_http: PlainHttp::Never,
+//! };
+//! let (mut now, mut result) = (CallTime::ZERO, None);
+//! let mut call = Call::start(now, first, context);
+//! let mut keys = "4242424242424242 1228 123".chars().filter_map(Key::parse);
+//! while !call.is_over() {
+//!     while let Some(action) = call.poll_action() {
+//!         match action {
+//!             Action::Speak(turn, _) => call.handle_event(now, Event::Played(turn)),
+//!             Action::FindConnector(_) => call.handle_event(now, Event::ConnectorFound(Some(sandbox::capabilities()))),
+//!             Action::Ask(question, attempt, instrument) => {
+//!                 let reply = simulate::sandbox_reply(&question, &attempt, &instrument);
+//!                 call.handle_event(now, Event::Replied(question.number, reply));
+//!             }
+//!             Action::Settle(settled) => result = Some(settled.outcome.result),
+//!             _ => {} // Reports, callbacks, the end: a shell logs and sends them.
+//!         }
+//!     }
+//!     now = now + Duration::from_millis(200);
+//!     match keys.next() {
+//!         Some(key) => call.handle_event(now, Event::Key(key)),
+//!         None => call.handle_timeout(now),
+//!     }
+//! }
+//! assert_eq!(result, Some(PayResult::Success));
+//! # Ok::<(), twiml::Fault>(())
+//! ```
+//!
 //! Absent on purpose: a second implementation of anything a call decides. Live calls, replays, the fuzzer and the phone in
 //! the terminal run the same [`flow::Call`].
 // Tests may hold up their own thread.

@@ -296,7 +296,7 @@ impl<W: World> Simulation<W> {
                 self.deliver(event);
             }
         } else {
-            if let Some((_, wait)) = self.call.deadline() {
+            if let Some((_, wait)) = self.call.poll_timeout() {
                 self.arrows.insert((self.call.stage_name(), timeout_word(wait)));
                 self.record(Record::TimedOut(wait));
                 if let Some(tape) = &mut self.tape {
@@ -323,7 +323,7 @@ impl<W: World> Simulation<W> {
     /// When the next thing happens, and whether it is an input (which wins) or a deadline.
     fn next(&self) -> Option<(CallTime, bool)> {
         let input = self.inbox.keys().next().map(|(at, _)| *at);
-        let deadline = self.call.deadline().map(|(at, _)| at);
+        let deadline = self.call.poll_timeout().map(|(at, _)| at);
         match (input, deadline) {
             (Some(input), Some(deadline)) if deadline < input => Some((deadline, false)),
             (Some(input), _) => Some((input, true)),
@@ -377,12 +377,12 @@ impl<W: World> Simulation<W> {
         if let Some(tape) = &mut self.tape {
             tape.event(self.now, &event);
         }
-        self.call.handle(self.now, event);
+        self.call.handle_event(self.now, event);
     }
 
     /// Carries out what the machine wants.
     fn drain(&mut self) {
-        while let Some(action) = self.call.next_action() {
+        while let Some(action) = self.call.poll_action() {
             if let Some(tape) = &mut self.tape {
                 tape.action(self.now, &action);
             }

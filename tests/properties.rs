@@ -14,6 +14,7 @@ use touchtone::form::Form;
 use touchtone::pay::gateway::{
     Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, RecoveryNote, Resolution,
 };
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::step::PayErrorCode;
 use touchtone::pay::submission::{Ask, Question, Reply};
@@ -139,7 +140,7 @@ fn fields(instrument: &Instrument) -> Vec<String> {
     }
 }
 
-fn call(document: &str, telnyx: bool, world: Scripted) -> Simulation<Scripted> {
+fn call(document: &str, platform: Platform, world: Scripted) -> Simulation<Scripted> {
     let context = Context {
         account_sid: "ACa".into(),
         call_sid: "CAa".into(),
@@ -148,7 +149,7 @@ fn call(document: &str, telnyx: bool, world: Scripted) -> Simulation<Scripted> {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: SEED,
-        telnyx,
+        platform,
         plain_http: PlainHttp::Never,
     };
     let first = twiml::parse(document)
@@ -294,10 +295,10 @@ proptest! {
         verbs in vec(verb(), 1..5),
         acts in vec(act(), 0..25),
         world in world(),
-        telnyx in any::<bool>(),
+        platform in select(Platform::ALL),
     ) {
         let document = format!("<Response>{}</Response>", verbs.concat());
-        let mut call = call(&document, telnyx, world);
+        let mut call = call(&document, platform, world);
         for (keys, gap, silence) in acts {
             for key in keys.chars().filter_map(Key::parse) {
                 call.press(key);
@@ -347,7 +348,7 @@ fn typing(kinds: Vec<Vec<&'static str>>) -> impl Strategy<Value = Typing> {
 /// Keys everything in without ever waiting for a prompt, and gives what the gateway got.
 fn typed(document: &str, typing: &Typing, needs_pound: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     let world = Scripted { capabilities: Some(sandbox::capabilities()), ..Scripted::default() };
-    let mut call = call(document, false, world);
+    let mut call = call(document, Platform::Twilio, world);
     call.advance_to(CallTime::from_millis(typing.begins));
     let mut gaps = typing.gaps.iter().cycle();
     for (field, pound) in typing.fields.iter().zip(&typing.pounds) {
@@ -498,7 +499,7 @@ proptest! {
         world in world(),
     ) {
         let document = format!("<Response>{}<Pause length='600'/></Response>", verbs.concat());
-        let mut call = call(&document, false, world);
+        let mut call = call(&document, Platform::Twilio, world);
         for (outside, keyed) in acts {
             if let Some(outside) = outside {
                 outside.happen(&mut call);
@@ -530,7 +531,7 @@ proptest! {
         backwards in any::<bool>(),
     ) {
         let world = Scripted { capabilities: Some(sandbox::capabilities()), ..Scripted::default() };
-        let mut call = call("<Response><Pause length='3000'/></Response>", false, world);
+        let mut call = call("<Response><Pause length='3000'/></Response>", Platform::Twilio, world);
         let mut gaps = typing.gaps.iter().cycle();
         let mut press = |call: &mut Simulation<Scripted>, keys: &str| {
             for key in keys.chars().filter_map(Key::parse) {

@@ -29,10 +29,12 @@ use touchtone::form::Form;
 use touchtone::http::Jar;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Instrument, Operation, Preparation, RecoveryNote, Resolution, TokenType,
+    Answer, Approval, Attempt, Capabilities, Instrument, Means, Operation, Preparation, RecoveryNote, Resolution,
+    TokenType,
 };
-use touchtone::pay::intent::{Intent, Means, Statement};
-use touchtone::pay::outcome::Receipt;
+use touchtone::pay::intent::{Intent, Statement};
+use touchtone::pay::platform::Platform;
+use touchtone::pay::receipt::Receipt;
 use touchtone::pay::recovery::ending;
 use touchtone::pay::step::Step;
 use touchtone::pay::submission::Verdict;
@@ -91,7 +93,8 @@ fn intended(number: u32, status: Option<String>) -> Intended {
         metadata: Vec::new(),
     };
     let (status_form, action) = (Form::new(), Form::new());
-    let statement = Statement { status: status_form, action, telnyx: false, step: Step::PaymentProcessing };
+    let statement =
+        Statement { status: status_form, action, platform: Platform::Twilio, step: Step::PaymentProcessing };
     Intended {
         payment: PaymentId { sid, led_by: LedBy::Document },
         intent: Intent { attempt: Arc::new(attempt), means: Means::Card, receipt: Receipt::default(), statement },

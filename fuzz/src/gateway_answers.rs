@@ -22,6 +22,7 @@ use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
     Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, TokenType,
 };
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::step::PayErrorCode;
 use touchtone::pay::submission::{Ask, Question, Reply};
@@ -327,7 +328,7 @@ fn tells_nothing(gateway: Gateway, bank: bool, token: bool) {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     };
     let mut call = Simulation::start(Ok(first), context, gateway);

@@ -13,6 +13,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::session::What;
 use touchtone::pay::submission::{Ask, Question, Reply};
@@ -98,7 +99,7 @@ fn run(line: &[(u64, Input)], gateway: Gateway) -> Reports {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     };
     let document = parse(DOCUMENT).unwrap();

@@ -18,6 +18,7 @@ use touchtone::form::Form;
 use touchtone::fuzzing::{CREATE_PARAMETERS, PaymentForm, UPDATE_PARAMETERS, VALUE_MAX, call_form, payment_form};
 use touchtone::pay::assisted::AgentError;
 use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
 use touchtone::rest::error::ApiError;
@@ -146,7 +147,7 @@ fn live() -> Simulation<Sandbox> {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     };
     Simulation::start(Ok(first), context, Sandbox)

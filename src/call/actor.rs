@@ -38,6 +38,7 @@ use crate::flow::{
 use crate::form::{Form, Value};
 use crate::media::{Ignored, MarkName, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
 use crate::pay::assisted::AgentError;
+use crate::pay::platform::Platform;
 use crate::pay::session::What;
 use crate::pay::submission::Reply;
 use crate::simulate::tape;
@@ -182,7 +183,7 @@ impl Actor {
 
     /// Tells the machine what happened just now, and the recorder before it.
     fn tell(&mut self, arrival: Arrival, event: Event) {
-        let now = self.clock.stamp(arrival, self.call.deadline().map(|(at, _)| at));
+        let now = self.clock.stamp(arrival, self.call.poll_timeout().map(|(at, _)| at));
         self.tell_at(now, event);
     }
 
@@ -190,12 +191,12 @@ impl Actor {
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.event(at, &event);
         }
-        self.call.handle(at, event);
+        self.call.handle_event(at, event);
     }
 
     /// The machine's deadline has come.
     fn come_due(&mut self) {
-        let Some((due, wait)) = self.call.deadline() else { return };
+        let Some((due, wait)) = self.call.poll_timeout() else { return };
         if self.clock.was_stopped(due) {
             return tracing::warn!("the process was stopped for a while: the call goes on where it was");
         }
@@ -251,7 +252,7 @@ impl Actor {
         if !has_budget_remaining() {
             yield_now().await;
         }
-        let deadline = self.call.deadline().map(|(at, _)| self.clock.instant(at));
+        let deadline = self.call.poll_timeout().map(|(at, _)| self.clock.instant(at));
         let resting = ear.resting_until();
         let reads = attached && resting.is_none();
         if self.taken_in_a_row < IN_A_ROW_MAX {
@@ -429,7 +430,7 @@ impl Actor {
     /// Does what the machine wants, then sends the sound that is due; again, if that brought something about.
     async fn carry_out(&mut self) -> Result<(), Refusal> {
         loop {
-            while let Some(action) = self.call.next_action() {
+            while let Some(action) = self.call.poll_action() {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.tape.action(self.clock.moment(), &action);
                 }
@@ -592,7 +593,8 @@ fn context(house: &House, start: &Start) -> Context {
         answered_at: answered.to_zoned(zone).datetime(),
         answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed,
-        telnyx: false,
+        // The dialect of the stream names the platform: here is where it is known.
+        platform: Platform::Twilio,
         plain_http: house.plain_http,
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::House;
 use crate::flow::First;
-use crate::flow::link;
+use crate::flow::flow_urls;
 use crate::form::Value;
 use crate::simulate::tape;
 
@@ -56,7 +56,7 @@ impl Beginning {
             Self::Flow(name) => Ok(house.library.fetch(name.clone(), parameters.clone()).await.into()),
             Self::Url => {
                 let url = parameters.get(URL).map(Value::expose).filter(|url| !url.trim().is_empty()).ok_or(NoUrl)?;
-                Ok(link::first(url, &house.config.flow_urls, house.plain_http))
+                Ok(flow_urls::first(url, &house.config.flow_urls, house.plain_http))
             }
         }
     }

@@ -237,8 +237,9 @@ mod tests {
     use crate::flow::{FetchId, LedBy, PaymentId};
     use crate::form::Form;
     use crate::http::{Outbound, TargetPolicy};
-    use crate::pay::gateway::{Operation, TokenType};
-    use crate::pay::intent::{Means, SessionStart, Statement};
+    use crate::pay::gateway::{Means, Operation, TokenType};
+    use crate::pay::intent::{SessionStart, Statement};
+    use crate::pay::platform::Platform;
     use crate::pay::step::{PayResult, Step};
     use crate::secret::Secret;
     use crate::store::memory::Memory;
@@ -251,7 +252,8 @@ mod tests {
     fn begun() -> Begun {
         let mut action = Form::new();
         action.set("CallSid", "CA1");
-        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentCardNumber };
+        let statement =
+            Statement { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentCardNumber };
         Begun {
             payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Document },
             call_sid: "CA1".to_owned(),

@@ -263,7 +263,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
         step = match step {
             Step::Wait => {
                 drop(turn.take());
-                let Some(due) = recovery.deadline() else { return };
+                let Some(due) = recovery.poll_timeout() else { return };
                 sleep_until(moment(due)).await;
                 let mut at = now();
                 if recovery.asks(at) {
@@ -277,16 +277,16 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                     };
                     at = now();
                 }
-                recovery.next(at)
+                recovery.handle_timeout(at)
             }
             Step::Ask(question) => {
                 let Some(connector) = &connector else { return };
                 let number = question.number;
-                let until = recovery.deadline().map_or(since, moment);
+                let until = recovery.poll_timeout().map_or(since, moment);
                 let asked = ask(&house, &**connector, question, &intended, &mut held);
                 match deadline::until(until, asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
-                    Err(_) => recovery.next(now()),
+                    Err(_) => recovery.handle_timeout(now()),
                 }
             }
             Step::TellUnknown => {

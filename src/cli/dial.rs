@@ -28,6 +28,7 @@ use crate::flow::link::PlainHttp;
 use crate::flow::{Call, Context, NextDocument, Wait};
 use crate::form::{Form, Value};
 use crate::library::Library;
+use crate::pay::platform::Platform;
 use crate::pay::session::Timer;
 use crate::secret::Secret;
 
@@ -211,7 +212,7 @@ fn context(parameters: Vec<(String, String)>, time_zone: jiff::tz::TimeZone) -> 
         answered_at: answered.to_zoned(time_zone).datetime(),
         answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed: 1,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Always,
     }
 }
@@ -234,7 +235,7 @@ fn ear(call: &Call, pressed_last: bool) -> Ear {
     if !call.is_listening() {
         return Ear::Busy;
     }
-    match call.deadline().map(|(_, wait)| wait) {
+    match call.poll_timeout().map(|(_, wait)| wait) {
         // A number that is whole already: a caller has nothing to add and waits for what is said next.
         Some(Wait::Pay(Timer::AnotherDigit)) => Ear::Busy,
         Some(Wait::Pay(Timer::NextDigit)) => Ear::Open,

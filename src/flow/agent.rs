@@ -3,30 +3,17 @@
 use url::Url;
 
 use super::call::{Call, Line};
-use super::event::{Action, AgentCommand, CommandId, LedBy, PaymentId};
-use super::pay::transaction_id;
+use super::event::{Action, AgentCommand, CommandId};
+use super::payment::{Recipients, RunningPayment, transaction_id};
 use crate::form::{Form, Value};
 use crate::mask::refused;
-use crate::pay::assisted::{AgentError, AssistedSession, Command, Input, Output};
-use crate::pay::settings::{Reading, Refusal, Requested};
+use crate::pay::assisted::{AgentError, AssistedSession, Command};
+use crate::pay::session::{Input, Output};
+use crate::pay::settings::request::Requested;
+use crate::pay::settings::{Reading, Refusal};
 use crate::pay::step::{PayErrorCode, SessionError};
 use crate::time::CallTime;
 use crate::twiml::{Method, Position};
-
-/// An agent's session and where its progress is told.
-#[derive(Debug)]
-pub(super) struct Assisting {
-    pub(super) session: AssistedSession,
-    status_callback: (Url, Method),
-    /// The request that waits until the session is open.
-    opening: Option<CommandId>,
-}
-
-impl Assisting {
-    fn payment(&self) -> PaymentId {
-        PaymentId { sid: self.session.sid().to_owned(), led_by: LedBy::Agent }
-    }
-}
 
 impl Call {
     /// Whether an agent leads a payment.
@@ -48,10 +35,6 @@ impl Call {
         }
     }
 
-    fn without_numbers(&self, error: AgentError) -> AgentError {
-        AgentError { message: self.masked(&error.message), ..error }
-    }
-
     /// Starts a session; the answer follows when its connector is found.
     fn create(&mut self, now: CallTime, id: CommandId, form: &Form) -> Result<(), AgentError> {
         let status_callback = self.told_to(form)?;
@@ -64,8 +47,9 @@ impl Call {
             return Err(AgentError::operation("a payment is in progress on this call"));
         }
         let around = self.surroundings();
+        let recipients = Recipients::of_agent(around.transaction_id.clone(), status_callback, id);
         let session = AssistedSession::start(now, requested, around)?;
-        self.assisting = Some(Box::new(Assisting { session, status_callback, opening: Some(id) }));
+        self.assisting = Some(Box::new(RunningPayment { session, recipients }));
         self.drain_assisted(now);
         Ok(())
     }
@@ -80,20 +64,21 @@ impl Call {
             let message = "this payment takes no update: it is over, or a document leads it";
             return Err(AgentError::operation(message));
         };
-        let before = std::mem::replace(&mut assisting.status_callback, status_callback);
+        let before = assisting.recipients.status_callback.replace(status_callback);
         let done = assisting.session.handle_command(now, command);
         self.drain_assisted(now);
-        match (&done, &mut self.assisting) {
+        let Some(mut assisting) = self.assisting.take() else { return done };
+        let recipients = &mut assisting.recipients;
+        match &done {
             // What is not done changes nothing; a callback about it went to whoever asked.
-            (Err(_), Some(assisting)) => assisting.status_callback = before,
+            Err(_) => recipients.status_callback = before,
             // Once the gateway is asked, what was written down then is what counts.
-            (Ok(()), Some(assisting)) if assisting.status_callback != before && !assisting.session.is_processing() => {
-                let (payment, start) = (assisting.payment(), assisting.session.start_now());
-                let status = Some(assisting.status_callback.clone());
-                self.begin(payment, start, status, None);
+            Ok(()) if recipients.status_callback != before && !assisting.session.is_processing() => {
+                self.begin(recipients, assisting.session.start_now());
             }
-            (Ok(()), _) | (Err(_), None) => {}
+            Ok(()) => {}
         }
+        self.assisting = Some(assisting);
         done
     }
 
@@ -125,9 +110,7 @@ impl Call {
     /// Tells the application of a session that could not begin beside another one.
     fn tell_in_progress(&mut self, requested: &Requested, (url, method): (Url, Method)) {
         let settings = &requested.reading.settings;
-        let mut form = Form::new();
-        form.set("AccountSid", self.context.account_sid.clone());
-        form.set("CallSid", self.context.call_sid.clone());
+        let mut form = self.ids();
         form.set("SequenceNumber", "0");
         form.set("For", settings.first_step().word());
         form.set("ErrorType", SessionError::SessionInProgress.word());
@@ -167,51 +150,20 @@ impl Call {
     /// Does what the session wants, and lets it go when it is over.
     fn drain_assisted(&mut self, now: CallTime) {
         let Some(mut assisting) = self.assisting.take() else { return };
-        let mut spoke = false;
-        let mut cut = false;
+        let mut may_be_silent = false;
         while let Some(output) = assisting.session.poll_output() {
-            match output {
-                Output::FindConnector(name) => self.actions.push_back(Action::FindConnector(name)),
-                Output::Opened(opened) => {
-                    if let Some(id) = assisting.opening.take() {
-                        let answer = opened.map(|()| assisting.session.sid().to_owned());
-                        let answer = answer.map_err(|error| self.without_numbers(error));
-                        self.actions.push_back(Action::Answer(id, answer));
-                    }
-                }
-                Output::Speak(heard) => {
-                    self.speak(now, heard);
-                    spoke = true;
-                }
-                Output::Clear => {
-                    cut |= self.is_speaking();
-                    self.clear();
-                }
-                Output::Report(progress, form) => {
-                    self.report(assisting.payment(), progress, form, Some(&assisting.status_callback));
-                }
-                Output::Begin(start) => {
-                    self.begin(assisting.payment(), *start, Some(assisting.status_callback.clone()), None);
-                }
-                Output::Intend(intent) => {
-                    self.intend(assisting.payment(), *intent, Some(assisting.status_callback.clone()), None);
-                }
-                Output::Settle(progress, outcome, told) => {
-                    let status = Some(assisting.status_callback.clone());
-                    self.settle(assisting.payment(), progress, outcome, *told, status, None);
-                }
-                Output::Ask(question, attempt, instrument) => {
-                    self.remember_number(&instrument);
-                    self.questions = question.number;
-                    self.actions.push_back(Action::Ask(question, attempt, instrument));
-                }
-            }
+            may_be_silent |= match output {
+                Output::Speak(_) => true,
+                Output::Clear => self.is_speaking(),
+                _ => false,
+            };
+            self.carry_out(now, output, &mut assisting.recipients);
         }
         if !assisting.session.is_finished() {
             self.assisting = Some(assisting);
         }
         // Who waits for what was cut, goes on; and a prompt of no words has been heard as soon as it is said.
-        if cut || spoke {
+        if may_be_silent {
             self.handle_silence(now);
         }
     }

@@ -5,7 +5,8 @@
 
 use super::link::{LinkError, Origin, PlainHttp, Target};
 use crate::mask::refused;
-use crate::pay::settings::{AttemptRule, Settings};
+use crate::pay::platform::Platform;
+use crate::pay::settings::Settings;
 use crate::twiml::{Attribute, Document, Fault, Pay, Position, Severity, Verb};
 
 /// Every fault of a flow document: those that reading it found, Pay attributes, and links that lead nowhere.
@@ -66,7 +67,8 @@ fn check_pay(pay: &Pay, position: Position) -> Vec<Fault> {
     if amount_unknown {
         judged.attributes.retain(|attribute| attribute.name != "transactionType" && attribute.name != "paymentToken");
     }
-    let reading = Settings::read(&judged, position, AttemptRule::Retries);
+    // The rules of platforms differ in how often something is tried, and in nothing that a document can get wrong.
+    let reading = Settings::read(&judged, position, Platform::default());
     let mut faults: Vec<Fault> = reading
         .refusals
         .into_iter()

@@ -68,7 +68,7 @@ impl Listening {
         }
     }
 
-    pub(super) const fn deadline(&self) -> Option<CallTime> {
+    pub(super) const fn poll_timeout(&self) -> Option<CallTime> {
         match self.ear {
             Ear::Prompting => None,
             Ear::Listening { until } => Some(until),
@@ -81,13 +81,13 @@ impl Listening {
     }
 
     /// Everything said has been heard.
-    pub(super) fn heard(&mut self, now: CallTime) {
+    pub(super) fn handle_heard(&mut self, now: CallTime) {
         if let Ear::Prompting = self.ear {
             self.ear = Ear::Listening { until: now + self.timeout };
         }
     }
 
-    pub(super) fn key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) -> Next {
+    pub(super) fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) -> Next {
         if matches!(key, Key::Letter(_)) || keypad.admit(pressed, key) == Admission::Spent {
             return Next::Wait;
         }
@@ -108,7 +108,7 @@ impl Listening {
         if cut { Next::Clear } else { Next::Wait }
     }
 
-    pub(super) fn timeout(&mut self) -> Gathered {
+    pub(super) fn handle_timeout(&mut self) -> Gathered {
         self.take(None)
     }
 

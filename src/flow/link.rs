@@ -10,10 +10,6 @@ use url::{Host, Url};
 
 use crate::mask;
 
-mod documents;
-
-pub use documents::{FlowUrl, FlowUrlError, first};
-
 /// Where a document came from: what its relative links are relative to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -120,7 +116,7 @@ pub fn is_flow_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-fn allowed(url: Url, plain_http: PlainHttp) -> Result<Url, LinkError> {
+pub(super) fn allowed(url: Url, plain_http: PlainHttp) -> Result<Url, LinkError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(LinkError::Scheme);
     }

@@ -44,7 +44,7 @@ impl Voice {
     }
 
     /// The sound of a turn is there and lasts so long.
-    pub(super) fn ready(&mut self, now: CallTime, id: TurnId, length: Duration) {
+    pub(super) fn handle_ready(&mut self, now: CallTime, id: TurnId, length: Duration) {
         let mut before = now;
         for turn in &mut self.turns {
             if turn.id == id {
@@ -55,12 +55,12 @@ impl Voice {
     }
 
     /// A turn was heard to its end; those before it, too.
-    pub(super) fn played(&mut self, id: TurnId) {
+    pub(super) fn handle_played(&mut self, id: TurnId) {
         self.turns.retain(|turn| turn.id > id);
     }
 
     /// The first turn's time is up.
-    pub(super) fn give_up(&mut self) -> Option<TurnId> {
+    pub(super) fn handle_timeout(&mut self) -> Option<TurnId> {
         self.turns.pop_front().map(|turn| turn.id)
     }
 
@@ -73,7 +73,7 @@ impl Voice {
         self.turns.is_empty()
     }
 
-    pub(super) fn deadline(&self) -> Option<CallTime> {
+    pub(super) fn poll_timeout(&self) -> Option<CallTime> {
         self.turns.front().map(|turn| turn.until)
     }
 }
@@ -90,9 +90,9 @@ mod tests {
     fn a_turn_that_was_played_ends_all_before_it() {
         let mut voice = Voice::default();
         let (_, second, third) = (voice.begin(at(0)), voice.begin(at(0)), voice.begin(at(0)));
-        voice.played(second);
+        voice.handle_played(second);
         assert!(!voice.is_silent());
-        voice.played(third);
+        voice.handle_played(third);
         assert!(voice.is_silent());
     }
 
@@ -100,12 +100,12 @@ mod tests {
     fn a_mark_that_never_comes_back_is_waited_for_no_longer_than_the_sound_and_a_margin() {
         let mut voice = Voice::default();
         let first = voice.begin(at(0));
-        assert_eq!(voice.deadline(), Some(at(30_000)));
-        voice.ready(at(100), first, Duration::from_secs(2));
-        assert_eq!(voice.deadline(), Some(at(7100)));
+        assert_eq!(voice.poll_timeout(), Some(at(30_000)));
+        voice.handle_ready(at(100), first, Duration::from_secs(2));
+        assert_eq!(voice.poll_timeout(), Some(at(7100)));
         let second = voice.begin(at(200));
-        voice.ready(at(300), second, Duration::from_secs(1));
-        assert_eq!(voice.give_up(), Some(first));
-        assert_eq!(voice.deadline(), Some(at(13_100)), "behind the first");
+        voice.handle_ready(at(300), second, Duration::from_secs(1));
+        assert_eq!(voice.handle_timeout(), Some(first));
+        assert_eq!(voice.poll_timeout(), Some(at(13_100)), "behind the first");
     }
 }

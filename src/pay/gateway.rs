@@ -92,6 +92,40 @@ pub enum Instrument {
     Token(Secret),
 }
 
+words! {
+    /// What kind of thing pays.
+    Means {
+        /// A card.
+        Card = "card",
+        /// A bank account.
+        BankAccount = "bank-account",
+        /// A token made earlier.
+        Token = "token",
+    }
+}
+
+impl From<&Instrument> for Means {
+    fn from(instrument: &Instrument) -> Self {
+        match instrument {
+            Instrument::Card(_) => Self::Card,
+            Instrument::BankAccount(_) => Self::BankAccount,
+            Instrument::Token(_) => Self::Token,
+        }
+    }
+}
+
+impl Instrument {
+    /// Whether it is one of the numbers that a connector takes.
+    #[must_use]
+    pub fn is_among(&self, numbers: AcceptedNumbers) -> bool {
+        match self {
+            Self::Card(card) => numbers.takes_card(card.number.expose()),
+            Self::BankAccount(account) => numbers.takes_account(account.account_number.expose()),
+            Self::Token(token) => numbers.takes_token(token.expose()),
+        }
+    }
+}
+
 /// A card as keyed in and checked.
 #[derive(Debug)]
 pub struct Card {

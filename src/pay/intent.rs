@@ -8,34 +8,14 @@
 
 use std::sync::Arc;
 
-use super::gateway::{Attempt, Instrument, Operation, PaymentMethod};
-use super::outcome::{Ending, Receipt, Standing};
+use super::gateway::{Attempt, Means, Operation, PaymentMethod};
+use super::outcome::{Ending, Standing};
+use super::platform::Platform;
+use super::receipt::Receipt;
 use super::settings::Settings;
-use super::step::{SessionError, Step, words};
+use super::step::{SessionError, Step};
 use crate::form::Form;
 use crate::money::Currency;
-
-words! {
-    /// What kind of thing pays.
-    Means {
-        /// A card.
-        Card = "card",
-        /// A bank account.
-        BankAccount = "bank-account",
-        /// A token made earlier.
-        Token = "token",
-    }
-}
-
-impl From<&Instrument> for Means {
-    fn from(instrument: &Instrument) -> Self {
-        match instrument {
-            Instrument::Card(_) => Self::Card,
-            Instrument::BankAccount(_) => Self::BankAccount,
-            Instrument::Token(_) => Self::Token,
-        }
-    }
-}
 
 /// A session that has begun: nothing was keyed yet, and its connector can do what is wanted.
 #[derive(Clone, Debug)]
@@ -87,8 +67,8 @@ pub struct Statement {
     pub status: Form,
     /// Of the action request.
     pub action: Form,
-    /// Whether the platform is Telnyx, whose applications look for fields of their own.
-    pub telnyx: bool,
+    /// Whose applications are told: some look for fields of their own.
+    pub platform: Platform,
     /// The step at which the session ends.
     pub step: Step,
 }
@@ -138,9 +118,7 @@ impl Statement {
 
     fn with(&self, mut form: Form, ending: &Ending) -> Form {
         ending.tell(&mut form);
-        if self.telnyx {
-            ending.tell_telnyx(&mut form, self.step);
-        }
+        ending.tell_own(self.platform.rules().outcome_fields, self.step, &mut form);
         form
     }
 }
@@ -154,7 +132,8 @@ mod tests {
     fn told(ending: Ending) -> Told {
         let mut action = Form::new();
         action.set("PaymentMethod", "credit-card");
-        let statement = Statement { status: Form::new(), action, telnyx: false, step: Step::PaymentProcessing };
+        let statement =
+            Statement { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentProcessing };
         statement.told(&ending)
     }
 

@@ -1,17 +1,15 @@
 //! How a session ended, and the fields that tell it.
 //!
-//! Shape:   [`Receipt`] (what was captured, masked) and [`Ending`] (what came of it) become [`Form`] fields.
-//! Secrets: masks are made when a value is captured; what a gateway sends back is masked here (`mask`): its words, codes and
+//! Shape:   [`Ending`] becomes [`Form`] fields.
+//! Secrets: what a gateway sends back is masked here (`mask`): its words, codes and
 //!          parameters as free text, confirmation codes, tokens and profile ids as identifiers.
 //! Sources: spec/pay.md, sections 6, 7 and 9.
 
 use std::borrow::Cow;
 
-use super::card::{Brand, grouped};
-use super::field::Field;
-use super::gateway::{Approval, Denial, Instrument, Operation, PaymentMethod};
-use super::intent::Means;
-use super::settings::Settings;
+use super::gateway::{Approval, Denial, Instrument, Means, Operation};
+use super::platform::OutcomeField;
+use super::receipt::Receipt;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
@@ -21,74 +19,6 @@ use crate::secret::Secret;
 /// The most parameters of a gateway's answer that are passed on, and the longest value, in characters.
 const PARAMETERS_MAX: usize = 64;
 const PARAMETER_LENGTH_MAX: usize = 1024;
-
-/// What was captured, masked: nothing here is secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// The number with all but the last four digits hidden, and the brand.
-    pub card: Option<(String, Brand)>,
-    /// `MMYY`.
-    pub expiration: Option<String>,
-    /// One `x` a digit.
-    pub security_code: Option<String>,
-    /// The postal code, keyed or given.
-    pub postal_code: Option<String>,
-    /// The routing number.
-    pub routing_number: Option<String>,
-    /// The account number with all but the last two digits hidden.
-    pub account_number: Option<String>,
-}
-
-/// How a card number's mask is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// With hyphens, as the card prints it: `action`.
-    Grouped,
-    /// Without: `statusCallback`.
-    Plain,
-}
-
-impl Receipt {
-    /// Gives a field's value up: it is keyed again.
-    pub fn forget(&mut self, field: Field) {
-        match field {
-            Field::CardNumber => self.card = None,
-            Field::ExpirationDate => self.expiration = None,
-            Field::PostalCode => self.postal_code = None,
-            Field::SecurityCode => self.security_code = None,
-            Field::RoutingNumber => self.routing_number = None,
-            Field::AccountNumber => self.account_number = None,
-        }
-    }
-
-    /// The same but for one field.
-    #[must_use]
-    pub fn without(&self, field: Field) -> Self {
-        let mut less = self.clone();
-        less.forget(field);
-        less
-    }
-
-    /// Adds what was captured.
-    pub fn tell(&self, form: &mut Form, mask: Mask, settings: &Settings) {
-        if let Some((number, brand)) = &self.card {
-            let shown = match mask {
-                Mask::Grouped => grouped(number, *brand),
-                Mask::Plain => number.clone(),
-            };
-            form.set("PaymentCardNumber", shown);
-            form.set("PaymentCardType", brand.word());
-        }
-        form.set_some("ExpirationDate", self.expiration.clone());
-        form.set_some("SecurityCode", self.security_code.clone());
-        form.set_some("PaymentCardPostalCode", self.postal_code.clone());
-        form.set_some("BankRoutingNumber", self.routing_number.clone());
-        form.set_some("BankAccountNumber", self.account_number.clone());
-        if settings.payment_method == PaymentMethod::AchDebit {
-            form.set("BankAccountType", settings.bank_account_type.word());
-        }
-    }
-}
 
 words! {
     /// Whether money moved, or a token was made.
@@ -283,13 +213,19 @@ impl Ending {
         }
     }
 
-    /// Adds the fields that a Telnyx application looks for.
-    pub fn tell_telnyx(&self, form: &mut Form, step: Step) {
-        form.set("PayResult", if self.result == PayResult::Success { "success" } else { "failed" });
-        form.set_some("ChargeId", self.approval.confirmation_code.clone());
-        form.set_some("TokenId", self.approval.token.clone());
-        form.set("PaymentStep", step.word());
-        form.set_some("ErrorCode", self.code.map(|code| code.number().to_string()));
+    /// Adds the fields that a platform's applications look for beside those of [`Self::tell`].
+    pub fn tell_own(&self, fields: &[(&'static str, OutcomeField)], step: Step, form: &mut Form) {
+        for (name, field) in fields {
+            match field {
+                OutcomeField::SuccessOrFailed => {
+                    form.set(*name, if self.result == PayResult::Success { "success" } else { "failed" });
+                }
+                OutcomeField::ConfirmationCode => form.set_some(*name, self.approval.confirmation_code.clone()),
+                OutcomeField::Token => form.set_some(*name, self.approval.token.clone()),
+                OutcomeField::Step => form.set(*name, step.word()),
+                OutcomeField::ErrorCode => form.set_some(*name, self.code.map(|code| code.number().to_string())),
+            }
+        }
     }
 }
 
@@ -368,103 +304,4 @@ impl<'a> Scrub<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pay::card::{Expiration, YearMonth};
-    use crate::pay::gateway::{Card, TokenType};
-    use crate::secret::{CardNumber, Digits, SecurityCode};
-
-    const NUMBER: &str = "4539578763621486";
-
-    fn card(security_code: &str) -> Instrument {
-        Instrument::Card(Card {
-            number: CardNumber::checked(Digits::of(NUMBER)),
-            brand: Brand::Visa,
-            expiration: Expiration::read(&Digits::of("0829"), YearMonth { year: 2026, month: 6 }).unwrap(),
-            security_code: Some(SecurityCode::checked(Digits::of(security_code))),
-            postal_code: None,
-        })
-    }
-
-    /// What is told of a gateway's words: `PaymentError`, `ConnectorError` and a parameter.
-    fn told(words: &str, keyed: &Keyed<'_>) -> [String; 3] {
-        let denial = Denial {
-            code: Some(words.to_owned()),
-            message: Some(words.to_owned()),
-            parameters: vec![("said".to_owned(), words.to_owned())],
-        };
-        let operation = Operation::Tokenize(TokenType::OneTime);
-        let ending = Ending::of_verdict(Verdict::Declined(denial), None, operation, keyed);
-        let parameter = ending.parameters.into_iter().next().unwrap().1;
-        [ending.error.unwrap(), ending.connector_error.unwrap(), parameter]
-    }
-
-    #[test]
-    fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
-        let instrument = card("737");
-        for text in [
-            "card 4539578763621486 declined",
-            "card 4539 - 5787 - 6362 - 1486 declined",
-            "card 4539/5787_6362:1486 declined",
-            "card (4539),(5787);  6362\u{a0}1486 declined",
-            "card ４５３９５７８７６３６２１４８６ declined",
-            "card %34%35%33%39%35%37%38%37%36%33%36%32%31%34%38%36 declined",
-            "card &#52;&#53;&#51;&#57;&#53;&#55;&#56;&#55;&#54;&#51;&#54;&#50;&#49;&#52;&#56;&#54; declined",
-            "card 4539578763 declined",
-        ] {
-            for told in told(text, &Keyed::Known(&instrument)) {
-                assert!(!told.chars().any(char::is_numeric), "{text}: {told}");
-                assert!(told.starts_with("card ") && told.ends_with(" declined"), "{told}");
-            }
-        }
-        let eight = "the issuer of 45395787 said no";
-        assert_eq!(told(eight, &Keyed::Known(&instrument))[0], eight);
-    }
-
-    #[test]
-    fn what_hides_a_short_number_does_not_tell_the_security_code() {
-        let texts = ["cvv 737 wrong", "737", "CVV737", "737, 738 and 7371, not 73711", "limit 500", "in 2026"];
-        let of = |code: &str| {
-            let instrument = card(code);
-            texts.map(|text| told(text, &Keyed::Known(&instrument)))
-        };
-        assert_eq!(of("737"), of("500"));
-        let gone = Receipt {
-            card: Some(("xxxxxxxxxxxx1486".into(), Brand::Visa)),
-            security_code: Some("xxx".into()),
-            ..Receipt::default()
-        };
-        let known = of("737");
-        for (text, told_live) in texts.iter().zip(&known) {
-            assert_eq!(&told(text, &Keyed::Gone(Means::Card, &gone)), told_live, "{text}");
-        }
-        assert_eq!(known[0][0], "cvv xxx wrong");
-        assert_eq!(known[3][0], "xxx, xxx and xxxx, not 73711");
-    }
-
-    #[test]
-    fn codes_and_tokens_keep_all_digits_but_those_of_the_number() {
-        let instrument = card("123");
-        let secret = |text: &str| Some(Secret::new(text.to_owned()));
-        let approval = Approval {
-            confirmation_code: Some("ch_123".to_owned()),
-            token: secret("tok_4539578763621486"),
-            profile_id: secret("cus_4111111111111111"),
-            parameters: Vec::new(),
-        };
-        let operation = Operation::Tokenize(TokenType::OneTime);
-        let Approval { confirmation_code, token, profile_id, .. } =
-            Ending::of_verdict(Verdict::Approved(approval), None, operation, &Keyed::Known(&instrument)).approval;
-        assert_eq!(confirmation_code.unwrap(), "ch_123");
-        assert_eq!(token.unwrap().expose(), "tok_xxxxxxxxxxxxxxxx");
-        assert_eq!(profile_id.unwrap().expose(), "cus_4111111111111111");
-    }
-
-    #[test]
-    fn what_only_its_mask_is_known_of_is_hidden_all_the_same() {
-        let gone = Receipt { account_number: Some("********89".into()), ..Receipt::default() };
-        let said = |text: &str| told(text, &Keyed::Gone(Means::BankAccount, &gone)).map(|told| told.clone())[0].clone();
-        assert_eq!(said("account 1234-5678 89 closed"), "account xxxx-xxxx xx closed");
-        assert_eq!(said("account 0123456788 closed"), "account 0123456788 closed");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::field::Captured;
+use super::captured::Captured;
 use super::gateway::{Answer, Attempt, Capabilities, Instrument};
 use super::outcome::{Ending, Keyed};
 use super::settings::Settings;
@@ -55,7 +55,7 @@ impl Settlement {
         let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
             return Err(Box::new(Ending::broken_down("a field is missing")));
         };
-        if !limits.accepted_numbers.takes(&instrument) {
+        if !instrument.is_among(limits.accepted_numbers) {
             let error = "in test mode only the documented test numbers pass; nothing was sent";
             let code = PayErrorCode::NotATestNumber;
             return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));
@@ -97,22 +97,22 @@ impl Settlement {
         self.settled(next)
     }
 
-    /// [`Self::deadline`] has come.
+    /// [`Self::poll_timeout`]'s moment has come.
     pub(super) fn handle_timeout(&mut self, now: CallTime) -> Settled {
         let next = self.submission.handle_timeout(now);
         self.settled(next)
     }
 
     /// The caller or the agent ends it, unless the outcome is already on its way.
-    pub(super) fn interrupt(&mut self, result: PayResult) -> Settled {
+    pub(super) fn handle_interrupt(&mut self, result: PayResult) -> Settled {
         self.interrupted.get_or_insert(result);
-        let next = self.submission.stop();
+        let next = self.submission.handle_stop();
         self.settled(next)
     }
 
     /// Until when it waits.
-    pub(super) fn deadline(&self) -> Option<CallTime> {
-        self.submission.deadline()
+    pub(super) fn poll_timeout(&self) -> Option<CallTime> {
+        self.submission.poll_timeout()
     }
 
     /// Whether somebody wants it ended.

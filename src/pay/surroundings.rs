@@ -3,6 +3,7 @@
 //! Units:   civil times to the second; `CallTime` since the call was answered.
 
 use super::card::YearMonth;
+use super::platform::Platform;
 use crate::time::CallTime;
 
 /// What a session knows of the world around it.
@@ -16,8 +17,8 @@ pub struct Surroundings {
     pub answered_at: jiff::civil::DateTime,
     /// The same in UTC.
     pub answered_at_utc: jiff::civil::DateTime,
-    /// Whether the platform is Telnyx, whose rules differ in places.
-    pub telnyx: bool,
+    /// Whose stream carries the call.
+    pub platform: Platform,
     /// The number of the last question that earlier payments of the call asked; 0 if there was none.
     pub asked: u16,
 }

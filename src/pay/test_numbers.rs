@@ -5,8 +5,6 @@
 //!          3065..., which fails its own check digit); Stripe's page "Testing" (docs.stripe.com/testing) and its page on ACH
 //!          Direct Debit for the accounts; spec/interface.md, "Connector kinds", for the sandbox's five, which are Stripe's too.
 
-use super::gateway::Instrument;
-
 /// Numbers that one vendor publishes for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestNumbers {
@@ -138,16 +136,6 @@ impl AcceptedNumbers {
                 .strip_prefix(SANDBOX_TOKEN)
                 .and_then(|rest| rest.strip_prefix('_'))
                 .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))),
-        }
-    }
-
-    /// Whether what pays is among them.
-    #[must_use]
-    pub fn takes(self, instrument: &Instrument) -> bool {
-        match instrument {
-            Instrument::Card(card) => self.takes_card(card.number.expose()),
-            Instrument::BankAccount(account) => self.takes_account(account.account_number.expose()),
-            Instrument::Token(token) => self.takes_token(token.expose()),
         }
     }
 }

@@ -8,8 +8,8 @@ use url::Url;
 use super::expect::{self, Requests, Summary};
 use super::outside::{self, Agent};
 use super::script::{
-    Ability, CLOCK, ConnectorScript, Dialect, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, Reach, Script,
-    Step, WebAddress,
+    Ability, CLOCK, ConnectorScript, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, Reach, Script, Step,
+    WebAddress,
 };
 use crate::flow::link::{PlainHttp, Target};
 use crate::flow::{Body, Context, Fetch, FetchFailure, Fetched, First, Received, read_answer};
@@ -135,7 +135,7 @@ fn context(script: &Script) -> Context {
         answered_at: script.clock.map_or(CLOCK, |clock| clock.0),
         answered_at_utc: script.clock.map_or(CLOCK, |clock| clock.0),
         seed: 1,
-        telnyx: script.dialect == Dialect::Telnyx,
+        platform: script.dialect.platform(),
         plain_http: match script.plain_http {
             Reach::Always => PlainHttp::Always,
             Reach::Loopback => PlainHttp::Loopback,

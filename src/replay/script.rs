@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use url::Url;
 
+use crate::pay::platform::Platform;
 use crate::pay::step::PayErrorCode;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::tone::Key;
@@ -126,6 +127,22 @@ pub(super) enum Dialect {
     Jambonz,
     Asterisk,
     Freeswitch,
+}
+
+impl Dialect {
+    /// Whose rules hold for a call of this dialect.
+    pub(super) const fn platform(self) -> Platform {
+        match self {
+            Self::Telnyx => Platform::Telnyx,
+            Self::Twilio
+            | Self::SignalWire
+            | Self::Plivo
+            | Self::Vonage
+            | Self::Jambonz
+            | Self::Asterisk
+            | Self::Freeswitch => Platform::Twilio,
+        }
+    }
 }
 
 /// Where a document is asked for.
@@ -503,6 +520,14 @@ mod tests {
         assert!(matches!(&script.call[2], Step::Press { every, .. } if every.as_millis() == 40));
         assert!(matches!(script.call[3], Step::Wait(length) if length.as_millis() == 1500));
         assert!(matches!(script.call[4], Step::HangUp));
+    }
+
+    #[test]
+    fn every_platform_s_word_is_that_of_a_dialect_with_its_rules() {
+        for platform in Platform::ALL {
+            let script = Script::parse(&format!("flow: a\ndialect: {platform}\n")).unwrap();
+            assert_eq!(script.dialect.platform(), *platform);
+        }
     }
 
     #[test]

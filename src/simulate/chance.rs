@@ -18,6 +18,7 @@ use super::tape::First;
 use crate::flow::link::PlainHttp;
 use crate::flow::{Context, FetchFailure, NextDocument};
 use crate::form::{Form, Value};
+use crate::pay::platform::Platform;
 use crate::pay::session::What;
 use crate::pay::step::PayResult;
 use crate::time::CallTime;
@@ -125,8 +126,8 @@ pub struct Plan {
     pub flow: String,
     /// The stream's custom parameters.
     pub parameters: BTreeMap<String, String>,
-    /// Whether Telnyx's rules apply.
-    pub telnyx: bool,
+    /// Whose stream carries the call.
+    pub platform: Platform,
     /// The wall clock when the call is answered.
     pub clock: DateTime,
     /// What connectors are like; none: there is no connector at all.
@@ -155,7 +156,7 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
     let plan = Plan {
         flow: flow.to_owned(),
         parameters,
-        telnyx: chance.one_in(4),
+        platform: if chance.one_in(4) { Platform::Telnyx } else { Platform::Twilio },
         clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
         connectors: if chance.one_in(60) { None } else { Some(Connectors::drawn(&mut chance)) },
         store_away: away(seed),
@@ -220,7 +221,7 @@ impl Plan {
             answered_at: self.clock,
             answered_at_utc: self.clock,
             seed: SEED,
-            telnyx: self.telnyx,
+            platform: self.platform,
             plain_http: PlainHttp::Always,
         }
     }

@@ -46,7 +46,7 @@ pub fn broken(records: &[(CallTime, Record)], call: &Call) -> Option<Violation> 
 /// Why a call would never go on: every wait of one that is not over has a deadline.
 #[must_use]
 pub fn stuck(call: &Call) -> Option<String> {
-    let waits_for_ever = !call.is_over() && call.deadline().is_none();
+    let waits_for_ever = !call.is_over() && call.poll_timeout().is_none();
     waits_for_ever.then(|| format!("it waits without a deadline, {}", call.stage_name()))
 }
 

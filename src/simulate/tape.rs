@@ -25,6 +25,7 @@ use crate::flow::{
 use crate::form::Form;
 use crate::pay::gateway::{Answer, Capabilities, Denial, Preparation, Resolution};
 use crate::pay::keypad::{Destination, NOTED_MAX};
+use crate::pay::platform::Platform;
 use crate::pay::session::What;
 use crate::pay::step::{PayErrorCode, PayResult};
 use crate::pay::submission::{Ask, Reply};
@@ -70,7 +71,7 @@ pub struct Source {
 pub struct Tape {
     first: First,
     parameters: BTreeMap<String, String>,
-    telnyx: bool,
+    platform: Platform,
     plain_http: PlainHttp,
     answered_at: DateTime,
     seed: u128,
@@ -162,7 +163,7 @@ impl Tape {
         Self {
             first,
             parameters: parameters.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
-            telnyx: context.telnyx,
+            platform: context.platform,
             plain_http: context.plain_http,
             answered_at: context.answered_at,
             seed: context.seed,

@@ -9,6 +9,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Action, Call, Context, Event, FetchFailure, NextDocument};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{Attempt, Preparation, RecoveryNote};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::submission::Reply;
 use touchtone::time::CallTime;
 use touchtone::tone::Key;
@@ -62,7 +63,7 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     };
     let mut call = Call::start(CallTime::ZERO, first, context);
@@ -72,14 +73,14 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
     let mut keys = keys.iter();
     loop {
         let mut question = None;
-        while let Some(action) = call.next_action() {
+        while let Some(action) = call.poll_action() {
             paid.shown += &format!("{action:?}\n");
             match action {
                 Action::FindConnector(_) => {
-                    call.handle(now, Event::ConnectorFound(Some(connector.capabilities())));
+                    call.handle_event(now, Event::ConnectorFound(Some(connector.capabilities())));
                 }
                 Action::Speak(id, _) => {
-                    call.handle(now, Event::SpeechReady(id, Duration::from_millis(10)));
+                    call.handle_event(now, Event::SpeechReady(id, Duration::from_millis(10)));
                     played.push_back(id);
                 }
                 Action::Clear => played.clear(),
@@ -112,21 +113,21 @@ pub async fn pay(connector: &dyn Connector, proxy: &Proxy, seed: u128, attribute
                     paid.note = Some(note.clone());
                 }
                 now = now + Duration::from_millis(1);
-                call.handle(now, Event::Replied(question.number, reply));
+                call.handle_event(now, Event::Replied(question.number, reply));
                 continue;
             }
         } else if let Some(id) = played.pop_front() {
             now = now + Duration::from_millis(10);
-            call.handle(now, Event::Played(id));
+            call.handle_event(now, Event::Played(id));
             continue;
         } else if let Some(group) = keys.next() {
             for key in group.chars() {
                 now = now + Duration::from_millis(100);
-                call.handle(now, Event::Key(Key::parse(key).unwrap()));
+                call.handle_event(now, Event::Key(Key::parse(key).unwrap()));
             }
             continue;
         }
-        now = call.deadline().expect("every wait has a deadline").0;
+        now = call.poll_timeout().expect("every wait has a deadline").0;
         call.handle_timeout(now);
     }
 }

@@ -122,21 +122,21 @@ impl Phone<'_> {
 
     fn due(&self) -> Option<CallTime> {
         let input = self.inbox.keys().next().map(|(at, _)| *at);
-        let deadline = self.call.deadline().map(|(at, _)| at);
+        let deadline = self.call.poll_timeout().map(|(at, _)| at);
         input.into_iter().chain(deadline).min()
     }
 
     fn press(&mut self, key: crate::tone::Key) {
         self.pressed_last = true;
         self.tell(&Record::Pressed(key));
-        self.call.handle(self.now(), Event::Key(key));
+        self.call.handle_event(self.now(), Event::Key(key));
     }
 
     fn hang_up(&mut self) {
         self.tell(&Record::HungUp);
         self.inbox.clear();
         self.said_until = CallTime::ZERO;
-        self.call.handle(self.now(), Event::HungUp);
+        self.call.handle_event(self.now(), Event::HungUp);
     }
 
     /// What is due has happened; an input wins over a deadline.
@@ -148,7 +148,7 @@ impl Phone<'_> {
             let event = first.remove();
             return self.deliver(event);
         }
-        if let Some((_, wait)) = self.call.deadline().filter(|(at, _)| *at <= now) {
+        if let Some((_, wait)) = self.call.poll_timeout().filter(|(at, _)| *at <= now) {
             self.tell(&Record::TimedOut(wait));
             self.call.handle_timeout(now);
         }
@@ -160,12 +160,12 @@ impl Phone<'_> {
             Event::Fetched(_, Fetched::NotAsked) => self.tell(&Record::Fetched("not asked".to_owned())),
             _ => {}
         }
-        self.call.handle(self.now(), event);
+        self.call.handle_event(self.now(), event);
     }
 
     fn drain(&mut self) {
         let mut told = false;
-        while let Some(action) = self.call.next_action() {
+        while let Some(action) = self.call.poll_action() {
             self.perform(action);
             told = true;
         }
@@ -189,7 +189,7 @@ impl Phone<'_> {
                 };
                 let shown = self.call.masked(&name);
                 self.tell(&Record::LookedUp(shown, found.as_ref().map(|can| can.idempotency)));
-                self.call.handle(self.now(), Event::ConnectorFound(found));
+                self.call.handle_event(self.now(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {
                 self.tell(&Record::Asked(question.clone(), attempt.clone()));
@@ -234,7 +234,7 @@ impl Phone<'_> {
         self.said_until = self.said_until.max(now) + length;
         self.pressed_last = false;
         self.tell(&Record::Said(turn, heard));
-        self.call.handle(now, Event::SpeechReady(turn, length));
+        self.call.handle_event(now, Event::SpeechReady(turn, length));
         let after = self.said_until - now;
         self.schedule(after, Event::Played(turn));
     }
@@ -277,7 +277,7 @@ impl Phone<'_> {
     fn status(&self, now: CallTime) -> String {
         let keys = "•".repeat(self.teller.keys_untold());
         let left = |until: CallTime| format!("{} s", (until - now).as_millis().div_ceil(1000));
-        let deadline = self.call.deadline();
+        let deadline = self.call.poll_timeout();
         let doing = if self.call.is_listening() {
             let until = deadline.map(|(until, _)| format!(" ({})", left(until))).unwrap_or_default();
             format!("listening{until}")

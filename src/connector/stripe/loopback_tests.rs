@@ -424,7 +424,7 @@ fn not_found_is_not_believed_before_stripe_has_had_its_own_time_however_short_ou
                     submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound))
                 }
                 Step::Ask(_) | Step::Wait => {
-                    now = submission.deadline().unwrap();
+                    now = submission.poll_timeout().unwrap();
                     submission.handle_timeout(now)
                 }
                 Step::Over(verdict) => break verdict,
@@ -434,7 +434,9 @@ fn not_found_is_not_believed_before_stripe_has_had_its_own_time_however_short_ou
         assert!(matches!(ended, Verdict::Unknown), "{timeout}: {ended:?} at {now:?}");
         let sent = Sent { first: Duration::from_secs(30), last: Duration::from_secs(30) };
         let mut recovery = Recovery::start(Some(can), Remembered { sent: Some(sent), note: None, told_unknown: false });
-        let recovery::Step::Ask(question) = recovery.next(CallTime::ZERO) else { panic!("it can be looked up") };
+        let recovery::Step::Ask(question) = recovery.handle_timeout(CallTime::ZERO) else {
+            panic!("it can be looked up")
+        };
         let not_found = Reply::Resolved(Resolution::NotFound);
         let step = recovery.handle_reply(CallTime::ZERO, question.number, not_found);
         assert!(matches!(step, recovery::Step::Wait), "{timeout}: {step:?}");

@@ -2,21 +2,31 @@
 //!
 //! Secrets: of a field that is still being keyed only the number of digits is told.
 
-use super::{AssistedSession, Output, Phase};
+use super::{AssistedSession, Phase};
 use crate::form::Form;
 use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
 use crate::pay::intent::Statement;
-use crate::pay::outcome::Mask;
-use crate::pay::session::{Progress, What};
+use crate::pay::platform::Platform;
+use crate::pay::receipt::Mask;
+use crate::pay::session::What;
 use crate::pay::step::Step;
+
+/// Whether a callback tells an entry.
+#[derive(Clone, Copy, Debug)]
+enum Partial {
+    /// One that is still being keyed.
+    Yes { field: Field, typed: usize },
+    /// One that is over.
+    No,
+}
 
 impl AssistedSession {
     /// What is still missing, in the callback's spelling, with commas.
     pub(super) fn required(&self) -> String {
         let mut missing = Vec::new();
-        for field in Field::plan(&self.settings) {
-            if !self.captured.has(field) {
+        for field in self.core.settings.fields() {
+            if !self.core.captured.has(field) {
                 missing.push(field.told_as().to_owned());
             }
             if self.matched.contains(&field) && !self.agreed.contains(&field) {
@@ -26,70 +36,78 @@ impl AssistedSession {
         missing.join(",")
     }
 
-    /// One more digit was keyed, or all of them were taken back.
-    pub(super) fn report_partial(&mut self) {
-        let Phase::Capturing { capture, digits, .. } = &self.phase else { return };
-        let (field, typed) = (capture.field, digits.len());
-        self.report(What::Keyed, Some(Partial::Yes { field, typed }));
+    /// Something that is not about an entry.
+    pub(super) fn report(&mut self, what: What) {
+        self.tell(what, None);
     }
 
-    pub(super) fn report(&mut self, what: What, partial: Option<Partial>) {
+    /// An entry is over.
+    pub(super) fn report_entry(&mut self, what: What) {
+        self.tell(what, Some(Partial::No));
+    }
+
+    /// One more digit was keyed, or all of them were taken back.
+    pub(super) fn report_partial(&mut self) {
+        let Phase::Capturing { entry, .. } = &self.phase else { return };
+        let partial = Partial::Yes { field: entry.field, typed: entry.digits.len() };
+        self.tell(What::Keyed, Some(partial));
+    }
+
+    fn tell(&mut self, what: What, partial: Option<Partial>) {
         let error = match what {
             What::Failed(error) => Some(error.word()),
             What::Refused(error) => Some(error.word()),
             What::Begun | What::Keyed | What::Captured | What::Finished(_) => None,
         };
-        let form = self.fields(error, partial);
-        self.told = self.told.saturating_add(1);
-        self.outputs.push_back(Output::Report(Progress { step: self.at.0, attempt: self.at.1, what }, form));
+        let form = self.status_fields(error, partial);
+        self.core.report(what, form);
     }
 
     /// What the last status callback will tell, but for the outcome.
     pub(super) fn statement(&self) -> Statement {
-        // An agent's session has no action and no dialect of its own.
-        Statement { status: self.fields(None, None), action: Form::new(), telnyx: false, step: self.at.0 }
+        // An agent's session has no action, and is told as Twilio's API tells it, whatever carries the call.
+        Statement {
+            status: self.status_fields(None, None),
+            action: Form::new(),
+            platform: Platform::Twilio,
+            step: self.core.at.0,
+        }
     }
 
     /// The fields that a status callback has.
-    pub(super) fn fields(&self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
+    fn status_fields(&self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
+        let (core, settings) = (&self.core, &self.core.settings);
         let mut form = Form::new();
-        form.set("Sid", self.around.transaction_id.clone());
-        form.set("SequenceNumber", self.told.to_string());
-        form.set("DateCreated", self.around.rfc2822(self.started));
-        form.set("DateUpdated", self.around.rfc2822(self.updated));
-        form.set("For", self.at.0.word());
+        form.set("Sid", core.around.transaction_id.clone());
+        form.set("SequenceNumber", core.told.to_string());
+        form.set("DateCreated", core.around.rfc2822(self.started));
+        form.set("DateUpdated", core.around.rfc2822(self.updated));
+        form.set("For", core.at.0.word());
         form.set_some("Capture", self.capture.map(|capture| capture.to_string()));
         form.set_some("ErrorType", error_type);
-        form.set("Attempt", self.at.1.to_string());
-        form.set("PaymentMethod", self.settings.payment_method.word());
-        form.set("PaymentConnector", self.settings.connector.clone());
-        match self.settings.operation {
+        form.set("Attempt", core.at.1.to_string());
+        form.set("PaymentMethod", settings.payment_method.word());
+        form.set("PaymentConnector", settings.connector.clone());
+        match settings.operation {
             Operation::Charge(amount, currency) => form.set("ChargeAmount", amount.text(currency)),
             Operation::Tokenize(token_type) => form.set("TokenType", token_type.word()),
         }
         match partial {
             Some(Partial::Yes { field, typed }) => {
                 // The last digits of a first entry would tell those of the second.
-                self.receipt.without(field).tell(&mut form, Mask::Plain, &self.settings);
+                core.receipt.without(field).tell(&mut form, Mask::Plain, settings);
                 form.set_some(field.told_as(), (typed > 0).then(|| field.mask().repeat(typed)));
                 form.set("PartialResult", "true");
             }
             Some(Partial::No) => {
-                self.receipt.tell(&mut form, Mask::Plain, &self.settings);
+                core.receipt.tell(&mut form, Mask::Plain, settings);
                 form.set("PartialResult", "false");
             }
-            None => self.receipt.tell(&mut form, Mask::Plain, &self.settings),
+            None => core.receipt.tell(&mut form, Mask::Plain, settings),
         }
         // Once the gateway is asked, what it needed has left.
-        let missing = if self.at.0 == Step::PaymentProcessing { String::new() } else { self.required() };
+        let missing = if core.at.0 == Step::PaymentProcessing { String::new() } else { self.required() };
         form.set_some("Required", Some(missing).filter(|missing| !missing.is_empty()));
         form
     }
-}
-
-/// Whether a callback tells an entry that is still being keyed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Partial {
-    Yes { field: Field, typed: usize },
-    No,
 }

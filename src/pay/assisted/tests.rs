@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use super::*;
-use crate::form::Value;
+use crate::form::{Form, Value};
 use crate::pay::gateway::{Answer, Approval, Preparation};
+use crate::pay::platform::Platform;
 use crate::pay::sandbox;
-use crate::pay::submission::Ask;
+use crate::pay::submission::{Ask, Question, Reply};
 
 const CARD: &str = "4242424242424242";
 
@@ -27,7 +30,7 @@ fn started(pairs: &[(&'static str, &str)], answered_at: jiff::civil::DateTime) -
         transaction_id: "PKa".into(),
         answered_at,
         answered_at_utc: answered_at,
-        telnyx: false,
+        platform: Platform::Twilio,
         asked: 0,
     };
     let session = AssistedSession::start(CallTime::ZERO, Requested::read(&form(pairs)), around)?;
@@ -112,10 +115,10 @@ fn a_date_is_judged_by_the_month_in_which_it_is_keyed() {
     let mut led = started(QUICK, jiff::civil::datetime(2026, 12, 31, 23, 59, 50, 0)).unwrap();
     led.tell(Input::ConnectorFound(Some(sandbox::capabilities())));
     led.capture("expiration-date", "1226");
-    assert!(led.session.captured.has(Field::ExpirationDate));
+    assert!(led.session.core.captured.has(Field::ExpirationDate));
     led.now = CallTime::from_millis(20_000);
     led.capture("expiration-date", "1226");
-    assert!(!led.session.captured.has(Field::ExpirationDate));
+    assert!(!led.session.core.captured.has(Field::ExpirationDate));
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn what_was_keyed_is_never_shown_and_not_kept_after_the_end() {
     }
     led.ask(Command::Cancel).unwrap();
     assert!(led.session.firsts.is_empty());
-    assert!(Field::ALL.iter().all(|field| !led.session.captured.has(*field)));
+    assert!(Field::ALL.iter().all(|field| !led.session.core.captured.has(*field)));
 }
 
 #[test]

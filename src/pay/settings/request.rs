@@ -1,10 +1,12 @@
 //! The parameters of a REST request that starts an agent-assisted session: the verb's attributes under their REST names.
 
-use super::{AttemptRule, Reader, Reading, Refusal, Settings, Wording};
+use super::reader::{Reader, Wording};
+use super::{Reading, Refusal, Settings};
 use crate::form::{Form, Value};
 use crate::mask::refused;
 use crate::pay::field::Field;
 use crate::pay::gateway::PaymentMethod;
+use crate::pay::platform::Platform;
 use crate::pay::step::PayErrorCode;
 use crate::twiml::{Attribute, Pay, Position};
 
@@ -61,7 +63,8 @@ impl Requested {
         let known: Vec<&str> =
             PARAMETERS.iter().map(|(parameter, _)| *parameter).chain(OTHERS.iter().copied()).collect();
         let mut reader = Reader::new(&verb, NOWHERE, Wording::Request);
-        let settings = reader.settings(AttemptRule::Retries);
+        // Twilio's API, whatever carries the call.
+        let settings = reader.settings(Platform::Twilio.rules());
         for name in unknown {
             let message = format!("Payments has no parameter {}", refused(name));
             reader.name_unknown(NOWHERE, name, message, &known);
@@ -78,7 +81,7 @@ impl Requested {
 /// The fields of `RequireMatchingInputs`: a list with commas, of card fields only.
 fn matched(form: &Form, settings: &Settings) -> Result<Vec<Field>, String> {
     let Some(list) = form.value("RequireMatchingInputs").map(Value::expose) else { return Ok(Vec::new()) };
-    let asked = Field::plan(settings);
+    let asked = settings.fields();
     let shown = refused(list);
     list.split(',')
         .map(str::trim)

@@ -8,6 +8,7 @@ use super::{Move, Plan, Played};
 use crate::flow::CommandId;
 use crate::pay::assisted::AgentError;
 use crate::pay::gateway::Idempotency;
+use crate::pay::platform::Platform;
 use crate::pay::step::PayResult;
 use crate::simulate::quoted;
 
@@ -34,8 +35,8 @@ impl Plan {
 
     fn write<F: super::Flows>(&self, script: &mut String, played: &Played<'_, F>) -> std::fmt::Result {
         writeln!(script, "flow: {}", self.flow)?;
-        if self.telnyx {
-            writeln!(script, "dialect: telnyx")?;
+        if self.platform != Platform::default() {
+            writeln!(script, "dialect: {}", self.platform)?;
         }
         writeln!(script, "clock: {}Z", self.clock)?;
         if !self.parameters.is_empty() {

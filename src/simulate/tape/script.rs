@@ -16,6 +16,7 @@ use crate::flow::link::{PlainHttp, Target};
 use crate::pay::card::YearMonth;
 use crate::pay::gateway::Capabilities;
 use crate::pay::keypad::Destination;
+use crate::pay::platform::Platform;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::simulate::quoted;
 use crate::time::CallTime;
@@ -133,8 +134,8 @@ impl Tape {
             First::Url(url) => writeln!(head, "url: {}", quoted(&made_up.runs(url)))?,
             First::Document(text) => writeln!(head, "document: {}", block(&made_up.runs(text), 2))?,
         }
-        if self.telnyx {
-            writeln!(head, "dialect: telnyx")?;
+        if self.platform != Platform::default() {
+            writeln!(head, "dialect: {}", self.platform)?;
         }
         match self.plain_http {
             PlainHttp::Always => {}

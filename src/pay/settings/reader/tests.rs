@@ -1,4 +1,6 @@
 use super::*;
+use crate::pay::platform::Platform;
+use crate::pay::settings::request::Requested;
 use crate::pay::step::{EntryError, Moment};
 use crate::twiml::{Placed, Prompt, Say, Utterance};
 
@@ -12,7 +14,7 @@ fn attributes(pairs: &[(&str, &str)]) -> Vec<Attribute> {
 
 fn read(pairs: &[(&str, &str)]) -> Reading {
     let verb = Pay { attributes: attributes(pairs), ..Pay::default() };
-    Settings::read(&verb, HERE, AttemptRule::Retries)
+    Settings::read(&verb, HERE, Platform::Twilio)
 }
 
 fn accepted(pairs: &[(&str, &str)]) -> Settings {
@@ -132,7 +134,7 @@ fn telnyx_s_words_win_over_the_inference() {
     let charged = accepted(&[("chargeAmount", "5"), ("tokenType", "one-time")]);
     assert_eq!(charged.token_type, TokenType::OneTime, "SignalWire's gateways are told it of charges too");
     let verb = Pay { attributes: attributes(&[("maxAttempts", "3")]), ..Pay::default() };
-    assert_eq!(Settings::read(&verb, HERE, AttemptRule::Total).settings.tries, 3);
+    assert_eq!(Settings::read(&verb, HERE, Platform::Telnyx).settings.tries, 3);
     let settings = accepted(&[("paymentToken", "tok_1"), ("chargeAmount", "5")]);
     assert!(settings.payment_token.is_some());
     assert!(!format!("{settings:?}").contains("tok_1"));
@@ -164,7 +166,7 @@ fn children_override_the_same_key_of_the_json_attributes() {
     let say = Say { text: "from child".into(), voice: None, language: None, times: 1 };
     let child = Prompt { attributes: attributes(&[("for", "postal-code")]), content: vec![Utterance::Say(say)] };
     verb.prompts.push(Placed { position: HERE, item: child });
-    let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+    let reading = Settings::read(&verb, HERE, Platform::Twilio);
     assert_eq!(reading.refusals, []);
     let settings = reading.settings;
     assert_eq!(settings.parameters, [("customer".into(), "7".into()), ("order".into(), "2".into())]);
@@ -229,7 +231,7 @@ fn a_prompt_that_makes_no_sense_refuses_the_verb() {
     ] {
         let prompt = Prompt { attributes: attributes(pairs), content: vec![] };
         let verb = Pay { prompts: vec![Placed { position: HERE, item: prompt }], ..Pay::default() };
-        let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+        let reading = Settings::read(&verb, HERE, Platform::Twilio);
         assert_eq!(reading.refusals.len(), 1, "{pairs:?}");
     }
 }
@@ -251,10 +253,10 @@ fn a_prompt_for_an_error_that_asks_for_nothing_is_passed_over() {
         content: vec![],
     };
     let verb = |errors| Pay { prompts: vec![Placed { position: HERE, item: prompt(errors) }], ..Pay::default() };
-    let reading = Settings::read(&verb("internal-error card-declined"), HERE, AttemptRule::Retries);
+    let reading = Settings::read(&verb("internal-error card-declined"), HERE, Platform::Twilio);
     assert_eq!((reading.refusals.len(), reading.warnings.len()), (0, 1));
     assert!(reading.settings.prompts.custom.is_empty(), "without its qualifier it would be said always");
-    let reading = Settings::read(&verb("internal-error timeout"), HERE, AttemptRule::Retries);
+    let reading = Settings::read(&verb("internal-error timeout"), HERE, Platform::Twilio);
     assert_eq!(reading.settings.prompts.custom[0].errors, [EntryError::InputTimeout]);
 }
 
@@ -346,7 +348,7 @@ fn one_and_zero_pass_for_true_and_false() {
             content: vec![],
         };
         let verb = Pay { prompts: vec![Placed { position: HERE, item: prompt }], ..Pay::default() };
-        let reading = Settings::read(&verb, HERE, AttemptRule::Retries);
+        let reading = Settings::read(&verb, HERE, Platform::Twilio);
         assert_eq!(reading.refusals, [], "{value}");
         reading.settings.prompts.custom[0].matching
     };

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::field::Field;
+use super::step::PayErrorCode;
 use crate::form::{Form, Value};
 use crate::mask::refused;
-use crate::pay::field::Field;
-use crate::pay::step::PayErrorCode;
 
 /// Something that an agent wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

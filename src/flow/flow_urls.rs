@@ -9,8 +9,8 @@ use std::fmt;
 
 use url::{Position, Url};
 
-use super::{LinkError, PlainHttp, Target, allowed};
-use crate::flow::event::{FetchFailure, First};
+use super::event::{FetchFailure, First};
+use super::link::{LinkError, PlainHttp, Target, allowed};
 
 /// An entry of `flow_urls`: it admits a URL of the same scheme, host and port whose path is the entry's own or, where that
 /// ends in `/`, lies below it. A URL's query is free.

@@ -1,0 +1,69 @@
+//! A `<Gather>` inside a call: its keys and what they lead to.
+
+use super::{Call, Stage};
+use crate::flow::event::Purpose;
+use crate::flow::gather::{self, Gathered, Listening};
+use crate::flow::link::{Origin, Target};
+use crate::form::Form;
+use crate::mask::refused;
+use crate::time::CallTime;
+use crate::tone::Key;
+use crate::twiml::{Gather, Position};
+
+impl Call {
+    pub(super) fn gather(&mut self, now: CallTime, position: Position, mut gather: Gather) {
+        self.documents.start(now);
+        let listening = Listening::new(&gather);
+        let prompts = std::mem::take(&mut gather.prompts);
+        self.stage = Stage::Gathering { listening, verb: Box::new(gather), position };
+        while let Stage::Gathering { .. } = self.stage {
+            let Some((pressed, key)) = self.keypad.take() else { break };
+            self.gather_key(now, pressed, key);
+        }
+        // Keys that were here already make the prompt needless.
+        if let Stage::Gathering { listening, .. } = &self.stage
+            && listening.is_prompting()
+        {
+            self.speak(now, prompts);
+            self.handle_silence(now);
+        }
+    }
+
+    pub(super) fn gather_key(&mut self, now: CallTime, pressed: CallTime, key: Key) {
+        let Stage::Gathering { listening, .. } = &mut self.stage else { return };
+        match listening.handle_key(now, pressed, key, &mut self.keypad) {
+            gather::Next::Wait => {}
+            gather::Next::Clear => self.clear(),
+            gather::Next::Over(gathered) => {
+                self.clear();
+                if let Stage::Gathering { verb, position, .. } = std::mem::replace(&mut self.stage, Stage::Ready) {
+                    self.gathered(now, position, &verb, gathered);
+                }
+            }
+        }
+    }
+
+    /// A `<Gather>` is over: its keys go to the action, or the next verb runs.
+    pub(super) fn gathered(&mut self, now: CallTime, position: Position, verb: &Gather, gathered: Gathered) {
+        if gathered.empty && !verb.action_on_empty_result {
+            return;
+        }
+        self.numbers.extend(gathered.digits.expose());
+        let mut form = Form::new();
+        form.set("Digits", gathered.digits);
+        form.set_some("FinishedOnKey", gathered.finished_on.map(|key| key.symbol().to_string()));
+        self.remember(&form);
+        let target = match (&verb.action, &self.origin) {
+            (Some(action), origin) => origin.resolve(action, self.context.plain_http),
+            (None, Origin::Url(url)) => Ok(Target::Url(url.clone())),
+            (None, Origin::Flow(_)) => return,
+        };
+        match target {
+            Ok(target) => self.fetch(now, Purpose::Gather, target, verb.method, form),
+            Err(error) => {
+                let action = refused(verb.action.as_deref().unwrap_or_default());
+                self.apologize(now, 11100, Some(position), format!("<Gather action=\"{action}\">: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The verb `<Pay>` as a stage of the call: its session is told what happens, and the call goes on when it is over.
+
+use super::{Call, Line, Stage};
+use crate::flow::event::{Ended, Purpose, Unwritten};
+use crate::flow::payment::RunningPayment;
+use crate::pay::session::Input;
+use crate::pay::verb::PaySession;
+use crate::time::CallTime;
+
+impl Call {
+    pub(super) fn pay_input(&mut self, now: CallTime, input: Input) {
+        if let Stage::Paying(paying) = &mut self.stage {
+            paying.session.handle_input(now, input, &mut self.keypad);
+            self.drain_pay(now);
+        }
+    }
+
+    /// Does what the Pay session wants; goes on when it is over.
+    pub(super) fn drain_pay(&mut self, now: CallTime) {
+        let Stage::Paying(mut paying) = std::mem::replace(&mut self.stage, Stage::Ready) else { return };
+        let mut outcome = None;
+        while let Some(output) = paying.session.poll_output() {
+            outcome = self.carry_out(now, output, &mut paying.recipients).or(outcome);
+        }
+        let Some(outcome) = outcome else {
+            self.stage = Stage::Paying(paying);
+            // A prompt of no words has been heard as soon as it is said.
+            if matches!(&self.stage, Stage::Paying(paying) if paying.session.waits_to_be_heard()) {
+                self.handle_silence(now);
+            }
+            return;
+        };
+        // What an earlier payment told is not this one's.
+        for name in std::mem::take(&mut self.told_by_payment) {
+            self.context.parameters.remove(&name);
+        }
+        self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
+        let unwritten = paying.recipients.unwritten.take().map(|form| {
+            let mut parameters = self.context.parameters.clone();
+            parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+            Unwritten { form, parameters }
+        });
+        self.remember(&outcome);
+        match paying.recipients.action {
+            Some((target, method)) => self.fetch_told(now, Purpose::Pay, target, method, (outcome, unwritten)),
+            None if self.line != Line::Up => self.end(Ended::Caller),
+            None => {}
+        }
+    }
+
+    /// Whether a `<Pay>` is running.
+    pub(in crate::flow) const fn is_paying(&self) -> bool {
+        matches!(self.stage, Stage::Paying(_))
+    }
+
+    /// Begins to run a `<Pay>`.
+    pub(in crate::flow) fn begin_paying(&mut self, now: CallTime, paying: RunningPayment<PaySession>) {
+        self.documents.start(now);
+        self.stage = Stage::Paying(Box::new(paying));
+        self.drain_pay(now);
+    }
+}

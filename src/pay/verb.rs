@@ -1,0 +1,302 @@
+//! One Pay session led by a `<Pay>` of a document: from the first prompt to the one outcome.
+//!
+//! Shape:   [`PaySession::start`], then [`Input`]s and [`PaySession::handle_timeout`] in, [`Output`]s out through
+//!          [`PaySession::poll_output`]; [`PaySession::poll_timeout`] says until when it waits, and for what.
+//! Units:   `CallTime`.
+//! Limits:  every wait but the one for a prompt to be heard has a deadline here; that one is the call machine's.
+//! Errors:  none. Wrong digits are events; a faulty verb ends with `validation-error`.
+//! Secrets: holds what was keyed; it leaves in an `Instrument` only.
+//! Sources: spec/pay.md, sections 1 to 7.
+//!
+//! Invariants, each checked by a property test: one outcome; no submission before every field is valid; one submission at
+//! most; no output after the outcome; no output depends on digits that are not shown.
+
+use std::collections::VecDeque;
+
+use super::confirmation::{Confirmation, ConfirmationAnswer};
+use super::entry::FieldEntry;
+use super::field::Field;
+use super::keypad::{Admission, EndedBy, Kept, Keypad};
+use super::listening::ListeningState;
+use super::outcome::Ending;
+use super::payment_core::PaymentCore;
+use super::session::{Input, Output, Timer};
+use super::settings::{Reading, Refusal};
+use super::settlement::Settlement;
+use super::step::{EntryError, PayResult};
+use super::surroundings::Surroundings;
+use crate::form::Form;
+use crate::secret::Digits;
+use crate::time::CallTime;
+use crate::tone::Key;
+
+mod asking;
+mod processing;
+mod telling;
+
+/// Where a session is.
+#[derive(Debug)]
+enum Phase {
+    /// The connector is being looked up.
+    Finding { until: CallTime },
+    /// A field is being asked for.
+    Asking(Asked),
+    /// The last digits are being confirmed.
+    Confirming(Confirmation),
+    /// The gateway is being asked.
+    Processing(Settlement),
+    /// The closing prompt is being heard; then this is the outcome.
+    Closing { result: PayResult, form: Form },
+    /// It is over.
+    Finished,
+}
+
+/// One try at a field.
+#[derive(Debug)]
+struct Asked {
+    entry: FieldEntry,
+    attempt: u8,
+    /// The first of two matching entries, once it was found right.
+    first: Option<Digits>,
+    /// The keys of a field that may turn out to hold the beginning of the next one.
+    typed: Vec<Kept>,
+}
+
+/// A Pay session.
+#[derive(Debug)]
+pub struct PaySession {
+    core: PaymentCore,
+    /// The fields that are still to be asked for.
+    plan: VecDeque<Field>,
+    phase: Phase,
+    last_error: Option<EntryError>,
+    caller_gone: bool,
+}
+
+impl PaySession {
+    /// Begins a session. A verb with refused values ends at once.
+    #[must_use]
+    pub fn start(now: CallTime, reading: Reading, around: Surroundings) -> Self {
+        let Reading { settings, refusals, warnings: _ } = reading;
+        let plan = settings.fields().into();
+        let core = PaymentCore::new(settings, around);
+        let mut session = Self { core, plan, phase: Phase::Finished, last_error: None, caller_gone: false };
+        match refusals.into_iter().next() {
+            Some(Refusal { message, code, error_type, .. }) => {
+                let ending = Ending::fault(PayResult::ValidationError, code, message);
+                session.finish(Ending { error_type, ..ending });
+            }
+            None => session.phase = Phase::Finding { until: session.core.find_connector(now) },
+        }
+        session
+    }
+
+    /// Takes what happened. Keys that nobody listens for go into `keypad`, keys kept there are taken out of it.
+    pub fn handle_input(&mut self, now: CallTime, input: Input, keypad: &mut Keypad) {
+        match input {
+            Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
+            Input::Heard => self.handle_heard(now),
+            Input::ConnectorFound(found) => self.handle_connector(now, found),
+            Input::StoreAway => match self.phase {
+                Phase::Finding { .. } => self.finish(Ending::not_written()),
+                Phase::Asking(_) | Phase::Confirming(_) => {
+                    self.core.outputs.push_back(Output::Clear);
+                    self.finish(Ending::not_written());
+                }
+                // What is asked now is written down, or is refused because it is not.
+                Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => {}
+            },
+            Input::Replied(number, reply) => self.handle_reply(now, number, reply),
+            Input::CallerHungUp => {
+                self.caller_gone = true;
+                self.interrupt(PayResult::CallerHungUp);
+            }
+            Input::Cancelled => self.interrupt(PayResult::TransactionCancelled),
+        }
+        self.take_kept_keys(now, keypad);
+    }
+
+    /// Takes note that [`Self::poll_timeout`]'s moment has come.
+    pub fn handle_timeout(&mut self, now: CallTime, keypad: &mut Keypad) {
+        match &mut self.phase {
+            Phase::Finding { .. } => self.finish(Ending::broken_down("the connector could not be looked up in time")),
+            Phase::Asking(asked) => {
+                if let Some(by) = asked.entry.listening.timed_out() {
+                    self.complete(now, by, keypad);
+                }
+            }
+            Phase::Confirming(confirmation) => {
+                let answer = confirmation.handle_timeout(&self.core, keypad);
+                self.answered(now, answer);
+            }
+            Phase::Processing(settlement) => {
+                let next = settlement.handle_timeout(now);
+                self.advance(next);
+            }
+            Phase::Closing { .. } | Phase::Finished => {}
+        }
+        self.take_kept_keys(now, keypad);
+    }
+
+    /// The next thing to be done, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.core.outputs.pop_front()
+    }
+
+    /// Until when it waits, and for what. None while a prompt is being heard, and after the end.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(CallTime, Timer)> {
+        match &self.phase {
+            Phase::Finding { until } => Some((*until, Timer::Connector)),
+            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
+            | Phase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
+            Phase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
+            Phase::Closing { .. } | Phase::Finished => None,
+        }
+    }
+
+    /// Whether the outcome was given.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished)
+    }
+
+    /// Whether the gateway is being asked.
+    #[must_use]
+    pub const fn is_processing(&self) -> bool {
+        matches!(self.phase, Phase::Processing(_))
+    }
+
+    /// Whether it goes on once what is being said has been heard.
+    #[must_use]
+    pub const fn waits_to_be_heard(&self) -> bool {
+        match &self.phase {
+            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
+            | Phase::Confirming(Confirmation { listening, .. }) => matches!(listening, ListeningState::Prompting),
+            Phase::Closing { .. } => true,
+            Phase::Finding { .. } | Phase::Processing(_) | Phase::Finished => false,
+        }
+    }
+
+    /// Whether keys are taken as they come.
+    #[must_use]
+    pub const fn is_listening(&self) -> bool {
+        matches!(self.phase, Phase::Asking(_) | Phase::Confirming(_))
+    }
+
+    /// Whether a field is being entered, or asked for.
+    #[must_use]
+    pub const fn is_capturing(&self) -> bool {
+        matches!(self.phase, Phase::Asking(_))
+    }
+
+    /// The name of the phase and of what goes on in it: the arrows that coverage is counted by.
+    #[must_use]
+    pub const fn phase_name(&self) -> &'static str {
+        match &self.phase {
+            Phase::Finding { .. } => "finding",
+            Phase::Asking(asked) => match (&asked.first, asked.entry.listening) {
+                (None, ListeningState::Due { .. } | ListeningState::Prompting) => "prompting",
+                (None, ListeningState::FirstDigit { .. }) => "waiting",
+                (None, ListeningState::NextDigit { .. }) => "keying",
+                (Some(_), ListeningState::Due { .. } | ListeningState::Prompting) => "prompting again",
+                (Some(_), ListeningState::FirstDigit { .. }) => "waiting again",
+                (Some(_), ListeningState::NextDigit { .. }) => "keying again",
+                (_, ListeningState::AnotherDigit { .. }) => "perhaps whole",
+            },
+            Phase::Confirming(confirmation) if confirmation.listening.is_prompting() => "prompting confirmation",
+            Phase::Confirming(_) => "waiting confirmation",
+            Phase::Processing(settlement) if settlement.is_interrupted() => "processing interrupted",
+            Phase::Processing(_) => "processing",
+            Phase::Closing { .. } => "closing",
+            Phase::Finished => "finished",
+        }
+    }
+
+    fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) {
+        match (&self.phase, key) {
+            (_, Key::Letter(_)) | (Phase::Finished, _) => {}
+            // The outcome is settled; keys are the next verb's.
+            (Phase::Closing { .. }, _) => keypad.keep(pressed, key),
+            (_, Key::Star) => self.interrupt(PayResult::CallerInterruptedWithStar),
+            (Phase::Finding { .. } | Phase::Processing(_), _) => keypad.keep(pressed, key),
+            (Phase::Asking(asked), Key::Digit(_) | Key::Pound) if self.comes_too_late(asked, pressed) => {
+                // It ends the wait as the timer would have, and is the next listener's.
+                keypad.put_back(std::iter::once(keypad.at_hand(pressed, key)));
+                self.complete(now, EndedBy::Itself, keypad);
+            }
+            (Phase::Asking(_) | Phase::Confirming(_), Key::Digit(_) | Key::Pound) => {
+                if keypad.admit(pressed, key) == Admission::Input {
+                    self.core.last_key = Some(pressed);
+                    self.key_in(now, key, keypad);
+                }
+            }
+        }
+    }
+
+    /// Whether a key was pressed after the wait in which a whole entry may go on: one that was typed ahead may have been.
+    fn comes_too_late(&self, asked: &Asked, pressed: CallTime) -> bool {
+        if !matches!(asked.entry.listening, ListeningState::AnotherDigit { .. }) {
+            return false;
+        }
+        let wait = self.core.settings.inter_digit_timeout.min(asked.entry.field.another_digit());
+        self.core.last_key.is_some_and(|last_key| pressed - last_key > wait)
+    }
+
+    /// A key that belongs to the field or question of the moment.
+    fn key_in(&mut self, now: CallTime, key: Key, keypad: &mut Keypad) {
+        match &self.phase {
+            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
+            | Phase::Confirming(Confirmation { listening, .. }) => {
+                if listening.is_prompting() {
+                    self.core.outputs.push_back(Output::Clear);
+                }
+            }
+            Phase::Finding { .. } | Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => return,
+        }
+        match (&self.phase, key) {
+            (Phase::Confirming(confirmation), key) => {
+                let answer = confirmation.handle_key(key, &self.core, keypad);
+                self.answered(now, answer);
+            }
+            (_, Key::Digit(digit)) => self.digit_in(now, digit, keypad),
+            (_, _) => self.complete(now, EndedBy::Pound, keypad),
+        }
+    }
+
+    /// The confirmation was answered, or not.
+    fn answered(&mut self, now: CallTime, answer: ConfirmationAnswer) {
+        match answer {
+            ConfirmationAnswer::Confirmed => self.process(now),
+            ConfirmationAnswer::Cancelled => self.finish(Ending::plain(PayResult::TransactionCancelled)),
+            ConfirmationAnswer::Again(confirmation) => self.phase = Phase::Confirming(confirmation),
+            ConfirmationAnswer::GivenUp => self.finish(Ending::plain(PayResult::TooManyFailedAttempts)),
+        }
+    }
+
+    fn handle_heard(&mut self, now: CallTime) {
+        let until = now + self.core.settings.timeout;
+        match &mut self.phase {
+            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
+            | Phase::Confirming(Confirmation { listening, .. }) => listening.handle_heard(until),
+            Phase::Closing { .. } => self.close(),
+            Phase::Finding { .. } | Phase::Processing(_) | Phase::Finished => {}
+        }
+    }
+
+    /// Takes kept keys as far as they go; says a prompt that none of them made needless.
+    fn take_kept_keys(&mut self, now: CallTime, keypad: &mut Keypad) {
+        while self.is_listening() {
+            let Some((pressed, key)) = keypad.take() else { break };
+            self.handle_key(now, pressed, key, keypad);
+        }
+        let heard = match &mut self.phase {
+            Phase::Asking(asked) => asked.take_prompt(&self.core),
+            Phase::Confirming(confirmation) => confirmation.take_prompt(&self.core),
+            Phase::Finding { .. } | Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => None,
+        };
+        if let Some(heard) = heard {
+            self.core.outputs.push_back(Output::Speak(heard));
+        }
+    }
+}
