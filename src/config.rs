@@ -27,8 +27,9 @@ use crate::flow::link::FlowUrl;
 use crate::http::{ResolverKind, TrustedProxies};
 use crate::media::upgrade::SECRET_MIN;
 use crate::secret::Secret;
-use crate::store::open::SecretKey;
+pub use crate::speech::SpeechEngine;
 use crate::store::sql::DatabaseAddress;
+use crate::store::{SecretKey, StoreSettings};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "touchtone.toml";
@@ -205,29 +206,6 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// A speech engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SpeechEngine {
-    /// SVOX Pico, in this very program.
-    #[default]
-    Pico,
-    /// Silence, for tests.
-    None,
-}
-
-impl<'de> Deserialize<'de> for SpeechEngine {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "pico" => Ok(Self::Pico),
-            "none" => Ok(Self::None),
-            known @ ("espeak-ng" | "piper" | "http") => Err(de::Error::custom(format!(
-                "the engine {known} is not in this version yet; there are pico and none"
-            ))),
-            _ => Err(de::Error::custom("engine is pico or none")),
-        }
-    }
-}
-
 /// An IANA time zone.
 #[derive(Clone, Debug)]
 pub struct TimeZone(pub jiff::tz::TimeZone);
@@ -292,6 +270,12 @@ impl Config {
     #[must_use]
     pub fn exposure(&self) -> Exposure {
         Exposure::of(self.listen.ip(), self.public_url.as_ref())
+    }
+
+    /// Where the store is and how it is sealed.
+    #[must_use]
+    pub fn store(&self) -> StoreSettings {
+        StoreSettings { data: self.data.clone(), database: self.database.clone(), secret_key: self.secret_key.clone() }
     }
 
     /// What platforms dial to reach a server that is configured so; none where its address makes no URL.

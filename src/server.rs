@@ -160,7 +160,7 @@ impl Server {
         let policy = TargetPolicy::of(config.allow_http_callbacks, exposure);
         let outbound = Arc::new(Outbound::with(policy, &resolver, crowd)?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-        let store = open::open(&config, Role::Server).await?;
+        let store = open::open(&config.store(), Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;
         connectors.refuse_twins()?;
         connectors.refuse_live_sandboxes()?;

@@ -41,6 +41,7 @@ mod record;
 mod request;
 mod seal;
 mod sessions;
+mod settings;
 mod settling;
 pub mod sql;
 mod writable;
@@ -57,6 +58,7 @@ pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
 pub use seal::{Opened, Place, Seal, SealError};
 pub use sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
+pub use settings::{KEY_LENGTH_MIN, SecretKey, StoreSettings};
 pub use writable::ProbeBackend;
 
 /// The most rows of one page.
