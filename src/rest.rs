@@ -9,14 +9,12 @@
 //! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and
 //!          twilio-node send and parse. Absent on purpose: making calls (platforms bring them), XML and CSV answers.
 
-use std::sync::Arc;
-
 use axum::extract::OriginalUri;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
-use crate::call::{CommandError, House};
+use crate::call::CommandError;
 
 mod acting;
 pub mod attempts;
@@ -30,9 +28,11 @@ pub mod guard;
 mod path;
 mod payments;
 pub mod route;
+pub mod state;
 
 use error::ApiError;
 use route::Routes;
+use state::ApiState;
 
 /// Where the API begins: its version, as Twilio names it.
 pub const ROOT: &str = "/2010-04-01";
@@ -42,7 +42,7 @@ pub const OWN_ROOT: &str = "/v1";
 
 /// The routes of the API.
 #[must_use]
-pub fn routes() -> Routes<Arc<House>> {
+pub fn routes() -> Routes<ApiState> {
     Routes::new()
         .with(routes!(calls::list))
         .with(routes!(calls::fetch, calls::update, calls::delete))

@@ -17,8 +17,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::beginning::NoUrl;
+use super::metrics;
+use super::services::CallSettings;
 use super::socket::{CallSocket, Heard, SocketError};
-use super::{House, metrics};
 use crate::media::{Dialect, Frame, Incoming, MediaCommand, MediaError, MediaEvent, Start, Stream};
 
 /// How long a platform may take to start its stream. Chosen freely: they send `start` at once.
@@ -127,14 +128,13 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub(super) fn new(source: SplitStream<CallSocket>, house: &House) -> Self {
-        let media = &house.config.media;
+    pub(super) fn new(source: SplitStream<CallSocket>, settings: &CallSettings) -> Self {
         let now = Instant::now();
         Self {
             source,
-            idle: media.idle_timeout,
-            idle_at: now + media.idle_timeout,
-            rate: media.max_messages_per_second,
+            idle: settings.idle_timeout,
+            idle_at: now + settings.idle_timeout,
+            rate: settings.messages_per_second_max,
             window: now,
             taken: 0,
         }

@@ -7,8 +7,6 @@
 //! Errors:  [`ApiError`]; 503 while the database cannot be used.
 //! Secrets: numbers as their masks; of a callback neither its fields nor its URL's query and credentials.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{OriginalUri, Path, State};
@@ -20,9 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::OWN_ROOT;
 use super::error::{self, ApiError};
 use super::fields::{Fields, Query};
-use crate::call::House;
 use crate::store::moment::moment;
-use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter};
+use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter, Store};
 
 pub(crate) mod session;
 pub(crate) mod view;
@@ -93,9 +90,9 @@ struct Moment(String);
     ),
     security(("account" = [])),
 )]
-pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -> Result<Json<BookedPage>, ApiError> {
+pub(super) async fn list(State(store): State<Store>, Query(query): Query) -> Result<Json<BookedPage>, ApiError> {
     let Listing { mut filter, after_session, given, page_size } = Listing::read(query)?;
-    let books = house.store.backend();
+    let books = store.backend();
     let unknown = |message| ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, message);
     if let Some(after) = &filter.after_sid
         && books.payment(after).await.map_err(unusable)?.is_none()
@@ -160,7 +157,7 @@ fn cut<T>(mut rows: Vec<T>, page_size: u32) -> (Vec<T>, bool) {
     security(("account" = [])),
 )]
 pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
+    State(store): State<Store>,
     OriginalUri(uri): OriginalUri,
     sid: Result<Path<String>, PathRejection>,
     Query(query): Query,
@@ -168,7 +165,7 @@ pub(super) async fn fetch(
     let not_found = || ApiError::not_found(uri.path());
     let Path(sid) = sid.map_err(|_| not_found())?;
     query.finish(&[])?;
-    let books = house.store.backend();
+    let books = store.backend();
     let row = books.payment(&sid).await.map_err(unusable)?;
     let session = if row.is_none() { books.session(&sid).await.map_err(unusable)? } else { None };
     let filter = CallbackFilter { payment_sid: Some(sid), limit: CALLBACKS_MAX, ..CallbackFilter::default() };

@@ -1,7 +1,5 @@
 //! The Call resource: list, fetch, update a live call, delete a record.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,8 +8,9 @@ use utoipa::IntoParams;
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
 use super::path::CallPath;
+use super::state::ApiState;
+use crate::call::Command;
 use crate::call::history::NotDeleted;
-use crate::call::{Command, House};
 use crate::flow::link::PlainHttp;
 use crate::store::BackendError;
 
@@ -60,13 +59,13 @@ struct CallIds {
     ),
     security(("account" = [])),
 )]
-pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -> Result<Json<CallPage>, ApiError> {
+pub(super) async fn list(State(state): State<ApiState>, Query(query): Query) -> Result<Json<CallPage>, ApiError> {
     let listing = Listing::read(query)?;
     // What began or ended just now.
-    house.store.flush().await.map_err(unusable)?;
+    state.store.flush().await.map_err(unusable)?;
     // Of a live call of its own this process knows most.
-    let live = |sid: &str| house.calls.record(sid).filter(|record| record.ended.is_none());
-    listing.page(&house.account.sid, house.store.backend(), live).await.map(Json).map_err(unusable)
+    let live = |sid: &str| state.calls.record(sid).filter(|record| record.ended.is_none());
+    listing.page(&state.account.sid, state.store.backend(), live).await.map(Json).map_err(unusable)
 }
 
 /// A call
@@ -85,8 +84,8 @@ pub(super) async fn list(State(house): State<Arc<House>>, Query(query): Query) -
     ),
     security(("account" = [])),
 )]
-pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Result<Json<CallView>, ApiError> {
-    view(&house, &call).await.map(Json)
+pub(super) async fn fetch(State(state): State<ApiState>, call: CallPath) -> Result<Json<CallView>, ApiError> {
+    view(&state, &call).await.map(Json)
 }
 
 /// Redirect or end a live call
@@ -112,13 +111,13 @@ pub(super) async fn fetch(State(house): State<Arc<House>>, call: CallPath) -> Re
     security(("account" = [])),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     call: CallPath,
     FormBody(form): FormBody,
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
-    view(&house, &call).await?;
-    let Some(command) = read(form, house.plain_http)? else {
+    view(&state, &call).await?;
+    let Some(command) = read(form, state.plain_http)? else {
         let message = "Call is neither queued nor ringing. Cannot cancel it.";
         return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
     };
@@ -126,8 +125,8 @@ pub(super) async fn update(
         Command::Redirect(_) => "Cannot redirect.",
         Command::Complete => "Cannot end it.",
     };
-    house.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
-    view(&house, &call).await.map(Json)
+    state.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
+    view(&state, &call).await.map(Json)
 }
 
 /// Delete the record of a call that ended
@@ -147,23 +146,23 @@ pub(super) async fn update(
     ),
     security(("account" = [])),
 )]
-pub(super) async fn delete(State(house): State<Arc<House>>, call: CallPath) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, call: CallPath) -> Result<StatusCode, ApiError> {
     let live = || {
         let message = "Cannot delete this resource before it is complete";
         ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message)
     };
-    if house.calls.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
+    if state.calls.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
         return Err(live());
     }
     // Its end is written first: else it would come back with it.
-    house.store.flush().await.map_err(unusable)?;
-    let books = house.store.backend();
+    state.store.flush().await.map_err(unusable)?;
+    let books = state.store.backend();
     let row = match books.delete_call(&call.sid).await {
         Ok(()) => Ok(()),
         Err(BackendError::NotFound) => Err(books.call(&call.sid).await.map_err(unusable)?),
         Err(error) => return Err(unusable(error)),
     };
-    match (row, house.calls.delete(&call.sid)) {
+    match (row, state.calls.delete(&call.sid)) {
         // Of this process's calls one that is live again, of the others one that another server has.
         (_, Err(NotDeleted::Live)) | (Err(Some(_)), _) => Err(live()),
         (Err(None), Err(NotDeleted::Unknown)) => Err(call.not_found()),
@@ -180,13 +179,13 @@ pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command
     })
 }
 
-async fn view(house: &House, call: &CallPath) -> Result<CallView, ApiError> {
-    let account_sid = &house.account.sid;
+async fn view(state: &ApiState, call: &CallPath) -> Result<CallView, ApiError> {
+    let account_sid = &state.account.sid;
     // Of a call of its own this process knows most.
-    if let Some(record) = house.calls.record(&call.sid) {
+    if let Some(record) = state.calls.record(&call.sid) {
         return Ok(CallView::of(account_sid, &record));
     }
-    let row = house.store.backend().call(&call.sid).await.map_err(unusable)?;
+    let row = state.store.backend().call(&call.sid).await.map_err(unusable)?;
     row.map(|row| CallView::stored(account_sid, row)).ok_or_else(|| call.not_found())
 }
 

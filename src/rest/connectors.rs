@@ -6,8 +6,6 @@
 //! Secrets: they come in and never go out: an [`Instance`] says which are set.
 //! Sources: spec/interface.md, "HTTP".
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -18,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::acting::Acting;
 use super::error::{self, ApiError};
 use super::fields::Query;
-use crate::call::House;
+use super::state::ApiState;
 use crate::connector::config::ConnectorConfigError;
 use crate::connector::instance::Instance;
 use crate::connector::{KINDS, Replace, Shelf, ShelfError};
@@ -65,12 +63,12 @@ struct ConnectorName {
     security(("account" = [])),
 )]
 pub(super) async fn list(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     Query(query): Query,
 ) -> Result<Json<ConnectorList>, ApiError> {
     query.finish(&[])?;
-    Ok(Json(ConnectorList { connectors: shelf(&house, &acting).list().await? }))
+    Ok(Json(ConnectorList { connectors: shelf(&state, &acting).list().await? }))
 }
 
 /// Store a Pay Connector
@@ -96,7 +94,7 @@ pub(super) async fn list(
     security(("account" = [])),
 )]
 pub(super) async fn create(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     Query(mut query): Query,
     KeysBody(keys): KeysBody,
@@ -107,7 +105,7 @@ pub(super) async fn create(
         Some(_) => return Err(ApiError::parameter("The parameter replace is true or false".to_owned())),
     };
     query.finish(&[])?;
-    let instance = shelf(&house, &acting).add(keys, replace, house.wall.now()).await?;
+    let instance = shelf(&state, &acting).add(keys, replace, state.wall.now()).await?;
     // A name has no letter that a path segment could not carry encoded.
     let name: String =
         form_urlencoded::byte_serialize(instance.name.as_bytes()).collect::<String>().replace('+', "%20");
@@ -136,12 +134,12 @@ pub(super) async fn create(
     security(("account" = [])),
 )]
 pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).show(&named(uri.path(), name)?).await?))
+    Ok(Json(shelf(&state, &acting).show(&named(uri.path(), name)?).await?))
 }
 
 /// Change a Pay Connector
@@ -170,13 +168,13 @@ pub(super) async fn fetch(
     security(("account" = [])),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).change(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&state, &acting).change(&named(uri.path(), name)?, keys, state.wall.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -199,12 +197,12 @@ pub(super) async fn update(
     security(("account" = [])),
 )]
 pub(super) async fn delete(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
 ) -> Result<StatusCode, ApiError> {
-    shelf(&house, &acting).remove(&named(uri.path(), name)?, house.wall.now()).await?;
+    shelf(&state, &acting).remove(&named(uri.path(), name)?, state.wall.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -234,17 +232,17 @@ pub(super) async fn delete(
     security(("account" = [])),
 )]
 pub(super) async fn live(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     OriginalUri(uri): OriginalUri,
     name: Option<Path<String>>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).live(&named(uri.path(), name)?, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&state, &acting).live(&named(uri.path(), name)?, keys, state.wall.now()).await.map_err(unfit)?))
 }
 
-fn shelf<'a>(house: &'a House, Acting(actor): &'a Acting) -> Shelf<'a> {
-    Shelf::new(&house.store, &house.connectors, actor)
+fn shelf<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> Shelf<'a> {
+    Shelf::new(&state.store, &state.connectors, actor)
 }
 
 /// The name in the path; one that is not UTF-8 is nobody's.

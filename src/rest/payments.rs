@@ -7,8 +7,6 @@
 //! Secrets: tokens are told to the status callback only.
 //! Sources: spec/pay.md, section 8; twilio-python `rest/api/v2010/account/call/payment.py`. `GET` is this server's own.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -19,8 +17,9 @@ use utoipa::IntoParams;
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
 use super::path::{PaymentPath, PaymentsPath};
+use super::state::ApiState;
+use crate::call::CommandError;
 use crate::call::desk::{NotOnce, Reply, Request};
-use crate::call::{CommandError, House};
 use crate::flow::AgentCommand;
 use crate::form::Form;
 use crate::pay::assisted::AgentError;
@@ -90,13 +89,13 @@ struct PaymentIds {
     security(("account" = [])),
 )]
 pub(super) async fn list(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     call: PaymentsPath,
     Query(query): Query,
 ) -> Result<Json<PaymentPage>, ApiError> {
-    let page = house.calls.read(|history| {
+    let page = state.calls.read(|history| {
         let payments = history.payments(&call.call)?;
-        Some(PaymentPage::of(&house.account.sid, &call.call, payments))
+        Some(PaymentPage::of(&state.account.sid, &call.call, payments))
     });
     let page = page.ok_or_else(|| call.not_found())?;
     query.finish(&[])?;
@@ -126,16 +125,16 @@ pub(super) async fn list(
     security(("account" = [])),
 )]
 pub(super) async fn create(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     call: PaymentsPath,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.record(&call.call).is_none() {
+    if state.calls.record(&call.call).is_none() {
         return Err(call.not_found());
     }
     let PaymentsPath { call: sid, path } = call;
     let wanted = Wanted::read(path, fields, CreateForm::NAMES)?;
-    done_once(house, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
+    done_once(state, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
 }
 
 /// A payment as it stands
@@ -153,13 +152,10 @@ pub(super) async fn create(
     ),
     security(("account" = [])),
 )]
-pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
-    payment: PaymentPath,
-) -> Result<Json<PaymentState>, ApiError> {
-    let found = house.calls.read(|history| {
+pub(super) async fn fetch(State(state): State<ApiState>, payment: PaymentPath) -> Result<Json<PaymentState>, ApiError> {
+    let found = state.calls.read(|history| {
         let found = history.payment(&payment.call, &payment.sid)?;
-        Some(PaymentState::of(&house.account.sid, &payment.call, found))
+        Some(PaymentState::of(&state.account.sid, &payment.call, found))
     });
     found.map(Json).ok_or_else(|| payment.not_found())
 }
@@ -186,17 +182,17 @@ pub(super) async fn fetch(
     security(("account" = [])),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     payment: PaymentPath,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.read(|history| history.payment(&payment.call, &payment.sid).is_none()) {
+    if state.calls.read(|history| history.payment(&payment.call, &payment.sid).is_none()) {
         return Err(payment.not_found());
     }
     let PaymentPath { call, sid, path } = payment;
     let wanted = Wanted::read(path, fields, UpdateForm::NAMES)?;
     let command = move |form| AgentCommand::Update { sid, form };
-    done_once(house, call, wanted, command, StatusCode::OK).await
+    done_once(state, call, wanted, command, StatusCode::OK).await
 }
 
 /// The parameters of a request as the call's machine is given them.
@@ -226,7 +222,7 @@ impl Wanted {
 
 /// Has the call do what is wanted, unless it has done so already.
 async fn done_once(
-    house: Arc<House>,
+    state: ApiState,
     call: String,
     wanted: Wanted,
     command: impl FnOnce(Form) -> AgentCommand,
@@ -235,14 +231,14 @@ async fn done_once(
     let Wanted { request, form } = wanted;
     let command = command(form);
     let begins = matches!(command, AgentCommand::Create(_));
-    let Some(desk) = house.calls.read(|history| history.desk(&call)) else {
+    let Some(desk) = state.calls.read(|history| history.desk(&call)) else {
         return Err(over(begins));
     };
     // A task of its own: a client that goes away must not keep the answer from being remembered.
     let doing = tokio::spawn(async move {
-        desk.once(house.wall.now(), request, async {
-            match house.calls.ask(&call, command).await {
-                Ok(Ok(sid)) => (reply_of(&house, &call, &sid, done), true),
+        desk.once(state.wall.now(), request, async {
+            match state.calls.ask(&call, command).await {
+                Ok(Ok(sid)) => (reply_of(&state, &call, &sid, done), true),
                 Ok(Err(refused)) => {
                     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
                     // What was no fault of the request may go better the next time.
@@ -279,10 +275,10 @@ fn over(begins: bool) -> ApiError {
     }
 }
 
-fn reply_of(house: &House, call: &str, sid: &str, done: StatusCode) -> Reply {
-    let view = house
+fn reply_of(state: &ApiState, call: &str, sid: &str, done: StatusCode) -> Reply {
+    let view = state
         .calls
-        .read(|history| history.payment(call, sid).map(|payment| PaymentView::of(&house.account.sid, call, payment)));
+        .read(|history| history.payment(call, sid).map(|payment| PaymentView::of(&state.account.sid, call, payment)));
     match view {
         Some(view) => Reply { status: done.as_u16(), body: json(&view) },
         // The record was deleted meanwhile.

@@ -29,7 +29,7 @@ use crate::rest::error::ApiError;
     components(schemas(ApiError)),
     modifiers(&Account),
 )]
-struct House;
+struct Api;
 
 struct Account;
 
@@ -45,7 +45,7 @@ impl Modify for Account {
 
 /// The description without any route yet.
 pub(super) fn of_no_routes() -> Description {
-    House::openapi()
+    Api::openapi()
 }
 
 /// The description as it is served.

@@ -24,7 +24,7 @@ use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::blocking::{TaskKind, watched};
 use crate::call::beginning::Beginning;
 use crate::call::socket::{self, WebSocket};
-use crate::call::{Calls, actor};
+use crate::call::{StreamPlace, actor};
 use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
 use crate::media::upgrade::{self, Proof, UpgradeRefused, upgrade_matches};
 use crate::media::{Dialect, TEXT_MAX};
@@ -198,10 +198,10 @@ async fn admitted(
     parts: &Parts,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let peer = client(&desk.house, &parts.extensions, &parts.headers);
+    let peer = client(&desk.trusted_proxies, &parts.extensions, &parts.headers);
     let Some(proof) = upgrade::proof(name) else { return no_such_dialect(parts.uri.path(), peer) };
     let is_there = match &beginning {
-        Beginning::Flow(flow) => desk.house.library.has(flow).await,
+        Beginning::Flow(flow) => desk.services.documents.library.has(flow).await,
         Beginning::Url => true,
     };
     // As the log may name it before anybody is known.
@@ -235,15 +235,15 @@ async fn admitted(
         tracing::warn!(flow = "(none of that name)", "stream refused (404): there is no flow of that name");
         return (StatusCode::NOT_FOUND, "no flow of that name\n").into_response();
     }
-    let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);
-    let place = match Calls::admit(&desk.house, limit) {
+    let limit = usize::try_from(desk.upgrades.max_calls).unwrap_or(usize::MAX);
+    let place = match StreamPlace::take(&desk.services.calls, limit) {
         Ok(place) => place,
         Err(refused) => {
             tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
             return (StatusCode::SERVICE_UNAVAILABLE, format!("{refused}\n")).into_response();
         }
     };
-    let house = Arc::clone(&desk.house);
+    let services = Arc::clone(&desk.services);
     // axum has looked at it; the socket is ours.
     drop(upgrade);
     let Some((answer, connection)) = socket::upgraded(parts) else {
@@ -252,7 +252,7 @@ async fn admitted(
     };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
-        && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
+        && let Err(why) = desk.used.take(&nonce, &services.payments.store, services.payments.wall.now()).await
     {
         return Refused::Proof(why.into()).answer(told, peer);
     }
@@ -269,7 +269,7 @@ async fn admitted(
         };
         let socket = WebSocket::new(connection, config).await;
         // A task of its own: whatever breaks down in it, breaks down alone.
-        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, dialect, beginning, house, place)));
+        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, dialect, beginning, services, place)));
         if let Err(error) = call.await {
             tracing::error!(%error, "a call broke down");
         }
@@ -287,7 +287,7 @@ pub(super) fn describe() {
 pub(super) async fn no_such_path(State(desk): State<Desk>, uri: OriginalUri, parts: Parts) -> Response {
     let upgrade = parts.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
-        tell_of_unknown_path(uri.path(), client(&desk.house, &parts.extensions, &parts.headers));
+        tell_of_unknown_path(uri.path(), client(&desk.trusted_proxies, &parts.extensions, &parts.headers));
     }
     rest::no_such_path(uri).await
 }
@@ -387,7 +387,7 @@ impl Refused {
 
 /// `flow` is what may be shown of it; `ending` stands for what is behind it, where a refusal shows the path.
 fn signed(desk: &Desk, flow: &str, parts: &Parts, ending: &str) -> Result<(), Refused> {
-    if !desk.require_signature {
+    if !desk.upgrades.require_signature {
         return Ok(());
     }
     let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
@@ -396,10 +396,10 @@ fn signed(desk: &Desk, flow: &str, parts: &Parts, ending: &str) -> Result<(), Re
         (_, "") => parts.uri.path().to_owned(),
         (flow, ending) => format!("/media/twilio/{flow}{ending}"),
     };
-    let token = &desk.house.account.auth_token;
+    let token = &desk.account.auth_token;
     let dialed = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(without_port);
-    let spellings: Vec<&str> = desk.house.config.host_as_written.as_deref().into_iter().chain(dialed).collect();
-    let way = upgrade_matches(token, &desk.public_url, &spellings, &parts.uri.to_string(), &shown, header)
+    let spellings: Vec<&str> = desk.upgrades.host_as_written.as_deref().into_iter().chain(dialed).collect();
+    let way = upgrade_matches(token, &desk.upgrades.public_url, &spellings, &parts.uri.to_string(), &shown, header)
         .map_err(Refused::Proof)?;
     tracing::debug!(way, "the stream's signature is right");
     Ok(())
@@ -413,12 +413,12 @@ fn without_port(host: &str) -> Option<&str> {
 
 /// Whether the URL of a stream is one that is good now, and good once where that is demanded.
 fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
-    let max_age = desk.house.config.media.max_age;
+    let max_age = desk.upgrades.max_age;
     match &nonce {
         None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
         None => {}
         Some(nonce) => nonce
-            .judge(desk.house.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
+            .judge(desk.services.payments.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
             .map_err(|why| Refused::Proof(why.into()))?,
     }
     Ok(nonce)
@@ -431,9 +431,9 @@ fn known(
     parts: &Parts,
     peer: IpAddr,
 ) -> Result<(), Refused> {
-    let Some(secret) = &desk.house.config.media.secret else {
+    let Some(secret) = &desk.upgrades.secret else {
         // A path that ends with one has none to end with.
-        return if desk.require_signature || of_path.is_some() {
+        return if desk.upgrades.require_signature || of_path.is_some() {
             Err(Refused::Proof(UpgradeRefused::NoSecretSet { platform }))
         } else {
             Ok(())
