@@ -15,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
 use crate::call::CommandError;
+use crate::call::history::PaymentRefused;
+use crate::pay::assisted::AgentError;
 
 mod acting;
 pub mod attempts;
@@ -65,6 +67,19 @@ fn not_done(failure: CommandError, undone: &str) -> ApiError {
         CommandError::NoAnswer => {
             let message = "The call does not answer; it may still do it";
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message)
+        }
+        CommandError::OtherContent => {
+            let message = "This IdempotencyKey was used for a request with other parameters";
+            ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message)
+        }
+        CommandError::Payment(PaymentRefused::Judged(AgentError { code, status, message })) => {
+            ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), code, message)
+        }
+        CommandError::Payment(PaymentRefused::Deleted) => {
+            ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "The payment was not found")
+        }
+        CommandError::Broken => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error::INTERNAL, "The request broke down")
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::account::Account;
 use crate::blocking;
 use crate::call::recorder::Recordings;
 use crate::call::{
-    CallServices, CallSettings, Calls, DocumentServices, PaymentServices, Searches, SoundServices, heartbeat, recovery,
-    writable,
+    CallServices, CallSettings, Calls, Directory, DocumentServices, PaymentServices, Searches, SoundServices,
+    heartbeat, recovery, writable,
 };
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
@@ -397,7 +397,7 @@ impl Desk {
         let payments = &self.services.payments;
         ApiState {
             account: Arc::clone(&self.account),
-            calls: Arc::clone(&self.services.calls),
+            directory: Directory::new(Arc::clone(&self.services.calls)),
             store: payments.store.clone(),
             connectors: payments.connectors.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),

@@ -25,7 +25,7 @@ use super::metrics;
 use super::place::{CallPlace, StreamPlace};
 use super::playback::{Piece, Playback};
 use super::recorder::Recorder;
-use super::registry::{Command, Order, Summons};
+use super::registry::{Order, Summons};
 use super::render::Renderer;
 use super::report::FinalReport;
 use super::services::{CallServices, CallSettings};
@@ -348,11 +348,11 @@ impl Actor {
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
-            Order::Command(Command::Redirect(redirection), done) => {
+            Order::Redirect(redirection, done) => {
                 self.tell(Arrival::Caller, Event::Redirected(redirection));
                 let _ = done.send(());
             }
-            Order::Command(Command::Complete, done) => {
+            Order::Complete(done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
                 self.registered.give_up(Refusal::Completed.word());

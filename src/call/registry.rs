@@ -1,7 +1,7 @@
 //! The calls there are and were: who reaches a live one, and what is told of each.
 //!
-//! Shape:   `super::place` gives streams and calls their places here; [`Calls::command`] and
-//!          [`Calls::ask`] want something of a live call's actor and wait for its answer; [`Calls::read`] reads the records.
+//! Shape:   `super::place` gives streams and calls their places here; [`super::Directory`] wants
+//!          something of a live call's actor and waits for its answer; [`Calls::read`] reads the records.
 //! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
 //! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
 
@@ -10,10 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::history::{History, NotDeleted, Record};
+use super::history::{History, NotDeleted, PaymentRefused, Record};
 use super::streams::StreamCount;
 use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
@@ -27,26 +29,20 @@ pub const COMMANDS_MAX: usize = 16;
 /// platform that does not read (`SEND_LIMIT` in the actor).
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(15);
 
-/// Something that is wanted of a live call.
-#[derive(Debug)]
-pub enum Command {
-    /// Go on with another document.
-    Redirect(Redirection),
-    /// End.
-    Complete,
-}
-
 /// What is wanted on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A command; the answer is that it is done.
-    Command(Command, oneshot::Sender<()>),
+    /// Go on with another document; the answer is that it is done.
+    Redirect(Redirection, oneshot::Sender<()>),
+    /// End; the answer is that it is done.
+    Complete(oneshot::Sender<()>),
     /// An agent's; the answer is the payment's id.
     Agent(AgentCommand, oneshot::Sender<Result<String, AgentError>>),
 }
 
 /// Why a call did not do what was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum CommandError {
     /// It is over, or was never there.
     #[error("the call is not in progress")]
@@ -57,6 +53,15 @@ pub enum CommandError {
     /// It may still do it.
     #[error("the call did not answer within {} s", COMMAND_LIMIT.as_secs())]
     NoAnswer,
+    /// The request's key was used for something else.
+    #[error("the request's key was used for a request with other parameters")]
+    OtherContent,
+    /// It is not done, or was not the first time.
+    #[error(transparent)]
+    Payment(PaymentRefused),
+    /// Whoever was to do it broke down; it may be done.
+    #[error("the request broke down")]
+    Broken,
 }
 
 /// The calls.
@@ -130,19 +135,23 @@ impl Calls {
         }
     }
 
-    /// Wants something of a live call, and waits until it has done it.
-    ///
-    /// # Errors
-    /// [`CommandError`].
-    pub async fn command(&self, sid: &str, command: Command) -> Result<(), CommandError> {
-        self.order(sid, |done| Order::Command(command, done)).await
+    /// Sends a live call elsewhere, and waits until it has gone there.
+    pub(super) async fn redirect(&self, sid: &str, redirection: Redirection) -> Result<(), CommandError> {
+        self.order(sid, |done| Order::Redirect(redirection, done)).await
     }
 
-    /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done.
-    ///
-    /// # Errors
-    /// [`CommandError`]: the call did not get to judge it, or its answer did not come.
-    pub async fn ask(&self, sid: &str, command: AgentCommand) -> Result<Result<String, AgentError>, CommandError> {
+    /// Ends a live call, and waits until it has ended.
+    pub(super) async fn complete(&self, sid: &str) -> Result<(), CommandError> {
+        self.order(sid, Order::Complete).await
+    }
+
+    /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done. [`CommandError`]: the call
+    /// did not get to judge it, or its answer did not come.
+    pub(super) async fn ask(
+        &self,
+        sid: &str,
+        command: AgentCommand,
+    ) -> Result<Result<String, AgentError>, CommandError> {
         self.order(sid, |answer| Order::Agent(command, answer)).await
     }
 
@@ -161,6 +170,11 @@ impl Calls {
             Ok(Err(_)) => Err(CommandError::NotLive),
             Err(_) => Err(CommandError::NoAnswer),
         }
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.wall.now()
     }
 
     /// The record of a call.

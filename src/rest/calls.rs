@@ -64,7 +64,7 @@ pub(super) async fn list(State(state): State<ApiState>, Query(query): Query) -> 
     // What began or ended just now.
     state.store.flush().await.map_err(unusable)?;
     // Of a live call of its own this process knows most.
-    let live = |sid: &str| state.calls.record(sid).filter(|record| record.ended.is_none());
+    let live = |sid: &str| state.directory.record(sid).filter(|record| record.ended.is_none());
     listing.page(&state.account.sid, state.store.backend(), live).await.map(Json).map_err(unusable)
 }
 
@@ -123,9 +123,9 @@ pub(super) async fn update(
     };
     let undone = match &command {
         Command::Redirect(_) => "Cannot redirect.",
-        Command::Complete => "Cannot end it.",
+        Command::Complete | Command::Payment(..) => "Cannot end it.",
     };
-    state.calls.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
+    state.directory.command(&call.sid, command).await.map_err(|failure| super::not_done(failure, undone))?;
     view(&state, &call).await.map(Json)
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn delete(State(state): State<ApiState>, call: CallPath) -> Res
         let message = "Cannot delete this resource before it is complete";
         ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message)
     };
-    if state.calls.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
+    if state.directory.record(&call.sid).is_some_and(|record| record.ended.is_none()) {
         return Err(live());
     }
     // Its end is written first: else it would come back with it.
@@ -162,7 +162,7 @@ pub(super) async fn delete(State(state): State<ApiState>, call: CallPath) -> Res
         Err(BackendError::NotFound) => Err(books.call(&call.sid).await.map_err(unusable)?),
         Err(error) => return Err(unusable(error)),
     };
-    match (row, state.calls.delete(&call.sid)) {
+    match (row, state.directory.delete(&call.sid)) {
         // Of this process's calls one that is live again, of the others one that another server has.
         (_, Err(NotDeleted::Live)) | (Err(Some(_)), _) => Err(live()),
         (Err(None), Err(NotDeleted::Unknown)) => Err(call.not_found()),
@@ -182,7 +182,7 @@ pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command
 async fn view(state: &ApiState, call: &CallPath) -> Result<CallView, ApiError> {
     let account_sid = &state.account.sid;
     // Of a call of its own this process knows most.
-    if let Some(record) = state.calls.record(&call.sid) {
+    if let Some(record) = state.directory.record(&call.sid) {
         return Ok(CallView::of(account_sid, &record));
     }
     let row = state.store.backend().call(&call.sid).await.map_err(unusable)?;

@@ -8,18 +8,17 @@
 //! Sources: spec/pay.md, section 8; twilio-python `rest/api/v2010/account/call/payment.py`. `GET` is this server's own.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa::IntoParams;
 
-use super::error::{self, ApiError};
+use super::error::ApiError;
 use super::fields::{Fields, FormBody, Query};
 use super::path::{PaymentPath, PaymentsPath};
 use super::state::ApiState;
-use crate::call::CommandError;
-use crate::call::desk::{NotOnce, Reply, Request};
+use crate::call::desk::Request;
+use crate::call::{Answer, Command, CommandError};
 use crate::flow::AgentCommand;
 use crate::form::Form;
 use crate::pay::assisted::AgentError;
@@ -93,13 +92,9 @@ pub(super) async fn list(
     call: PaymentsPath,
     Query(query): Query,
 ) -> Result<Json<PaymentPage>, ApiError> {
-    let page = state.calls.read(|history| {
-        let payments = history.payments(&call.call)?;
-        Some(PaymentPage::of(&state.account.sid, &call.call, payments))
-    });
-    let page = page.ok_or_else(|| call.not_found())?;
+    let payments = state.directory.payments(&call.call).ok_or_else(|| call.not_found())?;
     query.finish(&[])?;
-    Ok(Json(page))
+    Ok(Json(PaymentPage::of(&state.account.sid, &call.call, payments.iter())))
 }
 
 /// Start a payment on a live call
@@ -129,12 +124,12 @@ pub(super) async fn create(
     call: PaymentsPath,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if state.calls.record(&call.call).is_none() {
+    if state.directory.record(&call.call).is_none() {
         return Err(call.not_found());
     }
     let PaymentsPath { call: sid, path } = call;
     let wanted = Wanted::read(path, fields, CreateForm::NAMES)?;
-    done_once(state, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
+    done_once(&state, sid, wanted, AgentCommand::Create, StatusCode::CREATED).await
 }
 
 /// A payment as it stands
@@ -153,11 +148,8 @@ pub(super) async fn create(
     security(("account" = [])),
 )]
 pub(super) async fn fetch(State(state): State<ApiState>, payment: PaymentPath) -> Result<Json<PaymentState>, ApiError> {
-    let found = state.calls.read(|history| {
-        let found = history.payment(&payment.call, &payment.sid)?;
-        Some(PaymentState::of(&state.account.sid, &payment.call, found))
-    });
-    found.map(Json).ok_or_else(|| payment.not_found())
+    let found = state.directory.payment(&payment.call, &payment.sid).ok_or_else(|| payment.not_found())?;
+    Ok(Json(PaymentState::of(&state.account.sid, &payment.call, &found)))
 }
 
 /// Lead a payment: have a field keyed, complete or cancel it
@@ -186,13 +178,13 @@ pub(super) async fn update(
     payment: PaymentPath,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if state.calls.read(|history| history.payment(&payment.call, &payment.sid).is_none()) {
+    if state.directory.payment(&payment.call, &payment.sid).is_none() {
         return Err(payment.not_found());
     }
     let PaymentPath { call, sid, path } = payment;
     let wanted = Wanted::read(path, fields, UpdateForm::NAMES)?;
     let command = move |form| AgentCommand::Update { sid, form };
-    done_once(state, call, wanted, command, StatusCode::OK).await
+    done_once(&state, call, wanted, command, StatusCode::OK).await
 }
 
 /// The parameters of a request as the call's machine is given them.
@@ -222,46 +214,21 @@ impl Wanted {
 
 /// Has the call do what is wanted, unless it has done so already.
 async fn done_once(
-    state: ApiState,
+    state: &ApiState,
     call: String,
-    wanted: Wanted,
+    Wanted { request, form }: Wanted,
     command: impl FnOnce(Form) -> AgentCommand,
     done: StatusCode,
 ) -> Result<Response, ApiError> {
-    let Wanted { request, form } = wanted;
     let command = command(form);
     let begins = matches!(command, AgentCommand::Create(_));
-    let Some(desk) = state.calls.read(|history| history.desk(&call)) else {
-        return Err(over(begins));
-    };
-    // A task of its own: a client that goes away must not keep the answer from being remembered.
-    let doing = tokio::spawn(async move {
-        desk.once(state.wall.now(), request, async {
-            match state.calls.ask(&call, command).await {
-                Ok(Ok(sid)) => (reply_of(&state, &call, &sid, done), true),
-                Ok(Err(refused)) => {
-                    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-                    // What was no fault of the request may go better the next time.
-                    let is_final = !status.is_server_error();
-                    (refusal(&ApiError::new(status, refused.code, refused.message)), is_final)
-                }
-                Err(CommandError::NotLive) => (refusal(&over(begins)), false),
-                Err(failure) => (refusal(&super::not_done(failure, UNDONE)), false),
-            }
-        })
-        .await
-    });
-    let broken = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error::INTERNAL, "The request broke down");
-    match doing.await.map_err(|_| broken())? {
-        Ok(Reply { status, body }) => {
-            let status = StatusCode::from_u16(status).map_err(|_| broken())?;
-            Ok((status, [(header::CONTENT_TYPE, "application/json")], body).into_response())
+    match state.directory.command(&call, Command::Payment(command, request)).await {
+        Ok(Answer::Payment(payment)) => {
+            Ok((done, Json(PaymentView::of(&state.account.sid, &call, &payment))).into_response())
         }
-        Err(NotOnce::Busy) => Err(super::not_done(CommandError::Busy, UNDONE)),
-        Err(NotOnce::OtherContent) => {
-            let message = "This IdempotencyKey was used for a request with other parameters";
-            Err(ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message))
-        }
+        Ok(Answer::Done) => Err(super::not_done(CommandError::Broken, UNDONE)),
+        Err(CommandError::NotLive) => Err(over(begins)),
+        Err(failure) => Err(super::not_done(failure, UNDONE)),
     }
 }
 
@@ -273,24 +240,4 @@ fn over(begins: bool) -> ApiError {
         let AgentError { code, message, .. } = AgentError::operation("this payment takes no update: it is over");
         ApiError::new(StatusCode::CONFLICT, code, message)
     }
-}
-
-fn reply_of(state: &ApiState, call: &str, sid: &str, done: StatusCode) -> Reply {
-    let view = state
-        .calls
-        .read(|history| history.payment(call, sid).map(|payment| PaymentView::of(&state.account.sid, call, payment)));
-    match view {
-        Some(view) => Reply { status: done.as_u16(), body: json(&view) },
-        // The record was deleted meanwhile.
-        None => refusal(&ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "The payment was not found")),
-    }
-}
-
-fn refusal(error: &ApiError) -> Reply {
-    Reply { status: error.status, body: json(error) }
-}
-
-/// Texts and numbers only, all of which JSON has.
-fn json(answer: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(answer).unwrap_or_default().into()
 }

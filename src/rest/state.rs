@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::account::Account;
-use crate::call::Calls;
+use crate::call::Directory;
 use crate::connector::Registry;
 use crate::flow::link::PlainHttp;
 use crate::http::TrustedProxies;
@@ -17,8 +17,8 @@ use crate::wall::Wall;
 pub struct ApiState {
     /// Whose API it is.
     pub account: Arc<Account>,
-    /// The calls.
-    pub calls: Arc<Calls>,
+    /// The calls, wherever they are.
+    pub directory: Directory,
     /// What outlives the process.
     pub store: Store,
     /// The connectors.
