@@ -21,6 +21,7 @@ pub mod history;
 pub mod metrics;
 mod place;
 pub mod playback;
+mod progress;
 mod questions;
 pub mod recorder;
 pub mod recovery;

@@ -28,6 +28,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
+//! | `feed` | what happens to calls, payments and callbacks, for whoever watches |
 //! | `blocking` | where work goes that holds its thread up |
 //! | `private_file` | files that only their owner can read |
 //! | `library` | flow documents of a folder |
@@ -73,6 +74,8 @@ pub mod connector;
 mod deadline;
 #[cfg(feature = "shell")]
 pub mod exposure;
+#[cfg(feature = "shell")]
+pub mod feed;
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]

@@ -31,6 +31,7 @@ use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
 use crate::config::{Config, Limits, Media};
 use crate::connector::{Registry, RegistryError, registry};
+use crate::feed::Feed;
 use crate::flow::link::PlainHttp;
 use crate::http::{ClientError, Crowd, Gateway, Outbound, Resolver, TargetPolicy, TrustedProxies};
 use crate::library::Library;
@@ -196,12 +197,14 @@ impl Server {
         connectors.refuse_twins()?;
         connectors.refuse_live_sandboxes()?;
         registry::warn_of_none(&connectors);
+        let feed = Feed::new(wall);
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),
             Patience::default(),
             Clocks { wall, chance: chance.clone() },
-        );
+        )
+        .telling(feed.clone());
         let plain_http = match (config.allow_http_callbacks, exposure.is_loopback_only()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
@@ -231,6 +234,7 @@ impl Server {
             payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
             recordings,
             chance,
+            feed,
         });
         let desk = Desk::new(&services, account, &config, public_url, require_signature);
         let entrance = Entrance {

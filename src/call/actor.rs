@@ -24,6 +24,7 @@ use super::gateway::Asking;
 use super::metrics;
 use super::place::{CallPlace, StreamPlace};
 use super::playback::{Piece, Playback};
+use super::progress;
 use super::recorder::Recorder;
 use super::registry::{Order, Summons};
 use super::render::Renderer;
@@ -441,6 +442,7 @@ impl Actor {
                 if !matches!(progress.what, What::Finished(_)) {
                     self.registered.reported(&payment, &told);
                 }
+                self.services.feed.publish(|| progress::event(&self.call_sid, &payment, &progress, &told));
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }

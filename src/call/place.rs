@@ -10,6 +10,7 @@ use super::registry::{COMMANDS_MAX, Calls, Live, Summons};
 use super::row::{Origin, row};
 use super::services::CallServices;
 use super::streams::NotAdmitted;
+use crate::feed::{EventKind, Feed};
 use crate::flow::PaymentId;
 use crate::form::Form;
 use crate::media::Start;
@@ -27,6 +28,7 @@ pub struct StreamPlace {
 pub(super) struct CallPlace {
     calls: Arc<Calls>,
     store: Store,
+    feed: Feed,
     call_sid: String,
     number: u64,
     origin: Origin,
@@ -74,8 +76,14 @@ impl CallPlace {
         let account = start.account_sid.clone().unwrap_or_else(|| services.settings.account_sid.clone());
         let origin = Origin { account, dialect, flow: flow.to_owned() };
         let (store, call_sid) = (services.payments.store.clone(), start.call_sid.clone());
-        let place = Self { calls, store, call_sid, number, origin, is_given_up: false };
+        let feed = services.feed.clone();
+        let place = Self { calls, store, feed, call_sid, number, origin, is_given_up: false };
         place.note(None);
+        place.feed.publish(|| EventKind::CallBegan {
+            call_sid: place.call_sid.clone(),
+            dialect,
+            flow: flow.to_owned(),
+        });
         Some((place, summons))
     }
 
@@ -100,6 +108,8 @@ impl CallPlace {
         let calls = &self.calls;
         if calls.history().end(calls.wall.now(), &self.call_sid) {
             self.note(Some(how));
+            let call_sid = &self.call_sid;
+            self.feed.publish(|| EventKind::CallEnded { call_sid: call_sid.clone(), how: how.to_owned() });
         }
         // Last: until here whoever comes with the same id is refused, and does not find its record ended.
         calls.live.remove_if(&self.call_sid, |_, live| live.number == self.number);

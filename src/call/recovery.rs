@@ -302,7 +302,10 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
         match payments.store.settle(&settled, None, Hold::No, holder, call_sid, payments.wall.now()).await {
-            Ok((_, callbacks)) => return payments.deliveries.deliver(callbacks),
+            Ok((booked, callbacks)) => {
+                payments.deliveries.outcome_written(call_sid, &settled, booked);
+                return payments.deliveries.deliver(callbacks);
+            }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
                 sleep(WRITE_AGAIN).await;

@@ -15,6 +15,7 @@ use crate::callback::{Application, Deliveries};
 use crate::chance::Chance;
 use crate::config::{Config, TimeZone};
 use crate::connector::Registry;
+use crate::feed::Feed;
 use crate::flow::link::{FlowUrl, PlainHttp};
 use crate::http::Outbound;
 use crate::library::Library;
@@ -39,6 +40,8 @@ pub struct CallServices {
     pub recordings: Option<Recordings>,
     /// Where the ids of sessions come from.
     pub chance: Chance,
+    /// What happens to calls, for whoever watches; payments' deliveries tell the same one.
+    pub feed: Feed,
 }
 
 /// What is set of calls.

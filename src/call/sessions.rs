@@ -15,7 +15,7 @@ use super::search::Search;
 use super::services::PaymentServices;
 use crate::flow::Begun;
 use crate::pay::outcome::Ending;
-use crate::store::{BackendError, StoreError};
+use crate::store::{BackendError, Booked, StoreError};
 
 /// How many are taken over at a time. Our choice: a full server's are told within some minutes.
 const TAKEN_MAX: u32 = 100;
@@ -47,6 +47,7 @@ async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
         match payments.store.end_left_session(settled.clone(), &begun.call_sid, payments.wall.now()).await {
             Ok(callbacks) => {
                 metrics::session_left();
+                payments.deliveries.outcome_written(&begun.call_sid, &settled, Booked::First);
                 tracing::warn!(
                     payment = sid,
                     call_sid = begun.call_sid,

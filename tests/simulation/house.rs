@@ -11,6 +11,7 @@ use touchtone::callback::{Application, Clocks, Deliveries, Patience};
 use touchtone::chance::Chance;
 use touchtone::config::Config;
 use touchtone::connector::Registry;
+use touchtone::feed::Feed;
 use touchtone::flow::link::PlainHttp;
 use touchtone::http::{Gateway, Outbound, TargetPolicy, Transport};
 use touchtone::library::Library;
@@ -70,7 +71,9 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
     let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
     let store = world.database.store(server, seed, wall);
     let clocks = Clocks { wall, chance: chance.clone() };
-    let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks);
+    let feed = Feed::new(wall);
+    let deliveries =
+        Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks).telling(feed.clone());
     let library = Library::new("no such folder");
     let connectors = Registry::new(&config.connectors, &gateway).unwrap();
     let speech = Speech::with_engine(Silence);
@@ -82,6 +85,7 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
         payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
         recordings: None,
         chance,
+        feed,
     };
     (Arc::new(services), account, config)
 }
