@@ -14,11 +14,13 @@ use std::time::Duration;
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Ended, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
-use touchtone::media::{Dialect, Incoming, MediaCommand, MuLaw, Stream};
+use touchtone::media::{Incoming, MediaCommand, MediaSession, MuLaw, UpgradeRequest, twilio};
 use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
 use touchtone::simulate::{Simulation, World, sandbox_reply};
+use touchtone::time::CallTime;
 use touchtone::tone::Key;
 use touchtone::twiml;
 
@@ -64,7 +66,7 @@ fn context() -> Context {
         answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
         seed: 1,
-        telnyx: false,
+        platform: Platform::Twilio,
         plain_http: PlainHttp::Never,
     }
 }
@@ -86,8 +88,9 @@ fn payment(document: &NextDocument) -> Option<Ended> {
 fn work(kind: &str, times: u32) {
     let document = twiml::parse(PAY).expect("the document is good");
     let document = NextDocument { document, origin: Origin::Flow("bench".into()) };
-    let mut stream = Stream::new(Dialect::Twilio);
-    stream.decode(Incoming::Text(START)).expect("the start is good");
+    let request = UpgradeRequest { path: "/media/twilio/pay", query: None, headers: &[], call_sid: "CA1" };
+    let mut stream = MediaSession::open(&twilio::DIALECT, &request).expect("the upgrade is good");
+    stream.handle_message(CallTime::ZERO, Incoming::Text(START)).expect("the start is good");
     let sound = [0x7f_u8; 160];
     // 160 bytes in base64, as a platform sends 20 ms.
     let payload = format!("{}fw==", "f39/".repeat(53));
@@ -98,8 +101,13 @@ fn work(kind: &str, times: u32) {
         match kind {
             "payment" => assert_eq!(payment(black_box(&document)), Some(Ended::EndOfDocument)),
             "frame" => {
-                black_box(stream.decode(Incoming::Text(black_box(&media))).expect("the message is good"));
-                black_box(stream.encode(MediaCommand::Audio(MuLaw(black_box(&sound)))).expect("the stream runs"));
+                let message = Incoming::Text(black_box(&media));
+                black_box(stream.handle_message(CallTime::ZERO, message).expect("the message is good"));
+                let sound = MediaCommand::Audio(MuLaw(black_box(&sound)));
+                stream.handle_command(CallTime::ZERO, sound).expect("the stream runs");
+                while let Some(frame) = stream.poll_frame() {
+                    black_box(frame);
+                }
             }
             _ => drop(black_box(twiml::parse(black_box(PAY)))),
         }

@@ -28,20 +28,22 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
+//! | `feed` | what happens to calls, payments and callbacks, for whoever watches |
 //! | `blocking` | where work goes that holds its thread up |
 //! | `private_file` | files that only their owner can read |
 //! | `library` | flow documents of a folder |
-//! | `config`, `account` | what is set, and who we are |
 //! | `deadline` | deadlines of a process that may be stopped for a while |
 //! | `exposure` | who can reach the server |
 //! | `http` | the way out: which addresses may be reached |
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
 //! | `connector` | Pay Connectors: one trait, one folder a gateway |
+//! | `config`, `account` | what is set of the rooms above, and who we are |
 //! | `callback` | signed requests to the merchant's application |
+//! | `replay` | call scripts |
 //! | `call` | one task a live call; every call's record |
 //! | `rest` | Twilio's REST API |
-//! | `replay` | call scripts |
+//! | `fuzzing` | the readers of bytes from outside, for the fuzz targets |
 //! | `server` | the sockets |
 //! | `cli` | commands |
 //!
@@ -130,6 +132,8 @@ pub mod connector;
 mod deadline;
 #[cfg(feature = "shell")]
 pub mod exposure;
+#[cfg(feature = "shell")]
+pub mod feed;
 pub mod flow;
 pub mod form;
 #[cfg(feature = "shell")]

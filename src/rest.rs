@@ -9,14 +9,14 @@
 //! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and
 //!          twilio-node send and parse. Absent on purpose: making calls (platforms bring them), XML and CSV answers.
 
-use std::sync::Arc;
-
 use axum::extract::OriginalUri;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 
-use crate::call::{CommandError, House};
+use crate::call::CommandError;
+use crate::call::history::PaymentRefused;
+use crate::pay::assisted::AgentError;
 
 mod acting;
 mod answers;
@@ -33,10 +33,12 @@ mod parameters;
 mod path;
 mod payments;
 pub mod route;
+pub mod state;
 mod words;
 
 use error::ApiError;
 use route::Routes;
+use state::ApiState;
 
 /// Where the API begins: its version, as Twilio names it.
 pub const ROOT: &str = "/2010-04-01";
@@ -46,7 +48,7 @@ pub const OWN_ROOT: &str = "/v1";
 
 /// The routes of the API.
 #[must_use]
-pub fn routes() -> Routes<Arc<House>> {
+pub fn routes() -> Routes<ApiState> {
     Routes::new()
         .with(routes!(calls::list))
         .with(routes!(calls::fetch, calls::update, calls::delete))
@@ -70,6 +72,19 @@ fn not_done(failure: CommandError, undone: &str) -> ApiError {
         CommandError::NoAnswer => {
             let message = "The call does not answer; it may still do it";
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error::UNAVAILABLE, message)
+        }
+        CommandError::OtherContent => {
+            let message = "This IdempotencyKey was used for a request with other parameters";
+            ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message)
+        }
+        CommandError::Payment(PaymentRefused::Judged(AgentError { code, status, message })) => {
+            ApiError::new(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), code, message)
+        }
+        CommandError::Payment(PaymentRefused::Deleted) => {
+            ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "The payment was not found")
+        }
+        CommandError::Broken => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error::INTERNAL, "The request broke down")
         }
     }
 }

@@ -23,17 +23,23 @@ use utoipa_axum::routes;
 use crate::account::Account;
 use crate::blocking;
 use crate::call::recorder::Recordings;
-use crate::call::{Calls, House, heartbeat, recovery, writable};
+use crate::call::{
+    CallServices, CallSettings, Calls, Directory, DocumentServices, PaymentServices, Searches, SoundServices,
+    heartbeat, recovery, writable,
+};
 use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
 use crate::chance::Chance;
-use crate::config::{Config, Media};
+use crate::config::{Config, Limits, Media};
 use crate::connector::{Registry, RegistryError, registry};
+use crate::feed::Feed;
 use crate::flow::link::PlainHttp;
-use crate::http::{ClientError, Crowd, Gateway, Outbound, Resolver, TargetPolicy};
+use crate::http::{ClientError, Crowd, Gateway, Outbound, Resolver, TargetPolicy, TrustedProxies};
 use crate::library::Library;
 use crate::media::upgrade::SECRET_GOOD;
 use crate::rest::guard::{Gate, SignIns, guard};
+use crate::rest::state::ApiState;
 use crate::rest::{self, route::Routes};
+use crate::secret::Secret;
 use crate::speech::{self, Speech};
 use crate::store::open::{self, OpenError, Role};
 use crate::wall::Wall;
@@ -105,19 +111,45 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<tls::Tls>,
-    house: Arc<House>,
+    services: Arc<CallServices>,
+    /// What connections are held to.
+    entrance: Entrance,
     desk: Desk,
 }
 
-/// What the HTTP side of the house shares.
+/// What connections are held to.
+#[derive(Debug)]
+struct Entrance {
+    max_connections: u32,
+    limits: Limits,
+    messages_per_second_max: u32,
+}
+
+/// What the HTTP side of the server shares.
 #[derive(Clone, Debug)]
 struct Desk {
-    house: Arc<House>,
-    public_url: Url,
-    require_signature: bool,
+    services: Arc<CallServices>,
+    account: Arc<Account>,
+    upgrades: Arc<UpgradeRules>,
+    trusted_proxies: Arc<TrustedProxies>,
     sign_ins: SignIns,
     used: Arc<UsedNonces>,
     draining: Arc<AtomicBool>,
+}
+
+/// What upgrades of media streams are held to.
+#[derive(Debug)]
+struct UpgradeRules {
+    public_url: Url,
+    /// The host of `public_url` in the letters it was configured with.
+    host_as_written: Option<String>,
+    require_signature: bool,
+    /// What platforms that do not sign have to carry.
+    secret: Option<Secret>,
+    /// How old the URL of a signed stream may be.
+    max_age: Option<Duration>,
+    /// How many calls may be live at once; 0: no limit.
+    max_calls: u32,
 }
 
 impl Server {
@@ -160,17 +192,19 @@ impl Server {
         let policy = TargetPolicy::of(config.allow_http_callbacks, exposure);
         let outbound = Arc::new(Outbound::with(policy, &resolver, crowd)?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-        let store = open::open(&config, Role::Server).await?;
+        let store = open::open(&config.store(), Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;
         connectors.refuse_twins()?;
         connectors.refuse_live_sandboxes()?;
         registry::warn_of_none(&connectors);
+        let feed = Feed::new(wall);
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),
             Patience::default(),
             Clocks { wall, chance: chance.clone() },
-        );
+        )
+        .telling(feed.clone());
         let plain_http = match (config.allow_http_callbacks, exposure.is_loopback_only()) {
             (true, _) => PlainHttp::Always,
             (false, true) => PlainHttp::Loopback,
@@ -188,36 +222,27 @@ impl Server {
             unsigned::warn(&connectors.live());
         }
         warn_of_weak(&config.media, require_signature);
-        let house = Arc::new(House {
-            account,
-            library,
-            connectors,
-            speech,
-            outbound,
-            application,
-            store,
-            searches: recovery::Searches::default(),
-            deliveries,
-            recordings,
-            calls: Calls::new(wall),
-            wall,
-            chance,
-            plain_http,
-            config,
-        });
         let Some(public_url) = public_url else {
             let source = std::io::Error::other("the address makes no URL: set public_url");
             return Err(StartError::Listen { address, source });
         };
-        let desk = Desk {
-            house: Arc::clone(&house),
-            public_url,
-            require_signature,
-            sign_ins: SignIns::default(),
-            used: Arc::default(),
-            draining: Arc::new(AtomicBool::new(false)),
+        let services = Arc::new(CallServices {
+            settings: CallSettings::of(&config, &account, plain_http),
+            calls: Arc::new(Calls::new(wall)),
+            documents: Arc::new(DocumentServices { library: library.clone(), application, store: store.clone() }),
+            sound: Arc::new(SoundServices { speech, library, outbound }),
+            payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
+            recordings,
+            chance,
+            feed,
+        });
+        let desk = Desk::new(&services, account, &config, public_url, require_signature);
+        let entrance = Entrance {
+            max_connections: config.max_connections,
+            limits: config.limits,
+            messages_per_second_max: config.media.max_messages_per_second,
         };
-        Ok(Self { listener, address, tls, house, desk })
+        Ok(Self { listener, address, tls, services, entrance, desk })
     }
 
     /// Where it listens.
@@ -232,10 +257,10 @@ impl Server {
         scheme(self.tls.is_some())
     }
 
-    /// The house, for whoever embeds the server.
+    /// What its calls use, for whoever embeds the server.
     #[must_use]
-    pub const fn house(&self) -> &Arc<House> {
-        &self.house
+    pub const fn services(&self) -> &Arc<CallServices> {
+        &self.services
     }
 
     /// Serves until `stop` is ready, then takes no new calls, lets running ones finish for at most `drain`, and returns.
@@ -243,20 +268,20 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
-        let Self { listener, tls, house, desk, .. } = self;
+        let Self { listener, tls, services, entrance, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
+        let payments = &services.payments;
         let mut following = JoinSet::new();
-        following.spawn(house.connectors.follow(house.store.clone()));
-        if !desk.require_signature {
-            following.spawn(unsigned::remind(house.connectors.clone(), unsigned::warn));
+        following.spawn(payments.connectors.follow(payments.store.clone()));
+        if !desk.upgrades.require_signature {
+            following.spawn(unsigned::remind(payments.connectors.clone(), unsigned::warn));
         }
-        let attending = tokio::spawn(recovery::look_after(Arc::clone(&house)));
-        following.spawn(heartbeat::beat(Arc::clone(&house)));
-        following.spawn(writable::watch(Arc::clone(&house)));
-        let over = drained(Arc::clone(&house), draining, stop, drain, attending.abort_handle());
-        let doors =
-            Doors::new(listener, house.config.max_connections, &house.config.limits, &house.config.trusted_proxies)
-                .reading_calls_at(house.config.media.max_messages_per_second);
+        let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
+        following.spawn(heartbeat::beat(Arc::clone(payments)));
+        following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
+        let doors = Doors::new(listener, entrance.max_connections, &entrance.limits, &desk.trusted_proxies)
+            .reading_calls_at(entrance.messages_per_second_max);
+        let over = drained(services, draining, stop, drain, attending.abort_handle());
         match tls {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
             None => serving::serve(doors, router(desk), over).await,
@@ -289,57 +314,106 @@ const fn scheme(is_tls: bool) -> &'static str {
 
 /// Waits for the stop, then for everything that is on its way.
 async fn drained(
-    house: Arc<House>,
+    services: Arc<CallServices>,
     draining: Arc<AtomicBool>,
     stop: impl Future<Output = ()>,
     drain: Duration,
     attending: AbortHandle,
 ) {
+    let (calls, payments) = (&services.calls, &services.payments);
     stop.await;
-    house.calls.close();
+    calls.close();
     draining.store(true, Ordering::Release);
-    tracing::info!(calls = house.calls.live(), "stopping: no new calls; running ones may finish");
-    if timeout(drain, house.calls.all_over()).await.is_err() {
-        tracing::warn!(calls = house.calls.live(), "the drain is over: the remaining calls are ended");
-        house.calls.end_all();
-        if timeout(LAST_WAIT, house.calls.all_over()).await.is_err() {
+    tracing::info!(calls = calls.live(), "stopping: no new calls; running ones may finish");
+    if timeout(drain, calls.all_over()).await.is_err() {
+        tracing::warn!(calls = calls.live(), "the drain is over: the remaining calls are ended");
+        calls.end_all();
+        if timeout(LAST_WAIT, calls.all_over()).await.is_err() {
             tracing::error!(
-                calls = house.calls.live(),
+                calls = calls.live(),
                 "calls are still waiting for a gateway; their outcome is found out after the next start"
             );
         }
     }
     attending.abort();
-    if let Err(Undelivered(count)) = house.deliveries.drained(CALLBACKS_WAIT).await {
+    if let Err(Undelivered(count)) = payments.deliveries.drained(CALLBACKS_WAIT).await {
         tracing::warn!(count, "callbacks are not delivered yet; they are kept, and delivered after the next start");
     }
     // How the last calls ended.
-    if let Ok(Err(error)) = timeout(LAST_WRITE, house.store.flush()).await {
+    if let Ok(Err(error)) = timeout(LAST_WRITE, payments.store.flush()).await {
         tracing::warn!(%error, "how the last calls ended is not written down: they are told as failed");
     }
-    if timeout(LAST_WRITE, house.deliveries.stop()).await.is_err() {
+    if timeout(LAST_WRITE, payments.deliveries.stop()).await.is_err() {
         tracing::warn!("how the last callbacks went is not written down: they are delivered again");
     }
-    if house.calls.live() > 0 {
+    if calls.live() > 0 {
         // Somebody else must not look for what is still being asked for.
         tracing::warn!("what is not done is not released: calls still work on it");
         return;
     }
     // For whoever runs on, or comes next.
-    if let Err(error) = house.store.release_own().await {
+    if let Err(error) = payments.store.release_own().await {
         tracing::warn!(%error, "what is not done is not released; others take it over when they miss this server");
     }
 }
 
-/// What is answered on the sockets of a house, for whoever has sockets of its own. Upgrades need a signature made for
+/// What is answered on the sockets of a server, for whoever has sockets of its own. Upgrades need a signature made for
 /// `public_url` if `require_signature` says so. Who serves it also runs [`recovery::attend`].
-pub fn app(house: &Arc<House>, public_url: Url, require_signature: bool) -> Router {
-    let (sign_ins, used, draining) = (SignIns::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
-    router(Desk { house: Arc::clone(house), public_url, require_signature, sign_ins, used, draining })
+pub fn app(
+    services: &Arc<CallServices>,
+    account: Account,
+    config: &Config,
+    public_url: Url,
+    require_signature: bool,
+) -> Router {
+    router(Desk::new(services, account, config, public_url, require_signature))
+}
+
+impl Desk {
+    fn new(
+        services: &Arc<CallServices>,
+        account: Account,
+        config: &Config,
+        public_url: Url,
+        require_signature: bool,
+    ) -> Self {
+        let upgrades = UpgradeRules {
+            public_url,
+            host_as_written: config.host_as_written.clone(),
+            require_signature,
+            secret: config.media.secret.clone(),
+            max_age: config.media.max_age,
+            max_calls: config.media.max_calls,
+        };
+        Self {
+            services: Arc::clone(services),
+            account: Arc::new(account),
+            upgrades: Arc::new(upgrades),
+            trusted_proxies: Arc::new(config.trusted_proxies.clone()),
+            sign_ins: SignIns::default(),
+            used: Arc::default(),
+            draining: Arc::default(),
+        }
+    }
+
+    /// What the REST API uses.
+    fn api(&self) -> ApiState {
+        let payments = &self.services.payments;
+        ApiState {
+            account: Arc::clone(&self.account),
+            directory: Directory::new(Arc::clone(&self.services.calls)),
+            store: payments.store.clone(),
+            connectors: payments.connectors.clone(),
+            trusted_proxies: Arc::clone(&self.trusted_proxies),
+            plain_http: self.services.settings.plain_http,
+            wall: payments.wall,
+        }
+    }
 }
 
 fn router(desk: Desk) -> Router {
     let (router, description) = routes(&desk).into_parts();
+    let gate = Gate::new(Arc::clone(&desk.account), Arc::clone(&desk.trusted_proxies), desk.sign_ins.clone());
     router
         // A slash at the end means nothing: whoever writes a stream's URL with one dials the same stream.
         .route("/media/{dialect}/", get(media::upgrade_to_url))
@@ -348,7 +422,7 @@ fn router(desk: Desk) -> Router {
         .route("/media/{dialect}/{flow}/{expires}/{random}/", get(media::upgrade_once))
         .fallback(media::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
-        .layer(from_fn_with_state(Gate::new(Arc::clone(&desk.house), desk.sign_ins.clone()), guard))
+        .layer(from_fn_with_state(gate, guard))
         .layer(Extension(description::Served::new(&description)))
         .with_state(desk)
 }
@@ -364,5 +438,5 @@ fn routes(desk: &Desk) -> Routes<Desk> {
         .with(routes!(media::upgrade))
         .with(routes!(media::upgrade_with_secret))
         .with(routes!(media::upgrade_once))
-        .merge(rest::routes(), Arc::clone(&desk.house))
+        .merge(rest::routes(), desk.api())
 }

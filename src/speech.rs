@@ -11,13 +11,14 @@ mod convert;
 mod engine;
 pub mod pico;
 pub mod recording;
+mod settings;
 
 pub use engine::{Engine, EngineError, Silence};
 pub use pico::{StartError, Voice, voice_for};
+pub use settings::SpeechEngine;
 
 use crate::audio::Clip;
 use crate::blocking;
-use crate::config::SpeechEngine;
 use crate::tone::generate;
 use futures_util::FutureExt as _;
 use moka::future::Cache;

@@ -18,12 +18,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::flow::{Intended, Settled, Telling};
-use crate::http::{Jar, shown};
+use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
 use crate::wall::Wall;
@@ -31,16 +29,20 @@ use crate::wall::Wall;
 pub mod audit;
 mod backend;
 mod batch;
+mod callbacks;
 mod calls;
 mod directory;
 mod lease;
 pub mod memory;
 pub mod moment;
 pub mod open;
+mod payments;
+mod presence;
 mod record;
 mod request;
 mod seal;
 mod sessions;
+mod settings;
 mod settling;
 pub mod sql;
 mod writable;
@@ -57,6 +59,7 @@ pub use record::RecordError;
 pub use request::{CallbackKind, CallbackRequest};
 pub use seal::{Opened, Place, Seal, SealError};
 pub use sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
+pub use settings::{KEY_LENGTH_MIN, SecretKey, StoreSettings};
 pub use writable::ProbeBackend;
 
 /// The most rows of one page.
@@ -236,259 +239,6 @@ impl Store {
         &self.seal
     }
 
-    /// Writes down that a gateway is about to be asked, for a session that began at `begun`.
-    ///
-    /// # Errors
-    /// [`StoreError`]: then it must not be asked.
-    pub async fn intend(&self, intended: &Intended, begun: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        let sealed = self.seal.close(&record::intended(intended), Place::payment(&intended.payment.sid))?;
-        let payment = record::new_payment(intended, begun, sealed);
-        self.seen(self.backend.insert_payment(payment, self.node, now).await)
-    }
-
-    /// Writes down that the `number`th submission is about to leave.
-    ///
-    /// # Errors
-    /// [`StoreError`]: then it must not leave. [`BackendError::NotFound`] if somebody else has taken the payment over.
-    pub async fn sending(
-        &self,
-        sid: &str,
-        note: Option<&RecoveryNote>,
-        number: u32,
-        holder: Holder,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let close = |note: &RecoveryNote| self.seal.close(&Secret::new(note.0.clone()), Place::payment_note(sid));
-        let note = note.map(close).transpose()?;
-        self.seen(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await)
-    }
-
-    /// Writes an outcome down and queues what is to be told of it, at once. A second settlement of a payment queues nothing
-    /// new, unless the first one was `unknown` and this one is not: then the application is told once more, by the status
-    /// callback if there is one, else by the action. A call that makes the action request itself makes that one too.
-    /// `session`: what was noted when it began.
-    ///
-    /// # Errors
-    /// [`StoreError`]: try again.
-    pub async fn settle(
-        &self,
-        settled: &Settled,
-        session: Option<Arc<NewSession>>,
-        hold_action: Hold,
-        holder: Holder,
-        call_sid: &str,
-        now: Timestamp,
-    ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
-        let sid = &settled.payment.sid;
-        let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
-        let first = self.tellings(settled, Occasion::First, held, call_sid)?;
-        let mut late = self.tellings(settled, Occasion::Late, held, call_sid)?;
-        if hold_action == Hold::No {
-            // By the status callback, and by the action where there is none.
-            late.truncate(1);
-        }
-        let outcome = settled.outcome.clone();
-        let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder), session };
-        let epoch = self.epoch();
-        let settling = self.seen(self.backend.settle_payment(payment, first, late, self.node, now).await)?;
-        let Settling { booked, callbacks } = settling;
-        if booked == Booked::Otherwise {
-            tracing::error!(
-                payment = sid,
-                call_sid,
-                standing = settled.outcome.standing.word(),
-                "an outcome is not what the books say; another server has seen to this payment"
-            );
-        }
-        let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>()?;
-        Ok((booked, callbacks))
-    }
-
-    /// What tells an outcome: the status callback, then the action request, which starts as `action` says.
-    fn tellings(
-        &self,
-        settled: &Settled,
-        occasion: Occasion,
-        action: CallbackState,
-        call_sid: &str,
-    ) -> Result<Vec<NewCallback>, StoreError> {
-        let sid = &settled.payment.sid;
-        let new = |telling: &Telling, kind, state| {
-            let Telling { method, form, .. } = telling.clone();
-            let url = telling.url.to_string();
-            let cookies = settled.cookies.as_ref().map(|text| Jar::of_text(text).snapshot(&url)).unwrap_or_default();
-            let request = CallbackRequest { kind, method, url, form, cookies };
-            let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
-            Ok(NewCallback { payment_sid: Some(sid.clone()), ..row })
-        };
-        let status = settled.status.iter().map(|telling| new(telling, CallbackKind::Status, CallbackState::Waiting));
-        status.chain(settled.action.iter().map(|telling| new(telling, CallbackKind::Action, action))).collect()
-    }
-
-    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the books do not say it.
-    ///
-    /// # Errors
-    /// [`StoreError`]: still nobody knows.
-    pub async fn look_up(&self, settled: &Settled) -> Result<Option<Booked>, StoreError> {
-        let sid = &settled.payment.sid;
-        let row = self.backend.payment(sid).await?;
-        let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
-        let callbacks = self.backend.callbacks(filter).await?;
-        let is_stored = |occasion| {
-            let tokens = [CallbackKind::Status, CallbackKind::Action].map(|kind| token(sid, occasion, kind));
-            callbacks.iter().any(|row| tokens.contains(&row.token))
-        };
-        Ok(match row {
-            Some(row) if !settling::says(&row, &settled.outcome) => None,
-            Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
-            Some(_) => Some(Booked::First),
-            None => match self.backend.session(sid).await? {
-                Some(row) if row.state != SessionState::Ended => None,
-                Some(row) if row.says(&settled.outcome) => Some(Booked::First),
-                Some(_) => Some(Booked::Otherwise),
-                // One that nobody noted: whether its callbacks are stored does not say who has told it.
-                None => None,
-            },
-        })
-    }
-
-    /// Queues a callback. None: earlier ones of its call are not this process's to deliver, and so it is not either.
-    ///
-    /// # Errors
-    /// [`StoreError`]: try again with the same token.
-    pub async fn queue(
-        &self,
-        call_sid: &str,
-        request: &CallbackRequest,
-        token: Uuid,
-        now: Timestamp,
-    ) -> Result<Option<StoredCallback>, StoreError> {
-        self.queue_progress(call_sid, None, request, token, now).await
-    }
-
-    /// The same for a callback that tells the progress of a session.
-    ///
-    /// # Errors
-    /// As for [`Self::queue`]; [`BackendError::NotFound`] if the session's end is another server's to tell by now.
-    pub async fn queue_progress(
-        &self,
-        call_sid: &str,
-        session_sid: Option<&str>,
-        request: &CallbackRequest,
-        token: Uuid,
-        now: Timestamp,
-    ) -> Result<Option<StoredCallback>, StoreError> {
-        let (row, epoch) = (self.new_callback(request, token, call_sid, CallbackState::Waiting)?, self.epoch());
-        let row = NewCallback { progress_of: session_sid.map(str::to_owned), ..row };
-        let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
-        let (call_sid, request) = (call_sid.to_owned(), request.clone());
-        let (held, tries, was_tried, since) = (false, 0, false, now);
-        Ok(is_own.then(|| StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request }))
-    }
-
-    /// Takes over waiting callbacks that are nobody's or whose node is gone: all of the calls of the oldest `limit` of them
-    /// ([`Backend::claim_callbacks`]).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claim_callbacks(&self, limit: u32) -> Result<Vec<PendingCallback>, StoreError> {
-        Ok(self.backend.claim_callbacks(self.keeper, self.node, limit.min(PAGE_MAX)).await?)
-    }
-
-    /// What this process has claimed and not delivered, after this id: what a claim took whose answer was lost is among it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claimed_callbacks(&self, after_id: i64, limit: u32) -> Result<Vec<PendingCallback>, StoreError> {
-        Ok(self.backend.claimed_callbacks(self.keeper, after_id, limit.min(PAGE_MAX)).await?)
-    }
-
-    /// A callback whose turn has come. None: it is not this process's to deliver any more.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn open_callback(&self, id: i64) -> Result<Option<StoredCallback>, StoreError> {
-        let row = self.backend.open_callback(id, self.node).await?;
-        match row {
-            Some(row) => Ok(Some(self.claimed_callback(row).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// A callback of this process was answered ([`Backend::mark_delivered`]).
-    pub fn mark_delivered(&self, id: i64, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.backend.mark_delivered(id, self.node, now)
-    }
-
-    /// The `number`th try of a callback of this process failed ([`Backend::mark_failed`]).
-    pub fn mark_failed<'a>(
-        &'a self,
-        id: i64,
-        reason: &'a str,
-        number: u32,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.backend.mark_failed(id, reason, number, self.node, now)
-    }
-
-    /// A callback of this process is given up ([`Backend::mark_parked`]).
-    pub fn mark_parked<'a>(
-        &'a self,
-        id: i64,
-        reason: &'a str,
-        now: Timestamp,
-    ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.backend.mark_parked(id, reason, self.node, now)
-    }
-
-    /// Takes over payments without an outcome that are nobody's or whose node is gone, at most `limit`: those being
-    /// asked for, then those unknown that may still be found out ([`Backend::claim_payments`]).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claim_payments(&self, limit: u32, now: Timestamp) -> Result<Vec<Open>, StoreError> {
-        let rows = self.backend.claim_payments(self.keeper, limit.min(PAGE_MAX), now).await?;
-        Ok(self.read_payments(rows).await)
-    }
-
-    /// What this process has claimed and may still be found out, after the payment of this id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn claimed_payments(
-        &self,
-        after_sid: Option<String>,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<Vec<Open>, StoreError> {
-        let rows = self.backend.claimed_payments(self.keeper, after_sid, limit.min(PAGE_MAX), now).await?;
-        Ok(self.read_payments(rows).await)
-    }
-
-    async fn read_payments(&self, rows: Vec<Unsettled>) -> Vec<Open> {
-        let mut open = Vec::new();
-        for payment in rows {
-            let sid = payment.row.sid.clone();
-            match self.read_payment(payment).await {
-                Ok(payment) => open.push(payment),
-                // It stays as it is, for a person: nobody can say whom to tell.
-                Err(error) => tracing::error!(payment = sid, %error, "a payment without an outcome cannot be read"),
-            }
-        }
-        open
-    }
-
-    async fn read_payment(&self, unsettled: Unsettled) -> Result<Open, StoreError> {
-        let Unsettled { row, sent, sealed, note } = unsettled;
-        let text = self.opened(&sealed, Resealed::Payment(row.sid.clone())).await?;
-        let intended = record::read_intended(&text)?;
-        let note = match note {
-            Some(note) => Some(self.opened(&note, Resealed::PaymentNote(row.sid.clone())).await?),
-            None => None,
-        };
-        Ok(Open { row, sent, intended, note: note.map(|note| RecoveryNote(note.expose().to_owned())) })
-    }
-
     /// Opens what is stored; seals it anew where it is not bound to its row.
     async fn opened(&self, sealed: &[u8], what: Resealed) -> Result<Secret, StoreError> {
         let Opened { text, is_bound } = self.seal.open(sealed, what.place())?;
@@ -514,140 +264,13 @@ impl Store {
         }
         Ok(rows)
     }
-
-    /// Begins to run. What the run `ended` left is anybody's; of a database that this server has to itself, what any did.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn register(&self, ended: Option<NodeId>) -> Result<(), StoreError> {
-        Ok(self.backend.register(self.node, ended).await?)
-    }
-
-    /// Says that this node is there. To be done every [`HEARTBEAT_EVERY`], by itself.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn heartbeat(&self) -> Result<(), StoreError> {
-        let begun = self.lease.now();
-        self.writable.tried(self.backend.heartbeat(self.node).await)?;
-        self.lease.renew(begun);
-        Ok(())
-    }
-
-    /// Until when what this server holds now is certainly its own.
-    #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.lease.epoch()
-    }
-
-    /// Whether what was this server's in an epoch certainly still is.
-    #[must_use]
-    pub fn holds_since(&self, epoch: Epoch) -> bool {
-        self.lease.is_fresh_in(epoch)
-    }
-
-    /// Waits until somebody has heard of this server lately: whom nobody hears must not do what others may be doing in its
-    /// place. What is its own in the books after that is so in this epoch.
-    pub async fn heard(&self) -> Epoch {
-        self.lease.fresh().await
-    }
-
-    /// Waits until others may begin what this server has under way, because nobody has heard of it for too long.
-    pub async fn lapsed(&self) {
-        self.lease.lapsed().await;
-    }
-
-    /// Whether a submission may leave that was written down in `epoch` ([`Self::sending`]). Where nobody heard of this server
-    /// since, that is written down again: somebody else may have taken the payment over, and asked about it.
-    ///
-    /// # Errors
-    /// [`StoreError`]: then it must not leave.
-    pub async fn still_sending(
-        &self,
-        (epoch, holder): (Epoch, Holder),
-        sid: &str,
-        note: Option<&RecoveryNote>,
-        number: u32,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut epoch = epoch;
-        while !self.holds_since(epoch) {
-            epoch = self.heard().await;
-            self.sending(sid, note, number, holder, now).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether an action request that a call makes itself, and that was written down in `epoch`, is still this server's to
-    /// make: somebody else may have taken it over since, where nobody heard of this server.
-    ///
-    /// # Errors
-    /// [`StoreError`]: nobody knows.
-    pub async fn still_holds(&self, epoch: Epoch, payment_sid: &str, token: Uuid) -> Result<bool, StoreError> {
-        if self.holds_since(epoch) {
-            return Ok(true);
-        }
-        self.heard().await;
-        let payment_sid = Some(payment_sid.to_owned());
-        let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };
-        let rows = self.backend.callbacks(filter).await?;
-        let Some(row) = rows.iter().find(|row| row.token == token) else { return Ok(false) };
-        Ok(self.backend.open_callback(row.id, self.node).await?.is_some())
-    }
-
-    /// Gives back what this run has not done: it works on nothing of it any more.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn release_own(&self) -> Result<(), StoreError> {
-        self.backend.release(self.node).await?;
-        Ok(self.backend.release(self.keeper).await?)
-    }
-
-    /// The request of a callback that was stored before.
-    async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let (sealed, epoch) = (row.sealed.clone().ok_or(RecordError::Shape)?, self.epoch());
-        self.opened(&sealed, Resealed::Callback(row.token)).await?;
-        self.stored_callback(row, epoch)
-    }
-
-    /// The request of a stored callback.
-    fn stored_callback(&self, row: CallbackRow, epoch: Epoch) -> Result<StoredCallback, StoreError> {
-        let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
-        let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
-        let (url, form, cookies) = record::read_request(&text)?;
-        let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
-        let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
-        let request = CallbackRequest { kind, method, url, form, cookies };
-        Ok(StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request })
-    }
-
-    fn new_callback(
-        &self,
-        request: &CallbackRequest,
-        token: Uuid,
-        call_sid: &str,
-        state: CallbackState,
-    ) -> Result<NewCallback, StoreError> {
-        Ok(NewCallback {
-            token,
-            call_sid: call_sid.to_owned(),
-            payment_sid: None,
-            progress_of: None,
-            kind: request.kind,
-            method: request.method,
-            // An address may hold a password.
-            url: shown(&request.url),
-            sealed: self.seal.close(&record::request(request), Place::callback(token))?,
-            state,
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::form::Form;
+    use crate::http::Jar;
     use crate::twiml::Method;
 
     fn request(url: &str) -> CallbackRequest {

@@ -46,7 +46,7 @@ async fn store(folder: &Path) -> Store {
     std::fs::write(&file, format!("account_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n")).unwrap();
     let mut config = Config::load(Some(&file)).unwrap();
     config.data = folder.join("data");
-    open::open(&config, Role::Command).await.unwrap()
+    open::open(&config.store(), Role::Command).await.unwrap()
 }
 
 /// Exit code, output, errors.

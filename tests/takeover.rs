@@ -48,7 +48,7 @@ const SILENT: &str = "[speech]\nengine = \"none\"";
 /// Writes down what a server that is gone left behind.
 fn fill(config: &Config, filling: impl AsyncFnOnce(Store)) {
     tokio::task::block_in_place(|| {
-        Handle::current().block_on(async { filling(open::open(config, Role::Command).await.unwrap()).await });
+        Handle::current().block_on(async { filling(open::open(&config.store(), Role::Command).await.unwrap()).await });
     });
 }
 

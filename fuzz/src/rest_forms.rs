@@ -357,6 +357,7 @@ fn call(content_type: Option<&str>, body: &[u8], fields: Option<Vec<(String, Str
         Ok(Some(Command::Complete)) => Some("end".to_owned()),
         Ok(Some(Command::Redirect(Redirection::Url(url, method)))) => Some(format!("{method:?} {url}")),
         Ok(Some(Command::Redirect(Redirection::Document(_, text)))) => Some(format!("document {text}")),
+        Ok(Some(Command::Payment(..))) => panic!("an update of a call leads no payment"),
     };
     assert_eq!(read, wanted);
 }

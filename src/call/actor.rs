@@ -16,32 +16,32 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::answered::Answered;
 use super::beginning::Beginning;
 use super::clock::{Arrival, Clock};
 use super::fetching::{Left, Outcome, fetched};
 use super::gateway::Asking;
+use super::metrics;
+use super::place::{CallPlace, StreamPlace};
 use super::playback::{Piece, Playback};
+use super::progress;
 use super::recorder::Recorder;
-use super::registry::{CallPlace, Command, Order, StreamPlace, Summons};
+use super::registry::{Order, Summons};
 use super::render::Renderer;
 use super::report::FinalReport;
+use super::services::{CallServices, CallSettings};
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, until};
-use super::{House, metrics};
-use crate::audio::Clip;
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, Begun, Call, CommandId, Context, Ended, Event, Fetch, FetchId, Fetched, LedBy, PaymentId, Purpose, Settled,
-    TurnId,
+    Action, Begun, Call, CommandId, Context, Ended, Event, Fetch, Fetched, LedBy, PaymentId, Purpose, Settled, TurnId,
 };
 use crate::form::{Form, Value};
 use crate::media::{Ignored, MarkName, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::platform::Platform;
 use crate::pay::session::What;
-use crate::pay::submission::Reply;
-use crate::simulate::tape;
 use crate::store::Hold;
 use crate::time::CallTime;
 
@@ -55,28 +55,18 @@ const IN_A_ROW_MAX: u32 = 500;
 /// Custom parameters that are the call's standard parameters.
 const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
 
-/// Something that came back to the actor.
-pub(super) enum Answered {
-    /// A turn was rendered.
-    Rendered(TurnId, Clip),
-    /// The gateway answered.
-    Replied(u16, Reply),
-    /// A document came, or did not; what it was made of, if it came from the application.
-    Fetched(FetchId, Fetched, Option<tape::Source>),
-}
-
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
 pub async fn run(
     socket: CallSocket,
     session: MediaSession,
     beginning: Beginning,
-    house: Arc<House>,
+    services: Arc<CallServices>,
     place: StreamPlace,
 ) {
     let (flow, dialect) = (beginning.flow(), session.dialect());
     let (sink, source) = socket.split();
     let mut line = Line::new(sink, session);
-    let mut ear = Ear::new(source, &house);
+    let mut ear = Ear::new(source, &services.settings);
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
         Err(why) => {
@@ -86,33 +76,33 @@ pub async fn run(
         }
     };
     let span = tracing::info_span!("call", call_sid = start.call_sid, flow);
-    let context = context(&house, &start);
-    let first = match beginning.first(&house, &context.parameters).await {
+    let context = context(&services, &start, dialect.pay_rules);
+    let first = match beginning.first(&services.documents, &services.settings, &context.parameters).await {
         Ok(first) => first,
         Err(why) => {
             tracing::warn!(parent: &span, reason = %why, "stream refused");
             return line.refuse(why.into()).await;
         }
     };
-    let Some((registered, summons)) = CallPlace::take(&house, &start, dialect.name, flow) else {
+    let Some((registered, summons)) = CallPlace::take(&services, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
         return line.refuse(Refusal::Duplicate).await;
     };
     let Summons { ender, orders } = summons;
     let begins = beginning.taken_down(&context.parameters);
-    let recorder = house.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
+    let recorder = services.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
     let mut call = Call::start(CallTime::ZERO, first, context);
     if recorder.is_some() {
         call.note_destinations();
     }
-    let actor = Actor::new(house, start, call, recorder, line, registered, orders);
+    let actor = Actor::new(services, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
     drop(place);
 }
 
 /// A call and everything it uses.
 struct Actor {
-    house: Arc<House>,
+    services: Arc<CallServices>,
     call: Call,
     clock: Clock,
     recorder: Option<Recorder>,
@@ -145,7 +135,7 @@ struct Actor {
 
 impl Actor {
     fn new(
-        house: Arc<House>,
+        services: Arc<CallServices>,
         start: Start,
         call: Call,
         recorder: Option<Recorder>,
@@ -154,7 +144,7 @@ impl Actor {
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let (answers, inbox) = mpsc::channel(ANSWERS_MAX);
-        let callbacks = house.deliveries.queue(&start.call_sid);
+        let callbacks = services.payments.deliveries.queue(&start.call_sid);
         Self {
             call,
             clock: Clock::start(),
@@ -177,7 +167,7 @@ impl Actor {
             last_words: JoinSet::new(),
             ended: None,
             taken_in_a_row: 0,
-            house,
+            services,
         }
     }
 
@@ -230,7 +220,8 @@ impl Actor {
         self.retire(self.ended.unwrap_or(Ended::Caller).word());
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
-            let writing = recorder.finish(self.house.library.clone(), self.house.chance.uuid().as_u64_pair().0);
+            let writing =
+                recorder.finish(self.services.documents.library.clone(), self.services.chance.uuid().as_u64_pair().0);
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
         self.line.close(CloseCode::Normal, "").await;
@@ -346,7 +337,7 @@ impl Actor {
     fn answer(&mut self, answer: Answered) {
         match answer {
             Answered::Rendered(turn, sound) => {
-                self.renderer.rendered(turn, &self.house, &self.answers);
+                self.renderer.rendered(turn, &self.services.sound, &self.answers);
                 let length = sound.duration();
                 if self.playback.supply(turn, sound) {
                     self.tell(Arrival::Other, Event::SpeechReady(turn, length));
@@ -380,11 +371,11 @@ impl Actor {
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
-            Order::Command(Command::Redirect(redirection), done) => {
+            Order::Redirect(redirection, done) => {
                 self.tell(Arrival::Caller, Event::Redirected(redirection));
                 let _ = done.send(());
             }
-            Order::Command(Command::Complete, done) => {
+            Order::Complete(done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
                 self.registered.give_up(Refusal::Completed.word());
@@ -458,7 +449,7 @@ impl Actor {
             Action::Speak(turn, heard) => {
                 self.playback.begin(turn);
                 self.renderer.add(turn, heard);
-                self.renderer.go_on(&self.house, &self.answers);
+                self.renderer.go_on(&self.services.sound, &self.answers);
             }
             Action::Clear => {
                 self.renderer.clear();
@@ -467,19 +458,20 @@ impl Actor {
                 }
             }
             Action::FindConnector(name) => {
-                let found = self.asking.find(&self.house, name);
-                let writable = self.house.store.is_writable();
+                let found = self.asking.find(&self.services.payments, name);
+                let writable = self.services.payments.store.is_writable();
                 let event = if writable { Event::ConnectorFound(found) } else { Event::StoreAway };
                 self.tell_at(self.clock.moment(), event);
             }
             Action::Ask(question, attempt, instrument) => {
                 let subject = (attempt, instrument);
-                self.asking.ask(&self.house, &self.callbacks, question, subject, self.answers.clone());
+                self.asking.ask(&self.services.payments, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
                 if !matches!(progress.what, What::Finished(_)) {
                     self.registered.reported(&payment, &told);
                 }
+                self.services.feed.publish(|| progress::event(&self.call_sid, &payment, &progress, &told));
                 metrics::pay(&progress);
                 tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
             }
@@ -495,8 +487,8 @@ impl Actor {
             Action::Settle(mut settled) => {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
-                let epoch = self.house.store.epoch();
-                let report = FinalReport::begin(&self.house, &self.call_sid, &settled);
+                let epoch = self.services.payments.store.epoch();
+                let report = FinalReport::begin(&self.services.calls, &self.call_sid, &settled);
                 let shown = Arc::clone(&report);
                 let booking =
                     self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
@@ -504,7 +496,7 @@ impl Actor {
                     tokio::spawn(report.wait(booking.clone()));
                 }
                 let left = self.left(&settled.payment);
-                self.asking.settled(&self.house, &settled, booking.clone());
+                self.asking.settled(&self.services.payments, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
                     let books = self.callbacks.another();
                     self.settled = Some(Outcome { settled, booking, left, epoch, books });
@@ -524,10 +516,10 @@ impl Actor {
             Action::Warn(warning) => {
                 let place = warning.position.map(|position| position.to_string()).unwrap_or_default();
                 tracing::warn!(code = warning.code, place, "{}", warning.message);
-                if let Some(url) = &self.house.config.error_url {
+                if let Some(url) = &self.services.settings.error_url {
                     let place = warning.position.map(|position| format!("{position}: ")).unwrap_or_default();
                     let message = format!("{place}{}", warning.message);
-                    self.house.deliveries.notice(url.as_str(), &self.call_sid, warning.code, &message);
+                    self.services.payments.deliveries.notice(url.as_str(), &self.call_sid, warning.code, &message);
                 }
             }
             Action::End(ended) => {
@@ -548,7 +540,7 @@ impl Actor {
     }
 
     fn fetch(&mut self, fetch: Fetch) {
-        let (house, answers) = (Arc::clone(&self.house), self.answers.clone());
+        let (documents, answers) = (Arc::clone(&self.services.documents), self.answers.clone());
         let cookies = self.callbacks.cookies();
         let telling = match fetch.purpose {
             Purpose::Pay => self.settled.take(),
@@ -557,14 +549,14 @@ impl Actor {
         if fetch.answer_wanted {
             tokio::spawn(async move {
                 let id = fetch.id;
-                let (fetched, text) = fetched(&house, fetch, telling, cookies).await;
+                let (fetched, text) = fetched(&documents, fetch, telling, cookies).await;
                 let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
                 let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {
             // The caller is gone; the application is told all the same.
             self.last_words.spawn(async move {
-                if let (Err(failure), _) = fetched(&house, fetch, telling, cookies).await {
+                if let (Err(failure), _) = fetched(&documents, fetch, telling, cookies).await {
                     tracing::warn!(reason = failure.message, "the action of a caller who is gone");
                 }
             });
@@ -573,29 +565,28 @@ impl Actor {
 }
 
 /// What the machine is told of the call.
-fn context(house: &House, start: &Start) -> Context {
+fn context(services: &CallServices, start: &Start, platform: Platform) -> Context {
     let mut caller = Form::new();
     for name in STANDARD {
         caller.set_some(*name, start.custom_parameters.get(*name).cloned());
     }
     let parameters =
         start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
-    let zone = house.config.time_zone.0.clone();
-    let seed = house.chance.u128();
+    let CallSettings { account_sid, time_zone, plain_http, .. } = &services.settings;
+    let seed = services.chance.u128();
     // A recording's clock has seconds.
-    let now = house.wall.now();
+    let now = services.payments.wall.now();
     let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
-        account_sid: start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone()),
+        account_sid: start.account_sid.clone().unwrap_or_else(|| account_sid.clone()),
         call_sid: start.call_sid.clone(),
         caller,
         parameters,
-        answered_at: answered.to_zoned(zone).datetime(),
+        answered_at: answered.to_zoned(time_zone.0.clone()).datetime(),
         answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
         seed,
-        // The dialect of the stream names the platform: here is where it is known.
-        platform: Platform::Twilio,
-        plain_http: house.plain_http,
+        platform,
+        plain_http: *plain_http,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::House;
+use super::services::{CallSettings, DocumentServices};
 use crate::flow::First;
 use crate::flow::flow_urls;
 use crate::form::Value;
@@ -51,12 +51,17 @@ impl Beginning {
     ///
     /// # Errors
     /// [`NoUrl`].
-    pub async fn first(&self, house: &House, parameters: &BTreeMap<String, Value>) -> Result<First, NoUrl> {
+    pub async fn first(
+        &self,
+        documents: &DocumentServices,
+        settings: &CallSettings,
+        parameters: &BTreeMap<String, Value>,
+    ) -> Result<First, NoUrl> {
         match self {
-            Self::Flow(name) => Ok(house.library.fetch(name.clone(), parameters.clone()).await.into()),
+            Self::Flow(name) => Ok(documents.library.fetch(name.clone(), parameters.clone()).await.into()),
             Self::Url => {
                 let url = parameters.get(URL).map(Value::expose).filter(|url| !url.trim().is_empty()).ok_or(NoUrl)?;
-                Ok(flow_urls::first(url, &house.config.flow_urls, house.plain_http))
+                Ok(flow_urls::first(url, &settings.flow_urls, settings.plain_http))
             }
         }
     }

@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 
-use axum::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -22,17 +22,8 @@ pub const KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// How many answers are remembered of a call; a payment takes about ten requests.
 pub const KEYS_MAX: usize = 1000;
 
-/// An answer as it went out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The HTTP status.
-    pub status: u16,
-    /// JSON.
-    pub body: Bytes,
-}
-
 /// What makes two requests the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Of the path and the idempotency key.
     name: [u8; 20],
@@ -51,18 +42,18 @@ pub enum NotOnce {
     OtherContent,
 }
 
-/// The requests of one call.
+/// The requests of one call, and their answers.
 #[derive(Debug)]
-pub struct Desk {
-    answered: Mutex<VecDeque<Answered>>,
+pub struct Desk<T> {
+    answered: Mutex<VecDeque<Answered<T>>>,
     room: Semaphore,
 }
 
 #[derive(Debug)]
-struct Answered {
+struct Answered<T> {
     at: Timestamp,
     request: Request,
-    reply: Reply,
+    answer: T,
 }
 
 impl Request {
@@ -87,39 +78,39 @@ fn hash<'t>(texts: impl IntoIterator<Item = &'t str>) -> [u8; 20] {
     hash.finalize().into()
 }
 
-impl Default for Desk {
+impl<T> Default for Desk<T> {
     fn default() -> Self {
         Self { answered: Mutex::default(), room: Semaphore::new(REQUESTS_MAX) }
     }
 }
 
-impl Desk {
-    /// Does a request after those before it, or repeats the answer that the same one got. `does` gives the answer, and
-    /// whether it is one to remember: what may go better the next time is not.
+impl<T: Clone> Desk<T> {
+    /// Does a request after those before it, or repeats the answer that the same one got. What `does` fails with is not
+    /// remembered: it may go better the next time.
     ///
     /// # Errors
     /// [`NotOnce`].
-    pub async fn once(
+    pub async fn once<E>(
         &self,
         now: Timestamp,
         request: Request,
-        does: impl Future<Output = (Reply, bool)>,
-    ) -> Result<Reply, NotOnce> {
+        does: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, NotOnce> {
         let _place = self.room.try_acquire().map_err(|_| NotOnce::Busy)?;
         let mut answered = self.answered.lock().await;
         answered.retain(|answered| now.duration_since(answered.at) <= KEPT);
         if let Some(first) = answered.iter().find(|answered| answered.request.name == request.name) {
             let same = first.request.content == request.content;
-            return if same { Ok(first.reply.clone()) } else { Err(NotOnce::OtherContent) };
+            return if same { Ok(Ok(first.answer.clone())) } else { Err(NotOnce::OtherContent) };
         }
-        let (reply, remembered) = does.await;
-        if remembered {
+        let done = does.await;
+        if let Ok(answer) = &done {
             if answered.len() >= KEYS_MAX {
                 answered.pop_front();
             }
-            answered.push_back(Answered { at: now, request, reply: reply.clone() });
+            answered.push_back(Answered { at: now, request, answer: answer.clone() });
         }
-        Ok(reply)
+        Ok(done)
     }
 }
 
@@ -141,12 +132,18 @@ mod tests {
     }
 
     /// Asks, and gives the number that the answer got when it was made.
-    async fn ask(desk: &Desk, now: i64, request: Request, made: &AtomicU16, remembered: bool) -> Result<u16, NotOnce> {
+    async fn ask(
+        desk: &Desk<u16>,
+        now: i64,
+        request: Request,
+        made: &AtomicU16,
+        remembered: bool,
+    ) -> Result<u16, NotOnce> {
         let does = async {
-            let status = made.fetch_add(1, Ordering::Relaxed);
-            (Reply { status, body: Bytes::new() }, remembered)
+            let number = made.fetch_add(1, Ordering::Relaxed);
+            if remembered { Ok(number) } else { Err(number) }
         };
-        desk.once(at(now), request, does).await.map(|reply| reply.status)
+        desk.once(at(now), request, does).await.map(|answer| answer.unwrap_or_else(|number| number))
     }
 
     #[tokio::test]
@@ -171,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeated_request_waits_for_the_first_that_is_being_done() {
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk::<u16>::default());
         let (go, gone) = oneshot::channel::<()>();
         let (begun, beginning) = oneshot::channel::<()>();
         let first = tokio::spawn({
@@ -180,34 +177,34 @@ mod tests {
                 let does = async {
                     begun.send(()).unwrap();
                     gone.await.unwrap();
-                    (Reply { status: 201, body: Bytes::new() }, true)
+                    Ok::<u16, ()>(201)
                 };
                 desk.once(at(0), request("a", ""), does).await
             }
         });
         beginning.await.unwrap();
-        let never = async { panic!("it is done already") };
+        let never = async { panic!("it is done already") as Result<u16, ()> };
         let mut second = Box::pin(desk.once(at(0), request("a", ""), never));
         assert!(futures_util::poll!(&mut second).is_pending());
         go.send(()).unwrap();
-        assert_eq!(first.await.unwrap().map(|reply| reply.status), Ok(201));
-        assert_eq!(second.await.map(|reply| reply.status), Ok(201));
+        assert_eq!(first.await.unwrap(), Ok(Ok(201)));
+        assert_eq!(second.await, Ok(Ok(201)));
     }
 
     #[tokio::test]
     async fn too_many_waiting_requests_are_refused() {
-        let desk = Desk::default();
+        let desk = Desk::<u16>::default();
         let _held = desk.answered.lock().await;
         let mut waiting: Vec<_> = (0..REQUESTS_MAX)
             .map(|number| {
-                let does = std::future::pending();
+                let does = std::future::pending::<Result<u16, ()>>();
                 Box::pin(desk.once(at(0), request(&number.to_string(), ""), does))
             })
             .collect();
         for one in &mut waiting {
             assert!(futures_util::poll!(one).is_pending());
         }
-        let refused = desk.once(at(0), request("a", ""), std::future::pending()).await;
+        let refused = desk.once(at(0), request("a", ""), std::future::pending::<Result<u16, ()>>()).await;
         assert_eq!(refused, Err(NotOnce::Busy));
     }
 

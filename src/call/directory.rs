@@ -1,36 +1,101 @@
-//! A call as the store keeps it.
+//! Where a call is, for whoever wants something of it: the one way from REST, and later from other servers and the console.
+//!
+//! Shape:   [`Directory::command`] finds the call and has it do what is wanted; the rest reads what is known of it. Calls of
+//!          this process are all there are: one of another server is not found (spec/cluster.md, section 3).
+//! Limits:  those of [`Calls`] and [`super::desk`].
+//! Errors:  [`CommandError`].
 
-use super::history::Record;
-use crate::store::{CallRow, CallStatus};
+use std::sync::Arc;
 
-/// What a call's record does not tell.
-#[derive(Debug)]
-pub(super) struct Origin {
-    /// The account that its stream named, else this server's.
-    pub(super) account: String,
-    /// The platform's protocol.
-    pub(super) dialect: &'static str,
-    /// The flow that answers it.
-    pub(super) flow: String,
+use super::command::{Answer, Command};
+use super::desk::{NotOnce, Request};
+use super::history::{NotDeleted, Payment, PaymentRefused, Record};
+use super::registry::{Calls, CommandError};
+use crate::flow::AgentCommand;
+
+/// The calls that can be reached. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    here: Arc<Calls>,
 }
 
-/// The row of a call; `how` it ended, if it did.
-pub(super) fn row(record: Record, origin: &Origin, how: Option<&str>) -> CallRow {
-    CallRow {
-        place: 0,
-        sid: record.sid,
-        account: origin.account.clone(),
-        dialect: origin.dialect.to_owned(),
-        flow: origin.flow.clone(),
-        from: record.from,
-        to: record.to,
-        direction: record.direction,
-        caller_name: record.caller_name,
-        forwarded_from: record.forwarded_from,
-        status: if record.ended.is_some() { CallStatus::Completed } else { CallStatus::InProgress },
-        how: how.map(str::to_owned),
-        started: record.started,
-        updated: record.updated,
-        ended: record.ended,
+impl Directory {
+    /// Of the calls of this process.
+    #[must_use]
+    pub const fn new(here: Arc<Calls>) -> Self {
+        Self { here }
+    }
+
+    /// Has a call do what is wanted, and waits until it has. A payment's request that was done before is answered as it was
+    /// then; that is decided where the call is, so that it holds whoever asks.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn command(&self, call_sid: &str, command: Command) -> Result<Answer, CommandError> {
+        match command {
+            Command::Redirect(redirection) => self.here.redirect(call_sid, redirection).await.map(|()| Answer::Done),
+            Command::Complete => self.here.complete(call_sid).await.map(|()| Answer::Done),
+            Command::Payment(command, request) => {
+                self.payment_once(call_sid, command, request).await.map(Answer::Payment)
+            }
+        }
+    }
+
+    async fn payment_once(
+        &self,
+        call_sid: &str,
+        command: AgentCommand,
+        request: Request,
+    ) -> Result<Payment, CommandError> {
+        let desk = self.here.read(|history| history.desk(call_sid)).ok_or(CommandError::NotLive)?;
+        let (here, call_sid) = (Arc::clone(&self.here), call_sid.to_owned());
+        // A task of its own: a client that goes away must not keep the answer from being remembered.
+        let doing = tokio::spawn(async move {
+            desk.once(here.now(), request, async {
+                match here.ask(&call_sid, command).await? {
+                    Ok(sid) => {
+                        let payment = here.read(|history| history.payment(&call_sid, &sid).cloned());
+                        Ok(payment.ok_or(PaymentRefused::Deleted))
+                    }
+                    // What was no fault of the request may go better the next time.
+                    Err(error) if (500..600).contains(&error.status) => {
+                        Err(CommandError::Payment(PaymentRefused::Judged(error)))
+                    }
+                    Err(error) => Ok(Err(PaymentRefused::Judged(error))),
+                }
+            })
+            .await
+        });
+        match doing.await.map_err(|_| CommandError::Broken)? {
+            Ok(answered) => Ok(answered??),
+            Err(NotOnce::Busy) => Err(CommandError::Busy),
+            Err(NotOnce::OtherContent) => Err(CommandError::OtherContent),
+        }
+    }
+
+    /// What is known of a call.
+    #[must_use]
+    pub fn record(&self, call_sid: &str) -> Option<Record> {
+        self.here.record(call_sid)
+    }
+
+    /// The payments of a call, in the order in which they began; none: there is no such call.
+    #[must_use]
+    pub fn payments(&self, call_sid: &str) -> Option<Vec<Payment>> {
+        self.here.read(|history| Some(history.payments(call_sid)?.cloned().collect()))
+    }
+
+    /// A payment of a call.
+    #[must_use]
+    pub fn payment(&self, call_sid: &str, payment_sid: &str) -> Option<Payment> {
+        self.here.read(|history| history.payment(call_sid, payment_sid).cloned())
+    }
+
+    /// Deletes what is known of an ended call.
+    ///
+    /// # Errors
+    /// When there is none, or its call is live.
+    pub fn delete(&self, call_sid: &str) -> Result<(), NotDeleted> {
+        self.here.delete(call_sid)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::House;
+use super::services::DocumentServices;
 use crate::callback::{
     self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Tried,
 };
@@ -138,23 +138,23 @@ impl Outcome {
     }
 
     /// Makes the request; one that is in the books for as long as nobody else may. None: somebody else may.
-    async fn ask(&self, house: &House, request: &CallbackRequest, version: &Version) -> Option<Answer> {
+    async fn ask(&self, documents: &DocumentServices, request: &CallbackRequest, version: &Version) -> Option<Answer> {
         let occasion = version.occasion();
         let token = store::token(&self.settled.payment.sid, occasion, CallbackKind::Action);
-        let mut asking = pin!(house.application.ask_as(request, token));
+        let mut asking = pin!(documents.application.ask_as(request, token));
         // What does not seem to be written may be: then others may make the request once nobody hears of this server. Where that
         // is so already, the caller is told all the same.
-        let is_unbooked = matches!(version, Version::Unbooked) && house.store.lapsed().now_or_never().is_none();
+        let is_unbooked = matches!(version, Version::Unbooked) && documents.store.lapsed().now_or_never().is_none();
         loop {
             tokio::select! {
                 biased;
                 answer = &mut asking => return Some(answer),
-                () = house.store.lapsed(), if version.is_booked() || is_unbooked => {}
+                () = documents.store.lapsed(), if version.is_booked() || is_unbooked => {}
             }
             tokio::select! {
                 biased;
                 answer = &mut asking => return Some(answer),
-                is_own = self.is_own(&house.store, occasion) => {
+                is_own = self.is_own(&documents.store, occasion) => {
                     if !is_own {
                         return None;
                     }
@@ -172,13 +172,13 @@ impl Outcome {
 
 /// Gets a document, and what it was made of if the application gave it. `cookies` are the call's.
 pub(super) async fn fetched(
-    house: &Arc<House>,
+    documents: &Arc<DocumentServices>,
     fetch: Fetch,
     telling: Option<Outcome>,
     cookies: Jar,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let version = match &telling {
-        Some(outcome) => outcome.version(&house.store).await,
+        Some(outcome) => outcome.version(&documents.store).await,
         None => Version::Unbooked,
     };
     let occasion = version.occasion();
@@ -186,7 +186,7 @@ pub(super) async fn fetched(
     let fetch = version.of(fetch);
     let url = match fetch.target {
         Target::Flow(name) => {
-            return (house.library.fetch(name, fetch.parameters).await, None);
+            return (documents.library.fetch(name, fetch.parameters).await, None);
         }
         Target::Url(url) if version.is_others() => {
             let message = "another server tells how this payment ended; it is not told twice";
@@ -201,7 +201,7 @@ pub(super) async fn fetched(
     let request = CallbackRequest { kind, method: fetch.method, url: url.to_string(), form: fetch.form, cookies };
     let answer = match telling {
         Some(outcome) => {
-            let Some(answer) = outcome.ask(house, &request, &version).await else {
+            let Some(answer) = outcome.ask(documents, &request, &version).await else {
                 let reason = "another server may be about to make the request";
                 outcome.told(occasion, as_it_is, Tried::Again { reason: reason.to_owned(), retry_after: None });
                 let message = format!("{}: {reason}", Target::Url(url));
@@ -210,7 +210,7 @@ pub(super) async fn fetched(
             outcome.told(occasion, as_it_is, callback::tried(&answer));
             answer
         }
-        None => house.application.ask(&request).await,
+        None => documents.application.ask(&request).await,
     };
     let answer = match answer {
         Ok(answer) => answer,

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::House;
-use super::actor::Answered;
-use super::recovery;
+use super::answered::Answered;
+use super::recovery::{self, Sends};
+use super::services::PaymentServices;
 use crate::callback::{Booking, CallbackQueue, Written};
 use crate::connector::{self, Connector};
 use crate::flow::{Intended, PaymentId, Settled};
@@ -24,14 +24,6 @@ use crate::store::Holder;
 /// How long it is waited until this server is heard again before a submission leaves. Our choice: a caller waits, and a
 /// database that is there answers in that time.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
-
-/// How often a payment's submission has left, and when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sends {
-    pub(super) count: u32,
-    pub(super) first: Instant,
-    pub(super) last: Instant,
-}
 
 /// The payment that is being asked about, if any, and the question that is open.
 #[derive(Default)]
@@ -49,8 +41,8 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Looks a connector up for the payment that begins.
-    pub(super) fn find(&mut self, house: &House, name: String) -> Option<Capabilities> {
-        self.found = house.connectors.find(&name).map(|connector| (name, connector));
+    pub(super) fn find(&mut self, payments: &PaymentServices, name: String) -> Option<Capabilities> {
+        self.found = payments.connectors.find(&name).map(|connector| (name, connector));
         self.found.as_ref().map(|(_, connector)| connector.capabilities())
     }
 
@@ -63,7 +55,7 @@ impl Asking {
     /// Asks the gateway; the answer arrives in `answers`.
     pub(super) fn ask(
         &mut self,
-        house: &Arc<House>,
+        payments: &Arc<PaymentServices>,
         books: &CallbackQueue,
         question: Question,
         (attempt, instrument): (Arc<Attempt>, Arc<Instrument>),
@@ -71,14 +63,14 @@ impl Asking {
     ) {
         self.give_up();
         // From before it is written down.
-        let epoch = house.store.epoch();
+        let epoch = payments.store.epoch();
         let written = self.written(books, &question.what);
         let sid = self.intended.as_ref().map(|intended| intended.payment.sid.clone()).unwrap_or_default();
         let number_sent = self.sent.map_or(0, |sent| sent.count);
         let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
         let connector =
-            held.map_or_else(|| house.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
-        let of = Arc::clone(house);
+            held.map_or_else(|| payments.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
+        let of = Arc::clone(payments);
         let task = tokio::spawn(async move {
             let number = question.number;
             let mut is_written = match written {
@@ -134,10 +126,10 @@ impl Asking {
     }
 
     /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.
-    pub(super) fn settled(&mut self, house: &Arc<House>, settled: &Settled, booking: Booking) {
+    pub(super) fn settled(&mut self, payments: &Arc<PaymentServices>, settled: &Settled, booking: Booking) {
         let Some(intended) = self.intended.take_if(|intended| intended.payment == settled.payment) else { return };
         if settled.outcome.standing == Standing::Unknown {
-            recovery::look_for(house, intended, (self.note.take(), self.sent), booking);
+            recovery::look_for(payments, intended, (self.note.take(), self.sent), booking);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::House;
+use super::services::PaymentServices;
 use crate::store::{HEARTBEAT_EVERY, HEARTBEAT_LIMIT};
 
 /// How long it is waited before a heartbeat that failed is tried again. Our choice: as soon as the database is there, all are
@@ -18,7 +18,7 @@ use crate::store::{HEARTBEAT_EVERY, HEARTBEAT_LIMIT};
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Says so for as long as the server runs.
-pub(crate) async fn beat(house: Arc<House>) {
+pub(crate) async fn beat(payments: Arc<PaymentServices>) {
     let mut every = interval(HEARTBEAT_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_since = None;
@@ -26,15 +26,15 @@ pub(crate) async fn beat(house: Arc<House>) {
         tokio::select! {
             biased;
             _ = every.tick() => {}
-            () = house.store.lapsed() => {}
+            () = payments.store.lapsed() => {}
         }
         loop {
-            let heard = match timeout(HEARTBEAT_LIMIT, house.store.heartbeat()).await {
+            let heard = match timeout(HEARTBEAT_LIMIT, payments.store.heartbeat()).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("no answer within {} s", HEARTBEAT_LIMIT.as_secs())),
             };
-            house.searches.heard(heard.is_ok());
+            payments.searches.heard(heard.is_ok());
             match heard {
                 Ok(()) => break,
                 Err(reason) if silent_since.is_none() => {

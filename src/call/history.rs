@@ -11,11 +11,13 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
 use crate::flow::{LedBy, PaymentId};
 use crate::form::{Form, Value};
 use crate::media::Start;
+use crate::pay::assisted::AgentError;
 
 /// How long a call's record is kept after its end. Chosen freely: long enough for a day's questions; payments are kept
 /// elsewhere.
@@ -57,26 +59,43 @@ pub struct Record {
 }
 
 /// What is told of a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// `PK` and 32 hex digits.
     pub sid: String,
     /// Who leads it.
     pub led_by: LedBy,
     /// When it began.
+    #[serde(with = "as_text")]
     pub created: Timestamp,
     /// When something was last told of it.
+    #[serde(with = "as_text")]
     pub updated: Timestamp,
     /// The fields that were last told of it, by name: masked, and without what is secret.
     pub state: BTreeMap<String, String>,
 }
+
+/// Why an agent's request about a payment is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum PaymentRefused {
+    /// The call's machine says so.
+    #[error(transparent)]
+    Judged(AgentError),
+    /// It was done, but what was known of the call has been deleted meanwhile.
+    #[error("the payment was not found")]
+    Deleted,
+}
+
+/// What an agent's request came to, as it is answered the next time, too.
+pub(super) type PaymentAnswer = Result<Payment, PaymentRefused>;
 
 /// A call, and what hangs on it.
 #[derive(Debug)]
 struct Entry {
     record: Record,
     payments: VecDeque<Payment>,
-    desk: Arc<Desk>,
+    desk: Arc<Desk<PaymentAnswer>>,
 }
 
 /// Why a record is not deleted.
@@ -175,7 +194,7 @@ impl History {
 
     /// Where what agents ask of a call is done.
     #[must_use]
-    pub fn desk(&self, sid: &str) -> Option<Arc<Desk>> {
+    pub(super) fn desk(&self, sid: &str) -> Option<Arc<Desk<PaymentAnswer>>> {
         self.entry(sid).map(|entry| Arc::clone(&entry.desk))
     }
 
@@ -241,6 +260,20 @@ impl History {
 
     fn find_mut(&mut self, sid: &str) -> Option<&mut Entry> {
         self.numbers.get(sid).and_then(|number| self.entries.get_mut(number))
+    }
+}
+
+/// A moment as its text (RFC 3339).
+mod as_text {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(moment)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(|_| de::Error::custom("expected a moment"))
     }
 }
 

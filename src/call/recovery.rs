@@ -8,17 +8,17 @@
 //!          `pay::recovery` says how often and for how long a gateway is asked.
 //! Errors:  logged; what could not be written is tried again.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
-use super::gateway::Sends;
-use super::questions::{About, QuestionLimit, Turn};
-use super::{House, metrics};
+use super::metrics;
+use super::questions::{About, Turn};
+use super::registry::Calls;
+use super::search::Search;
+use super::services::PaymentServices;
 use crate::callback::Booking;
 use crate::connector::{self, Connector};
 use crate::deadline;
@@ -45,77 +45,25 @@ const TAKEN_AT_ONCE: u32 = 500;
 /// How long it is waited before an outcome that could not be written is written again.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The payments that are looked for, and whether the books can be used.
-#[derive(Debug, Default)]
-pub struct Searches {
-    /// By id.
-    sids: Mutex<BTreeSet<String>>,
-    /// How many questions are asked at a time.
-    questions: QuestionLimit,
-    /// Whether the last look into the books failed.
-    is_shut: AtomicBool,
-    /// Whether the last heartbeat failed.
-    is_unheard: AtomicBool,
-}
-
-impl Searches {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.sids.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether the books could not be used when they were last looked at.
-    #[must_use]
-    pub fn is_shut(&self) -> bool {
-        self.is_shut.load(Ordering::Acquire) || self.is_unheard.load(Ordering::Acquire)
-    }
-
-    /// Takes note of a heartbeat.
-    pub(super) fn heard(&self, is_heard: bool) {
-        self.is_unheard.store(!is_heard, Ordering::Release);
-    }
-}
-
-/// A place among the searches; gives it up when dropped.
-pub(super) struct Search {
-    house: Arc<House>,
-    sid: String,
-}
-
-impl Search {
-    /// None: this payment is looked for already.
-    pub(super) fn begin(house: &Arc<House>, sid: &str) -> Option<Self> {
-        let mut searches = house.searches.sids.lock().unwrap_or_else(PoisonError::into_inner);
-        searches.insert(sid.to_owned()).then(|| Self { house: Arc::clone(house), sid: sid.to_owned() })
-    }
-}
-
-impl Drop for Search {
-    fn drop(&mut self) {
-        self.house.searches.sids.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.sid);
-    }
-}
-
 /// Says that this server is there and takes over what is nobody's, for as long as the server runs.
-pub async fn attend(house: Arc<House>) {
+pub async fn attend(payments: Arc<PaymentServices>, calls: Arc<Calls>) {
     tokio::join!(
-        super::heartbeat::beat(Arc::clone(&house)),
-        super::writable::watch(Arc::clone(&house)),
-        look_after(house)
+        super::heartbeat::beat(Arc::clone(&payments)),
+        super::writable::watch(payments.store.clone(), calls),
+        look_after(payments)
     );
 }
 
 /// Takes over what is nobody's, for as long as the server runs.
-pub(crate) async fn look_after(house: Arc<House>) {
+pub(crate) async fn look_after(payments: Arc<PaymentServices>) {
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Due { forget: 0, reclaim: false };
     let mut complained = false;
     loop {
         look.tick().await;
-        let done = take_over(&house, &mut due).await;
-        house.searches.is_shut.store(done.is_err(), Ordering::Release);
+        let done = take_over(&payments, &mut due).await;
+        payments.searches.looked(done.is_ok());
         match done {
             Ok(()) => complained = false,
             // Once for a database that is away, not once a second.
@@ -136,8 +84,8 @@ struct Due {
     reclaim: bool,
 }
 
-async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> {
-    let (store, now) = (&house.store, house.wall.now());
+async fn take_over(payments: &Arc<PaymentServices>, due: &mut Due) -> Result<(), StoreError> {
+    let (store, now) = (&payments.store, payments.wall.now());
     if due.forget == 0
         && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
     {
@@ -147,46 +95,46 @@ async fn take_over(house: &Arc<House>, due: &mut Due) -> Result<(), StoreError> 
     }
     due.forget = due.forget.saturating_sub(1);
     if due.reclaim {
-        take_again(house, now).await?;
+        take_again(payments, now).await?;
     }
     due.reclaim = true;
     loop {
         // Callbacks first: what is told of a payment that is found out comes after them.
         let callbacks = store.claim_callbacks(TAKEN_AT_ONCE).await?;
-        let payments = store.claim_payments(TAKEN_AT_ONCE, now).await?;
-        let is_all = is_short(callbacks.len()) && is_short(payments.len());
-        house.deliveries.adopt(callbacks);
-        for open in payments {
-            recover(house, open);
+        let left = store.claim_payments(TAKEN_AT_ONCE, now).await?;
+        let is_all = is_short(callbacks.len()) && is_short(left.len());
+        payments.deliveries.adopt(callbacks);
+        for open in left {
+            recover(payments, open);
         }
         if is_all {
             break;
         }
     }
-    super::sessions::take_over(house, now).await?;
+    super::sessions::take_over(payments, now).await?;
     due.reclaim = false;
     Ok(())
 }
 
 /// Takes up what was claimed before, where a claim's answer may have been lost. What is being worked on goes on as it is.
-async fn take_again(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError> {
-    let (store, mut last) = (&house.store, 0);
+async fn take_again(payments: &Arc<PaymentServices>, now: Timestamp) -> Result<(), StoreError> {
+    let (store, mut last) = (&payments.store, 0);
     loop {
         let callbacks = store.claimed_callbacks(last, TAKEN_AT_ONCE).await?;
         // A page may be short because rows of it cannot be read.
         let is_last = callbacks.is_empty();
         last = callbacks.last().map_or(last, |callback| callback.id);
-        house.deliveries.adopt(callbacks);
+        payments.deliveries.adopt(callbacks);
         if is_last {
             break;
         }
     }
     let mut last = None;
     loop {
-        let payments = store.claimed_payments(last.take(), TAKEN_AT_ONCE, now).await?;
-        last = payments.last().map(|open| open.row.sid.clone());
-        for open in payments {
-            recover(house, open);
+        let left = store.claimed_payments(last.take(), TAKEN_AT_ONCE, now).await?;
+        last = left.last().map(|open| open.row.sid.clone());
+        for open in left {
+            recover(payments, open);
         }
         if last.is_none() {
             return Ok(());
@@ -200,9 +148,9 @@ fn is_short(count: usize) -> bool {
 }
 
 /// Finds out what became of a payment in the books.
-fn recover(house: &Arc<House>, open: Open) {
+fn recover(payments: &Arc<PaymentServices>, open: Open) {
     let Open { row, sent, intended, note } = open;
-    let Some(search) = Search::begin(house, &row.sid) else { return };
+    let Some(search) = Search::begin(payments, &row.sid) else { return };
     let told_unknown = row.state == PaymentState::Unknown;
     tracing::warn!(
         payment = row.sid,
@@ -216,14 +164,22 @@ fn recover(house: &Arc<House>, open: Open) {
     tokio::spawn(run(search, Arc::new(intended), remembered, Held { holder: Holder::Keeper, sends: row.sends }));
 }
 
+/// How often a payment's submission has left, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sends {
+    pub(super) count: u32,
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+}
+
 /// Goes on looking for an outcome that its call could not find out.
 pub(super) fn look_for(
-    house: &Arc<House>,
+    payments: &Arc<PaymentServices>,
     intended: Arc<Intended>,
     (note, sends): (Option<RecoveryNote>, Option<Sends>),
     booking: Booking,
 ) {
-    let Some(search) = Search::begin(house, &intended.payment.sid) else { return };
+    let Some(search) = Search::begin(payments, &intended.payment.sid) else { return };
     tokio::spawn(async move {
         // Until the books say that it is unknown, the next start has to find it there; and what they leave to somebody else,
         // somebody else looks for.
@@ -249,9 +205,9 @@ struct Held {
 }
 
 async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mut held: Held) {
-    let house = Arc::clone(&search.house);
+    let payments = Arc::clone(search.payments());
     let attempt = &intended.intent.attempt;
-    let connector = house.connectors.find(&attempt.connector);
+    let connector = payments.connectors.find(&attempt.connector);
     let (since, was_sent) = (Instant::now(), remembered.sent.is_some());
     let now = || CallTime::ZERO + since.elapsed();
     let moment = |at: CallTime| since + (at - CallTime::ZERO);
@@ -267,7 +223,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 sleep_until(moment(due)).await;
                 let mut at = now();
                 if recovery.asks(at) {
-                    let questions = &house.searches.questions;
+                    let questions = payments.searches.questions();
                     turn = match recovery.untold_until() {
                         // What nobody was told of does not wait for its turn longer than for an answer.
                         Some(until) => {
@@ -283,27 +239,27 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 let Some(connector) = &connector else { return };
                 let number = question.number;
                 let until = recovery.poll_timeout().map_or(since, moment);
-                let asked = ask(&house, &**connector, question, &intended, &mut held);
+                let asked = ask(&payments, &**connector, question, &intended, &mut held);
                 match deadline::until(until, asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
                     Err(_) => recovery.handle_timeout(now()),
                 }
             }
             Step::TellUnknown => {
-                settle(&house, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent), held.holder).await;
+                settle(&payments, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent), held.holder).await;
                 Step::Wait
             }
             Step::Over(verdict) => {
-                settle(&house, &intended, &ending(&intended.intent, verdict, was_sent), held.holder).await;
+                settle(&payments, &intended, &ending(&intended.intent, verdict, was_sent), held.holder).await;
                 return;
             }
-            Step::GivenUp => return give_up(&house, &intended).await,
+            Step::GivenUp => return give_up(&payments, &intended).await,
         };
     }
 }
 
 async fn ask(
-    house: &House,
+    payments: &PaymentServices,
     connector: &dyn Connector,
     question: Question,
     intended: &Intended,
@@ -313,11 +269,11 @@ async fn ask(
     match question.what {
         Ask::Submit(note) => {
             held.sends = held.sends.saturating_add(1);
-            let (sid, now) = (&intended.payment.sid, house.wall.now());
-            let (epoch, note_sent) = (house.store.epoch(), note.as_ref());
-            let mut written = house.store.sending(sid, note_sent, held.sends, held.holder, now).await;
+            let (sid, now) = (&intended.payment.sid, payments.wall.now());
+            let (epoch, note_sent) = (payments.store.epoch(), note.as_ref());
+            let mut written = payments.store.sending(sid, note_sent, held.sends, held.holder, now).await;
             if written.is_ok() {
-                written = house.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
+                written = payments.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
             }
             if let Err(error) = written {
                 tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
@@ -332,7 +288,7 @@ async fn ask(
 }
 
 /// Writes an outcome down and has it told.
-async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Holder) {
+async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending, holder: Holder) {
     let settled = intended.settled(ending);
     let outcome = &settled.outcome;
     metrics::recovered(outcome.standing);
@@ -345,8 +301,11 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Hol
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
-        match house.store.settle(&settled, None, Hold::No, holder, call_sid, house.wall.now()).await {
-            Ok((_, callbacks)) => return house.deliveries.deliver(callbacks),
+        match payments.store.settle(&settled, None, Hold::No, holder, call_sid, payments.wall.now()).await {
+            Ok((booked, callbacks)) => {
+                payments.deliveries.outcome_written(call_sid, &settled, booked);
+                return payments.deliveries.deliver(callbacks);
+            }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
                 sleep(WRITE_AGAIN).await;
@@ -359,7 +318,7 @@ async fn settle(house: &House, intended: &Intended, ending: &Ending, holder: Hol
     }
 }
 
-async fn give_up(house: &House, intended: &Intended) {
+async fn give_up(payments: &PaymentServices, intended: &Intended) {
     let sid = &intended.payment.sid;
     tracing::error!(
         payment = sid,
@@ -367,7 +326,7 @@ async fn give_up(house: &House, intended: &Intended) {
         connector = intended.intent.attempt.connector,
         "nobody can tell what became of a payment: look for it at the gateway; `touchtone payments list --state unknown`"
     );
-    if let Err(error) = house.store.backend().give_up_payment(sid, house.wall.now()).await {
+    if let Err(error) = payments.store.backend().give_up_payment(sid, payments.wall.now()).await {
         tracing::error!(payment = sid, %error, "not written down");
     }
 }

@@ -1,25 +1,24 @@
 //! The calls there are and were: who reaches a live one, and what is told of each.
 //!
-//! Shape:   [`Calls::admit`] gives a stream its place, `CallPlace::take` a call its own; [`Calls::command`] and
-//!          [`Calls::ask`] want something of a live call's actor and wait for its answer; [`Calls::read`] reads the records.
+//! Shape:   `super::place` gives streams and calls their places here; [`super::Directory`] wants
+//!          something of a live call's actor and waits for its answer; [`Calls::read`] reads the records.
 //! Limits:  [`COMMANDS_MAX`] commands may wait for one call (more are refused), each for [`COMMAND_LIMIT`] at most.
 //! Errors:  [`CommandError`]: the call is over, too many are waiting, no answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::directory::{Origin, row};
-use super::history::{History, NotDeleted, Record};
-use super::streams::{NotAdmitted, StreamCount};
-use super::{House, metrics};
+use super::history::{History, NotDeleted, PaymentRefused, Record};
+use super::streams::StreamCount;
 use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
-use crate::media::Start;
 use crate::pay::assisted::AgentError;
 use crate::wall::Wall;
 
@@ -30,26 +29,20 @@ pub const COMMANDS_MAX: usize = 16;
 /// platform that does not read (`SEND_LIMIT` in the actor).
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(15);
 
-/// Something that is wanted of a live call.
-#[derive(Debug)]
-pub enum Command {
-    /// Go on with another document.
-    Redirect(Redirection),
-    /// End.
-    Complete,
-}
-
 /// What is wanted on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A command; the answer is that it is done.
-    Command(Command, oneshot::Sender<()>),
+    /// Go on with another document; the answer is that it is done.
+    Redirect(Redirection, oneshot::Sender<()>),
+    /// End; the answer is that it is done.
+    Complete(oneshot::Sender<()>),
     /// An agent's; the answer is the payment's id.
     Agent(AgentCommand, oneshot::Sender<Result<String, AgentError>>),
 }
 
 /// Why a call did not do what was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum CommandError {
     /// It is over, or was never there.
     #[error("the call is not in progress")]
@@ -60,26 +53,35 @@ pub enum CommandError {
     /// It may still do it.
     #[error("the call did not answer within {} s", COMMAND_LIMIT.as_secs())]
     NoAnswer,
+    /// The request's key was used for something else.
+    #[error("the request's key was used for a request with other parameters")]
+    OtherContent,
+    /// It is not done, or was not the first time.
+    #[error(transparent)]
+    Payment(PaymentRefused),
+    /// Whoever was to do it broke down; it may be done.
+    #[error("the request broke down")]
+    Broken,
 }
 
 /// The calls.
 #[derive(Debug)]
 pub struct Calls {
-    live: DashMap<String, Live>,
+    pub(super) live: DashMap<String, Live>,
     history: Mutex<History>,
     /// Streams that are open, whether their call has begun or not.
-    streams: StreamCount,
+    pub(super) streams: StreamCount,
     /// How many calls have been registered: each has a number of its own, as one id may come back.
-    registered: AtomicU64,
-    wall: Wall,
+    pub(super) registered: AtomicU64,
+    pub(super) wall: Wall,
 }
 
 /// How a live call is reached.
 #[derive(Debug)]
-struct Live {
-    number: u64,
-    ender: watch::Sender<bool>,
-    orders: mpsc::Sender<Order>,
+pub(super) struct Live {
+    pub(super) number: u64,
+    pub(super) ender: watch::Sender<bool>,
+    pub(super) orders: mpsc::Sender<Order>,
 }
 
 /// What reaches a live call's actor.
@@ -89,23 +91,6 @@ pub(super) struct Summons {
     pub(super) ender: watch::Receiver<bool>,
     /// Commands.
     pub(super) orders: mpsc::Receiver<Order>,
-}
-
-/// A stream's place among the live ones; gives it up when dropped.
-#[derive(Debug)]
-pub struct StreamPlace {
-    house: Arc<House>,
-}
-
-/// A call's place in the registry, until its stream is gone: what the call still has to see to then needs none, and its id may
-/// come back with another stream.
-#[derive(Debug)]
-pub(super) struct CallPlace {
-    house: Arc<House>,
-    call_sid: String,
-    number: u64,
-    origin: Origin,
-    is_given_up: bool,
 }
 
 impl Default for Calls {
@@ -133,15 +118,6 @@ impl Calls {
         self.live.len()
     }
 
-    /// Takes a place for a stream, one of `limit` (0: no limit).
-    ///
-    /// # Errors
-    /// [`NotAdmitted`].
-    pub fn admit(house: &Arc<House>, limit: usize) -> Result<StreamPlace, NotAdmitted> {
-        house.calls.streams.admit(limit)?;
-        Ok(StreamPlace { house: Arc::clone(house) })
-    }
-
     /// Admits no more streams.
     pub fn close(&self) {
         self.streams.close();
@@ -159,19 +135,23 @@ impl Calls {
         }
     }
 
-    /// Wants something of a live call, and waits until it has done it.
-    ///
-    /// # Errors
-    /// [`CommandError`].
-    pub async fn command(&self, sid: &str, command: Command) -> Result<(), CommandError> {
-        self.order(sid, |done| Order::Command(command, done)).await
+    /// Sends a live call elsewhere, and waits until it has gone there.
+    pub(super) async fn redirect(&self, sid: &str, redirection: Redirection) -> Result<(), CommandError> {
+        self.order(sid, |done| Order::Redirect(redirection, done)).await
     }
 
-    /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done.
-    ///
-    /// # Errors
-    /// [`CommandError`]: the call did not get to judge it, or its answer did not come.
-    pub async fn ask(&self, sid: &str, command: AgentCommand) -> Result<Result<String, AgentError>, CommandError> {
+    /// Ends a live call, and waits until it has ended.
+    pub(super) async fn complete(&self, sid: &str) -> Result<(), CommandError> {
+        self.order(sid, Order::Complete).await
+    }
+
+    /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done. [`CommandError`]: the call
+    /// did not get to judge it, or its answer did not come.
+    pub(super) async fn ask(
+        &self,
+        sid: &str,
+        command: AgentCommand,
+    ) -> Result<Result<String, AgentError>, CommandError> {
         self.order(sid, |answer| Order::Agent(command, answer)).await
     }
 
@@ -190,6 +170,11 @@ impl Calls {
             Ok(Err(_)) => Err(CommandError::NotLive),
             Err(_) => Err(CommandError::NoAnswer),
         }
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.wall.now()
     }
 
     /// The record of a call.
@@ -220,77 +205,8 @@ impl Calls {
         self.history().report(self.wall.now(), call_sid, payment, told);
     }
 
-    fn history(&self) -> MutexGuard<'_, History> {
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
         // A book that somebody broke off writing in is still a book: every entry is written whole or not at all.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        self.house.calls.streams.leave();
-    }
-}
-
-impl CallPlace {
-    /// Registers a call and gives what reaches it. None if a call of that id is live.
-    pub(super) fn take(
-        house: &Arc<House>,
-        start: &Start,
-        dialect: &'static str,
-        flow: &str,
-    ) -> Option<(Self, Summons)> {
-        let ender = watch::Sender::new(false);
-        let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
-        let summons = Summons { ender: ender.subscribe(), orders: inbox };
-        let calls = &house.calls;
-        let number = calls.registered.fetch_add(1, Ordering::Relaxed);
-        match calls.live.entry(start.call_sid.clone()) {
-            dashmap::Entry::Occupied(_) => return None,
-            dashmap::Entry::Vacant(place) => {
-                place.insert(Live { number, ender, orders });
-            }
-        }
-        calls.history().begin(house.wall.now(), start);
-        metrics::call_began(calls.live());
-        let account = start.account_sid.clone().unwrap_or_else(|| house.account.sid.clone());
-        let origin = Origin { account, dialect, flow: flow.to_owned() };
-        let (house, call_sid) = (Arc::clone(house), start.call_sid.clone());
-        let place = Self { house, call_sid, number, origin, is_given_up: false };
-        place.note(None);
-        Some((place, summons))
-    }
-
-    /// Has the call written down as it stands.
-    fn note(&self, how: Option<&str>) {
-        if let Some(record) = self.house.calls.history().find(&self.call_sid).cloned() {
-            self.house.store.note_call(row(record, &self.origin, how));
-        }
-    }
-
-    /// A payment went on.
-    pub(super) fn reported(&self, payment: &PaymentId, told: &Form) {
-        self.house.calls.reported(&self.call_sid, payment, told);
-    }
-
-    /// The caller is gone: for whoever asks, the call has ended, whatever it still has to see to, and its id is free. `how` in a
-    /// word; the first one counts.
-    pub(super) fn give_up(&mut self, how: &str) {
-        if std::mem::replace(&mut self.is_given_up, true) {
-            return;
-        }
-        let calls = &self.house.calls;
-        if calls.history().end(self.house.wall.now(), &self.call_sid) {
-            self.note(Some(how));
-        }
-        // Last: until here whoever comes with the same id is refused, and does not find its record ended.
-        calls.live.remove_if(&self.call_sid, |_, live| live.number == self.number);
-        metrics::calls_live(calls.live());
-    }
-}
-
-impl Drop for CallPlace {
-    fn drop(&mut self) {
-        self.give_up("broken");
     }
 }

@@ -15,8 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use url::Url;
 
-use super::House;
-use super::actor::Answered;
+use super::answered::Answered;
+use super::services::SoundServices;
 use crate::audio::{self, Clip};
 use crate::blocking;
 use crate::callback::{FetchError, Followed, Unreached, follow};
@@ -70,28 +70,28 @@ impl Renderer {
     }
 
     /// A turn has its sound. One that was cleared meanwhile is not the one that is being rendered.
-    pub(super) fn rendered(&mut self, turn: TurnId, house: &Arc<House>, answers: &mpsc::Sender<Answered>) {
+    pub(super) fn rendered(&mut self, turn: TurnId, sound: &Arc<SoundServices>, answers: &mpsc::Sender<Answered>) {
         if self.running.as_ref().is_some_and(|running| running.turn == turn) {
             self.running = None;
-            self.go_on(house, answers);
+            self.go_on(sound, answers);
         }
     }
 
     /// Begins with the next turn, unless one is being rendered.
-    pub(super) fn go_on(&mut self, house: &Arc<House>, answers: &mpsc::Sender<Answered>) {
+    pub(super) fn go_on(&mut self, sound: &Arc<SoundServices>, answers: &mpsc::Sender<Answered>) {
         if self.running.is_some() {
             return;
         }
         let Some((turn, heard)) = self.waiting.pop_front() else { return };
-        let (house, answers) = (Arc::clone(house), answers.clone());
+        let (sound, answers) = (Arc::clone(sound), answers.clone());
         let rendering = tokio::spawn(tracing::Instrument::in_current_span(async move {
-            let rendering = timeout(RENDER_LIMIT, AssertUnwindSafe(render(&house, heard)).catch_unwind());
-            let sound = match rendering.await {
-                Ok(Ok(sound)) => sound,
+            let rendering = timeout(RENDER_LIMIT, AssertUnwindSafe(render(&sound, heard)).catch_unwind());
+            let clip = match rendering.await {
+                Ok(Ok(clip)) => clip,
                 Ok(Err(_panic)) => beep_for("rendering it broke down"),
                 Err(_) => beep_for("it was not rendered in time"),
             };
-            let _ = answers.send(Answered::Rendered(turn, sound)).await;
+            let _ = answers.send(Answered::Rendered(turn, clip)).await;
         }));
         self.running = Some(Running { turn, task: rendering.abort_handle() });
     }
@@ -117,17 +117,17 @@ enum Part {
 }
 
 /// Renders a turn: first what has to be waited for, then all of it in one piece.
-async fn render(house: &Arc<House>, heard: Vec<Utterance>) -> Clip {
+async fn render(sound: &Arc<SoundServices>, heard: Vec<Utterance>) -> Clip {
     let mut parts = Vec::with_capacity(heard.len());
     for utterance in heard {
         parts.push(match utterance {
             Utterance::Say(say) => {
                 let request = SpeechRequest { text: say.text, language: say.language, voice: say.voice };
-                Part::Sound(house.speech.render(request).await, say.times)
+                Part::Sound(sound.speech.render(request).await, say.times)
             }
             Utterance::Play(play) => match play.source {
                 PlaySource::Digits(keys) => Part::Keys(keys, play.times),
-                PlaySource::Url(link) => Part::Sound(recording_at(house, &link).await, play.times),
+                PlaySource::Url(link) => Part::Sound(recording_at(sound, &link).await, play.times),
             },
             Utterance::Pause(pause) => Part::Silence(pause.length),
         });
@@ -170,13 +170,13 @@ fn append(sound: &mut Vec<u8>, once: &[u8], times: u16) {
 }
 
 /// The sound of a recording, or a tone in its place.
-async fn recording_at(house: &Arc<House>, link: &str) -> Clip {
+async fn recording_at(sound: &Arc<SoundServices>, link: &str) -> Clip {
     let bytes = match Url::parse(link) {
-        Ok(url) => fetched(house, &url).await,
-        Err(_) => beside_the_flows(house, link).await,
+        Ok(url) => fetched(sound, &url).await,
+        Err(_) => beside_the_flows(sound, link).await,
     };
     let decoded = match bytes {
-        Ok(bytes) => house.speech.decode(bytes).await,
+        Ok(bytes) => sound.speech.decode(bytes).await,
         Err(error) => Err(error),
     };
     decoded.unwrap_or_else(|error| {
@@ -189,7 +189,7 @@ async fn recording_at(house: &Arc<House>, link: &str) -> Clip {
     })
 }
 
-async fn fetched(house: &Arc<House>, url: &Url) -> Result<Vec<u8>, String> {
+async fn fetched(sound: &Arc<SoundServices>, url: &Url) -> Result<Vec<u8>, String> {
     let request = OutboundRequest {
         method: axum::http::Method::GET,
         url: url.to_string(),
@@ -202,7 +202,7 @@ async fn fetched(house: &Arc<House>, url: &Url) -> Result<Vec<u8>, String> {
         body_limit: RECORDING_MAX,
     };
     // Each address on the way is checked as the first one is.
-    let answer = follow(request, Unreached::Told, |hop| async move { house.outbound.send(&hop).await });
+    let answer = follow(request, Unreached::Told, |hop| async move { sound.outbound.send(&hop).await });
     let Followed { response, place, .. } = answer.await.map_err(|error| error.to_string())?;
     match response.status {
         200..=299 if response.cut => Err(format!("it is larger than {RECORDING_MAX} bytes")),
@@ -212,12 +212,12 @@ async fn fetched(house: &Arc<House>, url: &Url) -> Result<Vec<u8>, String> {
 }
 
 /// A file in the flows folder: `NAME.wav`, nothing that could leave the folder.
-async fn beside_the_flows(house: &Arc<House>, link: &str) -> Result<Vec<u8>, String> {
+async fn beside_the_flows(sound: &Arc<SoundServices>, link: &str) -> Result<Vec<u8>, String> {
     let (name, kind) = link.rsplit_once('.').unwrap_or((link, ""));
     if !is_flow_name(name) || !matches!(kind, "wav" | "mp3") {
         return Err("it is neither a URL nor the name of a .wav or .mp3 file in the flows folder".to_owned());
     }
-    let path = house.library.folder().join(link);
+    let path = sound.library.folder().join(link);
     let size = tokio::fs::metadata(&path).await.map_err(|error| error.to_string())?.len();
     if size > RECORDING_MAX as u64 {
         return Err(format!("it is larger than {RECORDING_MAX} bytes"));

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::House;
+use super::registry::Calls;
 use crate::callback::Booking;
 use crate::flow::Settled;
 use crate::form::Form;
@@ -14,7 +14,7 @@ use crate::store::Booked;
 
 /// What is to be shown of a payment that has ended.
 pub(super) struct FinalReport {
-    house: Arc<House>,
+    calls: Arc<Calls>,
     call_sid: String,
     settled: Arc<Settled>,
     /// Whether it is known what the store says. Held while something is shown, so that the last word stands.
@@ -23,9 +23,9 @@ pub(super) struct FinalReport {
 
 impl FinalReport {
     /// Shows it at once, where there is nothing that has to be written down first.
-    pub(super) fn begin(house: &Arc<House>, call_sid: &str, settled: &Arc<Settled>) -> Arc<Self> {
-        let (house, settled) = (Arc::clone(house), Arc::clone(settled));
-        let report = Self { house, call_sid: call_sid.to_owned(), settled, is_known: Mutex::new(false) };
+    pub(super) fn begin(calls: &Arc<Calls>, call_sid: &str, settled: &Arc<Settled>) -> Arc<Self> {
+        let (calls, settled) = (Arc::clone(calls), Arc::clone(settled));
+        let report = Self { calls, call_sid: call_sid.to_owned(), settled, is_known: Mutex::new(false) };
         if report.settled.shown.unwritten.is_none() {
             report.show(&report.settled.shown.written);
         }
@@ -56,6 +56,6 @@ impl FinalReport {
     }
 
     fn show(&self, form: &Form) {
-        self.house.calls.reported(&self.call_sid, &self.settled.payment, form);
+        self.calls.reported(&self.call_sid, &self.settled.payment, form);
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::recovery::Search;
-use super::{House, metrics};
+use super::metrics;
+use super::search::Search;
+use super::services::PaymentServices;
 use crate::flow::Begun;
 use crate::pay::outcome::Ending;
-use crate::store::{BackendError, StoreError};
+use crate::store::{BackendError, Booked, StoreError};
 
 /// How many are taken over at a time. Our choice: a full server's are told within some minutes.
 const TAKEN_MAX: u32 = 100;
@@ -23,15 +24,15 @@ const TAKEN_MAX: u32 = 100;
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes over what is nobody's, or whose server is gone.
-pub(super) async fn take_over(house: &Arc<House>, now: Timestamp) -> Result<(), StoreError> {
-    let failed = house.store.fail_left_calls(TAKEN_MAX, now).await?;
+pub(super) async fn take_over(payments: &Arc<PaymentServices>, now: Timestamp) -> Result<(), StoreError> {
+    let failed = payments.store.fail_left_calls(TAKEN_MAX, now).await?;
     if failed > 0 {
         tracing::warn!(failed, "calls were left without an end; they are marked as failed");
     }
-    for begun in house.store.claim_sessions(TAKEN_MAX, now).await? {
+    for begun in payments.store.claim_sessions(TAKEN_MAX, now).await? {
         // One that is being told is claimed again: its claim's answer might have been lost.
-        if let Some(search) = Search::begin(house, &begun.payment.sid) {
-            tokio::spawn(tell(search, Arc::clone(house), begun));
+        if let Some(search) = Search::begin(payments, &begun.payment.sid) {
+            tokio::spawn(tell(search, Arc::clone(payments), begun));
         }
     }
     Ok(())
@@ -39,19 +40,20 @@ pub(super) async fn take_over(house: &Arc<House>, now: Timestamp) -> Result<(), 
 
 /// Tells a session that nobody leads any more. If the answer to the write is lost, what it queued is known only by writing it
 /// again: so it is repeated here, and not left to another look, which would find the session ended.
-async fn tell(_search: Search, house: Arc<House>, begun: Begun) {
+async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
     let sid = &begun.payment.sid;
     let settled = begun.settled(&Ending::cut_off());
     loop {
-        match house.store.end_left_session(settled.clone(), &begun.call_sid, house.wall.now()).await {
+        match payments.store.end_left_session(settled.clone(), &begun.call_sid, payments.wall.now()).await {
             Ok(callbacks) => {
                 metrics::session_left();
+                payments.deliveries.outcome_written(&begun.call_sid, &settled, Booked::First);
                 tracing::warn!(
                     payment = sid,
                     call_sid = begun.call_sid,
                     "a session was left without an end; telling it"
                 );
-                return house.deliveries.deliver(callbacks);
+                return payments.deliveries.deliver(callbacks);
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
                 tracing::error!(payment = sid, reason, "the end of a session is not written down; trying again");

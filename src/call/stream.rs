@@ -18,8 +18,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::beginning::NoUrl;
+use super::metrics;
+use super::services::CallSettings;
 use super::socket::{CallSocket, Heard, SocketError};
-use super::{House, metrics};
 use crate::media::{Frame, Incoming, MediaCommand, MediaError, MediaEvent, MediaSession, Start};
 use crate::time::CallTime;
 
@@ -129,14 +130,13 @@ pub(super) struct Ear {
 }
 
 impl Ear {
-    pub(super) fn new(source: SplitStream<CallSocket>, house: &House) -> Self {
-        let media = &house.config.media;
+    pub(super) fn new(source: SplitStream<CallSocket>, settings: &CallSettings) -> Self {
         let now = Instant::now();
         Self {
             source,
-            idle: media.idle_timeout,
-            idle_at: now + media.idle_timeout,
-            rate: media.max_messages_per_second,
+            idle: settings.idle_timeout,
+            idle_at: now + settings.idle_timeout,
+            rate: settings.messages_per_second_max,
             window: now,
             taken: 0,
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::House;
+use super::registry::Calls;
+use crate::store::Store;
 
 /// How often it is tried while there are calls or nothing can be written: a store that is back is used within a second. It is
 /// tried at once when a write has failed.
@@ -18,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const EVERY_IDLE: Duration = Duration::from_secs(5);
 
 /// Finds out, again and again.
-pub(crate) async fn watch(house: Arc<House>) {
+pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
     let mut look = interval(EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Instant> = None;
@@ -26,11 +27,11 @@ pub(crate) async fn watch(house: Arc<House>) {
         let is_suspected = tokio::select! {
             biased;
             _ = look.tick() => false,
-            () = house.store.suspected() => true,
+            () = store.suspected() => true,
         };
-        let pressing = is_suspected || house.calls.live() > 0 || !house.store.is_writable();
+        let pressing = is_suspected || calls.live() > 0 || !store.is_writable();
         if pressing || last.is_none_or(|last| last.elapsed() >= EVERY_IDLE) {
-            let _ = house.store.probe().await;
+            let _ = store.probe().await;
             last = Some(Instant::now());
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::CallbackRequest;
+use crate::feed::{EventKind, Feed};
 use crate::form::Form;
 use crate::http::shown;
 use crate::store::{BackendError, Store};
@@ -103,11 +104,13 @@ pub(super) trait Courier: Send + Sync {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried>;
 }
 
-/// Where a callback stands in the store.
+/// Where a callback stands in the store; whoever watches is told of what is written there.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) store: Store,
     pub(super) wall: Wall,
+    pub(super) feed: Feed,
+    pub(super) call_sid: String,
     pub(super) id: i64,
 }
 
@@ -116,17 +119,26 @@ impl Place {
     /// more, with the same token.
     pub(super) async fn delivered(&self) {
         self.write("delivered", usize::MAX, || self.store.mark_delivered(self.id, self.wall.now())).await;
+        let (call_sid, callback) = (&self.call_sid, self.id);
+        self.feed.publish(|| EventKind::CallbackDelivered { call_sid: call_sid.clone(), callback });
     }
 
     /// Writes down that the `number`th try has failed.
     pub(super) async fn failed(&self, reason: &str, number: u32) {
         let write = || self.store.mark_failed(self.id, reason, number, self.wall.now());
         self.write("failed", TRIES, write).await;
+        self.tell_of_failure(false);
     }
 
     /// Writes down that it is given up, however long it takes.
     pub(super) async fn parked(&self, reason: &str) {
         self.write("parked", usize::MAX, || self.store.mark_parked(self.id, reason, self.wall.now())).await;
+        self.tell_of_failure(true);
+    }
+
+    fn tell_of_failure(&self, is_parked: bool) {
+        let (call_sid, callback) = (&self.call_sid, self.id);
+        self.feed.publish(|| EventKind::CallbackFailed { call_sid: call_sid.clone(), callback, is_parked });
     }
 
     async fn write<'a>(

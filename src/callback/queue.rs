@@ -22,9 +22,11 @@ use super::delivery::{Courier, Patience, Place, Tried, count_given_up};
 use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::blocking::{TaskKind, watched};
+use crate::feed::{EventKind, Feed};
+use crate::flow::Settled;
 use crate::form::Form;
 use crate::http::{Jar, shown};
-use crate::store::{BackendError, Epoch, PendingCallback, Store, StoreError, StoredCallback};
+use crate::store::{BackendError, Booked, Epoch, PendingCallback, Store, StoreError, StoredCallback};
 use crate::twiml::Method;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub struct Deliveries {
     pub(super) store: Store,
     pub(super) patience: Patience,
     pub(super) clocks: Clocks,
+    feed: Feed,
     began: Instant,
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
@@ -110,6 +113,7 @@ impl Deliveries {
             store,
             patience,
             clocks,
+            feed: Feed::default(),
             began: Instant::now(),
             state: Arc::new(Mutex::new(state)),
             changed: Arc::default(),
@@ -117,6 +121,12 @@ impl Deliveries {
             at_work: Arc::new(watch::Sender::new(0)),
             is_stopped: Arc::default(),
         }
+    }
+
+    /// The same, and whoever watches `feed` is told of what becomes of payments and callbacks.
+    #[must_use]
+    pub fn telling(self, feed: Feed) -> Self {
+        Self { feed, ..self }
     }
 
     /// The pen of a call. What it wrote before it is dropped is still written down and delivered. Needs a tokio runtime.
@@ -225,8 +235,24 @@ impl Deliveries {
     }
 
     /// Where a stored callback stands.
-    pub(super) fn place(&self, id: i64) -> Place {
-        Place { store: self.store.clone(), wall: self.clocks.wall, id }
+    pub(super) fn place(&self, id: i64, call_sid: &str) -> Place {
+        let (store, wall, feed) = (self.store.clone(), self.clocks.wall, self.feed.clone());
+        Place { store, wall, feed, call_sid: call_sid.to_owned(), id }
+    }
+
+    /// How a payment ended is written down: whoever watches is told.
+    pub(crate) fn outcome_written(&self, call_sid: &str, settled: &Settled, booked: Booked) {
+        // What the books leave to another server is that one's to tell.
+        if booked == Booked::Otherwise {
+            return;
+        }
+        self.feed.publish(|| EventKind::PaymentSettled {
+            call_sid: call_sid.to_owned(),
+            payment: settled.payment.sid.clone(),
+            standing: settled.outcome.standing.word(),
+            result: settled.outcome.result.word(),
+            code: settled.outcome.code.map(|code| code.number()),
+        });
     }
 
     /// How long one is still tried that was stored then.
@@ -364,8 +390,10 @@ impl Deliveries {
             // One that nobody can read must not keep the others waiting.
             Err(error) => {
                 tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
+                let target = self.state().schedule(id).target(id);
+                let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
                 self.change(|state, now| state.schedule(id).tried(id, now, Ended::Hopeless));
-                self.place(id).parked("it cannot be read").await;
+                self.place(id, &call_sid).parked("it cannot be read").await;
                 self.change(|state, _| state.recorded(id));
                 None
             }
@@ -389,7 +417,7 @@ impl Deliveries {
             (_, None) => {}
             (Tried::Answered(_), Some(_)) => {
                 if is_stored {
-                    self.place(id).delivered().await;
+                    self.place(id, &call_sid).delivered().await;
                 }
             }
             (Tried::Again { reason, .. }, Some(After::Again(wait))) => {
@@ -402,7 +430,7 @@ impl Deliveries {
                     "callback not delivered"
                 );
                 if is_stored {
-                    self.place(id).failed(&reason, number).await;
+                    self.place(id, &call_sid).failed(&reason, number).await;
                 } else if let Some(waiting) = self.state().waiting.get_mut(&id) {
                     waiting.request = Some(request);
                 }
@@ -410,7 +438,7 @@ impl Deliveries {
             (Tried::Again { reason, .. } | Tried::Hopeless(reason), Some(_)) => {
                 count_given_up(&call_sid, content, &reason);
                 if is_stored {
-                    self.place(id).parked(&reason).await;
+                    self.place(id, &call_sid).parked(&reason).await;
                 }
             }
         }

@@ -344,6 +344,8 @@ impl Scribe {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
                 let Ok((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
+                // First: the call that learns of it may end at once, and its end is told after this.
+                self.deliveries.outcome_written(&self.call_sid, &settled, booked);
                 deciding.tell(booked);
                 for callback in callbacks {
                     let counted = self.deliveries.counted();
@@ -384,7 +386,7 @@ impl Scribe {
             .map(|occasion| crate::store::token(&payment_sid, occasion, CallbackKind::Action));
         let Some(place) = self.held.iter().position(|held| tokens.contains(&held.callback.token)) else { return };
         let Held { callback, counted, is_told_by_status } = self.held.swap_remove(place);
-        let place = self.deliveries.place(callback.id);
+        let place = self.deliveries.place(callback.id, &self.call_sid);
         match tried {
             // It was told that nobody knows, and by now somebody does.
             Tried::Answered(_) if occasion == Occasion::Unwritten && !as_it_is && !is_told_by_status => {

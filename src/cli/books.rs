@@ -44,7 +44,7 @@ impl Books {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.map_err(Failure::new)?.block_on(async {
-            let backend = books(&config).await.map_err(|error| match error {
+            let backend = books(&config.store()).await.map_err(|error| match error {
                 OpenError::Database(OpenDatabaseError::Missing(_)) => {
                     Failure(format!("{error}; name another folder with --data, or a configuration with --config"))
                 }

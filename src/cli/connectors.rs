@@ -174,7 +174,7 @@ impl Desk {
         let gateway = Arc::new(Gateway::with(&Resolver::new(config.resolver), Crowd::default()).map_err(Failure::new)?);
         let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System, config.exposure());
         let registry = registry.map_err(Failure::new)?;
-        let store = open::open(config, Role::Command).await.map_err(Failure::new)?;
+        let store = open::open(&config.store(), Role::Command).await.map_err(Failure::new)?;
         registry.refresh(&store).await.map_err(Failure::new)?;
         if let Err(twins) = registry.refuse_twins() {
             eprintln!("touchtone: {twins}");

@@ -22,12 +22,14 @@ use super::{
 };
 use crate::audio::convert::{Decoder, Encoder};
 use crate::audio::format::{ByteOrder, Format};
+use crate::pay::platform::Platform;
 use crate::time::CallTime;
 use crate::tone::Key;
 
 pub(crate) static DIALECT: Dialect = Dialect {
     name: "demo",
     platform: "Demo",
+    pay_rules: Platform::Telnyx,
     proof: Proof::Secret,
     subprotocols: &["audio.demo", "demo"],
     hears: &[HEARS],

@@ -10,6 +10,7 @@ use super::MediaError;
 use super::request::UpgradeRequest;
 use super::session::MediaProtocol;
 use crate::audio::format::Format;
+use crate::pay::platform::Platform;
 
 /// A media-stream protocol.
 pub struct Dialect {
@@ -17,6 +18,8 @@ pub struct Dialect {
     pub name: &'static str,
     /// Whose it is, for people.
     pub platform: &'static str,
+    /// Whose rules of `<Pay>` its calls follow.
+    pub pay_rules: Platform,
     /// What its upgrades carry to show that they are the platform's.
     pub proof: Proof,
     /// The subprotocols of WebSocket that it is spoken under (RFC 6455, section 1.9). Of those that an upgrade offers, the

@@ -22,12 +22,14 @@ use super::json::{self, NotRead, Object, Raw, Text};
 use super::session::{MediaOutput, MediaProtocol};
 use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, START_MAX, Start, other};
 use crate::audio::format::Format;
+use crate::pay::platform::Platform;
 use crate::time::CallTime;
 
 /// Twilio Media Streams.
 pub static DIALECT: Dialect = Dialect {
     name: "twilio",
     platform: "Twilio",
+    pay_rules: Platform::Twilio,
     proof: Proof::Signature,
     subprotocols: &[],
     hears: FORMATS,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::field::Field;
 use super::step::PayErrorCode;
 use crate::form::{Form, Value};
@@ -80,7 +82,7 @@ impl Command {
 }
 
 /// Why an agent's request is not done: an error as Twilio's REST API tells it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct AgentError {
     /// Twilio's error code.

@@ -7,8 +7,6 @@
 //! Errors:  [`ApiError`]; 503 while the database cannot be used.
 //! Secrets: numbers as their masks; of a callback neither its fields nor its URL's query and credentials.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,8 +20,7 @@ use super::fields::Query;
 use super::page::{Moment, PageSize, address};
 use super::parameters::{Must, NoParameters};
 use super::path::At;
-use crate::call::House;
-use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter};
+use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter, Store};
 
 pub(crate) mod session;
 pub(crate) mod view;
@@ -106,9 +103,9 @@ pub(super) struct BookedPath {
         Unusable,
     ),
 )]
-pub(super) async fn list(State(house): State<Arc<House>>, query: Query<Filters>) -> Result<Json<BookedPage>, ApiError> {
+pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> Result<Json<BookedPage>, ApiError> {
     let Listing { mut filter, after_session, given, page_size } = Listing::of(query);
-    let books = house.store.backend();
+    let books = store.backend();
     let unknown = |message| ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, message);
     if let Some(after) = &filter.after_sid
         && books.payment(after).await.map_err(unusable)?.is_none()
@@ -163,12 +160,12 @@ pub(super) async fn list(State(house): State<Arc<House>>, query: Query<Filters>)
     ),
 )]
 pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
+    State(store): State<Store>,
     at: At<BookedPath>,
     _: Query<NoParameters>,
 ) -> Result<Json<Story>, ApiError> {
     let sid = &at.ids.sid;
-    let books = house.store.backend();
+    let books = store.backend();
     let row = books.payment(sid).await.map_err(unusable)?;
     let session = if row.is_none() { books.session(sid).await.map_err(unusable)? } else { None };
     let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: CALLBACKS_MAX, ..CallbackFilter::default() };

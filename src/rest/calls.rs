@@ -1,7 +1,5 @@
 //! The Call resource: list, fetch, update a live call, delete a record.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,8 +8,9 @@ use super::answers::{Unusable, WrongParameter};
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
 use super::path::{AccountPath, At, CallPath};
+use super::state::ApiState;
+use crate::call::Command;
 use crate::call::history::NotDeleted;
-use crate::call::{Command, House};
 use crate::flow::link::PlainHttp;
 use crate::store::BackendError;
 
@@ -42,16 +41,16 @@ pub(super) use view::rfc_2822;
     ),
 )]
 pub(super) async fn list(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     at: At<AccountPath>,
     query: Query<Filters>,
 ) -> Result<Json<CallPage>, ApiError> {
     let listing = Listing::of(query);
     // What began or ended just now.
-    house.store.flush().await.map_err(unusable)?;
+    state.store.flush().await.map_err(unusable)?;
     // Of a live call of its own this process knows most.
-    let live = |sid: &str| house.calls.record(sid).filter(|record| record.ended.is_none());
-    listing.page(&at.ids.account, house.store.backend(), live).await.map(Json).map_err(unusable)
+    let live = |sid: &str| state.directory.record(sid).filter(|record| record.ended.is_none());
+    listing.page(&at.ids.account, state.store.backend(), live).await.map(Json).map_err(unusable)
 }
 
 /// A call
@@ -67,8 +66,8 @@ pub(super) async fn list(
         (status = 503, description = "The database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
 )]
-pub(super) async fn fetch(State(house): State<Arc<House>>, at: At<CallPath>) -> Result<Json<CallView>, ApiError> {
-    view(&house, &at).await.map(Json)
+pub(super) async fn fetch(State(state): State<ApiState>, at: At<CallPath>) -> Result<Json<CallView>, ApiError> {
+    view(&state, &at).await.map(Json)
 }
 
 /// Redirect or end a live call
@@ -91,22 +90,22 @@ pub(super) async fn fetch(State(house): State<Arc<House>>, at: At<CallPath>) -> 
     ),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     at: At<CallPath>,
     FormBody(form): FormBody,
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
-    view(&house, &at).await?;
-    let Some(command) = read(form, house.plain_http)? else {
+    view(&state, &at).await?;
+    let Some(command) = read(form, state.plain_http)? else {
         let message = "Call is neither queued nor ringing. Cannot cancel it.";
         return Err(ApiError::bad(error::INVALID_CALL_STATE, message));
     };
     let undone = match &command {
         Command::Redirect(_) => "Cannot redirect.",
-        Command::Complete => "Cannot end it.",
+        Command::Complete | Command::Payment(..) => "Cannot end it.",
     };
-    house.calls.command(&at.ids.call, command).await.map_err(|failure| super::not_done(failure, undone))?;
-    view(&house, &at).await.map(Json)
+    state.directory.command(&at.ids.call, command).await.map_err(|failure| super::not_done(failure, undone))?;
+    view(&state, &at).await.map(Json)
 }
 
 /// Delete the record of a call that ended
@@ -123,24 +122,24 @@ pub(super) async fn update(
         Unusable,
     ),
 )]
-pub(super) async fn delete(State(house): State<Arc<House>>, at: At<CallPath>) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, at: At<CallPath>) -> Result<StatusCode, ApiError> {
     let call = &at.ids.call;
     let live = || {
         let message = "Cannot delete this resource before it is complete";
         ApiError::new(StatusCode::CONFLICT, error::NOT_COMPLETE, message)
     };
-    if house.calls.record(call).is_some_and(|record| record.ended.is_none()) {
+    if state.directory.record(call).is_some_and(|record| record.ended.is_none()) {
         return Err(live());
     }
     // Its end is written first: else it would come back with it.
-    house.store.flush().await.map_err(unusable)?;
-    let books = house.store.backend();
+    state.store.flush().await.map_err(unusable)?;
+    let books = state.store.backend();
     let row = match books.delete_call(call).await {
         Ok(()) => Ok(()),
         Err(BackendError::NotFound) => Err(books.call(call).await.map_err(unusable)?),
         Err(error) => return Err(unusable(error)),
     };
-    match (row, house.calls.delete(call)) {
+    match (row, state.directory.delete(call)) {
         // Of this process's calls one that is live again, of the others one that another server has.
         (_, Err(NotDeleted::Live)) | (Err(Some(_)), _) => Err(live()),
         (Err(None), Err(NotDeleted::Unknown)) => Err(at.not_found()),
@@ -157,13 +156,13 @@ pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command
     })
 }
 
-async fn view(house: &House, at: &At<CallPath>) -> Result<CallView, ApiError> {
+async fn view(state: &ApiState, at: &At<CallPath>) -> Result<CallView, ApiError> {
     let CallPath { account, call } = &at.ids;
     // Of a call of its own this process knows most.
-    if let Some(record) = house.calls.record(call) {
+    if let Some(record) = state.directory.record(call) {
         return Ok(CallView::of(account, &record));
     }
-    let row = house.store.backend().call(call).await.map_err(unusable)?;
+    let row = state.store.backend().call(call).await.map_err(unusable)?;
     row.map(|row| CallView::stored(account, row)).ok_or_else(|| at.not_found())
 }
 

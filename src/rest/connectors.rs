@@ -6,8 +6,6 @@
 //! Secrets: they come in and never go out: an [`Instance`] says which are set.
 //! Sources: spec/interface.md, "HTTP".
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -21,7 +19,7 @@ use super::error::{self, ApiError};
 use super::fields::Query;
 use super::parameters::NoParameters;
 use super::path::At;
-use crate::call::House;
+use super::state::ApiState;
 use crate::connector::config::ConnectorConfigError;
 use crate::connector::instance::Instance;
 use crate::connector::{KINDS, Replace, Shelf, ShelfError};
@@ -73,11 +71,11 @@ pub(super) struct Adding {
     ),
 )]
 pub(super) async fn list(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     _: Query<NoParameters>,
 ) -> Result<Json<ConnectorList>, ApiError> {
-    Ok(Json(ConnectorList { connectors: shelf(&house, &acting).list().await? }))
+    Ok(Json(ConnectorList { connectors: shelf(&state, &acting).list().await? }))
 }
 
 /// Store a Pay Connector
@@ -99,13 +97,13 @@ pub(super) async fn list(
     ),
 )]
 pub(super) async fn create(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     query: Query<Adding>,
     KeysBody(keys): KeysBody,
 ) -> Result<Response, ApiError> {
     let replace = if query.parameters.replace == Some(true) { Replace::Yes } else { Replace::No };
-    let instance = shelf(&house, &acting).add(keys, replace, house.wall.now()).await?;
+    let instance = shelf(&state, &acting).add(keys, replace, state.wall.now()).await?;
     // A name has no letter that a path segment could not carry encoded.
     let name: String =
         form_urlencoded::byte_serialize(instance.name.as_bytes()).collect::<String>().replace('+', "%20");
@@ -131,11 +129,11 @@ pub(super) async fn create(
     ),
 )]
 pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     at: At<ConnectorPath>,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).show(&at.ids.name).await?))
+    Ok(Json(shelf(&state, &acting).show(&at.ids.name).await?))
 }
 
 /// Change a Pay Connector
@@ -160,12 +158,12 @@ pub(super) async fn fetch(
     ),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     at: At<ConnectorPath>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).change(&at.ids.name, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&state, &acting).change(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -185,11 +183,11 @@ pub(super) async fn update(
     ),
 )]
 pub(super) async fn delete(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     at: At<ConnectorPath>,
 ) -> Result<StatusCode, ApiError> {
-    shelf(&house, &acting).remove(&at.ids.name, house.wall.now()).await?;
+    shelf(&state, &acting).remove(&at.ids.name, state.wall.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -215,16 +213,16 @@ pub(super) async fn delete(
     ),
 )]
 pub(super) async fn live(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     acting: Acting,
     at: At<ConnectorPath>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&house, &acting).live(&at.ids.name, keys, house.wall.now()).await.map_err(unfit)?))
+    Ok(Json(shelf(&state, &acting).live(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
 }
 
-fn shelf<'a>(house: &'a House, Acting(actor): &'a Acting) -> Shelf<'a> {
-    Shelf::new(&house.store, &house.connectors, actor)
+fn shelf<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> Shelf<'a> {
+    Shelf::new(&state.store, &state.connectors, actor)
 }
 
 /// What is right in itself, and does not go with the instance as it is, is a conflict.

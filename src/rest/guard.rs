@@ -27,7 +27,7 @@ use super::attempts::{Attempts, Failure};
 use super::error::{self, ApiError};
 use super::{ROOT, below, is_of_the_api};
 use crate::account::Account;
-use crate::call::House;
+use crate::http::TrustedProxies;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,8 @@ impl Peer {
 /// Whose request it is, for limits, the audit trail and logs: that of the connection's other end, or of whom a proxy of
 /// ours heard from.
 #[must_use]
-pub fn client(house: &House, extensions: &axum::http::Extensions, headers: &HeaderMap) -> IpAddr {
-    house.config.trusted_proxies.client(Peer::ip(extensions), headers)
+pub fn client(trusted: &TrustedProxies, extensions: &axum::http::Extensions, headers: &HeaderMap) -> IpAddr {
+    trusted.client(Peer::ip(extensions), headers)
 }
 
 /// Why somebody is not let in.
@@ -124,22 +124,23 @@ impl SignIns {
 /// What stands before the API.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    house: Arc<House>,
+    account: Arc<Account>,
+    trusted_proxies: Arc<TrustedProxies>,
     sign_ins: SignIns,
 }
 
 impl Gate {
     /// One that counts with `sign_ins`.
     #[must_use]
-    pub const fn new(house: Arc<House>, sign_ins: SignIns) -> Self {
-        Self { house, sign_ins }
+    pub const fn new(account: Arc<Account>, trusted_proxies: Arc<TrustedProxies>, sign_ins: SignIns) -> Self {
+        Self { account, trusted_proxies, sign_ins }
     }
 
     /// Whether these credentials are let in.
     fn admit(&self, peer: IpAddr, authorization: Option<&[u8]>) -> Result<(), ApiError> {
-        let is_right = |given: &[u8]| is_signed_in(&self.house.account, given);
-        let claimed = authorization.is_some_and(|given| claims(&self.house.account, given));
-        let account = claimed.then_some(self.house.account.sid.as_str());
+        let is_right = |given: &[u8]| is_signed_in(&self.account, given);
+        let claimed = authorization.is_some_and(|given| claims(&self.account, given));
+        let account = claimed.then_some(self.account.sid.as_str());
         self.sign_ins.check(peer, "the API", account, authorization, is_right).map_err(|not| match not {
             NotSignedIn::Missing | NotSignedIn::Wrong => ApiError::unauthorized(),
             NotSignedIn::Wait(wait) => too_many_failures(wait),
@@ -191,7 +192,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     if !is_of_the_api(path) {
         return next.run(request).await;
     }
-    let peer = client(&gate.house, request.extensions(), request.headers());
+    let peer = client(&gate.trusted_proxies, request.extensions(), request.headers());
     let authorization = request.headers().get(header::AUTHORIZATION).map(header::HeaderValue::as_bytes);
     if let Err(refused) = gate.admit(peer, authorization) {
         return refused.into_response();
@@ -199,7 +200,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     let account = below(ROOT, path)
         .and_then(|resource| resource.strip_prefix("/Accounts/"))
         .and_then(|rest| rest.split('/').next());
-    if account.is_some_and(|sid| sid != gate.house.account.sid) {
+    if account.is_some_and(|sid| sid != gate.account.sid) {
         return ApiError::not_found(path).into_response();
     }
     next.run(request).await

@@ -7,23 +7,21 @@
 //! Secrets: tokens are told to the status callback only.
 //! Sources: spec/pay.md, section 8; twilio-python `rest/api/v2010/account/call/payment.py`. `GET` is this server's own.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answers::UnknownParameter;
-use super::error::{self, ApiError};
+use super::error::ApiError;
 use super::fields::{Fields, FormBody, Query};
 use super::parameters::NoParameters;
 use super::path::{At, PaymentPath, PaymentsPath};
-use crate::call::desk::{NotOnce, Reply, Request};
-use crate::call::{CommandError, House};
+use super::state::ApiState;
+use crate::call::desk::Request;
+use crate::call::{Answer, Command, CommandError};
 use crate::flow::AgentCommand;
 use crate::form::Form;
 use crate::pay::assisted::AgentError;
@@ -57,13 +55,13 @@ const UNDONE: &str = "Cannot take a payment.";
     ),
 )]
 pub(super) async fn list(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     at: At<PaymentsPath>,
     _: Query<NoParameters>,
 ) -> Result<Json<PaymentPage>, ApiError> {
     let PaymentsPath { account, call } = &at.ids;
-    let page = house.calls.read(|history| Some(PaymentPage::of(account, call, history.payments(call)?)));
-    page.map(Json).ok_or_else(|| at.not_found())
+    let payments = state.directory.payments(call).ok_or_else(|| at.not_found())?;
+    Ok(Json(PaymentPage::of(account, call, payments.iter())))
 }
 
 /// Start a payment on a live call
@@ -86,15 +84,15 @@ pub(super) async fn list(
     ),
 )]
 pub(super) async fn create(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     at: At<PaymentsPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.record(&at.ids.call).is_none() {
+    if state.directory.record(&at.ids.call).is_none() {
         return Err(at.not_found());
     }
     let wanted = Wanted::read::<CreateForm>(&at.path, fields)?;
-    done_once(house, at.ids.call, wanted, AgentCommand::Create, StatusCode::CREATED).await
+    done_once(&state, at.ids.call, wanted, AgentCommand::Create, StatusCode::CREATED).await
 }
 
 /// A payment as it stands
@@ -109,13 +107,10 @@ pub(super) async fn create(
         PaymentPath,
     ),
 )]
-pub(super) async fn fetch(
-    State(house): State<Arc<House>>,
-    at: At<PaymentPath>,
-) -> Result<Json<PaymentState>, ApiError> {
+pub(super) async fn fetch(State(state): State<ApiState>, at: At<PaymentPath>) -> Result<Json<PaymentState>, ApiError> {
     let PaymentPath { account, call, sid } = &at.ids;
-    let found = house.calls.read(|history| Some(PaymentState::of(account, call, history.payment(call, sid)?)));
-    found.map(Json).ok_or_else(|| at.not_found())
+    let found = state.directory.payment(call, sid).ok_or_else(|| at.not_found())?;
+    Ok(Json(PaymentState::of(account, call, &found)))
 }
 
 /// Lead a payment: have a field keyed, complete or cancel it
@@ -137,17 +132,17 @@ pub(super) async fn fetch(
     ),
 )]
 pub(super) async fn update(
-    State(house): State<Arc<House>>,
+    State(state): State<ApiState>,
     at: At<PaymentPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
-    if house.calls.read(|history| history.payment(&at.ids.call, &at.ids.sid).is_none()) {
+    if state.directory.payment(&at.ids.call, &at.ids.sid).is_none() {
         return Err(at.not_found());
     }
     let wanted = Wanted::read::<UpdateForm>(&at.path, fields)?;
     let PaymentPath { call, sid, .. } = at.ids;
     let command = move |form| AgentCommand::Update { sid, form };
-    done_once(house, call, wanted, command, StatusCode::OK).await
+    done_once(&state, call, wanted, command, StatusCode::OK).await
 }
 
 /// The parameters of a request as the call's machine is given them.
@@ -179,7 +174,7 @@ impl Wanted {
 
 /// Has the call do what is wanted, unless it has done so already.
 async fn done_once(
-    house: Arc<House>,
+    state: &ApiState,
     call: String,
     wanted: Wanted,
     command: impl FnOnce(Form) -> AgentCommand,
@@ -188,37 +183,13 @@ async fn done_once(
     let Wanted { request, form } = wanted;
     let command = command(form);
     let begins = matches!(command, AgentCommand::Create(_));
-    let Some(desk) = house.calls.read(|history| history.desk(&call)) else {
-        return Err(over(begins));
-    };
-    // A task of its own: a client that goes away must not keep the answer from being remembered.
-    let doing = tokio::spawn(async move {
-        desk.once(house.wall.now(), request, async {
-            match house.calls.ask(&call, command).await {
-                Ok(Ok(sid)) => (reply_of(&house, &call, &sid, done), true),
-                Ok(Err(refused)) => {
-                    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-                    // What was no fault of the request may go better the next time.
-                    let is_final = !status.is_server_error();
-                    (refusal(&ApiError::new(status, refused.code, refused.message)), is_final)
-                }
-                Err(CommandError::NotLive) => (refusal(&over(begins)), false),
-                Err(failure) => (refusal(&super::not_done(failure, UNDONE)), false),
-            }
-        })
-        .await
-    });
-    let broken = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error::INTERNAL, "The request broke down");
-    match doing.await.map_err(|_| broken())? {
-        Ok(Reply { status, body }) => {
-            let status = StatusCode::from_u16(status).map_err(|_| broken())?;
-            Ok((status, [(header::CONTENT_TYPE, "application/json")], body).into_response())
+    match state.directory.command(&call, Command::Payment(command, request)).await {
+        Ok(Answer::Payment(payment)) => {
+            Ok((done, Json(PaymentView::of(&state.account.sid, &call, &payment))).into_response())
         }
-        Err(NotOnce::Busy) => Err(super::not_done(CommandError::Busy, UNDONE)),
-        Err(NotOnce::OtherContent) => {
-            let message = "This IdempotencyKey was used for a request with other parameters";
-            Err(ApiError::new(StatusCode::CONFLICT, error::CONFLICT, message))
-        }
+        Ok(Answer::Done) => Err(super::not_done(CommandError::Broken, UNDONE)),
+        Err(CommandError::NotLive) => Err(over(begins)),
+        Err(failure) => Err(super::not_done(failure, UNDONE)),
     }
 }
 
@@ -230,24 +201,4 @@ fn over(begins: bool) -> ApiError {
         let AgentError { code, message, .. } = AgentError::operation("this payment takes no update: it is over");
         ApiError::new(StatusCode::CONFLICT, code, message)
     }
-}
-
-fn reply_of(house: &House, call: &str, sid: &str, done: StatusCode) -> Reply {
-    let view = house
-        .calls
-        .read(|history| history.payment(call, sid).map(|payment| PaymentView::of(&house.account.sid, call, payment)));
-    match view {
-        Some(view) => Reply { status: done.as_u16(), body: json(&view) },
-        // The record was deleted meanwhile.
-        None => refusal(&ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, "The payment was not found")),
-    }
-}
-
-fn refusal(error: &ApiError) -> Reply {
-    Reply { status: error.status, body: json(error) }
-}
-
-/// Texts and numbers only, all of which JSON has.
-fn json(answer: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(answer).unwrap_or_default().into()
 }

@@ -30,7 +30,7 @@ use crate::rest::guard::SCHEME;
     components(schemas(ApiError)),
     modifiers(&Account),
 )]
-struct House;
+struct Api;
 
 struct Account;
 
@@ -46,7 +46,7 @@ impl Modify for Account {
 
 /// The description without any route yet.
 pub(super) fn of_no_routes() -> Description {
-    House::openapi()
+    Api::openapi()
 }
 
 /// The description as it is served.

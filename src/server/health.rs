@@ -63,7 +63,7 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static str) {
     if desk.draining.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if desk.house.searches.is_shut() || !desk.house.store.is_writable() {
+    } else if desk.services.payments.searches.is_shut() || !desk.services.payments.store.is_writable() {
         (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used\n")
     } else {
         (StatusCode::OK, "ready\n")

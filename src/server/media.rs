@@ -23,7 +23,7 @@ use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::blocking::{TaskKind, watched};
 use crate::call::beginning::Beginning;
 use crate::call::socket::{self, WebSocket};
-use crate::call::{Calls, House, actor};
+use crate::call::{CallServices, StreamPlace, actor};
 use crate::media::{self, DIALECTS, Dialect, MediaError, MediaSession, TEXT_MAX, UpgradeRequest, upgrade};
 use crate::rest;
 use crate::rest::guard::client;
@@ -154,12 +154,12 @@ impl Dialed {
 }
 
 async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
-    let peer = client(&desk.house, &parts.extensions, &parts.headers);
+    let peer = client(&desk.trusted_proxies, &parts.extensions, &parts.headers);
     let name = path.dialect.clone();
     let required = upgrade::proof(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
     let (beginning, ending) = path.into_parts();
     let is_there = match &beginning {
-        Beginning::Flow(flow) => desk.house.library.has(flow).await,
+        Beginning::Flow(flow) => desk.services.documents.library.has(flow).await,
         Beginning::Url => true,
     };
     // As the log may name it before anybody is known.
@@ -178,13 +178,13 @@ async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Respon
         tracing::warn!(flow = NO_SUCH_FLOW, "stream refused (404): there is no flow of that name");
         return Err(NotUpgraded::NotFound("no flow of that name\n".into()));
     }
-    let limit = usize::try_from(desk.house.config.media.max_calls).unwrap_or(usize::MAX);
-    let place = Calls::admit(&desk.house, limit).map_err(|refused| {
+    let limit = usize::try_from(desk.upgrades.max_calls).unwrap_or(usize::MAX);
+    let place = StreamPlace::take(&desk.services.calls, limit).map_err(|refused| {
         tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
         NotUpgraded::Unavailable(format!("{refused}\n").into())
     })?;
-    let house = Arc::clone(&desk.house);
-    let session = opened(dialect, &house, parts).map_err(|why| {
+    let services = Arc::clone(&desk.services);
+    let session = opened(dialect, &services, parts).map_err(|why| {
         tracing::warn!(flow, dialect = dialect.name, reason = %why, "stream refused (400)");
         NotUpgraded::BadRequest(format!("{why}\n"))
     })?;
@@ -194,7 +194,7 @@ async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Respon
     };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
-        && let Err(why) = desk.used.take(&nonce, &house.store, house.wall.now()).await
+        && let Err(why) = desk.used.take(&nonce, &services.payments.store, services.payments.wall.now()).await
     {
         return Err(Refused::Proof(why.into()).answer(told, peer));
     }
@@ -211,7 +211,7 @@ async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Respon
         };
         let socket = WebSocket::new(connection, config).await;
         // A task of its own: whatever breaks down in it, breaks down alone.
-        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, session, beginning, house, place)));
+        let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, session, beginning, services, place)));
         if let Err(error) = call.await {
             tracing::error!(%error, "a call broke down");
         }
@@ -220,10 +220,10 @@ async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Respon
 }
 
 /// The dialect's session for an upgrade.
-fn opened(dialect: &'static Dialect, house: &House, parts: &Parts) -> Result<MediaSession, MediaError> {
+fn opened(dialect: &'static Dialect, services: &CallServices, parts: &Parts) -> Result<MediaSession, MediaError> {
     let headers: Vec<(&str, &[u8])> =
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let call_sid = format!("CA{}", house.chance.uuid().simple());
+    let call_sid = format!("CA{}", services.chance.uuid().simple());
     let request =
         UpgradeRequest { path: parts.uri.path(), query: parts.uri.query(), headers: &headers, call_sid: &call_sid };
     MediaSession::open(dialect, &request)
@@ -239,7 +239,7 @@ pub(super) fn describe() {
 pub(super) async fn no_such_path(State(desk): State<Desk>, uri: OriginalUri, parts: Parts) -> Response {
     let upgrade = parts.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
-        tell_of_unknown_path(uri.path(), client(&desk.house, &parts.extensions, &parts.headers));
+        tell_of_unknown_path(uri.path(), client(&desk.trusted_proxies, &parts.extensions, &parts.headers));
     }
     rest::no_such_path(uri).await
 }

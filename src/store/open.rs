@@ -2,7 +2,6 @@
 //!
 //! Shape:   [`open`] for what needs everything, [`books`] for commands that only read and mark rows. A server holds its data
 //!          folder, and its SQLite file, by locks of the operating system for as long as it runs.
-//! Limits:  [`KEY_LENGTH_MIN`].
 //! Errors:  [`OpenError`], each with what to do about it.
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
 #![allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
@@ -12,20 +11,16 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::backend::{Backend, BackendError, NodeId};
 use super::seal::{Place, Seal};
+use super::settings::{SecretKey, StoreSettings};
 use super::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use super::{Store, StoreError};
-use crate::config::Config;
 use crate::private_file;
 use crate::secret::Secret;
-
-/// The shortest `secret_key`, in bytes. Our choice: below it one would be guessed.
-pub const KEY_LENGTH_MIN: usize = 16;
 
 /// The key that was made, in the data folder.
 const KEY_FILE: &str = "secret.key";
@@ -102,27 +97,27 @@ impl From<BackendError> for OpenError {
     }
 }
 
-/// Opens everything: the database that is configured or the data folder's, the key, the node.
+/// Opens everything: the database that is set or the data folder's, the key, the node.
 ///
 /// A [`Role::Server`] holds the data folder until the last clone of the store is gone.
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
-    let data = &config.data;
+pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenError> {
+    let data = &settings.data;
     let node = NodeId::random();
     let (mut folder, mut locks) = (None, Vec::new());
     if role == Role::Server {
         folder = Some(Folder::lock(data)?);
-        if let DatabaseAddress::Sqlite(path) = address(config) {
+        if let DatabaseAddress::Sqlite(path) = address(settings) {
             locks.push(lock_database(&path)?);
         }
     }
-    let key = match &config.secret_key {
+    let key = match &settings.secret_key {
         Some(SecretKey(key)) => Key { text: key.clone(), made: None },
         None => Key::of_folder(data)?,
     };
-    let sql = Sql::open(&address(config), IfMissing::Create).await?;
+    let sql = Sql::open(&address(settings), IfMissing::Create).await?;
     let seal = Seal::new(&key.text).map_err(StoreError::from)?;
     if let Err(error) = check(&sql, &seal, data).await {
         key.undo();
@@ -140,12 +135,12 @@ pub async fn open(config: &Config, role: Role) -> Result<Store, OpenError> {
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn books(config: &Config) -> Result<Arc<dyn Backend>, OpenError> {
-    Ok(Arc::new(Sql::open(&address(config), IfMissing::Fail).await?))
+pub async fn books(settings: &StoreSettings) -> Result<Arc<dyn Backend>, OpenError> {
+    Ok(Arc::new(Sql::open(&address(settings), IfMissing::Fail).await?))
 }
 
-fn address(config: &Config) -> DatabaseAddress {
-    config.database.clone().unwrap_or_else(|| DatabaseAddress::within(&config.data))
+fn address(settings: &StoreSettings) -> DatabaseAddress {
+    settings.database.clone().unwrap_or_else(|| DatabaseAddress::within(&settings.data))
 }
 
 /// Whether the key is the one that the database was made with.
@@ -162,20 +157,6 @@ async fn check(sql: &Sql, seal: &Seal, data: &Path) -> Result<(), OpenError> {
         // It is a text that everybody knows: to whom it is bound does not matter.
         Ok(opened) if opened.text.matches(SEALED) => Ok(()),
         _ => Err(OpenError::WrongKey(data.join(KEY_FILE))),
-    }
-}
-
-/// The key `secret_key`.
-#[derive(Clone, Debug)]
-pub struct SecretKey(pub Secret);
-
-impl<'de> Deserialize<'de> for SecretKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let key = Secret::deserialize(deserializer)?;
-        if key.expose().len() < KEY_LENGTH_MIN {
-            return Err(de::Error::custom(format!("expected at least {KEY_LENGTH_MIN} characters")));
-        }
-        Ok(Self(key))
     }
 }
 

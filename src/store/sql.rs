@@ -48,6 +48,7 @@ mod payments;
 mod schema;
 mod sessions;
 mod settle;
+mod statement;
 mod value;
 mod work;
 
@@ -59,7 +60,8 @@ use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
 use identity::Identity;
 use schema::SchemaError;
-use work::{Committer, On, Work, alone, within};
+use statement::On;
+use work::{Committer, Work, alone, within};
 
 /// How many connections a server keeps to PostgreSQL at most. Our choice: payments hold one for a few milliseconds each,
 /// and a PostgreSQL server has 100 by default for all.

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 use touchtone::account::Account;
-use touchtone::call::{Calls, House, recovery};
+use touchtone::call::{
+    CallServices, CallSettings, Calls, DocumentServices, PaymentServices, Searches, SoundServices, recovery,
+};
 use touchtone::callback::{Application, Clocks, Deliveries, Patience};
 use touchtone::chance::Chance;
 use touchtone::config::Config;
 use touchtone::connector::Registry;
+use touchtone::feed::Feed;
 use touchtone::flow::link::PlainHttp;
 use touchtone::http::{Gateway, Outbound, TargetPolicy, Transport};
 use touchtone::library::Library;
@@ -29,17 +32,17 @@ pub async fn start(world: Arc<World>, server: usize) -> turmoil::Result {
     if world.plan.trick == Trick::ServerForgets {
         world.database.lose_everything();
     }
-    let house = open(&world, server, seed);
+    let (services, account, config) = open(&world, server, seed);
     world.note(format_args!("{}: started", SERVERS[server]));
-    world.houses.lock().unwrap()[server] = Arc::downgrade(&house);
-    world.database.open(server, seed, &house.store).await;
-    tokio::spawn(recovery::attend(Arc::clone(&house)));
-    let router = server::app(&house, "http://server.localhost/".parse()?, false);
-    drop(house);
+    world.houses.lock().unwrap()[server] = Arc::downgrade(&services);
+    world.database.open(server, seed, &services.payments.store).await;
+    tokio::spawn(recovery::attend(Arc::clone(&services.payments), Arc::clone(&services.calls)));
+    let router = server::app(&services, account, &config, "http://server.localhost/".parse()?, false);
+    drop(services);
     serve(router).await
 }
 
-fn open(world: &Arc<World>, server: usize, seed: u64) -> Arc<House> {
+fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Account, Config) {
     let flow_urls: Vec<String> = APPLICATIONS.iter().map(|name| format!("http://{name}.localhost/")).collect();
     let mut connector = json!({
         "name": "Default", "kind": "generic", "mode": "test", "endpoint": "http://gateway.localhost/charge",
@@ -68,22 +71,21 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> Arc<House> {
     let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
     let store = world.database.store(server, seed, wall);
     let clocks = Clocks { wall, chance: chance.clone() };
-    let deliveries = Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks);
-    Arc::new(House {
-        account,
-        library: Library::new("no such folder"),
-        connectors: Registry::new(&config.connectors, &gateway).unwrap(),
-        speech: Speech::with_engine(Silence),
-        outbound,
-        application,
-        store,
-        searches: recovery::Searches::default(),
-        deliveries,
+    let feed = Feed::new(wall);
+    let deliveries =
+        Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks).telling(feed.clone());
+    let library = Library::new("no such folder");
+    let connectors = Registry::new(&config.connectors, &gateway).unwrap();
+    let speech = Speech::with_engine(Silence);
+    let services = CallServices {
+        settings: CallSettings::of(&config, &account, PlainHttp::Always),
+        calls: Arc::new(Calls::new(wall)),
+        documents: Arc::new(DocumentServices { library: library.clone(), application, store: store.clone() }),
+        sound: Arc::new(SoundServices { speech, library, outbound }),
+        payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
         recordings: None,
-        calls: Calls::new(wall),
-        wall,
         chance,
-        plain_http: PlainHttp::Always,
-        config,
-    })
+        feed,
+    };
+    (Arc::new(services), account, config)
 }

@@ -147,8 +147,8 @@ fn world_of(seed: u64, trick: Trick, trace: &Arc<Mutex<Vec<String>>>) -> (Vec<Fi
 fn is_at_rest(world: &World) -> bool {
     for (server, house) in world.houses.lock().unwrap().iter().enumerate() {
         match house.upgrade() {
-            Some(house) if house.calls.live() > 0 || house.searches.count() > 0 => return false,
-            Some(house) if house.deliveries.under_way() > 0 && world.plan.dead.is_none() => return false,
+            Some(house) if house.calls.live() > 0 || house.payments.searches.count() > 0 => return false,
+            Some(house) if house.payments.deliveries.under_way() > 0 && world.plan.dead.is_none() => return false,
             None if world.plan.lost_server != Some(server) => return false,
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use touchtone::call::House;
+use touchtone::call::CallServices;
 
 use super::attempts::Attempts;
 use super::clock::Clock;
@@ -77,7 +77,7 @@ pub struct World {
     /// Which server has each call, and since when.
     pub served: Mutex<BTreeMap<u32, (usize, Duration)>>,
     pub crashes: Mutex<Vec<Crash>>,
-    pub houses: Mutex<Vec<Weak<House>>>,
+    pub houses: Mutex<Vec<Weak<CallServices>>>,
     pub application_dice: Mutex<Dice>,
     pub network_dice: Mutex<Dice>,
     pub starts: Mutex<Dice>,

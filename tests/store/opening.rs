@@ -12,7 +12,7 @@ use touchtone::http::Jar;
 use touchtone::secret::Secret;
 use touchtone::store::open::{self, OpenError, Role};
 use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
-use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState, Place, Store};
+use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState, Place, Store, StoreSettings};
 use touchtone::twiml::Method;
 use uuid::Uuid;
 
@@ -20,11 +20,11 @@ use crate::samples::{at, payment, sid, waiting};
 use crate::support::certificates::Authority;
 use crate::support::postgres::Postgres;
 
-/// A configuration with this data folder.
-fn config(data: &Path, toml: &str) -> Config {
+/// What is set of the store where the configuration has this data folder.
+fn settings(data: &Path, toml: &str) -> StoreSettings {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("data = {data:?}\n{toml}\n")).unwrap();
-    Config::load(Some(file.path())).unwrap()
+    Config::load(Some(file.path())).unwrap().store()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -35,11 +35,11 @@ fn mode(path: &Path) -> u32 {
 async fn what_was_written_outlives_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("deep/data");
-    let store = open::open(&config(&data, ""), Role::Server).await.unwrap();
+    let store = open::open(&settings(&data, ""), Role::Server).await.unwrap();
     store.backend().insert_payment(payment(1), NodeId::random(), at(1)).await.unwrap();
     let sealed = store.seal().close(&Secret::new("a token".to_owned()), Place::note("x")).unwrap();
     drop(store);
-    let store = open::open(&config(&data, ""), Role::Server).await.unwrap();
+    let store = open::open(&settings(&data, ""), Role::Server).await.unwrap();
     assert_eq!(store.backend().payment(&sid(1)).await.unwrap().unwrap().state, PaymentState::Preparing);
     assert_eq!(store.seal().open(&sealed, Place::note("x")).unwrap().text.expose(), "a token");
     for file in ["touchtone.db", "touchtone.db-wal", "touchtone.db-shm", "secret.key", "node"] {
@@ -68,13 +68,13 @@ async fn claimed(store: &Store) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_left_in_sqlite_is_the_next_ones_at_once_and_nobodys_before() {
     let folder = tempfile::tempdir().unwrap();
-    let first = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    let first = open::open(&settings(folder.path(), ""), Role::Server).await.unwrap();
     leave(&first).await;
     assert_eq!(claimed(&first).await, 0, "it is being seen to");
-    let command = open::open(&config(folder.path(), ""), Role::Command).await.unwrap();
+    let command = open::open(&settings(folder.path(), ""), Role::Command).await.unwrap();
     assert_eq!(claimed(&command).await, 0);
     drop((first, command));
-    let second = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    let second = open::open(&settings(folder.path(), ""), Role::Server).await.unwrap();
     assert_eq!(claimed(&second).await, 1);
 }
 
@@ -84,7 +84,7 @@ async fn what_a_run_left_in_postgresql_is_the_next_ones_at_once_but_not_a_copied
     let shared = format!("database = \"{}\"\nsecret_key = \"one-key-for-both-of-us\"", server.database().await);
     let (one, copy) = (folder.path().join("one"), folder.path().join("copy"));
     let start = |data: &Path| {
-        let config = config(data, &shared);
+        let config = settings(data, &shared);
         async move { open::open(&config, Role::Server).await }
     };
     let first = start(&one).await.unwrap();
@@ -121,61 +121,61 @@ async fn a_sqlite_file_has_one_server_by_whatever_path_it_is_reached() {
     let shared =
         |path: &Path| format!("database = \"sqlite://{}\"\nsecret_key = \"one-key-for-both-of-us\"", path.display());
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
-    let first = open::open(&config(&one, &shared(&file)), Role::Server).await.unwrap();
+    let first = open::open(&settings(&one, &shared(&file)), Role::Server).await.unwrap();
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&file, &link).unwrap();
     for path in [&file, &link, &folder.path().join("books/../books/pay.db")] {
-        let error = open::open(&config(&other, &shared(path)), Role::Server).await.unwrap_err();
+        let error = open::open(&settings(&other, &shared(path)), Role::Server).await.unwrap_err();
         assert!(matches!(error, OpenError::DatabaseInUse(_)), "{error}");
         let text = error.to_string();
         assert!(text.contains(&path.display().to_string()) && text.contains("PostgreSQL"), "{text}");
     }
     assert_eq!(mode(&folder.path().join("books/pay.db.lock")), 0o600);
     drop(first);
-    open::open(&config(&other, &shared(&link)), Role::Server).await.unwrap();
+    open::open(&settings(&other, &shared(&link)), Role::Server).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_has_one_server_and_any_number_of_commands() {
     let folder = tempfile::tempdir().unwrap();
-    let server = open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
-    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err().to_string();
+    let server = open::open(&settings(folder.path(), ""), Role::Server).await.unwrap();
+    let error = open::open(&settings(folder.path(), ""), Role::Server).await.unwrap_err().to_string();
     assert!(error.contains(&folder.path().display().to_string()) && error.contains("--data"), "{error}");
-    let command = open::open(&config(folder.path(), ""), Role::Command).await.unwrap();
+    let command = open::open(&settings(folder.path(), ""), Role::Command).await.unwrap();
     command.backend().insert_callback(waiting(1), NodeId::random(), at(1)).await.unwrap();
-    let books = open::books(&config(folder.path(), "")).await.unwrap();
+    let books = open::books(&settings(folder.path(), "")).await.unwrap();
     let all = CallbackFilter { limit: 9, ..CallbackFilter::default() };
     assert_eq!(books.callbacks(all.clone()).await.unwrap(), server.backend().callbacks(all).await.unwrap());
     drop(server);
-    open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    open::open(&settings(folder.path(), ""), Role::Server).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_refused_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open::open(&config(folder.path(), ""), Role::Server).await.unwrap());
+    drop(open::open(&settings(folder.path(), ""), Role::Server).await.unwrap());
     let key = folder.path().join("secret.key");
     let other = "secret_key = \"another-key-of-mine\"";
-    let error = open::open(&config(folder.path(), other), Role::Server).await.unwrap_err().to_string();
+    let error = open::open(&settings(folder.path(), other), Role::Server).await.unwrap_err().to_string();
     assert!(error.contains("secret_key") && error.contains(&key.display().to_string()), "{error}");
     assert!(!error.contains("another-key"), "{error}");
     // Lost: one that is made anew does not fit either, and is not left to be taken for the right one.
     let kept = std::fs::read(&key).unwrap();
     std::fs::remove_file(&key).unwrap();
-    let error = open::open(&config(folder.path(), ""), Role::Command).await.unwrap_err();
+    let error = open::open(&settings(folder.path(), ""), Role::Command).await.unwrap_err();
     assert!(matches!(error, OpenError::WrongKey(_)) && !key.exists(), "{error}");
     std::fs::write(&key, "too short").unwrap();
-    let error = open::open(&config(folder.path(), ""), Role::Server).await.unwrap_err();
+    let error = open::open(&settings(folder.path(), ""), Role::Server).await.unwrap_err();
     assert!(matches!(error, OpenError::Key(_)) && !error.to_string().contains("too short"), "{error}");
     std::fs::write(&key, kept).unwrap();
-    open::open(&config(folder.path(), ""), Role::Server).await.unwrap();
+    open::open(&settings(folder.path(), ""), Role::Server).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_only_look_make_no_database() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let error = open::books(&config(&data, "")).await.err().unwrap();
+    let error = open::books(&settings(&data, "")).await.err().unwrap();
     assert!(matches!(error, OpenError::Database(OpenDatabaseError::Missing(_))), "{error}");
     assert!(!data.exists());
 }
@@ -261,8 +261,8 @@ async fn servers_that_share_a_database_are_two_nodes_with_one_key() {
     let shared = format!("database = \"{}\"", server.database().await);
     let with_key = format!("{shared}\nsecret_key = \"one-key-for-both-of-us\"");
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
-    let first = open::open(&config(&one, &with_key), Role::Server).await.unwrap();
-    let second = open::open(&config(&other, &with_key), Role::Server).await.unwrap();
+    let first = open::open(&settings(&one, &with_key), Role::Server).await.unwrap();
+    let second = open::open(&settings(&other, &with_key), Role::Server).await.unwrap();
     let sealed = first.seal().close(&Secret::new("a token".to_owned()), Place::note("x")).unwrap();
     assert_eq!(second.seal().open(&sealed, Place::note("x")).unwrap().text.expose(), "a token");
     let node = |data: &Path| std::fs::read_to_string(data.join("node")).unwrap();
@@ -270,7 +270,7 @@ async fn servers_that_share_a_database_are_two_nodes_with_one_key() {
     assert!(!one.join("secret.key").exists() && !one.join("touchtone.db").exists());
     // A third one that makes a key of its own is told that it needs theirs.
     let third = folder.path().join("third");
-    let error = open::open(&config(&third, &shared), Role::Server).await.unwrap_err().to_string();
+    let error = open::open(&settings(&third, &shared), Role::Server).await.unwrap_err().to_string();
     assert!(error.contains("servers that share a database need the same secret_key"), "{error}");
 }
 

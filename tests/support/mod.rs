@@ -42,6 +42,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use touchtone::account::Account;
 use touchtone::config::Config;
 use touchtone::connector::Registry;
+use touchtone::feed::Feed;
 use touchtone::secret::Secret;
 use touchtone::server::Server;
 
@@ -55,6 +56,8 @@ pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub struct TestServer {
     pub address: SocketAddr,
     pub folder: tempfile::TempDir,
+    /// What happens in it.
+    pub feed: Feed,
     _stop: oneshot::Sender<()>,
 }
 
@@ -100,6 +103,7 @@ impl TestServer {
         .await
         .unwrap();
         let address = server.address();
+        let feed = server.services().feed.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async move {
@@ -107,7 +111,7 @@ impl TestServer {
             };
             server.run(stopped, Duration::from_secs(1)).await.unwrap();
         });
-        Self { address, folder, _stop: stop }
+        Self { address, folder, feed, _stop: stop }
     }
 
     pub async fn call(&self, flow: &str) -> Caller {

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::*;
+use crate::feed::Seen;
 use crate::secret::Secret;
 use crate::store::memory::{Disk, Memory};
 use crate::store::{Backend, BackendError, CallbackFilter, CallbackState, NodeId, Seal};
@@ -95,6 +96,28 @@ fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_callbacks_is_told_to_whoever_watches() {
+    let application = Scripted::new(Duration::ZERO);
+    application.fails("a", 1);
+    application.says("b", Tried::Hopeless("HTTP status 404".to_owned()));
+    let feed = Feed::default();
+    let deliveries = deliveries(&application, Patience::default()).telling(feed.clone());
+    let mut watcher = feed.watch();
+    let queue = deliveries.queue("CA1");
+    for url in ["a", "b"] {
+        queue.send(status(url));
+    }
+    deliveries.drained(DAY).await.unwrap();
+    drop(feed);
+    let failed = |callback, is_parked| EventKind::CallbackFailed { call_sid: "CA1".to_owned(), callback, is_parked };
+    let delivered = |callback| EventKind::CallbackDelivered { call_sid: "CA1".to_owned(), callback };
+    for expected in [failed(1, false), delivered(1), failed(2, true)] {
+        let Some(Seen::Event(event)) = watcher.next().await else { panic!("{expected:?} is missing") };
+        assert_eq!(event.what, expected);
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn each_callback_waits_until_the_one_before_was_answered() {

@@ -129,7 +129,7 @@ mod tests {
     use crate::form::Form;
     use crate::pay::assisted::Command;
     use crate::pay::settings::POSTAL_DIGITS_MAX;
-    use crate::pay::settings::Requested;
+    use crate::pay::settings::request::Requested;
     use crate::rest::fields::Fields;
 
     fn described<T: PartialSchema>() -> BTreeSet<String> {

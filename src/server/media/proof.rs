@@ -111,7 +111,7 @@ impl Refused {
 
 /// `ending` stands for what is behind it, where a refusal shows the path.
 fn signed(desk: &Desk, (dialect, flow): (&str, &str), parts: &Parts, ending: &str) -> Result<(), Refused> {
-    if !desk.require_signature {
+    if !desk.upgrades.require_signature {
         return Ok(());
     }
     let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
@@ -120,10 +120,10 @@ fn signed(desk: &Desk, (dialect, flow): (&str, &str), parts: &Parts, ending: &st
         (_, "") => parts.uri.path().to_owned(),
         (flow, ending) => format!("/media/{dialect}/{flow}{ending}"),
     };
-    let token = &desk.house.account.auth_token;
+    let token = &desk.account.auth_token;
     let dialed = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(without_port);
-    let spellings: Vec<&str> = desk.house.config.host_as_written.as_deref().into_iter().chain(dialed).collect();
-    let way = upgrade_matches(token, &desk.public_url, &spellings, &parts.uri.to_string(), &shown, header)
+    let spellings: Vec<&str> = desk.upgrades.host_as_written.as_deref().into_iter().chain(dialed).collect();
+    let way = upgrade_matches(token, &desk.upgrades.public_url, &spellings, &parts.uri.to_string(), &shown, header)
         .map_err(Refused::Proof)?;
     tracing::debug!(way, "the stream's signature is right");
     Ok(())
@@ -137,12 +137,12 @@ fn without_port(host: &str) -> Option<&str> {
 
 /// Whether the URL of a stream is one that is good now, and good once where that is demanded.
 fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
-    let max_age = desk.house.config.media.max_age;
+    let max_age = desk.upgrades.max_age;
     match &nonce {
         None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
         None => {}
         Some(nonce) => nonce
-            .judge(desk.house.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
+            .judge(desk.services.payments.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
             .map_err(|why| Refused::Proof(why.into()))?,
     }
     Ok(nonce)
@@ -155,9 +155,9 @@ fn known(
     parts: &Parts,
     peer: IpAddr,
 ) -> Result<(), Refused> {
-    let Some(secret) = &desk.house.config.media.secret else {
+    let Some(secret) = &desk.upgrades.secret else {
         // A path that ends with one has none to end with.
-        return if desk.require_signature || of_path.is_some() {
+        return if desk.upgrades.require_signature || of_path.is_some() {
             Err(Refused::Proof(UpgradeRefused::NoSecretSet { platform }))
         } else {
             Ok(())

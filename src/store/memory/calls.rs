@@ -3,7 +3,8 @@
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Books, Call, Memory};
+use super::Memory;
+use super::tables::{Books, Call};
 use crate::store::backend::{BackendError, NodeId};
 use crate::store::calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
 

@@ -6,7 +6,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::{Books, Memory};
+use super::Memory;
+use super::tables::{Books, Session};
 use crate::store::CallbackKind;
 use crate::store::backend::{
     BackendError, CallbackRow, CallbackState, NewCallback, NewPayment, NodeId, SettledPayment,
@@ -14,14 +15,6 @@ use crate::store::backend::{
 use crate::store::record::led_by;
 use crate::store::sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
 use crate::store::writable::ProbeBackend;
-
-pub(super) struct Session {
-    row: SessionRow,
-    /// Its place among all, for lists.
-    order: u64,
-    sealed: Option<Vec<u8>>,
-    node: Option<NodeId>,
-}
 
 impl Books {
     fn new_session(&mut self, session: &NewSession, state: SessionState, node: NodeId) -> Session {

@@ -8,8 +8,9 @@ use sqlx::any::AnyRow;
 
 use super::connectors::{Change, ChangeConnector};
 use super::failure::{Trouble, readable};
+use super::statement::On;
 use super::value::{Bound, Conditions, moment, number, some_text, string, text};
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 
 /// See [`crate::store::Backend::change_connector`].

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
+use super::statement::{On, Statement};
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
-use super::work::{On, Statement, Work};
+use super::work::Work;
 use crate::store::CallbackKind;
 use crate::store::backend::{
     BackendError, CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, NodeId, PendingCallback,

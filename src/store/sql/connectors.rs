@@ -8,8 +8,9 @@ use sqlx::any::AnyRow;
 
 use super::failure::{Trouble, readable};
 use super::payments::changed;
+use super::statement::On;
 use super::value::{moment, number, some_moment, string, text};
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::backend::{Authorized, BackendError, ConnectorRow, Resealed};
 
 /// What becomes of a connector.

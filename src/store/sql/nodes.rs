@@ -13,8 +13,9 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Dialect;
 use super::failure::Trouble;
+use super::statement::On;
 use super::value::{moment, number, string, uuid};
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::backend::NodeId;
 use crate::store::{GONE_AFTER, HEARTBEAT_EVERY, HEARTBEAT_GAP_MAX};
 

@@ -5,8 +5,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::failure::Trouble;
+use super::statement::On;
 use super::value::text;
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::backend::BackendError;
 
 /// See [`crate::store::Backend::use_nonce`].

@@ -10,10 +10,11 @@ use super::Dialect;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::sessions;
+use super::statement::On;
 use super::value::{
     Bound, Conditions, Narrowed, moment, number, some_moment, some_number, some_text, string, text, word,
 };
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::backend::{
     BackendError, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, SentAgo, Unsettled,
 };

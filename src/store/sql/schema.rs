@@ -8,8 +8,8 @@ use sqlx::{AnyConnection, Connection, Executor, Row};
 
 use super::Dialect;
 use super::failure::{Trouble, is_everybodys};
+use super::statement::On;
 use super::value::number;
-use super::work::On;
 
 /// The steps, in order; the first makes version 1. A step that was released is never changed.
 const STEPS: &[Step] = &[

@@ -12,10 +12,11 @@ use super::Sql;
 use super::callbacks::Insert;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
+use super::statement::On;
 use super::value::{
     Conditions, Narrowed, moment, number, places, some_moment, some_number, some_text, string, text, word,
 };
-use super::work::{On, Work};
+use super::work::Work;
 use crate::store::backend::{BackendError, CallbackRow, NewCallback, NewPayment, NodeId, SettledPayment};
 use crate::store::record::led_by;
 use crate::store::sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};

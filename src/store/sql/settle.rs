@@ -12,8 +12,9 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Dialect;
 use super::callbacks::{self, Insert, Stored};
 use super::failure::Trouble;
+use super::statement::{On, Statement};
 use super::value::{some_number, some_text, text, word};
-use super::work::{On, Statement, Work};
+use super::work::Work;
 use super::{nodes, sessions};
 use crate::pay::outcome::Standing;
 use crate::store::backend::{

@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::any::{AnyConnectOptions, AnyQueryResult, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, ConnectOptions, Connection, Error, Executor};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Error};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connections::Connections;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use super::identity::Identity;
+use super::statement::On;
 use super::{Dialect, schema};
 use crate::store::backend::BackendError;
 
@@ -42,36 +42,6 @@ const TRIES: u32 = 4;
 
 /// Between two tries, times the number of tries so far.
 const PAUSE: Duration = Duration::from_millis(15);
-
-/// A query and its values.
-pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
-
-/// A transaction, or for a single statement a connection.
-pub(super) struct On<'c> {
-    connection: &'c mut AnyConnection,
-    /// Whose SQL.
-    pub(super) dialect: Dialect,
-}
-
-impl<'c> On<'c> {
-    pub(super) fn new(connection: &'c mut AnyConnection, dialect: Dialect) -> Self {
-        Self { connection, dialect }
-    }
-
-    /// How many rows it changed.
-    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Trouble> {
-        let done: AnyQueryResult = self.connection.execute(statement).await?;
-        Ok(done.rows_affected())
-    }
-
-    pub(super) async fn row(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, Trouble> {
-        Ok(self.connection.fetch_optional(statement).await?)
-    }
-
-    pub(super) async fn rows(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, Trouble> {
-        Ok(self.connection.fetch_all(statement).await?)
-    }
-}
 
 /// One method of the store: it may be done again after it was undone, and writes nothing before it refuses.
 pub(super) trait Work: Send + Sync + 'static {

@@ -1,0 +1,535 @@
+//! What a database does for the store, done in memory.
+
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::Memory;
+use super::tables::{Callback, Payment};
+use crate::store::CallbackKind;
+use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
+use crate::store::backend::{
+    Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SettledPayment, Settling,
+    Unsettled,
+};
+use crate::store::record::led_by;
+use crate::store::settling::{Entry, Known};
+
+impl Backend for Memory {
+    fn insert_payment(
+        &self,
+        payment: NewPayment,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.ask_session(&payment, node)?;
+            books.order = books.order.saturating_add(1);
+            let order = books.order;
+            books.payments.entry(payment.sid.clone()).or_insert_with(|| {
+                let row = PaymentRow {
+                    sid: payment.sid,
+                    call_sid: payment.call_sid,
+                    connector: payment.connector,
+                    led_by: led_by(payment.led_by).to_owned(),
+                    operation: payment.operation.to_owned(),
+                    amount: payment.amount,
+                    currency: payment.currency,
+                    token_type: payment.token_type.map(str::to_owned),
+                    means: payment.means.to_owned(),
+                    masked: payment.masked,
+                    brand: payment.brand,
+                    state: PaymentState::Preparing,
+                    result: None,
+                    error_code: None,
+                    error: None,
+                    confirmation_code: None,
+                    sends: 0,
+                    first_sent: None,
+                    last_sent: None,
+                    created: now,
+                    updated: now,
+                };
+                Payment { row, order, sealed: Some(payment.sealed), note: None, node: Some(node) }
+            });
+            Ok(())
+        })
+    }
+
+    fn mark_sending<'a>(
+        &'a self,
+        sid: &'a str,
+        note: Option<Vec<u8>>,
+        number: u32,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            let sent = self.moment(now);
+            let known = books.payments.get_mut(sid).filter(|payment| payment.node == Some(node));
+            let payment = known.ok_or(BackendError::NotFound)?;
+            let row = &mut payment.row;
+            match row.state {
+                PaymentState::Preparing => row.state = PaymentState::Submitting,
+                PaymentState::Submitting | PaymentState::Unknown => {}
+                PaymentState::Succeeded | PaymentState::Failed => return Err(BackendError::NotFound),
+            }
+            row.sends = row.sends.max(number);
+            row.first_sent.get_or_insert(sent);
+            row.last_sent = Some(sent);
+            row.updated = now;
+            payment.note = note.or_else(|| payment.note.take());
+            Ok(())
+        })
+    }
+
+    fn settle_payment(
+        &self,
+        payment: SettledPayment,
+        first: Vec<NewCallback>,
+        late: Vec<NewCallback>,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Settling, BackendError>> {
+        self.write(move |books| {
+            let known = books.payments.get(&payment.sid).map(|known| Known {
+                state: known.row.state,
+                node: known.node,
+                result: known.row.result.clone(),
+                error_code: known.row.error_code,
+                confirmation_code: known.row.confirmation_code.clone(),
+            });
+            let mut entry = Entry::of(known.as_ref(), &payment);
+            let writes = matches!(entry, Entry::Unbooked | Entry::First | Entry::Late);
+            if writes && books.end_session(&payment, known.is_some(), node, now).is_err() {
+                entry = Entry::Otherwise;
+            }
+            let (mut told, mut booked) = (Vec::new(), Booked::First);
+            match entry {
+                Entry::Otherwise => booked = Booked::Otherwise,
+                Entry::Unbooked => told = first,
+                Entry::First => {
+                    books.write_outcome(payment, now);
+                    told = first;
+                }
+                Entry::Late => {
+                    books.write_outcome(payment, now);
+                    (told, booked) = (late, Booked::Late);
+                }
+                Entry::Again => {
+                    if late.iter().any(|callback| books.by_token(callback.token).is_some()) {
+                        booked = Booked::Late;
+                    }
+                    told = first.into_iter().chain(late).filter(|new| books.by_token(new.token).is_some()).collect();
+                }
+            }
+            let mut callbacks = Vec::new();
+            for callback in told {
+                let id = books.insert(callback, node, now);
+                let own = books.callbacks.get(&id).filter(|callback| callback.is_open() && callback.node == Some(node));
+                callbacks.extend(own.map(|callback| callback.row.clone()));
+            }
+            Ok(Settling { booked, callbacks })
+        })
+    }
+
+    fn insert_callback(
+        &self,
+        callback: NewCallback,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
+        self.write(move |books| {
+            let is_known = books.by_token(callback.token).is_some();
+            if !is_known && callback.progress_of.as_ref().is_some_and(|sid| books.is_led_elsewhere(sid, node)) {
+                return Err(BackendError::NotFound);
+            }
+            let id = books.insert(callback, node, now);
+            let known = books.callbacks.get(&id);
+            let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));
+            Ok(Inserted { id, is_own })
+        })
+    }
+
+    fn claim_callbacks(
+        &self,
+        keeper: NodeId,
+        node: NodeId,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
+        self.write(move |books| {
+            let (own, silent) = ([keeper, node], self.silent_for(books, node));
+            let is_free = |callback: &Callback| {
+                let is_own = callback.node.is_some_and(|node| own.contains(&node));
+                callback.is_open() && !is_own && books.is_free(callback.node, silent)
+            };
+            let calls: BTreeSet<String> = books
+                .callbacks
+                .values()
+                .filter(|callback| is_free(callback) && !books.is_seen_to(&callback.row.call_sid, own, silent))
+                .take(limit.try_into().unwrap_or(usize::MAX))
+                .map(|callback| callback.row.call_sid.clone())
+                .collect();
+            let free: Vec<i64> = books
+                .callbacks
+                .values()
+                .filter(|callback| calls.contains(&callback.row.call_sid) && is_free(callback))
+                .map(|callback| callback.row.id)
+                .collect();
+            let mut claimed = Vec::new();
+            for id in free {
+                if let Some(callback) = books.callbacks.get_mut(&id) {
+                    callback.node = Some(keeper);
+                    callback.row.state = CallbackState::Waiting;
+                    claimed.push(callback.pending());
+                }
+            }
+            Ok(claimed)
+        })
+    }
+
+    fn claimed_callbacks(
+        &self,
+        keeper: NodeId,
+        after_id: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
+        self.read(move |books| {
+            let after = books.callbacks.values().filter(|callback| callback.row.id > after_id);
+            let claimed = after
+                .filter(|callback| callback.node == Some(keeper) && callback.row.state == CallbackState::Waiting)
+                .take(limit.try_into().unwrap_or(usize::MAX));
+            claimed.map(Callback::pending).collect()
+        })
+    }
+
+    fn open_callback(&self, id: i64, node: NodeId) -> BoxFuture<'_, Result<Option<CallbackRow>, BackendError>> {
+        async move {
+            let own = [Some(node), Some(node.keeper())];
+            let is_own = move |callback: &Callback| callback.is_open() && own.contains(&callback.node);
+            let opened = self.read(move |books| {
+                let callback = books.callbacks.get(&id).filter(|callback| is_own(callback))?;
+                let comes_first = |earlier: &Callback| {
+                    earlier.is_open()
+                        && earlier.row.kind == CallbackKind::Status
+                        && earlier.row.call_sid == callback.row.call_sid
+                        && !own.contains(&earlier.node)
+                };
+                let follows = callback.row.kind == CallbackKind::Status
+                    && books.callbacks.range(..id).any(|(_, earlier)| comes_first(earlier));
+                Some((callback.row.clone(), follows))
+            });
+            match opened.await? {
+                Some((_, true)) => {}
+                Some((row, false)) => return Ok(Some(row)),
+                None => return Ok(None),
+            }
+            self.write(move |books| {
+                if let Some(callback) = books.callbacks.get_mut(&id).filter(|callback| is_own(callback)) {
+                    callback.node = None;
+                }
+                Ok(())
+            })
+            .await
+            .map(|()| None)
+        }
+        .boxed()
+    }
+
+    fn claim_payments(
+        &self,
+        node: NodeId,
+        limit: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
+        self.write(move |books| {
+            let (silent, now) = (self.silent_for(books, node), self.moment(now));
+            let mut free: Vec<(bool, u64, String)> = books
+                .payments
+                .values()
+                .filter(|payment| payment.sealed.is_some() && books.is_free(payment.node, silent))
+                .map(|payment| (payment.row.state == PaymentState::Unknown, payment.order, payment.row.sid.clone()))
+                .collect();
+            free.sort_unstable();
+            free.truncate(limit.try_into().unwrap_or(usize::MAX));
+            let mut claimed = Vec::new();
+            for (.., sid) in free {
+                let Some(payment) = books.payments.get_mut(&sid) else { continue };
+                payment.node = Some(node);
+                claimed.extend(payment.unsettled(now));
+            }
+            Ok(claimed)
+        })
+    }
+
+    fn claimed_payments(
+        &self,
+        keeper: NodeId,
+        after_sid: Option<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
+        self.read(move |books| {
+            let now = self.moment(now);
+            let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
+            let claimed = books.payments.values().filter(|payment| payment.node == Some(keeper));
+            let mut claimed: Vec<(u64, Unsettled)> = claimed
+                .filter(|payment| after.is_none_or(|after| payment.order > after))
+                .filter_map(|payment| Some((payment.order, payment.unsettled(now)?)))
+                .collect();
+            claimed.sort_unstable_by_key(|(order, _)| *order);
+            claimed.truncate(limit.try_into().unwrap_or(usize::MAX));
+            claimed.into_iter().map(|(_, unsettled)| unsettled).collect()
+        })
+    }
+
+    fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            let known = books.payments.get_mut(sid).filter(|payment| payment.row.state == PaymentState::Unknown);
+            let payment = known.ok_or(BackendError::NotFound)?;
+            (payment.sealed, payment.note) = (None, None);
+            payment.row.updated = now;
+            Ok(())
+        })
+    }
+
+    fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.change_callback(id, node, now, |row| {
+                row.state = CallbackState::Delivered;
+                row.sealed = None;
+                row.reason = None;
+            })
+        })
+    }
+
+    fn mark_failed<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        number: u32,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.change_undelivered(id, node, now, |row| {
+                row.state = CallbackState::Waiting;
+                row.tries = row.tries.max(number);
+                row.reason = Some(reason.to_owned());
+            })
+        })
+    }
+
+    fn mark_parked<'a>(
+        &'a self,
+        id: i64,
+        reason: &'a str,
+        node: NodeId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.change_undelivered(id, node, now, |row| {
+                row.state = CallbackState::Parked;
+                row.reason = Some(reason.to_owned());
+            })
+        })
+    }
+
+    fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
+        self.write(move |books| {
+            let wanted: Option<BTreeSet<i64>> = ids.map(|ids| ids.into_iter().collect());
+            let mut count = 0_u64;
+            for callback in books.callbacks.values_mut() {
+                let row = &mut callback.row;
+                if row.state == CallbackState::Parked && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.id)) {
+                    row.state = CallbackState::Waiting;
+                    (row.tries, row.reason, row.since, row.updated) = (0, None, now, now);
+                    callback.node = None;
+                    count = count.saturating_add(1);
+                }
+            }
+            Ok(count)
+        })
+    }
+
+    fn forget_delivered(&self, before: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
+        self.write(move |books| {
+            let all = books.callbacks.len();
+            books
+                .callbacks
+                .retain(|_, callback| callback.row.state != CallbackState::Delivered || callback.row.updated >= before);
+            Ok(u64::try_from(all.saturating_sub(books.callbacks.len())).unwrap_or(u64::MAX))
+        })
+    }
+
+    fn register(&self, node: NodeId, ended: Option<NodeId>) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            let over = ended.map(|ended| [ended, ended.keeper()]);
+            match &self.clock {
+                None => books.release(|_| true),
+                Some(clock) => {
+                    books.release(|node| over.is_some_and(|over| over.contains(&node)));
+                    books.hear(node, clock());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn heartbeat(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            if let Some(clock) = &self.clock {
+                books.hear(node, clock());
+            }
+            Ok(())
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    fn release(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.release(|owner| owner == node);
+            Ok(())
+        })
+    }
+
+    fn payment<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<Option<PaymentRow>, BackendError>> {
+        self.read(move |books| books.payments.get(sid).map(|payment| payment.row.clone()))
+    }
+
+    fn payments(&self, filter: PaymentFilter) -> BoxFuture<'_, Result<Vec<PaymentRow>, BackendError>> {
+        self.read(move |books| {
+            let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
+            let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
+            let mut found: Vec<&Payment> = books
+                .payments
+                .values()
+                .filter(|payment| {
+                    let row = &payment.row;
+                    call_sid.as_ref().is_none_or(|sid| *sid == row.call_sid)
+                        && state.is_none_or(|state| state == row.state)
+                        && connector.as_ref().is_none_or(|name| *name == row.connector)
+                        && from.is_none_or(|from| row.created >= from)
+                        && before.is_none_or(|before| row.created < before)
+                        && after.is_none_or(|after| payment.order < after)
+                })
+                .collect();
+            found.sort_unstable_by_key(|payment| std::cmp::Reverse(payment.order));
+            found.truncate(limit.try_into().unwrap_or(usize::MAX));
+            found.into_iter().map(|payment| payment.row.clone()).collect()
+        })
+    }
+
+    fn callbacks(&self, filter: CallbackFilter) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+        self.read(move |books| {
+            let CallbackFilter { call_sid, payment_sid, state, after_id, limit } = filter;
+            let rows = books.callbacks.values().map(|callback| &callback.row).filter(|row| {
+                call_sid.as_ref().is_none_or(|sid| *sid == row.call_sid)
+                    && payment_sid.as_ref().is_none_or(|sid| Some(sid) == row.payment_sid.as_ref())
+                    && state.is_none_or(|state| state == row.state)
+                    && after_id.is_none_or(|after| row.id > after)
+            });
+            rows.take(limit.try_into().unwrap_or(usize::MAX)).cloned().collect()
+        })
+    }
+
+    fn count_callbacks(&self, state: CallbackState) -> BoxFuture<'_, Result<u64, BackendError>> {
+        self.read(move |books| {
+            let count = books.callbacks.values().filter(|callback| callback.row.state == state).count();
+            u64::try_from(count).unwrap_or(u64::MAX)
+        })
+    }
+
+    fn connectors(&self) -> BoxFuture<'_, Result<Vec<ConnectorRow>, BackendError>> {
+        self.read(|books| books.connectors.values().cloned().collect())
+    }
+
+    fn connectors_revision(&self) -> BoxFuture<'_, Result<i64, BackendError>> {
+        self.read(|books| books.revision)
+    }
+
+    fn change_connector<'a>(
+        &'a self,
+        name: &'a str,
+        change: ConnectorChange,
+        audit: NewAudit,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            books.change_connector(name, change, now)?;
+            books.audit.add(audit, now);
+            Ok(())
+        })
+    }
+
+    fn audit(&self, filter: AuditFilter) -> BoxFuture<'_, Result<Vec<AuditRow>, BackendError>> {
+        self.read(move |books| books.audit.list(&filter))
+    }
+
+    fn use_nonce<'a>(
+        &'a self,
+        value: &'a str,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            if books.nonces.contains_key(value) {
+                return Err(BackendError::Duplicate);
+            }
+            books.nonces.insert(value.to_owned(), expires);
+            books.nonces.retain(|_, expires| *expires >= now);
+            Ok(())
+        })
+    }
+
+    fn mark_withdrawn<'a>(
+        &'a self,
+        name: &'a str,
+        sealed: &'a [u8],
+        since: Timestamp,
+    ) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            let row = books.connectors.get_mut(name);
+            if let Some(row) = row.filter(|row| row.sealed == sealed && row.withdrawn.is_none()) {
+                row.withdrawn = Some(since);
+                books.revision = books.revision.saturating_add(1);
+            }
+            Ok(())
+        })
+    }
+
+    fn reseal<'a>(&'a self, what: Resealed, was: &'a [u8], sealed: Vec<u8>) -> BoxFuture<'a, Result<(), BackendError>> {
+        self.write(move |books| {
+            let stood = match &what {
+                Resealed::Payment(sid) => books.payments.get_mut(sid).and_then(|payment| payment.sealed.as_mut()),
+                Resealed::PaymentNote(sid) => books.payments.get_mut(sid).and_then(|payment| payment.note.as_mut()),
+                Resealed::Callback(token) => {
+                    let mut callbacks = books.callbacks.values_mut();
+                    callbacks.find(|known| known.row.token == *token).and_then(|known| known.row.sealed.as_mut())
+                }
+                Resealed::Connector(name) => books.connectors.get_mut(name).map(|row| &mut row.sealed),
+            };
+            if let Some(stood) = stood.filter(|stood| **stood == was) {
+                *stood = sealed;
+                if let Resealed::Connector(_) = what {
+                    books.revision = books.revision.saturating_add(1);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, BackendError>> {
+        self.read(move |books| books.notes.get(name).cloned())
+    }
+
+    fn keep_note<'a>(&'a self, name: &'a str, text: Vec<u8>) -> BoxFuture<'a, Result<Vec<u8>, BackendError>> {
+        self.write(move |books| Ok(books.notes.entry(name.to_owned()).or_insert(text).clone()))
+    }
+}
