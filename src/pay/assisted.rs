@@ -22,14 +22,15 @@ use super::payment_core::PaymentCore;
 use super::session::{Input, Output, Timer, What};
 use super::settings::Refusal;
 use super::settings::request::Requested;
-use super::settlement::{Settled, Settlement};
-use super::step::{PayErrorCode, PayResult, Step};
+use super::settlement::Settlement;
+use super::step::{PayErrorCode, PayResult};
 use super::surroundings::Surroundings;
 use crate::secret::Digits;
 use crate::time::CallTime;
 use crate::tone::Key;
 
 mod capturing;
+mod processing;
 mod telling;
 
 pub use super::command::{AgentError, Capture, Command};
@@ -342,61 +343,6 @@ impl AssistedSession {
                 self.finish(Ending::plain(PayResult::TooManyFailedAttempts));
             }
         }
-    }
-
-    /// Asks the gateway.
-    fn process(&mut self, now: CallTime) {
-        self.updated = now;
-        self.core.at = (Step::PaymentProcessing, 1);
-        self.report(What::Begun);
-        let statement = self.statement();
-        match self.core.submit(now, statement) {
-            Ok((settlement, question)) => {
-                self.core.ask(&settlement, question);
-                self.phase = Phase::Processing(Box::new(settlement));
-            }
-            Err(ending) => self.finish(*ending),
-        }
-    }
-
-    fn advance(&mut self, now: CallTime, next: Settled) {
-        let Phase::Processing(settlement) = &self.phase else { return };
-        if let Some(ending) = self.core.advance(settlement, next) {
-            self.updated = now;
-            self.finish(*ending);
-        }
-    }
-
-    /// The caller or the agent ends it, unless the outcome is already on its way.
-    fn interrupt(&mut self, now: CallTime, result: PayResult) {
-        self.updated = now;
-        match &mut self.phase {
-            Phase::Finding { .. } => self.refuse(AgentError::over()),
-            Phase::Idle | Phase::Capturing { .. } | Phase::Confirming(_) => self.cut_short(Ending::plain(result)),
-            // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
-            Phase::Processing(settlement) => {
-                let next = settlement.handle_interrupt(result);
-                self.advance(now, next);
-            }
-            Phase::Finished => {}
-        }
-    }
-
-    /// Ends it before the gateway is asked.
-    fn cut_short(&mut self, ending: Ending) {
-        // Only a confirmation says anything: what the document says goes on.
-        if let Phase::Confirming(_) = self.phase {
-            self.core.outputs.push_back(Output::Clear);
-        }
-        self.finish(ending);
-    }
-
-    /// The one place where a session's outcome is decided.
-    fn finish(&mut self, ending: Ending) {
-        self.phase = Phase::Finished;
-        let told = self.statement().told(&ending);
-        self.core.settle(&ending, told);
-        self.firsts.clear();
     }
 }
 

@@ -1,0 +1,68 @@
+//! The gateway is asked, and whoever wants the session ended is heard.
+//!
+//! Sources: spec/pay.md, sections 3 and 8.
+
+use super::{AssistedSession, Phase};
+use crate::pay::command::AgentError;
+use crate::pay::outcome::Ending;
+use crate::pay::session::{Output, What};
+use crate::pay::settlement::Settled;
+use crate::pay::step::{PayResult, Step};
+use crate::time::CallTime;
+
+impl AssistedSession {
+    /// Asks the gateway.
+    pub(super) fn process(&mut self, now: CallTime) {
+        self.updated = now;
+        self.core.at = (Step::PaymentProcessing, 1);
+        self.report(What::Begun);
+        let statement = self.statement();
+        match self.core.submit(now, statement) {
+            Ok((settlement, question)) => {
+                self.core.ask(&settlement, question);
+                self.phase = Phase::Processing(Box::new(settlement));
+            }
+            Err(ending) => self.finish(*ending),
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: CallTime, next: Settled) {
+        let Phase::Processing(settlement) = &self.phase else { return };
+        if let Some(ending) = self.core.advance(settlement, next) {
+            self.updated = now;
+            self.finish(*ending);
+        }
+    }
+
+    /// The caller or the agent ends it, unless the outcome is already on its way.
+    pub(super) fn interrupt(&mut self, now: CallTime, result: PayResult) {
+        self.updated = now;
+        match &mut self.phase {
+            Phase::Finding { .. } => self.refuse(AgentError::over()),
+            Phase::Idle | Phase::Capturing { .. } | Phase::Confirming(_) => self.cut_short(Ending::plain(result)),
+            // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
+            Phase::Processing(settlement) => {
+                let next = settlement.handle_interrupt(result);
+                self.advance(now, next);
+            }
+            Phase::Finished => {}
+        }
+    }
+
+    /// Ends it before the gateway is asked.
+    pub(super) fn cut_short(&mut self, ending: Ending) {
+        // Only a confirmation says anything: what the document says goes on.
+        if let Phase::Confirming(_) = self.phase {
+            self.core.outputs.push_back(Output::Clear);
+        }
+        self.finish(ending);
+    }
+
+    /// The one place where a session's outcome is decided.
+    pub(super) fn finish(&mut self, ending: Ending) {
+        self.phase = Phase::Finished;
+        let told = self.statement().told(&ending);
+        self.core.settle(&ending, told);
+        self.firsts.clear();
+    }
+}
