@@ -4,7 +4,7 @@
 //!
 //! A phone call is a state machine. Everything a call *decides* is plain, synchronous code (an event in, actions out);
 //! everything it *touches* (sockets, gateways, disk, speech, time) is a thin shell around it. A room uses only rooms
-//! above it in this list:
+//! above it in this list (`tests/rooms.rs` reads the imports):
 //!
 //! | room | what is in it |
 //! |---|---|

@@ -113,13 +113,13 @@ pub struct Server {
     tls: Option<tls::Tls>,
     services: Arc<CallServices>,
     /// What connections are held to.
-    entrance: Entrance,
+    connections: ConnectionRules,
     desk: Desk,
 }
 
 /// What connections are held to.
 #[derive(Debug)]
-struct Entrance {
+struct ConnectionRules {
     max_connections: u32,
     limits: Limits,
     messages_per_second_max: u32,
@@ -237,12 +237,12 @@ impl Server {
             feed,
         });
         let desk = Desk::new(&services, account, &config, public_url, require_signature);
-        let entrance = Entrance {
+        let connections = ConnectionRules {
             max_connections: config.max_connections,
             limits: config.limits,
             messages_per_second_max: config.media.max_messages_per_second,
         };
-        Ok(Self { listener, address, tls, services, entrance, desk })
+        Ok(Self { listener, address, tls, services, connections, desk })
     }
 
     /// Where it listens.
@@ -268,7 +268,7 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
-        let Self { listener, tls, services, entrance, desk, .. } = self;
+        let Self { listener, tls, services, connections, desk, .. } = self;
         let draining = Arc::clone(&desk.draining);
         let payments = &services.payments;
         let mut following = JoinSet::new();
@@ -279,8 +279,8 @@ impl Server {
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
         following.spawn(heartbeat::beat(Arc::clone(payments)));
         following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
-        let doors = Doors::new(listener, entrance.max_connections, &entrance.limits, &desk.trusted_proxies)
-            .reading_calls_at(entrance.messages_per_second_max);
+        let doors = Doors::new(listener, connections.max_connections, &connections.limits, &desk.trusted_proxies)
+            .reading_calls_at(connections.messages_per_second_max);
         let over = drained(services, draining, stop, drain, attending.abort_handle());
         match tls {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,

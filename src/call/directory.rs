@@ -99,3 +99,26 @@ impl Directory {
         self.here.delete(call_sid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::form::Form;
+    use crate::wall::Wall;
+
+    #[tokio::test]
+    async fn a_call_that_is_not_here_is_not_live_whatever_is_wanted_of_it() {
+        let directory = Directory::new(Arc::new(Calls::new(Wall::System)));
+        let request = || Request::new("/CA1", "key-1", &[]);
+        let update = AgentCommand::Update { sid: "PK1".to_owned(), form: Form::new() };
+        for command in [
+            Command::Complete,
+            Command::Payment(AgentCommand::Create(Form::new()), request()),
+            Command::Payment(update, request()),
+        ] {
+            assert_eq!(directory.command("CA1", command).await, Err(CommandError::NotLive));
+        }
+        assert!(directory.record("CA1").is_none() && directory.payments("CA1").is_none());
+        assert_eq!(directory.delete("CA1"), Err(NotDeleted::Unknown));
+    }
+}

@@ -13,7 +13,7 @@ impl Store {
         Ok(self.backend.register(self.node, ended).await?)
     }
 
-    /// Says that this node is there. To be done every [`HEARTBEAT_EVERY`], by itself.
+    /// Says that this node is there. To be done every [`super::HEARTBEAT_EVERY`], by itself.
     ///
     /// # Errors
     /// [`StoreError`].
