@@ -167,6 +167,9 @@ impl Work for ClaimSessions {
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
+            // Each list is as long as it may be alone.
+            free.sort_unstable();
+            free.truncate(self.limit.try_into().unwrap_or(usize::MAX));
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &free, self.node, ("", "place, sid, call_sid, sealed")).await? {
                 let place: i64 = number(&row, "place")?;
