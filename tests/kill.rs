@@ -29,6 +29,8 @@ mod books;
 mod callers;
 #[path = "kill/check.rs"]
 mod check;
+#[path = "kill/moments.rs"]
+mod moments;
 #[allow(dead_code, reason = "shared with another test")]
 #[path = "memory/numbers.rs"]
 mod numbers;

@@ -37,8 +37,7 @@ use regex::{Captures, Regex};
 use search::{Hit, Search};
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
-use support::{ACCOUNT, Caller, PATIENCE, Somebody, TOKEN, get, write_flows};
-use tokio::time::{Instant, sleep};
+use support::{ACCOUNT, BREATH, Caller, PATIENCE, Somebody, TOKEN, get, wait, write_flows};
 
 const PAYMENTS: usize = 200;
 
@@ -48,11 +47,16 @@ const AT_ONCE: usize = 16;
 /// In the gateway's credentials, which stay in memory as long as the server runs: the search has to find it.
 const PLANTED: &str = "8027415938264071";
 
+/// How long the last of a number may stay in memory when its payment is over.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// The numbers of digits that are a leak in a text.
 const RUN: usize = 7;
 
-/// How long the caller is silent after a slip: what is keyed right after it still belongs to it.
-const BREATH: Duration = Duration::from_millis(300);
+/// After a slip.
+async fn breath() {
+    wait::real_time_passes(BREATH, "the server goes by its own clock when it tells bursts apart").await;
+}
 
 /// How a caller goes about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,7 +207,7 @@ impl World {
                 caller.hear().await;
                 caller.press(&format!("{}#", &number[..number.len() - 1])).await;
                 caller.hear().await;
-                sleep(BREATH).await;
+                breath().await;
                 caller.press(number).await;
                 caller.pay(&rest).await;
             }
@@ -234,7 +238,7 @@ impl World {
                 caller.hear().await;
                 caller.press(&format!("{}#", &number[..3])).await;
                 caller.hear().await;
-                sleep(BREATH).await;
+                breath().await;
                 caller.press(&format!("{number}#")).await;
                 caller.hear_out().await;
             }
@@ -307,23 +311,17 @@ impl World {
     /// Waits until every call is over and its recording written, or refused, as some script in some thousands would have a
     /// keyed number in it by chance.
     async fn all_over(&self, recordings: &Path, wanted: usize) {
-        let since = Instant::now();
-        loop {
-            let metrics = get(self.process.address, "/metrics").await.1;
-            let written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
+        let (mut metrics, mut written) = (String::new(), 0);
+        let refused = wait::within(PATIENCE, async || {
+            metrics = get(self.process.address, "/metrics").await.1;
+            written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
             let refused = self.process.log().matches("the call is not recorded").count();
-            if written + refused == wanted && metrics.contains("touchtone_calls_live 0") {
-                assert!(refused <= wanted / 50, "{refused} recordings refused");
-                return;
-            }
-            if since.elapsed() > PATIENCE {
-                panic!(
-                    "{written} of {wanted} recorded; of the others: {:#?}",
-                    self.told_of_missing(recordings, &metrics)
-                );
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+            (written + refused == wanted && metrics.contains("touchtone_calls_live 0")).then_some(refused)
+        });
+        let refused = refused.await.unwrap_or_else(|| {
+            panic!("{written} of {wanted} recorded; of the others: {:#?}", self.told_of_missing(recordings, &metrics))
+        });
+        assert!(refused <= wanted / 50, "{refused} recordings refused");
     }
 
     /// What the log says of calls without a recording.
@@ -388,20 +386,13 @@ async fn nothing_is_left(folder: &Path, gateway: &Somebody, url: &str, environme
     if is_open {
         assert!(!world.memory(&planted).unwrap().is_empty(), "what is planted is found");
         // The last call's task may still be saying goodbye.
-        let since = Instant::now();
-        loop {
-            let hits = world.memory(&search).unwrap();
-            if hits.is_empty() {
-                break;
-            }
-            assert!(
-                since.elapsed() < Duration::from_secs(10),
-                "left in memory: {} times: {:#?}",
-                hits.len(),
-                &hits[..hits.len().min(5)]
-            );
-            sleep(Duration::from_millis(200)).await;
-        }
+        let mut hits = Vec::new();
+        let is_clean = wait::within(LEAVING, async || {
+            hits = world.memory(&search).unwrap();
+            hits.is_empty().then_some(())
+        });
+        let is_clean = is_clean.await.is_some();
+        assert!(is_clean, "left in memory: {} times: {:#?}", hits.len(), &hits[..hits.len().min(5)]);
     }
 
     let metrics = get(world.process.address, "/metrics").await.1;
@@ -531,21 +522,19 @@ async fn a_call_that_goes_on_keeps_no_number_of_a_payment_that_is_over() {
         eprintln!("only root can search the server's memory: it is not searched");
         return;
     }
-    let since = Instant::now();
-    loop {
-        let mut left = Vec::new();
+    let mut left = Vec::new();
+    let is_clean = wait::within(LEAVING, async || {
+        left.clear();
         for (live, number, _) in &calls {
             let hits = world.memory(&Search::new([number.as_str()])).unwrap();
             left.extend(hits.into_iter().map(|hit| (*live, hit)));
             left.extend(world.keys_left(number).into_iter().map(|hit| (*live, hit)));
         }
         left.extend(world.keys_left(&captured).into_iter().map(|hit| (Live::Captured, hit)));
-        if left.is_empty() {
-            break;
-        }
-        assert!(since.elapsed() < Duration::from_secs(10), "{} times: {:#?}", left.len(), &left[..left.len().min(3)]);
-        sleep(Duration::from_millis(200)).await;
-    }
+        left.is_empty().then_some(())
+    });
+    let is_clean = is_clean.await.is_some();
+    assert!(is_clean, "{} times: {:#?}", left.len(), &left[..left.len().min(3)]);
     assert!(!world.memory(&Search::new([captured.as_str()])).unwrap().is_empty(), "the search finds nothing");
     for (_, _, caller) in calls {
         caller.hang_up().await;

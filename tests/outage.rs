@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
 use support::process::{Process, signal};
-use support::{ACCOUNT, Arrived, Somebody, TOKEN, TestServer};
+use support::{ACCOUNT, Arrived, PATIENCE, Somebody, TOKEN, TestServer, wait};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 use uuid::Uuid;
@@ -65,7 +65,7 @@ struct Shop {
     file: Arc<OnceLock<PathBuf>>,
     locked: Arc<Mutex<Option<Locked>>>,
     asked: Arc<Mutex<Option<Instant>>>,
-    _gateway: Somebody,
+    gateway: Somebody,
 }
 
 impl Shop {
@@ -89,7 +89,7 @@ impl Shop {
             application.url("/paid")
         );
         let server = TestServer::start(&[("pay", &document)], &connector(&gateway)).await;
-        Self { server, application, file, locked, asked, _gateway: gateway }
+        Self { server, application, file, locked, asked, gateway }
     }
 
     fn database(&self) -> PathBuf {
@@ -150,16 +150,18 @@ async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the
         caller.pay(&CARD).await;
     };
     let asking = async {
-        while shop.asked.lock().unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        shop.gateway.wait_for(|_| true).await;
         // The gateway has answered, and nothing of it can be written down: until the call is told, nobody is.
-        while shop.results("/paid").is_empty() {
+        wait::until("the call is told", PATIENCE, async || {
+            if !shop.results("/paid").is_empty() {
+                return true;
+            }
             let shown = shop.shown().await;
             let says = shown["PaymentError"] == "outcome unknown" || shown.get("Result").is_none();
             assert!(says && shown["For"] == "payment-processing", "{shown}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            false
+        })
+        .await;
     };
     tokio::join!(paying, asking);
     let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
@@ -204,21 +206,18 @@ async fn without_a_status_callback_the_action_is_told_late() {
 async fn a_database_that_is_back_in_time_makes_nobody_doubt() {
     let shop = Shop::new("statusCallback=\"STATUS\"").await;
     shop.file.set(shop.database()).unwrap();
-    let locked = Arc::clone(&shop.locked);
-    let back = tokio::task::spawn_blocking(move || {
-        let since = Instant::now();
-        // From the moment on that the gateway is asked.
-        while locked.lock().unwrap().is_none() && since.elapsed() < support::PATIENCE {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::thread::sleep(Duration::from_secs(1));
-        drop(locked.lock().unwrap().take());
-    });
-    shop.server.call("pay").await.pay(&CARD).await;
+    let back = async {
+        // It is locked from the moment on that the gateway is asked.
+        shop.gateway.wait_for(|_| true).await;
+        wait::real_time_passes(Duration::from_secs(1), "SQLite waits for a lock without a word").await;
+        let locked = shop.locked.lock().unwrap().take();
+        drop(locked.expect("it is locked"));
+    };
+    let mut caller = shop.server.call("pay").await;
+    tokio::join!(caller.pay(&CARD), back);
     let action = shop.application.wait_for(|arrived| arrived.path == "/paid").await;
     assert_eq!(action.field("Result"), "success", "{:?}", action.fields());
     assert_eq!(token_of(&action), token(&shop.payment().await.0, Occasion::First, CallbackKind::Action));
-    back.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,20 +235,15 @@ async fn a_database_that_is_taken_away_makes_the_server_unready_until_it_is_back
 }
 
 async fn until(server: &TestServer, status: u16) {
-    let since = Instant::now();
-    while server.get("/readyz").await.0 != status {
-        assert!(since.elapsed() < Duration::from_secs(10), "it does not become {status}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let what = format!("/readyz is {status}");
+    wait::until(&what, Duration::from_secs(10), async || server.get("/readyz").await.0 == status).await;
 }
 
 /// Until a process does not run any more, as after SIGSTOP.
 async fn until_stopped(process: u32) {
-    let since = Instant::now();
-    while !std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap().contains(") T ") {
-        assert!(since.elapsed() < support::PATIENCE, "it runs on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let stat = format!("/proc/{process}/stat");
+    let is_stopped = async || std::fs::read_to_string(&stat).unwrap().contains(") T ");
+    wait::until("it stands still", PATIENCE, is_stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,8 +269,8 @@ async fn an_answer_that_came_while_the_server_was_stopped_counts_however_long_th
     let stopping = async {
         gateway.wait_for(|_| true).await;
         until_stopped(pid).await;
-        // This is how long it stands still: the gateway's second, and another in which a busy machine's timers may be late.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // The gateway's second, and another in which a busy machine's timers may be late.
+        wait::real_time_passes(Duration::from_secs(3), "who stands still cannot tell how late it is").await;
         signal(pid, "-CONT");
     };
     tokio::join!(stopping, caller.pay(&CARD));

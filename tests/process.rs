@@ -18,11 +18,10 @@ mod support;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
-use support::{Caller, Somebody, get, write_flows};
+use support::{BREATH, Caller, PATIENCE, Somebody, get, wait, write_flows};
 
 #[tokio::test]
 async fn the_first_start_needs_nothing_and_shows_the_token_once() {
@@ -43,8 +42,7 @@ async fn the_first_start_needs_nothing_and_shows_the_token_once() {
 
 /// Asks until the answer is as wanted.
 async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&(u16, String)) -> bool) {
-    let asking = async { while !wanted(&get(address, path).await) {} };
-    tokio::time::timeout(support::PATIENCE, asking).await.unwrap_or_else(|_| panic!("{path} never said so"));
+    wait::until(&format!("{path} says so"), PATIENCE, async || wanted(&get(address, path).await)).await;
 }
 
 #[tokio::test]
@@ -162,7 +160,7 @@ async fn nothing_that_a_caller_keys_is_left_in_logs_files_or_callbacks() {
             caller.hear().await;
             caller.press(&format!("{}#", &card[..14])).await;
             caller.hear().await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            wait::real_time_passes(BREATH, "the server goes by its own clock when it tells bursts apart").await;
             caller.press(card).await;
             caller.pay(&["1228", "94111", "837", "1"]).await;
             application.wait_for(|arrived| arrived.path == "/paid" && arrived.field("CallSid") == call_sid).await;

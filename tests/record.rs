@@ -12,11 +12,10 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use regex::Regex;
 use serde_json::{Value, json};
-use support::{Caller, PATIENCE, Somebody, TestServer};
+use support::{BREATH, Caller, PATIENCE, Somebody, TestServer, wait};
 use touchtone::library::Library;
 use touchtone::pay::step::PayResult;
 use touchtone::replay::{self, Outcome, Requests};
@@ -32,24 +31,21 @@ fn card(beginning: &str) -> String {
     (0..10).map(|check| format!("{beginning}{check}")).find(|number| Digits::of(number).luhn()).unwrap()
 }
 
-/// Longer than a burst: what follows a wrong entry faster goes with it.
+/// The caller pauses after a slip. The server is in this process: its time goes on with the test's.
 async fn breath() {
-    tokio::time::sleep(Duration::from_millis(320)).await;
+    tokio::time::pause();
+    tokio::time::advance(BREATH).await;
+    tokio::time::resume();
 }
 
 /// The recordings of a server, once there are so many.
 async fn recordings(server: &TestServer, count: usize) -> Vec<PathBuf> {
     let folder = server.folder.path().join("recordings");
-    let found = async {
-        loop {
-            let found = replay::find(std::slice::from_ref(&folder)).unwrap();
-            if found.len() >= count {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("the calls were not recorded")
+    wait::found("the calls are recorded", PATIENCE, async || {
+        let found = replay::find(std::slice::from_ref(&folder)).unwrap();
+        (found.len() >= count).then_some(found)
+    })
+    .await
 }
 
 /// Replays a recording and checks that it passes and shows none of `numbers` and none of `codes` standing alone.

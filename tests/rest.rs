@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use support::{ACCOUNT, Caller, PATIENCE, Somebody, TOKEN, TestServer};
-use tokio::time::{Instant, timeout};
+use support::{ACCOUNT, Caller, PATIENCE, Somebody, TOKEN, TestServer, wait};
+use tokio::time::timeout;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
 
@@ -102,15 +102,11 @@ impl<'s> Client<'s> {
 
     /// Waits until a call has ended, as its record tells.
     async fn ended(&self, sid: &str) -> Value {
-        let since = Instant::now();
-        loop {
+        wait::found("the call has ended", PATIENCE, async || {
             let call = self.get(&format!("Calls/{sid}.json")).await.json();
-            if call["status"] == "completed" {
-                return call;
-            }
-            assert!(since.elapsed() < PATIENCE, "{call}");
-            tokio::task::yield_now().await;
-        }
+            (call["status"] == "completed").then_some(call)
+        })
+        .await
     }
 }
 

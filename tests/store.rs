@@ -18,6 +18,8 @@
 mod alike;
 #[path = "store/audited.rs"]
 mod audited;
+#[path = "store/callbacks.rs"]
+mod callbacks;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/frozen.rs"]
@@ -26,8 +28,12 @@ mod frozen;
 mod full;
 #[path = "store/gone.rs"]
 mod gone;
+#[path = "store/nodes.rs"]
+mod nodes;
 #[path = "store/opening.rs"]
 mod opening;
+#[path = "store/payments.rs"]
+mod payments;
 #[path = "store/samples.rs"]
 mod samples;
 #[path = "store/sessions.rs"]

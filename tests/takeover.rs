@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
 use support::process::{Process, signal};
-use support::{Caller, Somebody, TestServer};
+use support::{Caller, PATIENCE, Somebody, TestServer, wait};
 use tokio::runtime::Handle;
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
@@ -194,9 +194,7 @@ async fn a_server_that_another_has_taken_for_gone_tells_nothing_more_of_its_sess
         caller.press(group).await;
     }
     caller.hear().await;
-    while sessions(&database).await == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    wait::until("the session is written down", PATIENCE, async || sessions(&database).await > 0).await;
     signal(stopped.child.id(), "-STOP");
     let status = |arrived: &support::Arrived| arrived.path == "/status";
     let ended = application.wait_for(|arrived| status(arrived) && !arrived.field("Result").is_empty()).await;

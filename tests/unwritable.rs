@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor};
 use support::postgres::Postgres;
-use support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, TestServer};
+use support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, TestServer, wait};
 
 const CARD: [&str; 3] = ["4111111111111111", "1230", "123"];
 
@@ -70,14 +70,9 @@ impl Shop {
         self.server.get("/readyz").await.0
     }
 
-    /// Waits until `/readyz` answers so.
+    /// Waits until `/readyz` answers so; how long that took.
     async fn is(&self, status: u16) -> Duration {
-        let began = Instant::now();
-        while self.ready().await != status {
-            assert!(began.elapsed() < PATIENCE, "/readyz never was {status}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        began.elapsed()
+        wait::until(&format!("/readyz is {status}"), PATIENCE, async || self.ready().await == status).await
     }
 
     /// An agent's request for a payment on a call.

@@ -70,7 +70,7 @@ pub fn describe() {
 
 /// `future`, with each of its polls measured.
 pub fn watched<F: Future>(kind: TaskKind, future: F) -> Watched<F> {
-    Watched { kind, future: Box::pin(future) }
+    Watched { kind, future: Box::pin(future), now: Instant::now }
 }
 
 /// See [`watched`].
@@ -78,35 +78,58 @@ pub fn watched<F: Future>(kind: TaskKind, future: F) -> Watched<F> {
 pub struct Watched<F> {
     kind: TaskKind,
     future: Pin<Box<F>>,
+    /// The clock. A test has its own.
+    now: fn() -> Instant,
 }
 
 impl<F: Future> Future for Watched<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let since = Instant::now();
+        let since = (self.now)();
         let polled = self.future.as_mut().poll(context);
-        self.kind.note(since.elapsed());
+        self.kind.note((self.now)().saturating_duration_since(since));
         polled
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::sync::LazyLock;
+    use std::task::Waker;
+
     use super::*;
 
-    #[tokio::test]
-    async fn the_longest_poll_is_told_and_waiting_is_none() {
+    thread_local! {
+        static PASSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// So much time passes, and no other.
+    fn passes(time: Duration) {
+        PASSED.set(PASSED.get() + time);
+    }
+
+    fn now() -> Instant {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGIN + PASSED.get()
+    }
+
+    #[test]
+    fn the_longest_poll_is_told_and_waiting_is_none() {
+        // Longer than anything that really holds a worker up while the tests run.
+        let (short, long, longer) = (Duration::from_secs(500), Duration::from_secs(2_000), Duration::from_secs(9_000));
         let holding = async {
-            std::thread::sleep(Duration::from_millis(20));
+            passes(long);
             tokio::task::yield_now().await;
-            std::thread::sleep(Duration::from_millis(5));
+            passes(short);
         };
-        watched(TaskKind::Callbacks, holding).await;
-        let told = |word: &str| longest().into_iter().find(|(kind, _)| *kind == word).unwrap().1;
-        assert!(told("callbacks") >= Duration::from_millis(20), "{:?}", longest());
-        let before = told("callbacks");
-        watched(TaskKind::Callbacks, tokio::time::sleep(before + Duration::from_millis(20))).await;
-        assert!(told("callbacks") < before + Duration::from_millis(20), "{:?}", longest());
+        let mut watched = Watched { now, ..watched(TaskKind::Callbacks, holding) };
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut watched).poll(&mut context).is_pending());
+        passes(longer);
+        assert!(Pin::new(&mut watched).poll(&mut context).is_ready());
+        let told = longest().into_iter().find(|(kind, _)| *kind == "callbacks").unwrap().1;
+        assert_eq!(told, long);
     }
 }

@@ -10,7 +10,7 @@ use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 
 use super::support::process::{Process, SILENT};
-use super::support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, is_signed, write_flows};
+use super::support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, is_signed, wait, write_flows};
 use super::{ask, told, told_json};
 
 /// A folder with a configuration and flows that tell `application`.
@@ -188,14 +188,14 @@ async fn an_agents_session_is_told_where_its_agent_last_wanted_it() {
     let mut caller = Caller::dial(server.address, "hold", "CA1", &[("From", "+15550001")]).await;
     let (first, second) = (application.url("/status/first"), application.url("/status/second"));
     let fields = [("IdempotencyKey", "1"), ("StatusCallback", &*first), ("ChargeAmount", "7"), ("PostalCode", "false")];
-    let began = std::time::Instant::now();
-    let sid = loop {
+    let sid = wait::found("the call begins", PATIENCE, async || {
         match post(server.address, "Calls/CA1/Payments.json", &fields).await {
-            (201, created) => break created["sid"].as_str().unwrap().to_owned(),
-            (404, _) => assert!(began.elapsed() < PATIENCE, "the call never began"),
+            (201, created) => Some(created["sid"].as_str().unwrap().to_owned()),
+            (404, _) => None,
             other => panic!("{other:?}"),
         }
-    };
+    })
+    .await;
     calls(&server, "").await;
     let update = [("IdempotencyKey", "2"), ("StatusCallback", &*second), ("Capture", "payment-card-number")];
     let (status, updated) = post(server.address, &format!("Calls/CA1/Payments/{sid}.json"), &update).await;
@@ -240,10 +240,8 @@ async fn the_list_of_calls_outlives_a_restart_until_they_are_deleted() {
     assert_eq!(server.wait(), Some(0));
     let server = Process::start(folder, &[], &[SILENT]);
     let mut live = Caller::dial(server.address, "hold", "CA4", &[]).await;
-    let began = std::time::Instant::now();
-    while calls(&server, "?Status=in-progress").await.is_empty() {
-        assert!(began.elapsed() < PATIENCE, "the call never began");
-    }
+    let has_begun = async || !calls(&server, "?Status=in-progress").await.is_empty();
+    wait::until("the call begins", PATIENCE, has_begun).await;
     let listed = calls(&server, "").await;
     assert_eq!(
         stand(&listed),

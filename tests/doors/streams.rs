@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use touchtone::config::Limits;
 
 use crate::clients::{all, connect_narrow, server};
-use crate::support::{Caller, PATIENCE, Somebody};
+use crate::support::{Caller, PATIENCE, Somebody, wait};
 
 const HOLD: (&str, &str) =
     ("hold", "<Response><Gather numDigits=\"1\" timeout=\"60\"><Say>Press.</Say></Gather></Response>");
@@ -124,15 +124,8 @@ async fn a_platform_that_reads_nothing_loses_its_call_once_the_buffers_are_full(
     // From here on time passes as fast as there is nothing else to do.
     tokio::time::pause();
     let is_told = || application.arrived().into_iter().find(|arrived| !arrived.field("Result").is_empty());
-    let telling = async {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            if let Some(told) = is_told() {
-                return told;
-            }
-        }
-    };
-    let told = timeout(Duration::from_secs(1_000_000), telling).await.expect("the call went on");
+    // In small steps: what comes over a real socket has to be there before its time is over.
+    let told = wait::found("the call ends", Duration::from_secs(1_000_000), async || is_told()).await;
     assert_eq!(told.field("Result"), "caller-hung-up");
     let MaybeTlsStream::Plain(stream) = caller.socket.get_mut() else { panic!("it is plain") };
     all(stream).await;

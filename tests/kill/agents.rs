@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
 
 use super::books::{Event, Telling};
 use super::callers::{World, dial};
 use super::numbers::Chance;
-use super::support::{ACCOUNT, Caller, TOKEN};
+use super::support::{ACCOUNT, Caller, PATIENCE, TOKEN, wait};
 
 /// How long an agent waits for what the caller keys.
 const ATTENTION: Duration = Duration::from_secs(3);
@@ -26,7 +25,7 @@ pub const HOLD: &str = "<Response><Pause length=\"20\"/></Response>";
 
 pub async fn one_call(world: &World, name: &str, chance: &mut Chance, address: SocketAddr) {
     let Some(socket) = dial(address, "hold").await else {
-        return sleep(Duration::from_millis(5)).await;
+        return;
     };
     let call_sid = format!("CA{name}");
     let mut caller = Caller::begin(socket, &call_sid, &[]).await;
@@ -72,16 +71,17 @@ async fn lead(
         ("PostalCode", "false".to_owned()),
         ("Parameter", parameter),
     ];
-    let created = loop {
-        match post(format!("{url}.json"), asked.clone()).await? {
-            (201, created) => break created,
+    let created = wait::within_in_task(PATIENCE, || async {
+        match post(format!("{url}.json"), asked.clone()).await {
+            Some((201, created)) => Some(Some(created)),
             // The stream has been opened, and its first message is on its way.
-            (404, _) => sleep(Duration::from_millis(5)).await,
-            // Its database is away.
-            (500.., _) => return None,
-            (status, text) => panic!("an agent was answered {status}: {text}"),
+            Some((404, _)) => None,
+            // It is gone, or its database is away.
+            None | Some((500.., _)) => Some(None),
+            Some((status, text)) => panic!("an agent was answered {status}: {text}"),
         }
-    };
+    });
+    let created = created.await.expect("the agent's call never began")?;
     world.books.write(session, Event::Began);
     let created: Value = serde_json::from_str(&created).ok()?;
     let payment_url = format!("{url}/{}.json", created["sid"].as_str()?);
@@ -101,10 +101,5 @@ async fn lead(
 /// Waits until the application was told something. None: it was not, because the server is gone or somebody is slow.
 async fn told(world: &World, session: &str, what: impl Fn(&Telling) -> bool) -> Option<()> {
     let heard = || world.books.state().sessions[session].tellings().any(&what);
-    let waiting = async {
-        while !heard() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(ATTENTION, waiting).await.ok()
+    wait::within_in_task(ATTENTION, || std::future::ready(heard().then_some(()))).await
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::sleep;
 use touchtone::form::Form;
 use touchtone::secret::Secret;
 
 use super::books::{Books, Event, Kind, Telling};
+use super::moments::pass;
 use super::numbers::Chance;
 use super::support::TOKEN;
 use super::wire::{Reply, Request, Service};
@@ -112,7 +112,7 @@ impl Service for Application {
             }
             Mood::Refuses => return Reply::Answer { status: 422, headers: "", body: String::new() },
             Mood::Closes => return Reply::Nothing,
-            Mood::Slow(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
+            Mood::Slow(milliseconds) => pass(Duration::from_millis(milliseconds)).await,
             Mood::Well => {}
         }
         Reply::Answer { status: 200, headers: "content-type: text/xml\r\n", body: document }

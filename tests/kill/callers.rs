@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::agents;
 use super::application::Application;
 use super::books::{Books, Event, Opened, Wants};
+use super::moments::pass;
 use super::numbers::Chance;
-use super::support::Caller;
+use super::support::{Caller, wait};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -25,6 +26,9 @@ pub type Line = watch::Receiver<Vec<SocketAddr>>;
 
 /// The longest that a caller thinks between two things, in milliseconds.
 const THOUGHT: u64 = 40;
+
+/// How long a caller tries to get through to a server that is not there.
+const RINGING: Duration = Duration::from_secs(3);
 
 /// How long a caller waits for a word.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -120,7 +124,7 @@ pub async fn keep_calling(world: World, number: usize, mut chance: Chance, mut l
 async fn one_call(world: &World, name: &str, chance: &mut Chance, address: SocketAddr) {
     let Some(socket) = dial(address, "pay").await else {
         // It was killed a moment ago.
-        return sleep(Duration::from_millis(5)).await;
+        return;
     };
     let call_sid = format!("CA{name}");
     let first = world.payment(&call_sid, format!("{name}-a"), Kind::draw(chance), address, chance);
@@ -148,7 +152,9 @@ pub async fn pay_by_stripe(world: World, name: String, has_status: bool, mut cha
 
 /// None: the server is not there.
 pub async fn dial(address: SocketAddr, flow: &str) -> Option<Socket> {
-    connect_async(format!("ws://{address}/media/twilio/{flow}")).await.ok().map(|(socket, _)| socket)
+    let url = format!("ws://{address}/media/twilio/{flow}");
+    let ring = || async { connect_async(&url).await.ok().map(|(socket, _)| socket) };
+    wait::within_in_task(RINGING, ring).await
 }
 
 /// A call to its end.
@@ -182,7 +188,7 @@ async fn make(
                 return caller.hang_up().await;
             }
         }
-        sleep(Duration::from_millis(chance.below(THOUGHT))).await;
+        pass(Duration::from_millis(chance.below(THOUGHT))).await;
         if let Some(second) = &second
             && payment.session == first.session
             && world.application.has_answered(&first.session)

@@ -1,17 +1,20 @@
 //! What servers share or stand on goes away under them: another server, the database's server, the room on a disk.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
 
+use super::books::Telling;
+use super::moments::pass;
 use super::numbers::Chance;
 use super::room::Room;
 use super::scene::{Scene, occasion, until};
 use super::support::postgres::Postgres;
-use super::{SETTLING, call, in_peace, kills};
+use super::support::wait;
+use super::{CALLERS, SETTLING, call, in_peace, kills};
 
 /// For how long the database is away, in milliseconds: now and then for longer than it takes until a server counts as gone,
 /// where there is time for that.
@@ -21,7 +24,7 @@ const AWAY_FOR_LONG: u64 = 70_000;
 /// From how many kills on there is time.
 const MANY_KILLS: usize = 100;
 
-/// For how long there is no room on the disk.
+/// For how long there is no room on the disk: longer than a caller waits until an outcome is written down.
 const FULL: Duration = Duration::from_secs(8);
 
 /// Two servers on one database, which dies too; one of them is never started again after its last death.
@@ -45,7 +48,7 @@ async fn of_two_servers_the_other_one_goes_on_and_inherits_also_when_their_datab
             books.database(true);
             postgres.stop();
             let longest = if kills() >= MANY_KILLS && chance.below(5) == 0 { AWAY_FOR_LONG } else { AWAY };
-            sleep(Duration::from_millis(chance.below(longest))).await;
+            pass(Duration::from_millis(chance.below(longest))).await;
             postgres.start_again();
             books.database(false);
             continue;
@@ -54,7 +57,7 @@ async fn of_two_servers_the_other_one_goes_on_and_inherits_also_when_their_datab
         let other = 1 - server;
         up.send_replace(vec![all[other]]);
         scene.kill(server, servers[server].take().expect("a server that runs"));
-        sleep(Duration::from_millis(chance.below(500))).await;
+        pass(Duration::from_millis(chance.below(500))).await;
         servers[server] = Some(scene.start(server).await);
         up.send_replace(all.to_vec());
     }
@@ -80,7 +83,14 @@ async fn a_full_disk_ends_payments_and_they_go_on_when_there_is_room_again() {
     until(SETTLING, || over() >= 16).await;
     books.database(true);
     room.fill(server.id());
-    sleep(FULL).await;
+    let before: BTreeSet<String> = books.state().sessions.keys().cloned().collect();
+    pass(FULL).await;
+    wait::until("payments that begin while the disk is full end", SETTLING, async || {
+        let state = books.state();
+        let begun = state.sessions.iter().filter(|(name, _)| !before.contains(*name));
+        begun.filter(|(_, session)| session.tellings().any(Telling::is_final)).count() >= CALLERS
+    })
+    .await;
     room.clear(server.id());
     books.database(false);
     in_peace(&books, callers).await;

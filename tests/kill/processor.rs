@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-use tokio::time::sleep;
 
 use super::books::{Books, Event, Wants, new_id};
+use super::moments::pass;
 use super::numbers::Chance;
 use super::wire::{Reply, Request, Service};
 
@@ -71,7 +71,7 @@ impl Processor {
     async fn charge(&self, session: &str, id: &str, takes: Duration, declines: bool) -> Value {
         let made = Arc::clone(self.made.lock().unwrap().entry(id.to_owned()).or_default());
         let work = || async {
-            sleep(takes).await;
+            pass(takes).await;
             let wants = self.books.state().sessions[session].wants;
             let (id_name, prefix) = match wants {
                 Wants::Charge => ("charge_id", "ch_"),

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aho_corasick::AhoCorasick;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::application::Application;
 use super::books::{Books, Signal};
 use super::callers::World;
+use super::moments::pass;
 use super::numbers::Chance;
 use super::processor::Processor;
 use super::server::{Place, Running};
 use super::stripe::Stripe;
 use super::support::process::files;
-use super::support::{ACCOUNT, TOKEN, write_flows};
+use super::support::{ACCOUNT, TOKEN, wait, write_flows};
 use super::{agents, check, wire};
 
 /// How long a server lives at most when it is killed at any moment, in milliseconds.
@@ -84,7 +85,7 @@ impl Scene {
     pub async fn kill_early(&self, server: usize, after: Duration) {
         let place = &self.places[server];
         let running = place.spawn(self.books.life() + 1);
-        sleep(after).await;
+        pass(after).await;
         self.books.listens(place.address());
         self.kill(server, running);
     }
@@ -130,25 +131,20 @@ impl Scene {
 /// Waits for the moment of the next kill: any, or just after something that matters.
 pub async fn occasion(books: &Books, chance: &mut Chance) {
     let after = match chance.below(5) {
-        0 | 1 => return sleep(Duration::from_millis(chance.below(LIFE))).await,
+        0 | 1 => return pass(Duration::from_millis(chance.below(LIFE))).await,
         2 => Signal::Asked,
         3 => Signal::Replied,
         _ => Signal::Told,
     };
-    sleep(Duration::from_millis(chance.below(LIFE / 2))).await;
+    pass(Duration::from_millis(chance.below(LIFE / 2))).await;
     let mut signals = books.signals();
     let _ = timeout(OCCASION, async { while !matches!(signals.recv().await, Ok(signal) if signal == after) {} }).await;
-    sleep(Duration::from_micros(chance.below(5000))).await;
+    pass(Duration::from_micros(chance.below(5000))).await;
 }
 
 pub async fn until(within: Duration, is_so: impl Fn() -> bool) {
-    let waiting = async {
-        while !is_so() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
     // If it never is so, the checks say what is missing.
-    let _ = timeout(within, waiting).await;
+    let _ = wait::within(within, async || is_so().then_some(())).await;
 }
 
 fn settings(database: &str, processor: &str, stripe: &str) -> String {

@@ -4,11 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
-use super::support::PATIENCE;
+use super::support::{PATIENCE, wait};
 
 /// Where the server is started.
 pub struct Place {
@@ -106,14 +105,7 @@ impl Running {
     pub async fn stop(mut self) -> ExitStatus {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());
-        let since = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(since.elapsed() < 3 * PATIENCE, "it does not stop");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        wait::found("the server stops", 3 * PATIENCE, async || self.child.try_wait().unwrap()).await
     }
 }
 

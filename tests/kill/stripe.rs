@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use super::books::{Books, Event, new_id};
+use super::moments::pass;
 use super::numbers::Chance;
 use super::processor::Fault;
 use super::wire::{Reply, Request, Service};
@@ -118,7 +118,7 @@ impl Stripe {
                 None => ledger.keys.insert(work.id.to_owned(), Kept::UnderWay(wish.clone())),
             };
         }
-        sleep(takes).await;
+        pass(takes).await;
         let id = work.id.to_owned();
         let broken = (500, error("api_error", "unknown_error"));
         let (status, reply) = match work.breaks {

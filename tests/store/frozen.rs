@@ -2,23 +2,24 @@
 //! else is kept from working, and nothing happens after it was given up.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use touchtone::callback::CallbackKind;
 use touchtone::store::{
     Backend, BackendError, CallbackFilter, CallbackState, GONE_AFTER, HEARTBEAT_LIMIT, Holder, NewCallback, NodeId,
-    PendingCallback, ProbeBackend, Seal, SessionBackend, Store, StoreError,
+    ProbeBackend, Seal, SessionBackend, Store, StoreError,
 };
 use uuid::Uuid;
 
 use crate::samples::{A, at, callback, payment, sid, waiting};
 use crate::support::postgres::Postgres;
+use crate::support::wait;
 
 const B: NodeId = NodeId(Uuid::from_u128(0xb));
 
@@ -89,11 +90,8 @@ impl Other {
 
     /// Waits until a query counts at least so many.
     async fn until(&mut self, sql: &'static str, least: i64) {
-        let since = Instant::now();
-        while self.count(sql).await < least {
-            assert!(since.elapsed() < PATIENCE, "{sql} does not become {least}");
-            sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("{sql} becomes {least}");
+        wait::until(&what, PATIENCE, async || self.count(sql).await >= least).await;
     }
 }
 
@@ -116,16 +114,11 @@ async fn a_server_that_is_frozen_in_a_claim_keeps_nobody_from_claiming() {
     line.frozen.send_replace(true);
     holding.does("ROLLBACK").await;
     other.until(FROZEN, 1).await;
-    let since = Instant::now();
-    let claimed: Vec<PendingCallback> = loop {
+    let claimed = wait::found("somebody claims although one is frozen", GONE_AFTER, async || {
         let claimed = there.claim_callbacks(B.keeper(), B, 9).await.unwrap();
-        if !claimed.is_empty() {
-            break claimed;
-        }
-        assert!(since.elapsed() < GONE_AFTER, "nobody can claim for as long as it is frozen");
-        sleep(Duration::from_millis(200)).await;
-    };
-    assert_eq!(claimed.len(), 1);
+        (!claimed.is_empty()).then_some(claimed)
+    });
+    assert_eq!(claimed.await.len(), 1);
     assert!(claim.await.unwrap().is_err(), "nobody answered it");
 }
 

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{PATIENCE, wait};
 
 /// Where `tests/stripe/install` puts everything, which is asked to do so first.
 pub fn tools() -> PathBuf {
@@ -44,11 +45,13 @@ impl StandIn {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            while program.try_wait().unwrap().is_none() {
-                if TcpStream::connect(address).await.is_ok() {
-                    return Self { address, program };
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            let starts =
+                wait::found("localstripe listens or ends", PATIENCE, async || match program.try_wait().unwrap() {
+                    Some(_) => Some(false),
+                    None => TcpStream::connect(address).await.is_ok().then_some(true),
+                });
+            if starts.await {
+                return Self { address, program };
             }
         }
         panic!("localstripe does not start; {tools:?}/venv/bin/localstripe --from-scratch says why");

@@ -18,6 +18,7 @@
 pub mod certificates;
 pub mod postgres;
 pub mod process;
+pub mod wait;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -48,6 +49,9 @@ use touchtone::server::Server;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a caller pauses after a slip: keys that come within 250 ms of it go with it (pay.md, section 3).
+pub const BREATH: Duration = Duration::from_millis(320);
 
 pub const TOKEN: &str = "test-auth-token";
 pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";

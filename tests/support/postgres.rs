@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection, Executor};
 
 use super::certificates::{Certificate, Files};
+use super::wait;
 
 /// Where distributions keep the servers' programs.
 const ROOT: &str = "/usr/lib/postgresql";
@@ -70,16 +71,14 @@ impl Postgres {
     }
 
     fn wait_until_ready(&self) {
-        let (began, ready) = (Instant::now(), programs().join("pg_isready"));
+        let ready = programs().join("pg_isready");
         let port = self.settings.iter().find_map(|setting| setting.strip_prefix("port=")).unwrap_or("5432");
         let is_ready = || {
             let mut asking = Command::new(&ready);
             asking.args(["-q", "-p", port, "-h"]).arg(self.folder.path()).status().unwrap().success()
         };
-        while !is_ready() {
-            assert!(began.elapsed() < Duration::from_secs(30), "the server does not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let starts = wait::within_blocking(Duration::from_secs(30), is_ready);
+        assert!(starts, "the server does not start: {}", self.log());
     }
 
     /// Stops it at once, as a crash would.
