@@ -31,7 +31,7 @@ mod voices {
     const CRATE: &str = "ttspico-sys";
     const FOLDER_IN_CRATE: &str = "build/pico/lang";
 
-    /// The voices by the variant names of `speech::pico::Voice`: text analysis and signal generation.
+    /// The voices by the variant names of `speech::pico::PicoVoice`: text analysis and signal generation.
     const VOICES: [(&str, &str, &str); 6] = [
         ("EnglishUs", "en-US_ta.bin", "en-US_lh0_sg.bin"),
         ("EnglishGb", "en-GB_ta.bin", "en-GB_kh0_sg.bin"),
@@ -79,7 +79,7 @@ mod voices {
                 println!("cargo::rerun-if-changed={}", file.display());
             }
             source.push_str(&format!(
-                "    Voice::{voice} => Files {{\n        analysis: include_bytes!({analysis:?}),\n        \
+                "    PicoVoice::{voice} => VoiceFiles {{\n        analysis: include_bytes!({analysis:?}),\n        \
                  generation: include_bytes!({generation:?}),\n    }},\n"
             ));
         }

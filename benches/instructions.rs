@@ -15,7 +15,7 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Ended, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
 use touchtone::media::{Incoming, MediaCommand, MediaSession, MuLaw, UpgradeRequest, twilio};
-use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
@@ -46,7 +46,7 @@ impl World for Sandbox {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         Some((Duration::from_millis(800), sandbox_reply(question, attempt, instrument)))

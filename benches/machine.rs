@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Ended, Fetch, FetchFailure, Fetched, NextDocument};
 use touchtone::form::{Form, Value};
-use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
@@ -33,7 +33,7 @@ impl World for Sandbox {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         Some((Duration::from_millis(800), sandbox_reply(question, attempt, instrument)))

@@ -52,7 +52,7 @@ pub enum AccountError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct StoredAccount {
     account_sid: String,
     auth_token: Secret,
 }
@@ -94,19 +94,19 @@ impl Account {
     }
 }
 
-fn read(text: &str) -> Option<Kept> {
+fn read(text: &str) -> Option<StoredAccount> {
     use figment::providers::Format;
     figment::Figment::from(figment::providers::Toml::string(text))
-        .extract::<Kept>()
+        .extract::<StoredAccount>()
         .ok()
         .filter(|kept| is_sid(&kept.account_sid))
 }
 
-fn make(path: &Path) -> Result<Kept, AccountError> {
+fn make(path: &Path) -> Result<StoredAccount, AccountError> {
     let (sid, token) = (format!("AC{}", hex()?), hex()?);
     let text = zeroize::Zeroizing::new(format!("account_sid = \"{sid}\"\nauth_token = \"{token}\"\n"));
     private_file::write_new(path, &text).map_err(|source| AccountError::File { path: path.to_owned(), source })?;
-    Ok(Kept { account_sid: sid, auth_token: Secret::new(token) })
+    Ok(StoredAccount { account_sid: sid, auth_token: Secret::new(token) })
 }
 
 /// 32 random hexadecimal digits.

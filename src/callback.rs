@@ -5,7 +5,7 @@
 //!          Redirects of both are followed, as Twilio does ([`crate::http::redirect`]): each hop is signed for its own URL
 //!          and goes only where a first request may go.
 //! Units:   wall time through tokio's clock, which tests pause.
-//! Limits:  [`ASK_TIMEOUT`], [`DOCUMENT_BYTES_MAX`]; those of the queue are in [`Patience`].
+//! Limits:  [`ASK_TIMEOUT`], [`DOCUMENT_BYTES_MAX`]; those of the queue are in [`RetryPolicy`].
 //! Errors:  [`FetchError`] to the call; what is not delivered in the end is logged as an error and counted.
 //! Secrets: of a form only the names of its fields are logged, of a URL neither query nor credentials.
 //! Sources: spec/pay.md, sections 6 and 7; Twilio, "Webhooks" and "Security".
@@ -21,14 +21,14 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
-use crate::chance::Chance;
+use crate::chance::Rng;
 use crate::flow::link::Target;
 use crate::flow::{Body, FetchFailure, NextDocument, Received, read_answer};
 use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 use crate::secret::Secret;
 use crate::twiml::{self, Method};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 mod delivery;
 mod follow;
@@ -38,7 +38,7 @@ mod queue;
 mod schedule;
 mod scribe;
 
-pub use delivery::Patience;
+pub use delivery::RetryPolicy;
 pub(crate) use delivery::Tried;
 pub(crate) use follow::{Followed, Unreached, follow};
 pub use queue::{Deliveries, Undelivered};
@@ -141,9 +141,9 @@ impl FetchError {
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     /// The wall clock.
-    pub wall: Wall,
+    pub wall: WallClock,
     /// Where idempotency tokens come from.
-    pub chance: Chance,
+    pub chance: Rng,
 }
 
 /// The merchant's application, as requests reach it.
@@ -151,13 +151,13 @@ pub struct Clocks {
 pub struct Application {
     outbound: Arc<Outbound>,
     auth_token: Secret,
-    chance: Chance,
+    chance: Rng,
 }
 
 impl Application {
     /// Requests go out through `outbound`, signed with the account's auth token; idempotency tokens come from `chance`.
     #[must_use]
-    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, chance: Chance) -> Self {
+    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, chance: Rng) -> Self {
         Self { outbound, auth_token, chance }
     }
 
@@ -225,7 +225,7 @@ async fn measured(
     answer
 }
 
-impl delivery::Courier for Application {
+impl delivery::CallbackTransport for Application {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, delivery::Tried> {
         async move {
             let first = self.outbound_request(request, token, DELIVERY_TIMEOUT, CALLBACK_ANSWER_BYTES_MAX);

@@ -1,6 +1,6 @@
 //! Where calls get their randomness: the machine's, or a seed's.
 //!
-//! Shape:   [`Chance::u128`] and [`Chance::uuid`] for names that must not collide: sessions, idempotency tokens. Keys and
+//! Shape:   [`Rng::u128`] and [`Rng::uuid`] for names that must not collide: sessions, idempotency tokens. Keys and
 //!          nonces are not drawn here: those are random in a simulation too.
 //! Sources: [`simulate::chance`], for the seeded one.
 
@@ -12,19 +12,19 @@ use crate::simulate;
 
 /// A source of randomness. Clones of a seeded one go on with the same numbers.
 #[derive(Clone, Debug, Default)]
-pub enum Chance {
+pub enum Rng {
     /// The machine's.
     #[default]
     System,
     /// A seed's: the same numbers every time. For simulations; whoever knows the seed knows the numbers.
-    Seeded(Arc<Mutex<simulate::chance::Chance>>),
+    Seeded(Arc<Mutex<simulate::chance::SeededRng>>),
 }
 
-impl Chance {
+impl Rng {
     /// The numbers of a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self::Seeded(Arc::new(Mutex::new(simulate::chance::Chance::new(seed))))
+        Self::Seeded(Arc::new(Mutex::new(simulate::chance::SeededRng::new(seed))))
     }
 
     /// 128 random bits; [`Self::System`] gives 122 and the marks of a UUID.
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_its_own_numbers_and_clones_share_them() {
-        let (one, same, other) = (Chance::seeded(7), Chance::seeded(7), Chance::seeded(8));
+        let (one, same, other) = (Rng::seeded(7), Rng::seeded(7), Rng::seeded(8));
         let drawn = [one.uuid(), one.clone().uuid(), one.uuid()];
         assert_eq!(drawn, [same.uuid(), same.uuid(), same.uuid()]);
         assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2]);
@@ -68,12 +68,12 @@ mod tests {
     #[test]
     fn the_published_generator_is_meant() {
         // The first numbers of SplitMix64 for the seed 1234567, as its test vectors have them.
-        let drawn = Chance::seeded(1_234_567).u128();
+        let drawn = Rng::seeded(1_234_567).u128();
         assert_eq!(drawn, 6_457_827_717_110_365_317 << 64 | 3_203_168_211_198_807_973);
     }
 
     #[test]
     fn the_machines_numbers_do_not_repeat() {
-        assert_ne!(Chance::System.u128(), Chance::System.u128());
+        assert_ne!(Rng::System.u128(), Rng::System.u128());
     }
 }

@@ -50,7 +50,7 @@ enum Command {
     /// List callbacks that are not delivered, and have them delivered after all
     Callbacks(callbacks::Callbacks),
     /// Store, show, authorize and remove Pay Connectors
-    Connectors(connectors::Connectors),
+    Connectors(connectors::ConnectorsArguments),
     /// List who did what, to what, and what it was before
     Audit(audit::Audit),
     /// Print the address of a media stream that is good for one call
@@ -61,7 +61,7 @@ enum Command {
 
 /// Where flow documents are.
 #[derive(Debug, Args)]
-struct Flows {
+struct FlowsFolder {
     /// The folder of flow documents
     #[arg(long, default_value = "flows", value_name = "DIR")]
     flows: PathBuf,
@@ -70,9 +70,9 @@ struct Flows {
 /// What went wrong with a command, for the person who gave it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Failure(String);
+struct CommandFailure(String);
 
-impl Failure {
+impl CommandFailure {
     fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }

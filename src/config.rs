@@ -101,15 +101,15 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// How patient the server is with whoever connects; for embedders, not for the file.
     #[serde(skip)]
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
     /// Media streams.
     #[serde(default)]
     pub media: Media,
     /// Speech.
     #[serde(default)]
-    pub speech: Speech,
+    pub speech: SpeechSettings,
     /// Certificate and key; without them the server speaks plain http.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// Pay Connectors.
     #[serde(default, rename = "connector")]
     pub connectors: Vec<ConnectorConfig>,
@@ -121,7 +121,7 @@ pub struct Config {
 /// What every connection is held to before anybody looks at what it wants. A media stream has limits of its own from its
 /// upgrade on.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Request line and headers together, in bytes; more is answered with 431.
     pub head_max: usize,
     /// From the connection, or from a request's first byte, to the end of its headers.
@@ -136,7 +136,7 @@ pub struct Limits {
     pub per_address: usize,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     /// Generous for programs on bad lines. A request's work takes 15 s at most (a call's answer to the REST API).
     fn default() -> Self {
         Self {
@@ -193,7 +193,7 @@ impl Default for Media {
 /// `[speech]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Speech {
+pub struct SpeechSettings {
     /// What turns text into sound.
     pub engine: SpeechEngine,
 }
@@ -201,7 +201,7 @@ pub struct Speech {
 /// `[tls]`: PEM files, looked at every second and taken anew when they change.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsSettings {
     /// The server's certificate, then those that vouch for it.
     pub cert: PathBuf,
     /// Its private key, without a passphrase.

@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
 use crate::pay::submission::{Ask, Reply};
 
 pub(crate) mod audited;
@@ -56,7 +56,7 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
 pub use kind::Kind;
 pub use registry::{DEFAULT_NAME, Registry, RegistryError};
-pub use shelf::{Replace, Shelf, ShelfError};
+pub use shelf::{ConnectorStore, ConnectorStoreError, Replace};
 
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,23 +98,28 @@ pub trait Connector: Send + Sync {
     fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>>;
 
     /// The step before the submission, for gateways that first take the card and then the money.
-    fn prepare(&self, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation>;
+    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation>;
 
     /// Charges or tokenizes. After a restart there is no instrument, only the note of the preparation.
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer>;
 
     /// Asks the gateway what became of an attempt.
-    fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
+    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
 }
 
 /// Asks a connector what the machine wants to know. A panic while preparing is [`Reply::Panicked`]: nothing was sent yet,
 /// by contract. A panic while submitting is [`Answer::Unknown`].
-pub async fn ask(connector: &dyn Connector, what: Ask, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> Reply {
+pub async fn ask(
+    connector: &dyn Connector,
+    what: Ask,
+    attempt: Arc<PaymentRequest>,
+    instrument: Arc<Instrument>,
+) -> Reply {
     match what {
         Ask::Prepare => match caught(connector, || connector.prepare(attempt, instrument)).await {
             Ok(preparation) => Reply::Prepared(preparation),
@@ -131,7 +136,7 @@ pub async fn ask(connector: &dyn Connector, what: Ask, attempt: Arc<Attempt>, in
 /// The future may be dropped to enforce a time limit; it then counts as `abandoned`.
 pub async fn submit(
     connector: &dyn Connector,
-    attempt: Arc<Attempt>,
+    attempt: Arc<PaymentRequest>,
     instrument: Option<Arc<Instrument>>,
     note: Option<RecoveryNote>,
 ) -> Answer {
@@ -145,7 +150,7 @@ pub async fn submit(
 }
 
 /// Logs what an operator may have to act on. What the gateway said about the card is the caller's and the merchant's.
-fn log(attempt: &Attempt, answer: &Answer) {
+fn log(attempt: &PaymentRequest, answer: &Answer) {
     let (connector, transaction_id) = (&attempt.connector, &attempt.transaction_id);
     match answer {
         Answer::Approved(_) | Answer::Declined(_) => {}
@@ -162,7 +167,11 @@ fn log(attempt: &Attempt, answer: &Answer) {
 }
 
 /// Asks a connector what became of an attempt. A panic is [`Resolution::CannotTell`].
-pub async fn resolve(connector: &dyn Connector, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> Resolution {
+pub async fn resolve(
+    connector: &dyn Connector,
+    attempt: Arc<PaymentRequest>,
+    note: Option<RecoveryNote>,
+) -> Resolution {
     caught(connector, || connector.resolve(attempt, note)).await.unwrap_or(Resolution::CannotTell)
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How many events wait for the slowest watcher. Our choice: a second of a busy server's, some 200 KiB.
 pub const EVENTS_KEPT: usize = 1024;
@@ -104,7 +104,7 @@ pub enum EventKind {
 #[derive(Clone, Debug)]
 pub struct Feed {
     events: broadcast::Sender<Event>,
-    wall: Wall,
+    wall: WallClock,
 }
 
 /// One who watches.
@@ -113,7 +113,7 @@ pub struct Watcher(broadcast::Receiver<Event>);
 
 /// What a watcher sees next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum FeedItem {
     /// An event.
     Event(Event),
     /// So many events are lost: they were overwritten before the watcher came to them.
@@ -122,14 +122,14 @@ pub enum Seen {
 
 impl Default for Feed {
     fn default() -> Self {
-        Self::new(Wall::System)
+        Self::new(WallClock::System)
     }
 }
 
 impl Feed {
     /// One that nobody watches yet; when something happens is read off `wall`.
     #[must_use]
-    pub fn new(wall: Wall) -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Self { events: broadcast::Sender::new(EVENTS_KEPT), wall }
     }
 
@@ -152,10 +152,10 @@ impl Feed {
 
 impl Watcher {
     /// Waits for what is next. None: nothing will come any more.
-    pub async fn next(&mut self) -> Option<Seen> {
+    pub async fn next(&mut self) -> Option<FeedItem> {
         match self.0.recv().await {
-            Ok(event) => Some(Seen::Event(event)),
-            Err(RecvError::Lagged(count)) => Some(Seen::Missed(count)),
+            Ok(event) => Some(FeedItem::Event(event)),
+            Err(RecvError::Lagged(count)) => Some(FeedItem::Missed(count)),
             Err(RecvError::Closed) => None,
         }
     }
@@ -178,8 +178,8 @@ mod tests {
 
     fn next(watcher: &mut Watcher) -> Option<Option<EventKind>> {
         watcher.next().now_or_never().map(|seen| match seen {
-            Some(Seen::Event(event)) => Some(event.what),
-            Some(Seen::Missed(_)) => panic!("nothing is missed here"),
+            Some(FeedItem::Event(event)) => Some(event.what),
+            Some(FeedItem::Missed(_)) => panic!("nothing is missed here"),
             None => None,
         })
     }
@@ -205,7 +205,7 @@ mod tests {
         for number in 0..EVENTS_KEPT + 10 {
             feed.publish(|| ended(number));
         }
-        assert_eq!(slow.next().now_or_never().flatten(), Some(Seen::Missed(10)));
+        assert_eq!(slow.next().now_or_never().flatten(), Some(FeedItem::Missed(10)));
         assert_eq!(next(&mut slow), Some(Some(ended(10))));
     }
 

@@ -37,7 +37,7 @@ pub use authorization::{Authorization, RequestToSign, SignRequest};
 pub use bulkhead::Crowd;
 pub use cookies::Jar;
 pub use gateway::{
-    Body, Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX,
+    Endpoint, EndpointError, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX, WipedBody,
 };
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse, TargetPolicy};
 pub use proxies::{NoNetwork, TrustedProxies};

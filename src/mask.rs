@@ -48,7 +48,7 @@ mod tests;
 
 pub use numbers::Numbers;
 pub(crate) use numbers::alone;
-pub(crate) use reading::{Digit, replaced};
+pub(crate) use reading::{ReadDigit, replaced};
 use reading::{Unit, readings, row, row_with_ideographs, runs};
 
 /// How often what was masked is masked again: a number inside the digits of another one comes to light then. Our choice, so
@@ -123,7 +123,7 @@ pub fn address(path: &str) -> Cow<'_, str> {
 }
 
 /// All digits of every reading of a text, whatever is between them: for those who put others in their place.
-pub(crate) fn every_row(text: &str) -> Vec<Vec<Digit>> {
+pub(crate) fn every_row(text: &str) -> Vec<Vec<ReadDigit>> {
     if !may_hold_digits(text) {
         return Vec::new();
     }
@@ -131,7 +131,7 @@ pub(crate) fn every_row(text: &str) -> Vec<Vec<Digit>> {
 }
 
 /// The runs of digits in every reading of a text, likewise.
-pub(crate) fn every_run(text: &str) -> Vec<Vec<Digit>> {
+pub(crate) fn every_run(text: &str) -> Vec<Vec<ReadDigit>> {
     if !may_hold_digits(text) {
         return Vec::new();
     }
@@ -165,12 +165,12 @@ fn hide_own(text: &str, own: &Numbers) -> Option<String> {
 }
 
 /// Hides what `own` finds, and then also what `find` finds in the last reading of the same text. None: `own` finds nothing.
-fn hide_own_and(text: &str, own: &Numbers, find: impl Fn(&[Unit]) -> Vec<Digit>) -> Option<String> {
+fn hide_own_and(text: &str, own: &Numbers, find: impl Fn(&[Unit]) -> Vec<ReadDigit>) -> Option<String> {
     if own.is_empty() {
         return None;
     }
     let readings = readings(text);
-    let mut found: Vec<Digit> = readings.iter().flat_map(|units| own.found(units)).collect();
+    let mut found: Vec<ReadDigit> = readings.iter().flat_map(|units| own.found(units)).collect();
     if !found.is_empty() {
         found.extend(readings.last().map(|units| find(units)).unwrap_or_default());
     }
@@ -178,7 +178,7 @@ fn hide_own_and(text: &str, own: &Numbers, find: impl Fn(&[Unit]) -> Vec<Digit>)
 }
 
 /// Hides what `find` finds in each run of each reading. None: nothing.
-fn hide(text: &str, find: impl Fn(&[Digit], &[Unit]) -> Vec<Digit>) -> Option<String> {
+fn hide(text: &str, find: impl Fn(&[ReadDigit], &[Unit]) -> Vec<ReadDigit>) -> Option<String> {
     let mut found = Vec::new();
     for units in readings(text) {
         for run in runs(&units) {
@@ -189,24 +189,24 @@ fn hide(text: &str, find: impl Fn(&[Digit], &[Unit]) -> Vec<Digit>) -> Option<St
 }
 
 /// Hides what `find` finds in the last reading, in which every digit is one. None: nothing.
-fn hide_in_last(text: &str, find: impl Fn(&[Unit]) -> Vec<Digit>) -> Option<String> {
+fn hide_in_last(text: &str, find: impl Fn(&[Unit]) -> Vec<ReadDigit>) -> Option<String> {
     let found = readings(text).last().map(|units| find(units)).unwrap_or_default();
     hidden(text, found)
 }
 
-fn hidden(text: &str, found: Vec<Digit>) -> Option<String> {
+fn hidden(text: &str, found: Vec<ReadDigit>) -> Option<String> {
     (!found.is_empty()).then(|| replaced(text, found.into_iter().map(|digit| (digit, 'x')).collect()))
 }
 
 /// The digits of a run that make a card number, whoever's: whole groups of digits, 13 to 19 together, that pass the check.
-fn cards(run: &[Digit], units: &[Unit]) -> Vec<Digit> {
+fn cards(run: &[ReadDigit], units: &[Unit]) -> Vec<ReadDigit> {
     if run.len() < *CARD.start() {
         return Vec::new();
     }
-    let groups: Vec<&[Digit]> = run.chunk_by(|_, next| next.joined).collect();
+    let groups: Vec<&[ReadDigit]> = run.chunk_by(|_, next| next.joined).collect();
     let mut found = Vec::new();
     for first in 0..groups.len() {
-        let mut digits: Vec<Digit> = Vec::new();
+        let mut digits: Vec<ReadDigit> = Vec::new();
         for group in groups.iter().skip(first) {
             digits.extend_from_slice(group);
             if digits.len() > *CARD.end() {
@@ -223,7 +223,7 @@ fn cards(run: &[Digit], units: &[Unit]) -> Vec<Digit> {
     found
 }
 
-fn passes(digits: &[Digit]) -> bool {
+fn passes(digits: &[ReadDigit]) -> bool {
     let mut number = Digits::new();
     for digit in digits {
         number.push(digit.value);
@@ -232,7 +232,7 @@ fn passes(digits: &[Digit]) -> bool {
 }
 
 /// Every run of three or four digits that stands alone.
-fn codes(units: &[Unit]) -> Vec<Digit> {
+fn codes(units: &[Unit]) -> Vec<ReadDigit> {
     let uuids = uuids(units);
     let mut found = Vec::new();
     let mut place = 0;
@@ -262,7 +262,7 @@ fn codes(units: &[Unit]) -> Vec<Digit> {
 }
 
 /// Codes that are written digit by digit: `7 3 7`.
-fn spelt_codes(units: &[Unit]) -> Vec<Digit> {
+fn spelt_codes(units: &[Unit]) -> Vec<ReadDigit> {
     let in_word = |unit: Option<&Unit>| unit.is_some_and(Unit::is_in_word);
     let mut found = Vec::new();
     for run in runs(units) {

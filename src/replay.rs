@@ -17,9 +17,9 @@ mod record;
 mod run;
 mod script;
 
-pub use expect::{Requests, Sent};
-pub use record::{RecordError, Recording, record};
-pub use run::{Outcome, run};
+pub use expect::{Requests, SentRequest};
+pub use record::{Recording, RecordingError, record};
+pub use run::{ScriptOutcome, run};
 pub use script::{Script, duration};
 
 /// The longest script, in bytes.
@@ -52,7 +52,7 @@ pub struct Report {
     /// Its file.
     pub path: PathBuf,
     /// What came of it, or why it was not run.
-    pub outcome: Result<Outcome, ScriptError>,
+    pub outcome: Result<ScriptOutcome, ScriptError>,
 }
 
 impl Report {

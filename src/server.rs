@@ -27,9 +27,9 @@ use crate::call::{
     CallServices, CallSettings, Calls, Directory, DocumentServices, PaymentServices, Searches, SoundServices,
     heartbeat, recovery, writable,
 };
-use crate::callback::{Application, Clocks, Deliveries, Patience, Undelivered};
-use crate::chance::Chance;
-use crate::config::{Config, Limits, Media};
+use crate::callback::{Application, Clocks, Deliveries, RetryPolicy, Undelivered};
+use crate::chance::Rng;
+use crate::config::{Config, ConnectionLimits, Media};
 use crate::connector::{Registry, RegistryError, registry};
 use crate::feed::Feed;
 use crate::flow::link::PlainHttp;
@@ -42,7 +42,7 @@ use crate::rest::{self, route::Routes};
 use crate::secret::Secret;
 use crate::speech::{self, Speech};
 use crate::store::open::{self, OpenError, Role};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 mod description;
 mod doors;
@@ -55,7 +55,7 @@ mod serving;
 mod tls;
 mod unsigned;
 
-use doors::Doors;
+use doors::ConnectionLimiter;
 pub use doors::raise_open_files;
 use nonces::UsedNonces;
 pub use tls::TlsError;
@@ -80,7 +80,7 @@ pub enum StartError {
     Client(#[from] ClientError),
     /// No voice.
     #[error(transparent)]
-    Speech(#[from] speech::StartError),
+    Speech(#[from] speech::VoiceError),
     /// Certificate and key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -110,24 +110,24 @@ pub enum StartError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<tls::Tls>,
+    tls: Option<tls::TlsIdentity>,
     services: Arc<CallServices>,
     /// What connections are held to.
     connections: ConnectionRules,
-    desk: Desk,
+    desk: ServerState,
 }
 
 /// What connections are held to.
 #[derive(Debug)]
 struct ConnectionRules {
     max_connections: u32,
-    limits: Limits,
+    limits: ConnectionLimits,
     messages_per_second_max: u32,
 }
 
 /// What the HTTP side of the server shares.
 #[derive(Clone, Debug)]
-struct Desk {
+struct ServerState {
     services: Arc<CallServices>,
     account: Arc<Account>,
     upgrades: Arc<UpgradeRules>,
@@ -171,12 +171,12 @@ impl Server {
         add: impl FnOnce(&Registry) -> Result<(), RegistryError>,
     ) -> Result<Self, StartError> {
         health::install_recorder();
-        let tls = config.tls.as_ref().map(tls::Tls::open).transpose()?;
+        let tls = config.tls.as_ref().map(tls::TlsIdentity::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
         let resolver = Resolver::new(config.resolver);
         let crowd = Crowd::of(config.media.max_calls);
         let gateway = Arc::new(Gateway::with(&resolver, crowd)?);
-        let (wall, chance) = (Wall::System, Chance::System);
+        let (wall, chance) = (WallClock::System, Rng::System);
         let exposure = config.exposure();
         let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall, exposure)?;
         add(&connectors)?;
@@ -201,7 +201,7 @@ impl Server {
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),
-            Patience::default(),
+            RetryPolicy::default(),
             Clocks { wall, chance: chance.clone() },
         )
         .telling(feed.clone());
@@ -236,7 +236,7 @@ impl Server {
             chance,
             feed,
         });
-        let desk = Desk::new(&services, account, &config, public_url, require_signature);
+        let desk = ServerState::new(&services, account, &config, public_url, require_signature);
         let connections = ConnectionRules {
             max_connections: config.max_connections,
             limits: config.limits,
@@ -279,8 +279,9 @@ impl Server {
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
         following.spawn(heartbeat::beat(Arc::clone(payments)));
         following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
-        let doors = Doors::new(listener, connections.max_connections, &connections.limits, &desk.trusted_proxies)
-            .reading_calls_at(connections.messages_per_second_max);
+        let doors =
+            ConnectionLimiter::new(listener, connections.max_connections, &connections.limits, &desk.trusted_proxies)
+                .reading_calls_at(connections.messages_per_second_max);
         let over = drained(services, draining, stop, drain, attending.abort_handle());
         match tls {
             Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
@@ -366,10 +367,10 @@ pub fn app(
     public_url: Url,
     require_signature: bool,
 ) -> Router {
-    router(Desk::new(services, account, config, public_url, require_signature))
+    router(ServerState::new(services, account, config, public_url, require_signature))
 }
 
-impl Desk {
+impl ServerState {
     fn new(
         services: &Arc<CallServices>,
         account: Account,
@@ -411,7 +412,7 @@ impl Desk {
     }
 }
 
-fn router(desk: Desk) -> Router {
+fn router(desk: ServerState) -> Router {
     let (router, description) = routes(&desk).into_parts();
     let gate = Gate::new(Arc::clone(&desk.account), Arc::clone(&desk.trusted_proxies), desk.sign_ins.clone());
     router
@@ -428,7 +429,7 @@ fn router(desk: Desk) -> Router {
 }
 
 /// Every route there is, and what is said of it.
-fn routes(desk: &Desk) -> Routes<Desk> {
+fn routes(desk: &ServerState) -> Routes<ServerState> {
     Routes::described(description::of_no_routes())
         .with(routes!(health::healthz))
         .with(routes!(health::readyz))

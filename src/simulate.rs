@@ -13,7 +13,7 @@ use crate::flow::{
     Action, AgentCommand, Call, CommandId, Context, Ended, Event, Fetch, Fetched, First, Redirection, Telling, TurnId,
 };
 use crate::pay::assisted::AgentError;
-use crate::pay::gateway::{Attempt, Capabilities, Instrument, Preparation, Resolution};
+use crate::pay::gateway::{Capabilities, Instrument, PaymentRequest, Preparation, Resolution};
 use crate::pay::sandbox;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::time::CallTime;
@@ -30,7 +30,7 @@ pub mod tape;
 #[cfg(all(test, feature = "shell"))]
 pub(crate) use leak::repeats;
 pub(crate) use record::quoted;
-pub use record::{Arrow, Record, Turn, TurnState, length, reply_word, step_line, words};
+pub use record::{Arrow, Record, RecordedTurn, TurnState, length, reply_word, step_line, words};
 use record::{event_word, timeout_word};
 
 /// How long a character takes to be said (spec/interface.md, "Call scripts").
@@ -58,8 +58,12 @@ pub trait World {
     }
 
     /// What the gateway answers and after how long; none: it is silent.
-    fn gateway(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument)
-    -> Option<(Duration, Reply)>;
+    fn gateway(
+        &mut self,
+        question: &Question,
+        attempt: &PaymentRequest,
+        instrument: &Instrument,
+    ) -> Option<(Duration, Reply)>;
 
     /// How often the gateway has done what this transaction id asks for, whatever it answered: its ledger. A world without
     /// one: never, and the rule that needs it has nothing to judge.
@@ -83,7 +87,7 @@ pub trait World {
 
 /// The sandbox's reply to a question, as every world without a gateway of its own gives it.
 #[must_use]
-pub fn sandbox_reply(question: &Question, attempt: &Attempt, instrument: &Instrument) -> Reply {
+pub fn sandbox_reply(question: &Question, attempt: &PaymentRequest, instrument: &Instrument) -> Reply {
     match question.what {
         Ask::Prepare => Reply::Prepared(Preparation::Nothing),
         Ask::Submit(_) => Reply::Submitted(sandbox::answer(attempt, instrument)),
@@ -103,7 +107,7 @@ pub struct Simulation<W> {
     sequence: u64,
     steps: u32,
     records: Vec<(CallTime, Record)>,
-    turns: Vec<Turn>,
+    turns: Vec<RecordedTurn>,
     arrows: BTreeSet<Arrow>,
     /// Whether the next word said begins a new turn.
     turn_over: bool,
@@ -117,7 +121,7 @@ impl<W: World> Simulation<W> {
     }
 
     /// As [`Self::start`], and takes the call down. `begins`: what `first` was read from.
-    pub fn start_taped(first: impl Into<First>, begins: tape::First, context: Context, world: W) -> Self {
+    pub fn start_taped(first: impl Into<First>, begins: tape::FirstDocument, context: Context, world: W) -> Self {
         let tape = Tape::new(begins, &context);
         Self::begin(first, context, world, Some(tape))
     }
@@ -175,7 +179,7 @@ impl<W: World> Simulation<W> {
     }
 
     /// All that was said.
-    pub fn turns(&self) -> &[Turn] {
+    pub fn turns(&self) -> &[RecordedTurn] {
         &self.turns
     }
 
@@ -494,7 +498,7 @@ impl<W: World> Simulation<W> {
                 {
                     turn.state = TurnState::Spoken;
                 }
-                self.turns.push(Turn { text, state: TurnState::Speaking });
+                self.turns.push(RecordedTurn { text, state: TurnState::Speaking });
             }
         }
         self.turn_over = false;

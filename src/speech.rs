@@ -4,7 +4,7 @@
 //!          one trait, [`Engine`], with a cache in front. [`recording::decode`] does the files of `<Play>`.
 //! Units:   8 kHz mu-law ([`Clip`]); 125 µs a byte.
 //! Limits:  `RENDER_TIME_MAX` for a text, `CACHE_BYTES_MAX` of audio kept, least recently used goes first.
-//! Errors:  [`StartError`] at the start. A caller on the line is never kept waiting by a fault: `render` cannot fail.
+//! Errors:  [`VoiceError`] at the start. A caller on the line is never kept waiting by a fault: `render` cannot fail.
 //! Secrets: a prompt may read the last digits of a card back. Text is never logged, at no level, and no error has it.
 
 mod convert;
@@ -14,7 +14,7 @@ pub mod recording;
 mod settings;
 
 pub use engine::{Engine, EngineError, Silence};
-pub use pico::{StartError, Voice, voice_for};
+pub use pico::{PicoVoice, VoiceError, voice_for};
 pub use settings::SpeechEngine;
 
 use crate::audio::Clip;
@@ -83,8 +83,8 @@ impl Speech {
     /// Opens the engine. The voices of Pico are opened side by side and each says a word.
     ///
     /// # Errors
-    /// [`StartError`] if a voice cannot be opened, with what to do about it.
-    pub async fn start(engine: SpeechEngine) -> Result<Self, StartError> {
+    /// [`VoiceError`] if a voice cannot be opened, with what to do about it.
+    pub async fn start(engine: SpeechEngine) -> Result<Self, VoiceError> {
         Ok(match engine {
             SpeechEngine::Pico => Self::with_engine(Pico::start().await?),
             SpeechEngine::None => Self::with_engine(Silence),
@@ -288,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_warning_says_why_and_not_what() {
-        let log = Log::default();
+        let log = LogLines::default();
         let lines = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || lines.clone()).finish();
@@ -319,9 +319,9 @@ mod tests {
 
     /// What was logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    struct LogLines(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Log {
+    impl io::Write for LogLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 pub mod audit;
 mod backend;
@@ -55,9 +55,9 @@ pub use backend::{
 pub use calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
 pub use lease::Epoch;
 use lease::Lease;
-pub use record::RecordError;
+pub use record::StoredShapeError;
 pub use request::{CallbackKind, CallbackRequest};
-pub use seal::{Opened, Place, Seal, SealError};
+pub use seal::{Opened, Seal, SealError, SealedPlace};
 pub use sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
 pub use settings::{KEY_LENGTH_MIN, SecretKey, StoreSettings};
 pub use writable::ProbeBackend;
@@ -90,7 +90,7 @@ pub enum StoreError {
     Seal(#[from] SealError),
     /// What is stored is not what this version writes.
     #[error("what is stored cannot be read: {0}")]
-    Record(#[from] RecordError),
+    Record(#[from] StoredShapeError),
 }
 
 /// What is done with a stored callback first.
@@ -198,7 +198,7 @@ impl Store {
     /// A store on `backend`, whose secrets are sealed with `seal`, used by `node`.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, seal: Seal, node: NodeId) -> Self {
-        let lease = Arc::new(Lease::new(backend.is_shared(), Wall::System));
+        let lease = Arc::new(Lease::new(backend.is_shared(), WallClock::System));
         let writable = Arc::<writable::Writable>::default();
         let batch = Arc::new(batch::Batch::new(Arc::clone(&writable)));
         Self { backend, seal: Arc::new(seal), node, keeper: node.keeper(), batch, writable, lease }
@@ -206,7 +206,7 @@ impl Store {
 
     /// The same on a machine whose wall clock is this one.
     #[must_use]
-    pub fn by_wall(self, wall: Wall) -> Self {
+    pub fn by_wall(self, wall: WallClock) -> Self {
         Self { lease: Arc::new(Lease::new(self.backend.is_shared(), wall)), ..self }
     }
 
@@ -256,7 +256,7 @@ impl Store {
     pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
         let mut rows = self.backend.connectors().await?;
         for row in &mut rows {
-            let place = Place::connector(&row.name);
+            let place = SealedPlace::connector(&row.name);
             let Ok(Opened { text, is_bound: false }) = self.seal.open(&row.sealed, place.clone()) else { continue };
             let bound = self.seal.close(&text, place)?;
             self.backend.reseal(Resealed::Connector(row.name.clone()), &row.sealed, bound.clone()).await?;
@@ -287,7 +287,7 @@ mod tests {
             let seal = Seal::new(&Secret::new(key.to_owned())).unwrap();
             Store::new(Arc::clone(&backend), seal, NodeId::random())
         };
-        let (ours, now) = (store("our key"), Wall::System.now());
+        let (ours, now) = (store("our key"), WallClock::System.now());
         ours.queue("CA2", &request("https://shop:hunter2@b.example/?key=hunter2"), Uuid::new_v4(), now).await.unwrap();
         let heir = store("our key");
         heir.register(None).await.unwrap();

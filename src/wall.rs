@@ -1,6 +1,6 @@
 //! What time it is for people: the wall clock, or a simulated one.
 //!
-//! Shape:   [`Wall::now`]. What only measures or waits uses tokio's own clock, which a simulation paces.
+//! Shape:   [`WallClock::now`]. What only measures or waits uses tokio's own clock, which a simulation paces.
 //! Units:   [`Timestamp`], UTC.
 #![allow(clippy::disallowed_methods, reason = "this is where the shell reads the clock")]
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Where the wall-clock time comes from.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Wall {
+pub enum WallClock {
     /// The machine's clock.
     #[default]
     System,
@@ -27,7 +27,7 @@ pub enum Wall {
     },
 }
 
-impl Wall {
+impl WallClock {
     /// A clock that shows `base` now and is moved by tokio's.
     #[must_use]
     pub fn simulated(base: Timestamp) -> Self {
@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_is_moved_by_the_runtimes_and_by_nothing_else() {
         let base: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let wall = Wall::simulated(base);
+        let wall = WallClock::simulated(base);
         assert_eq!(wall.now(), base);
         tokio::time::advance(Duration::from_millis(90_500)).await;
         assert_eq!(wall.now(), "2026-11-22T10:01:30.5Z".parse().unwrap());
@@ -72,7 +72,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_can_be_set_forward_and_back() {
         static SET: AtomicI64 = AtomicI64::new(0);
-        let wall = Wall::simulated_set("2026-11-22T10:00:00Z".parse().unwrap(), &SET);
+        let wall = WallClock::simulated_set("2026-11-22T10:00:00Z".parse().unwrap(), &SET);
         SET.store(90_000, Ordering::Relaxed);
         assert_eq!(wall.now(), "2026-11-22T10:01:30Z".parse().unwrap());
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -20,7 +20,9 @@ use support::{ACCOUNT, Arrived, Somebody, TOKEN, TestServer, is_signed};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use touchtone::connector::{CheckRefused, Connector, Description, Mode};
-use touchtone::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use touchtone::pay::gateway::{
+    Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution,
+};
 use touchtone::secret::Secret;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
@@ -165,15 +167,20 @@ impl Connector for Broken {
         std::future::ready(Ok(())).boxed()
     }
 
-    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _: Arc<PaymentRequest>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         panic!("a fault of the connector")
     }
 
-    fn submit(&self, _: Arc<Attempt>, _: Option<Arc<Instrument>>, _: Option<RecoveryNote>) -> BoxFuture<'_, Answer> {
+    fn submit(
+        &self,
+        _: Arc<PaymentRequest>,
+        _: Option<Arc<Instrument>>,
+        _: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
         unreachable!("nothing is submitted that could not be prepared")
     }
 
-    fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _: Arc<PaymentRequest>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         std::future::ready(Resolution::CannotTell).boxed()
     }
 }

@@ -12,7 +12,8 @@ use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{AgentCommand, Context, Fetch, FetchFailure, Fetched, NextDocument, Redirection};
 use touchtone::form::Form;
 use touchtone::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, RecoveryNote, Resolution,
+    Answer, Approval, Capabilities, Denial, Idempotency, Instrument, PaymentRequest, Preparation, RecoveryNote,
+    Resolution,
 };
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
@@ -56,7 +57,7 @@ impl World for Scripted {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         if matches!(question.what, Ask::Submit(_)) {

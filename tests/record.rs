@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use support::{BREATH, Caller, PATIENCE, Somebody, TestServer, wait};
 use touchtone::library::Library;
 use touchtone::pay::step::PayResult;
-use touchtone::replay::{self, Outcome, Requests};
+use touchtone::replay::{self, Requests, ScriptOutcome};
 use touchtone::secret::Digits;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
@@ -49,7 +49,7 @@ async fn recordings(server: &TestServer, count: usize) -> Vec<PathBuf> {
 }
 
 /// Replays a recording and checks that it passes and shows none of `numbers` and none of `codes` standing alone.
-fn check(server: &TestServer, file: &Path, numbers: &[&str], codes: &[&str]) -> (String, Outcome) {
+fn check(server: &TestServer, file: &Path, numbers: &[&str], codes: &[&str]) -> (String, ScriptOutcome) {
     let text = std::fs::read_to_string(file).unwrap();
     let library = Library::new(server.folder.path().join("flows"));
     let report = touchtone::blocking::allowed(|| replay::replay(file, &library, Requests::Exact));

@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 use touchtone::flow::check::check;
 use touchtone::library::Library;
 use touchtone::pay::step::{EntryError, PayErrorCode, PayResult, SessionError};
-use touchtone::replay::{self, Outcome, Requests};
+use touchtone::replay::{self, Requests, ScriptOutcome};
 use touchtone::twiml;
 
 /// Every script, by its path below `flows/scripts`, and what came of it.
-static OUTCOMES: LazyLock<BTreeMap<String, Outcome>> = LazyLock::new(|| {
+static OUTCOMES: LazyLock<BTreeMap<String, ScriptOutcome>> = LazyLock::new(|| {
     let library = library();
     let folder = root().join("flows/scripts");
     let scripts = replay::find(std::slice::from_ref(&folder)).unwrap();

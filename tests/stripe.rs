@@ -33,7 +33,7 @@ use support::{Somebody, TestServer};
 use touchtone::connector::{self, Connector, ConnectorConfig};
 use touchtone::exposure::Exposure;
 use touchtone::http::Gateway;
-use touchtone::pay::gateway::{Answer, Attempt, Instrument, Resolution};
+use touchtone::pay::gateway::{Answer, Instrument, PaymentRequest, Resolution};
 use touchtone::secret::Secret;
 
 /// A charge whose caller keys number, expiry and security code: the stand-in knows no card without one.
@@ -231,7 +231,7 @@ async fn tokens_of_every_type_are_made_and_kept() {
                 continue;
             }
             // What was kept can be charged.
-            let attempt = Attempt { transaction_id: format!("PK{seed:032x}"), ..charge_of(&proxy, seed).await };
+            let attempt = PaymentRequest { transaction_id: format!("PK{seed:032x}"), ..charge_of(&proxy, seed).await };
             let token = Arc::new(Instrument::Token(Secret::new(paid.field("PaymentToken").to_owned())));
             let attempt = Arc::new(attempt);
             let prepared = stripe.prepare(Arc::clone(&attempt), Arc::clone(&token)).await;
@@ -244,10 +244,10 @@ async fn tokens_of_every_type_are_made_and_kept() {
 }
 
 /// The attempt of a charge, as the machine makes it.
-async fn charge_of(proxy: &Proxy, seed: u128) -> Attempt {
+async fn charge_of(proxy: &Proxy, seed: u128) -> PaymentRequest {
     proxy.inject(&[]);
     let paid = pay(&*connector(&proxy.url(), &[]), proxy, (seed << 64) + (1 << 32), CHARGE, &VISA).await;
-    Attempt::clone(paid.attempt.as_ref().unwrap())
+    PaymentRequest::clone(paid.attempt.as_ref().unwrap())
 }
 
 #[tokio::test]
@@ -338,7 +338,7 @@ async fn every_request_is_as_stripe_s_published_description_wants_it() {
     }
     // One that waits for the payer is cancelled.
     let (attempt, note) = &attempts[0];
-    let attempt = Arc::new(Attempt { transaction_id: "PK1".to_owned(), ..Attempt::clone(attempt) });
+    let attempt = Arc::new(PaymentRequest { transaction_id: "PK1".to_owned(), ..PaymentRequest::clone(attempt) });
     let found = newer.resolve(Arc::clone(&attempt), note.clone()).await;
     assert!(matches!(found, Resolution::Answer(Answer::Declined(_))), "{found:?}");
     for token in ["tok_1", "pm_saved"] {

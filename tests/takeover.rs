@@ -29,12 +29,12 @@ use touchtone::form::Form;
 use touchtone::http::Jar;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Instrument, Means, Operation, Preparation, RecoveryNote, Resolution,
-    TokenType,
+    Answer, Approval, Capabilities, Instrument, Means, Operation, PaymentRequest, Preparation, RecoveryNote,
+    Resolution, TokenType,
 };
-use touchtone::pay::intent::{Intent, Statement};
+use touchtone::pay::intent::{CallbackFields, Intent};
 use touchtone::pay::platform::Platform;
-use touchtone::pay::receipt::Receipt;
+use touchtone::pay::receipt::CapturedFields;
 use touchtone::pay::recovery::ending;
 use touchtone::pay::step::Step;
 use touchtone::pay::submission::Verdict;
@@ -81,7 +81,7 @@ async fn the_callbacks_of_a_dead_application_do_not_keep_another_s_result_waitin
 fn intended(number: u32, status: Option<String>) -> Intended {
     let sid = format!("PK{number:032x}");
     let usd: Currency = "usd".parse().unwrap();
-    let attempt = Attempt {
+    let attempt = PaymentRequest {
         transaction_id: sid.clone(),
         call_sid: format!("CA{number}"),
         connector: "Slow".to_owned(),
@@ -94,10 +94,15 @@ fn intended(number: u32, status: Option<String>) -> Intended {
     };
     let (status_form, action) = (Form::new(), Form::new());
     let statement =
-        Statement { status: status_form, action, platform: Platform::Twilio, step: Step::PaymentProcessing };
+        CallbackFields { status: status_form, action, platform: Platform::Twilio, step: Step::PaymentProcessing };
     Intended {
         payment: PaymentId { sid, led_by: LedBy::Document },
-        intent: Intent { attempt: Arc::new(attempt), means: Means::Card, receipt: Receipt::default(), statement },
+        intent: Intent {
+            attempt: Arc::new(attempt),
+            means: Means::Card,
+            receipt: CapturedFields::default(),
+            statement,
+        },
         status: status.map(|url| (url.parse().unwrap(), Method::Post)),
         action: None,
         cookies: None,
@@ -122,15 +127,20 @@ impl Connector for Slow {
         std::future::ready(Ok(())).boxed()
     }
 
-    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _: Arc<PaymentRequest>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         unreachable!("nobody calls")
     }
 
-    fn submit(&self, _: Arc<Attempt>, _: Option<Arc<Instrument>>, _: Option<RecoveryNote>) -> BoxFuture<'_, Answer> {
+    fn submit(
+        &self,
+        _: Arc<PaymentRequest>,
+        _: Option<Arc<Instrument>>,
+        _: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
         unreachable!("there is no note")
     }
 
-    fn resolve(&self, attempt: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, attempt: Arc<PaymentRequest>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         if attempt.transaction_id == self.known {
             std::future::ready(Resolution::Answer(Answer::Approved(Approval::default()))).boxed()
         } else {

@@ -7,7 +7,7 @@ mod support;
 use serde_json::Value;
 use support::{PATIENCE, Somebody, TestServer};
 use tokio::time::timeout;
-use touchtone::feed::{EVENTS_KEPT, EventKind, Seen, Watcher};
+use touchtone::feed::{EVENTS_KEPT, EventKind, FeedItem, Watcher};
 
 /// The card of these calls, its expiry, the payer's postal code and the security code.
 const CARD: [&str; 4] = ["4242424242424242", "1228", "94111", "739"];
@@ -19,7 +19,7 @@ async fn server(attributes: &str) -> (TestServer, Somebody) {
     (TestServer::start(&[("pay", &pay)], "[speech]\nengine = \"none\"").await, application)
 }
 
-async fn next(watcher: &mut Watcher) -> Seen {
+async fn next(watcher: &mut Watcher) -> FeedItem {
     timeout(PATIENCE, watcher.next()).await.unwrap().unwrap()
 }
 
@@ -28,12 +28,12 @@ async fn seen_until_told(watcher: &mut Watcher, callbacks: usize) -> Vec<Value> 
     let (mut seen, mut delivered, mut ended) = (Vec::new(), 0, false);
     while !ended || delivered < callbacks {
         match next(watcher).await {
-            Seen::Event(event) => {
+            FeedItem::Event(event) => {
                 delivered += usize::from(matches!(event.what, EventKind::CallbackDelivered { .. }));
                 ended |= matches!(event.what, EventKind::CallEnded { .. });
                 seen.push(serde_json::to_value(event).unwrap());
             }
-            Seen::Missed(count) => panic!("{count} events are missed"),
+            FeedItem::Missed(count) => panic!("{count} events are missed"),
         }
     }
     seen
@@ -107,9 +107,9 @@ async fn who_does_not_keep_up_is_told_how_much_is_lost_and_no_call_waits() {
     }
     server.call("pay").await.pay(&CARD).await;
     assert_eq!(application.result().await.field("Result"), "success");
-    let Seen::Missed(count) = next(&mut slow).await else { panic!("nothing is missed") };
+    let FeedItem::Missed(count) = next(&mut slow).await else { panic!("nothing is missed") };
     // The call's own events have pushed out some more.
     assert!(count > EVENTS_KEPT as u64, "{count}");
-    let Seen::Event(oldest) = next(&mut slow).await else { panic!("more is missed") };
+    let FeedItem::Event(oldest) = next(&mut slow).await else { panic!("more is missed") };
     assert_eq!(oldest.what, EventKind::CallEnded { call_sid: format!("CB{count}"), how: "hangup".to_owned() });
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use touchtone::connector::generic::{Dialect, answer};
+use touchtone::connector::generic::{ContractVariant, answer};
 use touchtone::connector::{KINDS, Kind};
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Fetch, Fetched, NextDocument};
@@ -20,7 +20,7 @@ use touchtone::form::Form;
 use touchtone::http::GatewayReply;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, TokenType,
+    Answer, PaymentRequest, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, TokenType,
 };
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
@@ -68,7 +68,7 @@ pub fn gateway_answers(data: &[u8]) {
     }
     let reply = Wire { status, retry_after: says("retry"), body: (!says("cut")).then_some(expanded) };
     for operation in [charge(), Operation::Tokenize(TokenType::OneTime)] {
-        for dialect in Dialect::ALL {
+        for dialect in ContractVariant::ALL {
             for retry_safe in [&[][..], &answer::BUSY] {
                 let answer = answer::read(*dialect, retry_safe, operation, &reply.gateway());
                 is_generic(*dialect, retry_safe, operation, &reply, &answer);
@@ -132,8 +132,8 @@ impl Wire {
     }
 }
 
-fn attempt(operation: Operation) -> Attempt {
-    Attempt {
+fn attempt(operation: Operation) -> PaymentRequest {
+    PaymentRequest {
         transaction_id: TRANSACTION.into(),
         call_sid: "CAa".into(),
         connector: "Default".into(),
@@ -166,7 +166,7 @@ fn is_any(kind: &Kind, reader: &str, reply: &Wire, reading: &Preparation) {
 }
 
 /// What the generic contract makes of a reply.
-fn is_generic(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &Wire, answer: &Answer) {
+fn is_generic(dialect: ContractVariant, retry_safe: &[u16], operation: Operation, reply: &Wire, answer: &Answer) {
     let status = reply.status;
     let asked = if matches!(operation, Operation::Charge(..)) { "charge_id" } else { "token_id" };
     let json = reply.json();
@@ -291,7 +291,7 @@ impl World for Gateway {
         Some(sandbox::capabilities())
     }
 
-    fn gateway(&mut self, question: &Question, attempt: &Attempt, _: &Instrument) -> Option<(Duration, Reply)> {
+    fn gateway(&mut self, question: &Question, attempt: &PaymentRequest, _: &Instrument) -> Option<(Duration, Reply)> {
         if question.what == Ask::Prepare {
             return Some((Duration::ZERO, Reply::Prepared(Preparation::Nothing)));
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
-use touchtone::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument, Preparation};
+use touchtone::pay::gateway::{Answer, Approval, PaymentRequest, Capabilities, Denial, Instrument, Preparation};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::session::What;
@@ -138,7 +138,7 @@ impl World for Gateway {
         Some(sandbox::capabilities())
     }
 
-    fn gateway(&mut self, question: &Question, _: &Attempt, _: &Instrument) -> Option<(Duration, Reply)> {
+    fn gateway(&mut self, question: &Question, _: &PaymentRequest, _: &Instrument) -> Option<(Duration, Reply)> {
         if question.what == Ask::Prepare {
             return Some((Duration::ZERO, Reply::Prepared(Preparation::Nothing)));
         }

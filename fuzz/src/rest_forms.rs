@@ -17,7 +17,7 @@ use touchtone::flow::{AgentCommand, Context, Fetch, Fetched, NextDocument, Redir
 use touchtone::form::Form;
 use touchtone::fuzzing::{CREATE_PARAMETERS, PaymentForm, UPDATE_PARAMETERS, VALUE_MAX, call_form, payment_form};
 use touchtone::pay::assisted::AgentError;
-use touchtone::pay::gateway::{Attempt, Capabilities, Instrument};
+use touchtone::pay::gateway::{PaymentRequest, Capabilities, Instrument};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
@@ -125,7 +125,7 @@ impl World for Sandbox {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use touchtone::fuzzing::blessed;
 use touchtone::library::Library;
-use touchtone::replay::{Outcome, Requests, Script, run};
+use touchtone::replay::{ScriptOutcome, Requests, Script, run};
 
 /// The longest script that is run, in bytes: longer ones only take longer.
 const SIZE_MAX: usize = 8 * 1024;
@@ -33,6 +33,6 @@ pub fn scripts(data: &[u8]) {
 }
 
 /// All that an outcome shows.
-fn shown(outcome: &Outcome) -> String {
+fn shown(outcome: &ScriptOutcome) -> String {
     format!("{outcome:?}")
 }

@@ -12,7 +12,7 @@ use audio_codec_algorithms::{convert_alaw_to_ulaw, convert_ulaw_to_alaw};
 use zeroize::Zeroizing;
 
 use super::format::{Encoding, Format};
-use super::resample::{Piece, ResampleError, Resampler, from_i16, to_i16};
+use super::resample::{ChunkLength, ResampleError, Resampler, from_i16, to_i16};
 use super::{SAMPLE_RATE, decode_sample};
 
 /// Writes a call's sound as a stream carries it.
@@ -144,7 +144,7 @@ impl fmt::Debug for Converter {
 
 impl Converter {
     fn new(from: u32, to: u32) -> Result<Self, ResampleError> {
-        let resampler = Resampler::new(from, to, Piece::Live)?;
+        let resampler = Resampler::new(from, to, ChunkLength::Live)?;
         let resampler = (from != to).then_some(resampler);
         Ok(Self { resampler, linear: Zeroizing::default(), made: Zeroizing::default() })
     }

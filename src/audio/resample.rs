@@ -36,14 +36,14 @@ pub enum ResampleError {
 
 /// How much sound is looked at together: the more, the sharper the filter and the later the sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum ChunkLength {
     /// 20 ms, the length of a telephone's frame: for sound that somebody waits for.
     Live,
     /// 50 ms: for sound that is there as a whole. Passes some 3.8 kHz at 8 kHz.
     Whole,
 }
 
-impl Piece {
+impl ChunkLength {
     /// How many there are in a second.
     const fn per_second(self) -> u32 {
         match self {
@@ -81,7 +81,7 @@ impl Resampler {
     ///
     /// # Errors
     /// [`ResampleError`].
-    pub fn new(from: u32, to: u32, piece: Piece) -> Result<Self, ResampleError> {
+    pub fn new(from: u32, to: u32, piece: ChunkLength) -> Result<Self, ResampleError> {
         for rate in [from, to] {
             if !RATES.contains(&rate) {
                 return Err(ResampleError::Rate(rate));

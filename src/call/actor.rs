@@ -18,20 +18,20 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::answered::Answered;
 use super::beginning::Beginning;
-use super::clock::{Arrival, Clock};
-use super::fetching::{Left, Outcome, fetched};
+use super::clock::{Arrival, CallClock};
+use super::fetching::{ActionOutcome, LeftUntold, fetched};
 use super::gateway::Asking;
 use super::metrics;
 use super::place::{CallPlace, StreamPlace};
-use super::playback::{Piece, Playback};
+use super::playback::{Playback, PlaybackPiece};
 use super::progress;
 use super::recorder::Recorder;
-use super::registry::{Order, Summons};
+use super::registry::{CallHandle, CallerOrder};
 use super::render::Renderer;
 use super::report::FinalReport;
 use super::services::{CallServices, CallSettings};
 use super::socket::{CallSocket, Heard, SocketError};
-use super::stream::{CLOSE_LIMIT, Ear, Line, Refusal, begin, until};
+use super::stream::{CLOSE_LIMIT, StreamReader, StreamRefusal, StreamWriter, begin, until};
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
@@ -65,8 +65,8 @@ pub async fn run(
 ) {
     let (flow, dialect) = (beginning.flow(), session.dialect());
     let (sink, source) = socket.split();
-    let mut line = Line::new(sink, session);
-    let mut ear = Ear::new(source, &services.settings);
+    let mut line = StreamWriter::new(sink, session);
+    let mut ear = StreamReader::new(source, &services.settings);
     let start = match begin(&mut line, &mut ear).await {
         Ok(start) => start,
         Err(why) => {
@@ -86,27 +86,27 @@ pub async fn run(
     };
     let Some((registered, summons)) = CallPlace::take(&services, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
-        return line.refuse(Refusal::Duplicate).await;
+        return line.refuse(StreamRefusal::Duplicate).await;
     };
-    let Summons { ender, orders } = summons;
+    let CallHandle { ender, orders } = summons;
     let begins = beginning.taken_down(&context.parameters);
     let recorder = services.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
     let mut call = Call::start(CallTime::ZERO, first, context);
     if recorder.is_some() {
         call.note_destinations();
     }
-    let actor = Actor::new(services, start, call, recorder, line, registered, orders);
+    let actor = CallActor::new(services, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(ear, ender), span).await;
     drop(place);
 }
 
 /// A call and everything it uses.
-struct Actor {
+struct CallActor {
     services: Arc<CallServices>,
     call: Call,
-    clock: Clock,
+    clock: CallClock,
     recorder: Option<Recorder>,
-    line: Line,
+    line: StreamWriter,
     playback: Playback,
     renderer: Renderer,
     asking: Asking,
@@ -114,7 +114,7 @@ struct Actor {
     call_sid: String,
     registered: CallPlace,
     /// What others want of this call.
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<CallerOrder>,
     /// Agents' requests that are not answered yet, by number. The registry lets in one at a time.
     asked: BTreeMap<u32, oneshot::Sender<Result<String, AgentError>>>,
     asked_last: u32,
@@ -125,7 +125,7 @@ struct Actor {
     /// The one whose end another server has taken over.
     lost: watch::Receiver<Option<String>>,
     /// The outcome that the next action tells.
-    settled: Option<Outcome>,
+    settled: Option<ActionOutcome>,
     /// Requests whose answer nobody waits for, but which must be made.
     last_words: JoinSet<()>,
     ended: Option<Ended>,
@@ -133,21 +133,21 @@ struct Actor {
     taken_in_a_row: u32,
 }
 
-impl Actor {
+impl CallActor {
     fn new(
         services: Arc<CallServices>,
         start: Start,
         call: Call,
         recorder: Option<Recorder>,
-        line: Line,
+        line: StreamWriter,
         registered: CallPlace,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<CallerOrder>,
     ) -> Self {
         let (answers, inbox) = mpsc::channel(ANSWERS_MAX);
         let callbacks = services.payments.deliveries.queue(&start.call_sid);
         Self {
             call,
-            clock: Clock::start(),
+            clock: CallClock::start(),
             lost: callbacks.lost_session(),
             recorder,
             line,
@@ -197,7 +197,7 @@ impl Actor {
         self.call.handle_timeout(now);
     }
 
-    async fn run(mut self, mut ear: Ear, mut ender: watch::Receiver<bool>) {
+    async fn run(mut self, mut ear: StreamReader, mut ender: watch::Receiver<bool>) {
         tracing::info!("call began");
         let mut attached = true;
         loop {
@@ -238,7 +238,12 @@ impl Actor {
     }
 
     /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline, but not for ever.
-    async fn next(&mut self, ear: &mut Ear, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+    async fn next(
+        &mut self,
+        ear: &mut StreamReader,
+        ender: &mut watch::Receiver<bool>,
+        attached: bool,
+    ) -> Result<(), StreamRefusal> {
         // Without a budget tokio says of everything that it is not there yet.
         if !has_budget_remaining() {
             yield_now().await;
@@ -281,25 +286,25 @@ impl Actor {
             () = unconstrained(until(media)) => self.media_due(Instant::now())?,
             () = unconstrained(until(sound)) => {}
             () = unconstrained(until(resting)) => {}
-            () = unconstrained(sleep_until(idle_at)), if attached => return Err(Refusal::Idle(idle)),
+            () = unconstrained(sleep_until(idle_at)), if attached => return Err(StreamRefusal::Idle(idle)),
         }
         Ok(())
     }
 
     /// Takes what others than the platform have for the call.
-    async fn told(&mut self, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), Refusal> {
+    async fn told(&mut self, ender: &mut watch::Receiver<bool>, attached: bool) -> Result<(), StreamRefusal> {
         tokio::select! {
             biased;
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             Ok(()) = self.lost.changed() => self.session_lost(),
-            _ = ender.changed(), if attached => return Err(Refusal::Stopping),
+            _ = ender.changed(), if attached => return Err(StreamRefusal::Stopping),
         }
         Ok(())
     }
 
     /// A message of the stream.
-    fn take(&mut self, now: Instant, message: Option<Result<Heard, SocketError>>) -> Result<(), Refusal> {
+    fn take(&mut self, now: Instant, message: Option<Result<Heard, SocketError>>) -> Result<(), StreamRefusal> {
         // Messages that keep coming must not put the stream's own deadlines off, and those were earlier.
         self.media_due(now)?;
         let event = self.line.heard(now, message)?;
@@ -307,7 +312,7 @@ impl Actor {
     }
 
     /// What the stream had to do by itself.
-    fn media_due(&mut self, now: Instant) -> Result<(), Refusal> {
+    fn media_due(&mut self, now: Instant) -> Result<(), StreamRefusal> {
         self.line.come_due(now)?;
         while let Some(event) = self.line.session.poll_event() {
             self.happened(event)?;
@@ -316,7 +321,7 @@ impl Actor {
     }
 
     /// Something that happened on the stream.
-    fn happened(&mut self, event: MediaEvent<'static>) -> Result<(), Refusal> {
+    fn happened(&mut self, event: MediaEvent<'static>) -> Result<(), StreamRefusal> {
         match event {
             MediaEvent::Key(key) => self.tell(Arrival::Caller, Event::Key(key)),
             MediaEvent::Played(mark) => {
@@ -324,7 +329,7 @@ impl Actor {
                     self.tell(Arrival::Other, Event::Played(turn));
                 }
             }
-            MediaEvent::Stopped => return Err(Refusal::Closed),
+            MediaEvent::Stopped => return Err(StreamRefusal::Closed),
             // Without it the number that is being keyed would be another one.
             MediaEvent::KeyLost if self.call.is_entering() => return Err(MediaError::NotAKey.into()),
             MediaEvent::KeyLost => metrics::message_ignored(Ignored::UnreadableKey.name()),
@@ -363,24 +368,24 @@ impl Actor {
     }
 
     /// Does what somebody else wants of this call; the machine decides what that means for it.
-    fn obey(&mut self, order: Order) -> Result<(), Refusal> {
+    fn obey(&mut self, order: CallerOrder) -> Result<(), StreamRefusal> {
         match order {
-            Order::Agent(command, answer) => {
+            CallerOrder::Agent(command, answer) => {
                 self.asked_last = self.asked_last.wrapping_add(1);
                 self.asked.insert(self.asked_last, answer);
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
-            Order::Redirect(redirection, done) => {
+            CallerOrder::Redirect(redirection, done) => {
                 self.tell(Arrival::Caller, Event::Redirected(redirection));
                 let _ = done.send(());
             }
-            Order::Complete(done) => {
+            CallerOrder::Complete(done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
-                self.registered.give_up(Refusal::Completed.word());
+                self.registered.give_up(StreamRefusal::Completed.word());
                 let _ = done.send(());
-                return Err(Refusal::Completed);
+                return Err(StreamRefusal::Completed);
             }
         }
         Ok(())
@@ -395,18 +400,18 @@ impl Actor {
     }
 
     /// The stream is gone: for the machine the caller hung up.
-    async fn lose(&mut self, why: Refusal) {
+    async fn lose(&mut self, why: StreamRefusal) {
         self.retire(why.word());
         match &why {
-            Refusal::Closed => tracing::info!("the platform ended the stream"),
-            Refusal::Completed => tracing::info!("the application ended the call"),
+            StreamRefusal::Closed => tracing::info!("the platform ended the stream"),
+            StreamRefusal::Completed => tracing::info!("the application ended the call"),
             why => {
                 metrics::stream_refused(why.word());
                 tracing::warn!(reason = %why, "the stream is ended");
             }
         }
         match why {
-            Refusal::Closed | Refusal::Lost(_) | Refusal::Stuck | Refusal::Completed => {
+            StreamRefusal::Closed | StreamRefusal::Lost(_) | StreamRefusal::Stuck | StreamRefusal::Completed => {
                 self.line.close(CloseCode::Normal, "").await
             }
             why => self.line.refuse(why).await,
@@ -419,7 +424,7 @@ impl Actor {
     }
 
     /// Does what the machine wants, then sends the sound that is due; again, if that brought something about.
-    async fn carry_out(&mut self) -> Result<(), Refusal> {
+    async fn carry_out(&mut self) -> Result<(), StreamRefusal> {
         loop {
             while let Some(action) = self.call.poll_action() {
                 if let Some(recorder) = &mut self.recorder {
@@ -429,8 +434,8 @@ impl Actor {
             }
             while let Some(piece) = self.playback.next(Instant::now()) {
                 match piece {
-                    Piece::Frame(frame) => self.line.send(MediaCommand::Audio(MuLaw(&frame))).await?,
-                    Piece::Mark(turn) => {
+                    PlaybackPiece::Frame(frame) => self.line.send(MediaCommand::Audio(MuLaw(&frame))).await?,
+                    PlaybackPiece::Mark(turn) => {
                         if let Some(mark) = mark_of(turn) {
                             self.line.send(MediaCommand::Mark(&mark)).await?;
                         }
@@ -444,7 +449,7 @@ impl Actor {
         }
     }
 
-    async fn perform(&mut self, action: Action) -> Result<(), Refusal> {
+    async fn perform(&mut self, action: Action) -> Result<(), StreamRefusal> {
         match action {
             Action::Speak(turn, heard) => {
                 self.playback.begin(turn);
@@ -499,7 +504,7 @@ impl Actor {
                 self.asking.settled(&self.services.payments, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
                     let books = self.callbacks.another();
-                    self.settled = Some(Outcome { settled, booking, left, epoch, books });
+                    self.settled = Some(ActionOutcome { settled, booking, left, epoch, books });
                 }
             }
             Action::Notify(url, method, form) => {
@@ -531,11 +536,11 @@ impl Actor {
     }
 
     /// What the store may know of a payment whose outcome is not written down.
-    fn left(&self, payment: &PaymentId) -> Left {
+    fn left(&self, payment: &PaymentId) -> LeftUntold {
         match &self.noted {
-            _ if self.asking.is_about(payment) => Left::Payment,
-            Some(begun) if begun.payment == *payment => Left::Session(Arc::clone(begun)),
-            Some(_) | None => Left::Nothing,
+            _ if self.asking.is_about(payment) => LeftUntold::Payment,
+            Some(begun) if begun.payment == *payment => LeftUntold::Session(Arc::clone(begun)),
+            Some(_) | None => LeftUntold::Nothing,
         }
     }
 

@@ -40,10 +40,12 @@ impl Beginning {
 
     /// The same, for who takes the call down.
     #[must_use]
-    pub fn taken_down(&self, parameters: &BTreeMap<String, Value>) -> tape::First {
+    pub fn taken_down(&self, parameters: &BTreeMap<String, Value>) -> tape::FirstDocument {
         match self {
-            Self::Flow(name) => tape::First::Flow(name.clone()),
-            Self::Url => tape::First::Url(parameters.get(URL).map(Value::expose).unwrap_or_default().to_owned()),
+            Self::Flow(name) => tape::FirstDocument::Flow(name.clone()),
+            Self::Url => {
+                tape::FirstDocument::Url(parameters.get(URL).map(Value::expose).unwrap_or_default().to_owned())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The time of a live call, such that a recording of it can be replayed in the same order.
 //!
-//! Shape:   [`Clock::stamp`] gives each event its moment, [`Clock::came_due`] a deadline its own. The time in which the process
-//!          was stopped is not counted ([`Clock::was_stopped`]).
+//! Shape:   [`CallClock::stamp`] gives each event its moment, [`CallClock::came_due`] a deadline its own. The time in which the process
+//!          was stopped is not counted ([`CallClock::was_stopped`]).
 //! Units:   [`CallTime`], which never goes backwards.
 //! Sources: spec/pay.md, section 3: an input that is already there wins over a deadline of the same instant.
 
@@ -30,14 +30,14 @@ enum Last {
 
 /// A call's clock.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct CallClock {
     /// When the call was answered, later by the time in which the process was stopped.
     answered: Instant,
     moment: CallTime,
     last: Last,
 }
 
-impl Clock {
+impl CallClock {
     /// The call is answered.
     pub(super) fn start() -> Self {
         Self { answered: Instant::now(), moment: CallTime::ZERO, last: Last::Arrived }
@@ -103,14 +103,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_finds_its_deadline_past_but_not_acted_upon_comes_just_in_time() {
-        let mut clock = Clock::start();
+        let mut clock = CallClock::start();
         assert_eq!(clock.stamp_at(at(5003), Arrival::Caller, Some(at(5000))), at(5000));
         assert_eq!(clock.stamp_at(at(5003), Arrival::Caller, Some(at(9000))), at(5003));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_in_one_millisecond_keeps_its_order() {
-        let mut clock = Clock::start();
+        let mut clock = CallClock::start();
         assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(70));
         assert_eq!(clock.stamp_at(at(70), Arrival::Caller, None), at(70), "keys follow one another");
         assert_eq!(clock.stamp_at(at(70), Arrival::Other, None), at(71), "after the keys");
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_the_process_was_stopped_is_not_counted() {
-        let mut clock = Clock::start();
+        let mut clock = CallClock::start();
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(clock.stamp(Arrival::Other, None), at(2000));
         // A question that has three seconds; the answer arrives at once, and 25 seconds later it can be read.
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_right_after_something_happened_does_not_turn_the_clock_back() {
-        let mut clock = Clock::start();
+        let mut clock = CallClock::start();
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(clock.stamp(Arrival::Caller, None), at(2000));
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -150,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_late_timer_does_not_make_its_deadline_late() {
-        let mut clock = Clock::start();
+        let mut clock = CallClock::start();
         tokio::time::advance(std::time::Duration::from_millis(5007)).await;
         assert_eq!((clock.reading(), clock.came_due(at(5000))), (at(5007), at(5000)));
         assert_eq!(clock.moment(), at(5000));

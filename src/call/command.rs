@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::Request;
+use super::desk::IdempotentRequest;
 use super::history::{Payment, PaymentRefused};
 use super::registry::CommandError;
 use crate::flow::{AgentCommand, Redirection};
@@ -30,14 +30,14 @@ pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Something that is wanted of a call.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(try_from = "wire::Command", into = "wire::Command")]
+#[serde(try_from = "wire::WireCommand", into = "wire::WireCommand")]
 pub enum Command {
     /// Go on with another document.
     Redirect(Redirection),
     /// End.
     Complete,
     /// Start a payment or lead one, once for each [`Request`].
-    Payment(AgentCommand, Request),
+    Payment(AgentCommand, IdempotentRequest),
 }
 
 /// What came of a command.
@@ -157,7 +157,7 @@ mod tests {
     fn commands() -> Vec<Command> {
         let document = NextDocument { document: twiml::parse(TWIML).unwrap(), origin: Origin::Flow(String::new()) };
         let url = Url::parse("https://me:hunter2@shop.example/next?key=hunter2").unwrap();
-        let request = || Request::new("/PK1", "key-1", &[("a".to_owned(), "b".to_owned())]);
+        let request = || IdempotentRequest::new("/PK1", "key-1", &[("a".to_owned(), "b".to_owned())]);
         vec![
             Command::Redirect(Redirection::Document(document, TWIML.to_owned())),
             Command::Redirect(Redirection::Url(url, Method::Get)),
@@ -263,7 +263,7 @@ mod tests {
     fn a_message_that_is_too_long_is_neither_sent_nor_read() {
         let mut form = Form::new();
         form.set("Description", "x".repeat(MESSAGE_BYTES_MAX));
-        let request = Request::new("", "", &[]);
+        let request = IdempotentRequest::new("", "", &[]);
         let command = Command::Payment(AgentCommand::Create(form), request);
         assert_eq!(Message::new("CA1".to_owned(), command).to_bytes(), Err(MessageError::TooLong));
         assert_eq!(Message::from_bytes(&vec![b' '; MESSAGE_BYTES_MAX + 1]).unwrap_err(), MessageError::TooLong);

@@ -1,6 +1,6 @@
 //! What agents ask of a call: one request at a time, and the same request once.
 //!
-//! Shape:   [`Desk::once`] waits for the requests before it, then does a request or repeats its first answer.
+//! Shape:   [`IdempotencyCache::once`] waits for the requests before it, then does a request or repeats its first answer.
 //! Limits:  [`REQUESTS_MAX`] requests may wait; answers are remembered for [`KEPT`], the last [`KEYS_MAX`] of them.
 //! Errors:  [`NotOnce`].
 //! Secrets: requests are remembered as hashes.
@@ -24,7 +24,7 @@ pub const KEYS_MAX: usize = 1000;
 
 /// What makes two requests the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct IdempotentRequest {
     /// Of the path and the idempotency key.
     name: [u8; 20],
     /// Of the parameters.
@@ -44,19 +44,19 @@ pub enum NotOnce {
 
 /// The requests of one call, and their answers.
 #[derive(Debug)]
-pub struct Desk<T> {
-    answered: Mutex<VecDeque<Answered<T>>>,
+pub struct IdempotencyCache<T> {
+    answered: Mutex<VecDeque<RememberedAnswer<T>>>,
     room: Semaphore,
 }
 
 #[derive(Debug)]
-struct Answered<T> {
+struct RememberedAnswer<T> {
     at: Timestamp,
-    request: Request,
+    request: IdempotentRequest,
     answer: T,
 }
 
-impl Request {
+impl IdempotentRequest {
     /// The request of `path` with this key and these parameters, in whatever order.
     #[must_use]
     pub fn new(path: &str, key: &str, parameters: &[(String, String)]) -> Self {
@@ -78,13 +78,13 @@ fn hash<'t>(texts: impl IntoIterator<Item = &'t str>) -> [u8; 20] {
     hash.finalize().into()
 }
 
-impl<T> Default for Desk<T> {
+impl<T> Default for IdempotencyCache<T> {
     fn default() -> Self {
         Self { answered: Mutex::default(), room: Semaphore::new(REQUESTS_MAX) }
     }
 }
 
-impl<T: Clone> Desk<T> {
+impl<T: Clone> IdempotencyCache<T> {
     /// Does a request after those before it, or repeats the answer that the same one got. What `does` fails with is not
     /// remembered: it may go better the next time.
     ///
@@ -93,7 +93,7 @@ impl<T: Clone> Desk<T> {
     pub async fn once<E>(
         &self,
         now: Timestamp,
-        request: Request,
+        request: IdempotentRequest,
         does: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, NotOnce> {
         let _place = self.room.try_acquire().map_err(|_| NotOnce::Busy)?;
@@ -108,7 +108,7 @@ impl<T: Clone> Desk<T> {
             if answered.len() >= KEYS_MAX {
                 answered.pop_front();
             }
-            answered.push_back(Answered { at: now, request, answer: answer.clone() });
+            answered.push_back(RememberedAnswer { at: now, request, answer: answer.clone() });
         }
         Ok(done)
     }
@@ -127,15 +127,19 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn request(key: &str, capture: &str) -> Request {
-        Request::new("/PK1", key, &[("IdempotencyKey".into(), key.into()), ("Capture".into(), capture.into())])
+    fn request(key: &str, capture: &str) -> IdempotentRequest {
+        IdempotentRequest::new(
+            "/PK1",
+            key,
+            &[("IdempotencyKey".into(), key.into()), ("Capture".into(), capture.into())],
+        )
     }
 
     /// Asks, and gives the number that the answer got when it was made.
     async fn ask(
-        desk: &Desk<u16>,
+        desk: &IdempotencyCache<u16>,
         now: i64,
-        request: Request,
+        request: IdempotentRequest,
         made: &AtomicU16,
         remembered: bool,
     ) -> Result<u16, NotOnce> {
@@ -148,12 +152,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_request_is_done_once_and_another_one_with_its_key_never() {
-        let (desk, made) = (Desk::default(), AtomicU16::new(0));
+        let (desk, made) = (IdempotencyCache::default(), AtomicU16::new(0));
         assert_eq!(ask(&desk, 0, request("a", "postal-code"), &made, true).await, Ok(0));
         assert_eq!(ask(&desk, 9, request("a", "postal-code"), &made, true).await, Ok(0));
         assert_eq!(ask(&desk, 9, request("a", "security-code"), &made, true).await, Err(NotOnce::OtherContent));
         assert_eq!(ask(&desk, 9, request("b", "security-code"), &made, true).await, Ok(1));
-        let other_path = Request { name: hash(["/PK2", "a"]), ..request("a", "postal-code") };
+        let other_path = IdempotentRequest { name: hash(["/PK2", "a"]), ..request("a", "postal-code") };
         assert_eq!(ask(&desk, 9, other_path, &made, true).await, Ok(2), "a key is a path's");
         let day_after = 24 * 3600 + 1;
         assert_eq!(ask(&desk, day_after, request("a", "postal-code"), &made, true).await, Ok(3));
@@ -161,14 +165,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_may_be_better_the_next_time_is_not_remembered() {
-        let (desk, made) = (Desk::default(), AtomicU16::new(0));
+        let (desk, made) = (IdempotencyCache::default(), AtomicU16::new(0));
         assert_eq!(ask(&desk, 0, request("a", ""), &made, false).await, Ok(0));
         assert_eq!(ask(&desk, 0, request("a", ""), &made, true).await, Ok(1));
     }
 
     #[tokio::test]
     async fn a_repeated_request_waits_for_the_first_that_is_being_done() {
-        let desk = Arc::new(Desk::<u16>::default());
+        let desk = Arc::new(IdempotencyCache::<u16>::default());
         let (go, gone) = oneshot::channel::<()>();
         let (begun, beginning) = oneshot::channel::<()>();
         let first = tokio::spawn({
@@ -193,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_waiting_requests_are_refused() {
-        let desk = Desk::<u16>::default();
+        let desk = IdempotencyCache::<u16>::default();
         let _held = desk.answered.lock().await;
         let mut waiting: Vec<_> = (0..REQUESTS_MAX)
             .map(|number| {
@@ -212,8 +216,14 @@ mod tests {
     fn parameters_are_the_same_in_whatever_order_and_never_by_chance() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let (one, other) = (pair("a", "1"), pair("b", "2"));
-        assert_eq!(Request::new("p", "k", &[one.clone(), other.clone()]), Request::new("p", "k", &[other, one]));
-        assert_ne!(Request::new("p", "k", &[pair("a", "bc")]), Request::new("p", "k", &[pair("ab", "c")]));
-        assert_ne!(Request::new("pk", "", &[]), Request::new("p", "k", &[]));
+        assert_eq!(
+            IdempotentRequest::new("p", "k", &[one.clone(), other.clone()]),
+            IdempotentRequest::new("p", "k", &[other, one])
+        );
+        assert_ne!(
+            IdempotentRequest::new("p", "k", &[pair("a", "bc")]),
+            IdempotentRequest::new("p", "k", &[pair("ab", "c")])
+        );
+        assert_ne!(IdempotentRequest::new("pk", "", &[]), IdempotentRequest::new("p", "k", &[]));
     }
 }

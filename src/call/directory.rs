@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::command::{Answer, Command};
-use super::desk::{NotOnce, Request};
+use super::desk::{IdempotentRequest, NotOnce};
 use super::history::{NotDeleted, Payment, PaymentRefused, Record};
 use super::registry::{Calls, CommandError};
 use crate::flow::AgentCommand;
@@ -45,7 +45,7 @@ impl Directory {
         &self,
         call_sid: &str,
         command: AgentCommand,
-        request: Request,
+        request: IdempotentRequest,
     ) -> Result<Payment, CommandError> {
         let desk = self.here.read(|history| history.desk(call_sid)).ok_or(CommandError::NotLive)?;
         let (here, call_sid) = (Arc::clone(&self.here), call_sid.to_owned());
@@ -104,12 +104,12 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::form::Form;
-    use crate::wall::Wall;
+    use crate::wall::WallClock;
 
     #[tokio::test]
     async fn a_call_that_is_not_here_is_not_live_whatever_is_wanted_of_it() {
-        let directory = Directory::new(Arc::new(Calls::new(Wall::System)));
-        let request = || Request::new("/CA1", "key-1", &[]);
+        let directory = Directory::new(Arc::new(Calls::new(WallClock::System)));
+        let request = || IdempotentRequest::new("/CA1", "key-1", &[]);
         let update = AgentCommand::Update { sid: "PK1".to_owned(), form: Form::new() };
         for command in [
             Command::Complete,

@@ -35,16 +35,16 @@ const CONFIRM_LIMIT: Duration = Duration::from_millis(900);
 /// Twilio's code of a document that could not be fetched.
 const NOT_FETCHED: u32 = 11200;
 
-type Answer = Result<FetchedDocument, FetchError>;
+type FetchAnswer = Result<FetchedDocument, FetchError>;
 
 /// An outcome that the action tells.
-pub(super) struct Outcome {
+pub(super) struct ActionOutcome {
     /// The outcome.
     pub(super) settled: Arc<Settled>,
     /// What becomes of it in the store.
     pub(super) booking: Booking,
     /// What the store may know of it before.
-    pub(super) left: Left,
+    pub(super) left: LeftUntold,
     /// From before it was written down.
     pub(super) epoch: Epoch,
     /// Where what becomes of the request is written down.
@@ -52,7 +52,7 @@ pub(super) struct Outcome {
 }
 
 /// What the store may know of a payment whose outcome is not written down, and so what is told by whoever finds that.
-pub(super) enum Left {
+pub(super) enum LeftUntold {
     /// Nothing: nobody else tells anything.
     Nothing,
     /// A session that was noted when it began: it is told late that it was cut off.
@@ -108,7 +108,7 @@ impl Version {
     }
 }
 
-impl Outcome {
+impl ActionOutcome {
     /// What the call tells of it.
     async fn version(&self, store: &Store) -> Version {
         let booked = match self.booking.clone().booked_in_time().await {
@@ -120,11 +120,11 @@ impl Outcome {
             (Some(Booked::First), _) => Occasion::First,
             (Some(Booked::Late), _) => Occasion::Late,
             // The books and whoever wrote them say one thing; the call does not say another.
-            (Some(Booked::Otherwise), Left::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
-            (Some(Booked::Otherwise), Left::Payment | Left::Nothing) => return Version::Elsewhere,
+            (Some(Booked::Otherwise), LeftUntold::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
+            (Some(Booked::Otherwise), LeftUntold::Payment | LeftUntold::Nothing) => return Version::Elsewhere,
             // Nobody else tells it on this occasion: whoever takes the session over tells it late.
-            (None, Left::Session(_) | Left::Nothing) => return Version::Unbooked,
-            (None, Left::Payment) => return Version::Unwritten,
+            (None, LeftUntold::Session(_) | LeftUntold::Nothing) => return Version::Unbooked,
+            (None, LeftUntold::Payment) => return Version::Unwritten,
         };
         if self.is_own(store, booked).await { Version::Booked(booked) } else { Version::Elsewhere }
     }
@@ -138,7 +138,12 @@ impl Outcome {
     }
 
     /// Makes the request; one that is in the books for as long as nobody else may. None: somebody else may.
-    async fn ask(&self, documents: &DocumentServices, request: &CallbackRequest, version: &Version) -> Option<Answer> {
+    async fn ask(
+        &self,
+        documents: &DocumentServices,
+        request: &CallbackRequest,
+        version: &Version,
+    ) -> Option<FetchAnswer> {
         let occasion = version.occasion();
         let token = store::token(&self.settled.payment.sid, occasion, CallbackKind::Action);
         let mut asking = pin!(documents.application.ask_as(request, token));
@@ -174,7 +179,7 @@ impl Outcome {
 pub(super) async fn fetched(
     documents: &Arc<DocumentServices>,
     fetch: Fetch,
-    telling: Option<Outcome>,
+    telling: Option<ActionOutcome>,
     cookies: Jar,
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let version = match &telling {
@@ -232,20 +237,20 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::callback::{Application, Clocks, Deliveries, Patience};
-    use crate::chance::Chance;
+    use crate::callback::{Application, Clocks, Deliveries, RetryPolicy};
+    use crate::chance::Rng;
     use crate::flow::{FetchId, LedBy, PaymentId};
     use crate::form::Form;
     use crate::http::{Outbound, TargetPolicy};
     use crate::pay::gateway::{Means, Operation, TokenType};
-    use crate::pay::intent::{SessionStart, Statement};
+    use crate::pay::intent::{CallbackFields, SessionStart};
     use crate::pay::platform::Platform;
     use crate::pay::step::{PayResult, Step};
     use crate::secret::Secret;
     use crate::store::memory::Memory;
     use crate::store::{Backend, CallbackFilter, Hold, NodeId, Seal};
     use crate::twiml::Method;
-    use crate::wall::Wall;
+    use crate::wall::WallClock;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -253,7 +258,7 @@ mod tests {
         let mut action = Form::new();
         action.set("CallSid", "CA1");
         let statement =
-            Statement { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentCardNumber };
+            CallbackFields { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentCardNumber };
         Begun {
             payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Document },
             call_sid: "CA1".to_owned(),
@@ -293,9 +298,9 @@ mod tests {
         };
         let (ours, theirs) = (server(), server());
         let outbound = Arc::new(Outbound::new(TargetPolicy::Open).unwrap());
-        let application = Application::new(outbound, Secret::new("12345".to_owned()), Chance::System);
-        let clocks = Clocks { wall: Wall::System, chance: Chance::System };
-        let deliveries = Deliveries::new(Arc::new(application), ours.clone(), Patience::default(), clocks);
+        let application = Application::new(outbound, Secret::new("12345".to_owned()), Rng::System);
+        let clocks = Clocks { wall: WallClock::System, chance: Rng::System };
+        let deliveries = Deliveries::new(Arc::new(application), ours.clone(), RetryPolicy::default(), clocks);
         let (books, begun) = (deliveries.queue("CA1"), Arc::new(begun()));
         books.session_begun(&begun);
         ours.note_session(&begun, NOW).unwrap();
@@ -309,7 +314,7 @@ mod tests {
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
         let booking = books.settle(Arc::clone(&settled), Hold::Yes, |_| {});
         let fetch = fetch(&settled);
-        let outcome = Outcome { settled, booking, left: Left::Session(begun), epoch: ours.epoch(), books };
+        let outcome = ActionOutcome { settled, booking, left: LeftUntold::Session(begun), epoch: ours.epoch(), books };
         let version = outcome.version(&ours).await;
         let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
         (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())

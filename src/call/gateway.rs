@@ -16,7 +16,7 @@ use super::services::PaymentServices;
 use crate::callback::{Booking, CallbackQueue, Written};
 use crate::connector::{self, Connector};
 use crate::flow::{Intended, PaymentId, Settled};
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
 use crate::pay::outcome::Standing;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::store::Holder;
@@ -58,7 +58,7 @@ impl Asking {
         payments: &Arc<PaymentServices>,
         books: &CallbackQueue,
         question: Question,
-        (attempt, instrument): (Arc<Attempt>, Arc<Instrument>),
+        (attempt, instrument): (Arc<PaymentRequest>, Arc<Instrument>),
         answers: mpsc::Sender<Answered>,
     ) {
         self.give_up();

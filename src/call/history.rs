@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::desk::Desk;
+use super::desk::IdempotencyCache;
 use crate::flow::{LedBy, PaymentId};
 use crate::form::{Form, Value};
 use crate::media::Start;
@@ -92,10 +92,10 @@ pub(super) type PaymentAnswer = Result<Payment, PaymentRefused>;
 
 /// A call, and what hangs on it.
 #[derive(Debug)]
-struct Entry {
+struct HistoryEntry {
     record: Record,
     payments: VecDeque<Payment>,
-    desk: Arc<Desk<PaymentAnswer>>,
+    desk: Arc<IdempotencyCache<PaymentAnswer>>,
 }
 
 /// Why a record is not deleted.
@@ -112,7 +112,7 @@ pub enum NotDeleted {
 /// The records.
 #[derive(Debug, Default)]
 pub struct History {
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, HistoryEntry>,
     numbers: BTreeMap<String, u64>,
     /// The ended ones, the longest ended first.
     ended: BTreeSet<(Timestamp, u64)>,
@@ -125,7 +125,7 @@ impl History {
         self.forget(now);
         let told = |name: &str| start.custom_parameters.get(name).map(|text| text.chars().take(TEXT_MAX).collect());
         let number = self.numbers.get(&start.call_sid).copied();
-        if let Some(Entry { record, .. }) = number.and_then(|number| self.entries.get_mut(&number)) {
+        if let Some(HistoryEntry { record, .. }) = number.and_then(|number| self.entries.get_mut(&number)) {
             if let Some(ended) = record.ended.take() {
                 self.ended.remove(&(ended, record.number));
             }
@@ -149,20 +149,20 @@ impl History {
             ended: None,
         };
         self.numbers.insert(record.sid.clone(), self.last);
-        let entry = Entry { record, payments: VecDeque::new(), desk: Arc::default() };
+        let entry = HistoryEntry { record, payments: VecDeque::new(), desk: Arc::default() };
         self.entries.insert(self.last, entry);
     }
 
     /// Something happened to a call.
     pub fn touch(&mut self, now: Timestamp, sid: &str) {
-        if let Some(Entry { record, .. }) = self.find_mut(sid) {
+        if let Some(HistoryEntry { record, .. }) = self.find_mut(sid) {
             record.updated = now;
         }
     }
 
     /// A payment of a call went on.
     pub fn report(&mut self, now: Timestamp, sid: &str, payment: &PaymentId, told: &Form) {
-        let Some(Entry { payments, .. }) = self.find_mut(sid) else { return };
+        let Some(HistoryEntry { payments, .. }) = self.find_mut(sid) else { return };
         let state = told.iter().filter_map(|(name, value)| match value {
             Value::Plain(text) => Some((name.to_owned(), text.clone())),
             Value::Secret(_) => None,
@@ -194,14 +194,14 @@ impl History {
 
     /// Where what agents ask of a call is done.
     #[must_use]
-    pub(super) fn desk(&self, sid: &str) -> Option<Arc<Desk<PaymentAnswer>>> {
+    pub(super) fn desk(&self, sid: &str) -> Option<Arc<IdempotencyCache<PaymentAnswer>>> {
         self.entry(sid).map(|entry| Arc::clone(&entry.desk))
     }
 
     /// A call ended. The second time nothing happens; then the answer is false.
     pub fn end(&mut self, now: Timestamp, sid: &str) -> bool {
         let mut ends = false;
-        if let Some(Entry { record, .. }) = self.find_mut(sid)
+        if let Some(HistoryEntry { record, .. }) = self.find_mut(sid)
             && record.ended.is_none()
         {
             ends = true;
@@ -249,16 +249,16 @@ impl History {
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(Entry { record, .. }) = self.entries.remove(&number) {
+        if let Some(HistoryEntry { record, .. }) = self.entries.remove(&number) {
             self.numbers.remove(&record.sid);
         }
     }
 
-    fn entry(&self, sid: &str) -> Option<&Entry> {
+    fn entry(&self, sid: &str) -> Option<&HistoryEntry> {
         self.numbers.get(sid).and_then(|number| self.entries.get(number))
     }
 
-    fn find_mut(&mut self, sid: &str) -> Option<&mut Entry> {
+    fn find_mut(&mut self, sid: &str) -> Option<&mut HistoryEntry> {
         self.numbers.get(sid).and_then(|number| self.entries.get_mut(number))
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, watch};
 
 use super::metrics;
-use super::registry::{COMMANDS_MAX, Calls, Live, Summons};
-use super::row::{Origin, row};
+use super::registry::{COMMANDS_MAX, CallHandle, Calls, LiveCall};
+use super::row::{CallOrigin, row};
 use super::services::CallServices;
 use super::streams::NotAdmitted;
 use crate::feed::{EventKind, Feed};
@@ -31,7 +31,7 @@ pub(super) struct CallPlace {
     feed: Feed,
     call_sid: String,
     number: u64,
-    origin: Origin,
+    origin: CallOrigin,
     is_given_up: bool,
 }
 
@@ -59,22 +59,22 @@ impl CallPlace {
         start: &Start,
         dialect: &'static str,
         flow: &str,
-    ) -> Option<(Self, Summons)> {
+    ) -> Option<(Self, CallHandle)> {
         let ender = watch::Sender::new(false);
         let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
-        let summons = Summons { ender: ender.subscribe(), orders: inbox };
+        let summons = CallHandle { ender: ender.subscribe(), orders: inbox };
         let calls = Arc::clone(&services.calls);
         let number = calls.registered.fetch_add(1, Ordering::Relaxed);
         match calls.live.entry(start.call_sid.clone()) {
             dashmap::Entry::Occupied(_) => return None,
             dashmap::Entry::Vacant(place) => {
-                place.insert(Live { number, ender, orders });
+                place.insert(LiveCall { number, ender, orders });
             }
         }
         calls.history().begin(calls.wall.now(), start);
         metrics::call_began(calls.live());
         let account = start.account_sid.clone().unwrap_or_else(|| services.settings.account_sid.clone());
-        let origin = Origin { account, dialect, flow: flow.to_owned() };
+        let origin = CallOrigin { account, dialect, flow: flow.to_owned() };
         let (store, call_sid) = (services.payments.store.clone(), start.call_sid.clone());
         let feed = services.feed.clone();
         let place = Self { calls, store, feed, call_sid, number, origin, is_given_up: false };

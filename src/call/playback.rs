@@ -23,7 +23,7 @@ const FRAME: Duration = Duration::from_millis(20);
 
 /// One turn.
 #[derive(Debug)]
-struct Turn {
+struct PlayedTurn {
     id: TurnId,
     /// None while it is being rendered.
     sound: Option<Clip>,
@@ -33,7 +33,7 @@ struct Turn {
 
 /// Something to send.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum PlaybackPiece {
     /// 20 ms of sound.
     Frame([u8; FRAME_BYTES]),
     /// The mark after a turn.
@@ -43,7 +43,7 @@ pub enum Piece {
 /// The sound of a call.
 #[derive(Debug, Default)]
 pub struct Playback {
-    turns: VecDeque<Turn>,
+    turns: VecDeque<PlayedTurn>,
     /// Marks that have not come back.
     marks: VecDeque<TurnId>,
     /// When everything sent will have been heard.
@@ -53,7 +53,7 @@ pub struct Playback {
 impl Playback {
     /// A turn begins; its sound follows.
     pub fn begin(&mut self, id: TurnId) {
-        self.turns.push_back(Turn { id, sound: None, sent: 0 });
+        self.turns.push_back(PlayedTurn { id, sound: None, sent: 0 });
     }
 
     /// Gives a turn its sound. False if it was cut meanwhile.
@@ -86,7 +86,7 @@ impl Playback {
     }
 
     /// The next thing to send now, if any.
-    pub fn next(&mut self, now: Instant) -> Option<Piece> {
+    pub fn next(&mut self, now: Instant) -> Option<PlaybackPiece> {
         let turn = self.turns.front_mut()?;
         let sound = turn.sound.as_ref()?;
         let rest = sound.as_bytes().get(turn.sent..).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Playback {
             let id = turn.id;
             self.turns.pop_front();
             self.marks.push_back(id);
-            return Some(Piece::Mark(id));
+            return Some(PlaybackPiece::Mark(id));
         }
         let until = self.heard_until.map_or(now, |until| until.max(now));
         if until.duration_since(now) + FRAME > AHEAD {
@@ -102,7 +102,7 @@ impl Playback {
         }
         turn.sent = turn.sent.saturating_add(FRAME_BYTES);
         self.heard_until = Some(until + FRAME);
-        crate::audio::frames(rest).next().map(Piece::Frame)
+        crate::audio::frames(rest).next().map(PlaybackPiece::Frame)
     }
 
     /// When [`Self::next`] has more. None: not before a turn gets its sound.
@@ -125,8 +125,8 @@ mod tests {
         let (mut frames, mut marks) = (0, vec![]);
         while let Some(piece) = playback.next(now) {
             match piece {
-                Piece::Frame(_) => frames += 1,
-                Piece::Mark(id) => marks.push(id),
+                PlaybackPiece::Frame(_) => frames += 1,
+                PlaybackPiece::Mark(id) => marks.push(id),
             }
         }
         (frames, marks)

@@ -27,15 +27,15 @@ pub(super) enum About {
 
 /// The places for questions, by connector.
 #[derive(Debug, Default)]
-pub(super) struct QuestionLimit(Mutex<BTreeMap<String, Places>>);
+pub(super) struct QuestionLimit(Mutex<BTreeMap<String, QuestionSlots>>);
 
 #[derive(Clone, Debug)]
-struct Places {
+struct QuestionSlots {
     all: Arc<Semaphore>,
     unknown: Arc<Semaphore>,
 }
 
-impl Default for Places {
+impl Default for QuestionSlots {
     fn default() -> Self {
         Self { all: Arc::new(Semaphore::new(QUESTIONS_MAX)), unknown: Arc::new(Semaphore::new(UNKNOWN_MAX)) }
     }
@@ -43,14 +43,14 @@ impl Default for Places {
 
 /// A place for a question.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct QuestionSlot {
     _all: Option<OwnedSemaphorePermit>,
     _unknown: Option<OwnedSemaphorePermit>,
 }
 
 impl QuestionLimit {
     /// Waits for a place, first come, first served.
-    pub(super) async fn turn(&self, connector: &str, about: About) -> Turn {
+    pub(super) async fn turn(&self, connector: &str, about: About) -> QuestionSlot {
         let places = {
             let mut connectors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match connectors.get(connector) {
@@ -63,7 +63,7 @@ impl QuestionLimit {
             About::Unknown => places.unknown.acquire_owned().await.ok(),
             About::Untold => None,
         };
-        Turn { _all: places.all.acquire_owned().await.ok(), _unknown: unknown }
+        QuestionSlot { _all: places.all.acquire_owned().await.ok(), _unknown: unknown }
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     fn however_many_are_looked_up_a_payment_that_nobody_was_told_of_has_its_turn_at_once() {
         let limit = QuestionLimit::default();
         let mut looked_up: Vec<_> = (0..514).map(|_| Box::pin(limit.turn("Default", About::Unknown))).collect();
-        let turns: Vec<Turn> = looked_up.iter_mut().filter_map(|turn| turn.now_or_never()).collect();
+        let turns: Vec<QuestionSlot> = looked_up.iter_mut().filter_map(|turn| turn.now_or_never()).collect();
         assert_eq!(turns.len(), UNKNOWN_MAX);
         let untold = limit.turn("Default", About::Untold).now_or_never();
         assert!(untold.is_some());

@@ -15,7 +15,7 @@ use crate::blocking;
 use crate::flow::Context;
 use crate::library::Library;
 use crate::replay;
-use crate::simulate::tape::{First, Tape};
+use crate::simulate::tape::{FirstDocument, Tape};
 
 /// The longest part of a call's id in a file's name.
 const ID_MAX: usize = 64;
@@ -53,7 +53,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Begins with a call's first document.
-    pub(super) fn begin(recordings: &Recordings, first: First, context: &Context) -> Self {
+    pub(super) fn begin(recordings: &Recordings, first: FirstDocument, context: &Context) -> Self {
         let id: String = context.call_sid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let id = id.get(..id.len().min(ID_MAX)).unwrap_or_default();
         let name = format!("{}-{id}", context.answered_at.strftime("%Y%m%d-%H%M%S"));

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::metrics;
-use super::questions::{About, Turn};
+use super::questions::{About, QuestionSlot};
 use super::registry::Calls;
 use super::search::Search;
 use super::services::PaymentServices;
@@ -25,7 +25,7 @@ use crate::deadline;
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::outcome::Ending;
-use crate::pay::recovery::{Recovery, Remembered, Sent, Step, ending};
+use crate::pay::recovery::{Recovery, RecoveryStep, Remembered, SentTimes, ending};
 use crate::pay::submission::{Ask, Question, Reply, Verdict};
 use crate::store::{BackendError, Booked, Hold, Holder, Open, PaymentState, StoreError};
 use crate::time::CallTime;
@@ -159,9 +159,9 @@ fn recover(payments: &Arc<PaymentServices>, open: Open) {
         state = row.state.word(),
         "a payment was left without an outcome; finding it out"
     );
-    let sent = sent.map(|sent| Sent { first: sent.first, last: sent.last });
+    let sent = sent.map(|sent| SentTimes { first: sent.first, last: sent.last });
     let remembered = Remembered { sent, note, told_unknown };
-    tokio::spawn(run(search, Arc::new(intended), remembered, Held { holder: Holder::Keeper, sends: row.sends }));
+    tokio::spawn(run(search, Arc::new(intended), remembered, HeldPayment { holder: Holder::Keeper, sends: row.sends }));
 }
 
 /// How often a payment's submission has left, and when.
@@ -187,24 +187,24 @@ pub(super) fn look_for(
             return;
         }
         // Unknown when: as long ago as can be, so that nothing is repeated.
-        let sent = sends.map_or(Sent { first: Duration::MAX, last: Duration::ZERO }, |sends| Sent {
+        let sent = sends.map_or(SentTimes { first: Duration::MAX, last: Duration::ZERO }, |sends| SentTimes {
             first: sends.first.elapsed(),
             last: sends.last.elapsed(),
         });
-        let held = Held { holder: Holder::Call, sends: sends.map_or(0, |sends| sends.count) };
+        let held = HeldPayment { holder: Holder::Call, sends: sends.map_or(0, |sends| sends.count) };
         run(search, intended, Remembered { sent: Some(sent), note, told_unknown: true }, held).await;
     });
 }
 
 /// How a payment is held that is looked for.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct HeldPayment {
     holder: Holder,
     /// How often its submission has left.
     sends: u32,
 }
 
-async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mut held: Held) {
+async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mut held: HeldPayment) {
     let payments = Arc::clone(search.payments());
     let attempt = &intended.intent.attempt;
     let connector = payments.connectors.find(&attempt.connector);
@@ -212,12 +212,12 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
     let now = || CallTime::ZERO + since.elapsed();
     let moment = |at: CallTime| since + (at - CallTime::ZERO);
     let mut recovery = Recovery::start(connector.as_ref().map(|connector| connector.capabilities()), remembered);
-    let mut step = Step::Wait;
+    let mut step = RecoveryStep::Wait;
     // Held while a question is asked.
-    let mut turn: Option<Turn> = None;
+    let mut turn: Option<QuestionSlot> = None;
     loop {
         step = match step {
-            Step::Wait => {
+            RecoveryStep::Wait => {
                 drop(turn.take());
                 let Some(due) = recovery.poll_timeout() else { return };
                 sleep_until(moment(due)).await;
@@ -235,7 +235,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 }
                 recovery.handle_timeout(at)
             }
-            Step::Ask(question) => {
+            RecoveryStep::Ask(question) => {
                 let Some(connector) = &connector else { return };
                 let number = question.number;
                 let until = recovery.poll_timeout().map_or(since, moment);
@@ -245,15 +245,15 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                     Err(_) => recovery.handle_timeout(now()),
                 }
             }
-            Step::TellUnknown => {
+            RecoveryStep::TellUnknown => {
                 settle(&payments, &intended, &ending(&intended.intent, Verdict::Unknown, was_sent), held.holder).await;
-                Step::Wait
+                RecoveryStep::Wait
             }
-            Step::Over(verdict) => {
+            RecoveryStep::Over(verdict) => {
                 settle(&payments, &intended, &ending(&intended.intent, verdict, was_sent), held.holder).await;
                 return;
             }
-            Step::GivenUp => return give_up(&payments, &intended).await,
+            RecoveryStep::GivenUp => return give_up(&payments, &intended).await,
         };
     }
 }
@@ -263,7 +263,7 @@ async fn ask(
     connector: &dyn Connector,
     question: Question,
     intended: &Intended,
-    held: &mut Held,
+    held: &mut HeldPayment,
 ) -> Reply {
     let attempt = Arc::clone(&intended.intent.attempt);
     match question.what {

@@ -20,7 +20,7 @@ use super::streams::StreamCount;
 use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
 use crate::pay::assisted::AgentError;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How many commands may wait for one call. Chosen freely: people and their programs send one at a time.
 pub const COMMANDS_MAX: usize = 16;
@@ -31,7 +31,7 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is wanted on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum CallerOrder {
     /// Go on with another document; the answer is that it is done.
     Redirect(Redirection, oneshot::Sender<()>),
     /// End; the answer is that it is done.
@@ -67,42 +67,42 @@ pub enum CommandError {
 /// The calls.
 #[derive(Debug)]
 pub struct Calls {
-    pub(super) live: DashMap<String, Live>,
+    pub(super) live: DashMap<String, LiveCall>,
     history: Mutex<History>,
     /// Streams that are open, whether their call has begun or not.
     pub(super) streams: StreamCount,
     /// How many calls have been registered: each has a number of its own, as one id may come back.
     pub(super) registered: AtomicU64,
-    pub(super) wall: Wall,
+    pub(super) wall: WallClock,
 }
 
 /// How a live call is reached.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveCall {
     pub(super) number: u64,
     pub(super) ender: watch::Sender<bool>,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) orders: mpsc::Sender<CallerOrder>,
 }
 
 /// What reaches a live call's actor.
 #[derive(Debug)]
-pub(super) struct Summons {
+pub(super) struct CallHandle {
     /// Turns true when the call is to end.
     pub(super) ender: watch::Receiver<bool>,
     /// Commands.
-    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) orders: mpsc::Receiver<CallerOrder>,
 }
 
 impl Default for Calls {
     fn default() -> Self {
-        Self::new(Wall::System)
+        Self::new(WallClock::System)
     }
 }
 
 impl Calls {
     /// None yet; when something happens is read off `wall`.
     #[must_use]
-    pub fn new(wall: Wall) -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Self {
             live: DashMap::new(),
             history: Mutex::default(),
@@ -137,12 +137,12 @@ impl Calls {
 
     /// Sends a live call elsewhere, and waits until it has gone there.
     pub(super) async fn redirect(&self, sid: &str, redirection: Redirection) -> Result<(), CommandError> {
-        self.order(sid, |done| Order::Redirect(redirection, done)).await
+        self.order(sid, |done| CallerOrder::Redirect(redirection, done)).await
     }
 
     /// Ends a live call, and waits until it has ended.
     pub(super) async fn complete(&self, sid: &str) -> Result<(), CommandError> {
-        self.order(sid, Order::Complete).await
+        self.order(sid, CallerOrder::Complete).await
     }
 
     /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done. [`CommandError`]: the call
@@ -152,10 +152,14 @@ impl Calls {
         sid: &str,
         command: AgentCommand,
     ) -> Result<Result<String, AgentError>, CommandError> {
-        self.order(sid, |answer| Order::Agent(command, answer)).await
+        self.order(sid, |answer| CallerOrder::Agent(command, answer)).await
     }
 
-    async fn order<T>(&self, sid: &str, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, CommandError> {
+    async fn order<T>(
+        &self,
+        sid: &str,
+        order: impl FnOnce(oneshot::Sender<T>) -> CallerOrder,
+    ) -> Result<T, CommandError> {
         let orders = self.live.get(sid).map(|live| live.orders.clone()).ok_or(CommandError::NotLive)?;
         let (done, answer) = oneshot::channel();
         orders.try_send(order(done)).map_err(|refused| match refused {

@@ -47,17 +47,17 @@ const RENDER_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Renderer {
     waiting: VecDeque<(TurnId, Vec<Utterance>)>,
-    running: Option<Running>,
+    running: Option<RunningRender>,
 }
 
 /// A turn that is being rendered, until this is dropped.
 #[derive(Debug)]
-struct Running {
+struct RunningRender {
     turn: TurnId,
     task: AbortHandle,
 }
 
-impl Drop for Running {
+impl Drop for RunningRender {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -93,7 +93,7 @@ impl Renderer {
             };
             let _ = answers.send(Answered::Rendered(turn, clip)).await;
         }));
-        self.running = Some(Running { turn, task: rendering.abort_handle() });
+        self.running = Some(RunningRender { turn, task: rendering.abort_handle() });
     }
 
     /// Nothing of it will be heard.

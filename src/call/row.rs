@@ -5,7 +5,7 @@ use crate::store::{CallRow, CallStatus};
 
 /// What a call's record does not tell.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(super) struct CallOrigin {
     /// The account that its stream named, else this server's.
     pub(super) account: String,
     /// The platform's protocol.
@@ -15,7 +15,7 @@ pub(super) struct Origin {
 }
 
 /// The row of a call; `how` it ended, if it did.
-pub(super) fn row(record: Record, origin: &Origin, how: Option<&str>) -> CallRow {
+pub(super) fn row(record: Record, origin: &CallOrigin, how: Option<&str>) -> CallRow {
     CallRow {
         place: 0,
         sid: record.sid,

@@ -12,7 +12,7 @@ use super::registry::Calls;
 use super::searches::Searches;
 use crate::account::Account;
 use crate::callback::{Application, Deliveries};
-use crate::chance::Chance;
+use crate::chance::Rng;
 use crate::config::{Config, TimeZone};
 use crate::connector::Registry;
 use crate::feed::Feed;
@@ -22,7 +22,7 @@ use crate::http::Outbound;
 use crate::library::Library;
 use crate::speech::Speech;
 use crate::store::Store;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// What live calls use.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct CallServices {
     /// Where finished calls are written, if they are.
     pub recordings: Option<Recordings>,
     /// Where the ids of sessions come from.
-    pub chance: Chance,
+    pub chance: Rng,
     /// What happens to calls, for whoever watches; payments' deliveries tell the same one.
     pub feed: Feed,
 }
@@ -96,7 +96,7 @@ pub struct PaymentServices {
     /// Payments whose outcome is being found out.
     pub searches: Searches,
     /// What time it is.
-    pub wall: Wall,
+    pub wall: WallClock,
 }
 
 impl CallSettings {

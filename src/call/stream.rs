@@ -1,11 +1,11 @@
 //! The stream of one call: reading, writing, and why it ends.
 //!
-//! Shape:   [`begin`] waits for its start; then [`Ear`] is the reading side and [`Line`] the writing side, with the session that
+//! Shape:   [`begin`] waits for its start; then [`StreamReader`] is the reading side and [`StreamWriter`] the writing side, with the session that
 //!          knows the dialect.
 //! Limits:  [`START_LIMIT`] for the stream to start; [`SEND_LIMIT`] for the platform to take a message; above
 //!          `max_messages_per_second` it is read more slowly. The server counts bytes on the wire besides, since frames need
 //!          not become messages.
-//! Errors:  [`Refusal`]: whatever the other side does wrong ends this stream alone.
+//! Errors:  [`StreamRefusal`]: whatever the other side does wrong ends this stream alone.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the other side's stream is ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum StreamRefusal {
     #[error("{0}")]
     Media(#[from] MediaError),
     #[error("no start within {} s", START_LIMIT.as_secs())]
@@ -59,7 +59,7 @@ pub(super) enum Refusal {
     Completed,
 }
 
-impl Refusal {
+impl StreamRefusal {
     /// The metric's label.
     pub(super) const fn word(&self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Refusal {
 }
 
 /// Reads until the stream starts.
-pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refusal> {
+pub(super) async fn begin(line: &mut StreamWriter, ear: &mut StreamReader) -> Result<Start, StreamRefusal> {
     let started = async {
         loop {
             // Messages before the start count like those after it.
@@ -101,14 +101,14 @@ pub(super) async fn begin(line: &mut Line, ear: &mut Ear) -> Result<Start, Refus
             while let Some(happened) = event.take().or_else(|| line.session.poll_event()) {
                 match happened {
                     MediaEvent::Started(start) => return Ok(start),
-                    MediaEvent::Stopped => return Err(Refusal::Closed),
+                    MediaEvent::Stopped => return Err(StreamRefusal::Closed),
                     MediaEvent::Ignored(why) => metrics::message_ignored(why.name()),
                     _ => {}
                 }
             }
         }
     };
-    timeout(START_LIMIT, started).await.unwrap_or(Err(Refusal::NoStart))
+    timeout(START_LIMIT, started).await.unwrap_or(Err(StreamRefusal::NoStart))
 }
 
 /// Waits until a moment; for ever if there is none.
@@ -120,7 +120,7 @@ pub(super) async fn until(moment: Option<Instant>) {
 }
 
 /// The reading side: how fast, and how long without a word.
-pub(super) struct Ear {
+pub(super) struct StreamReader {
     pub(super) source: SplitStream<CallSocket>,
     pub(super) idle: Duration,
     pub(super) idle_at: Instant,
@@ -129,7 +129,7 @@ pub(super) struct Ear {
     taken: u32,
 }
 
-impl Ear {
+impl StreamReader {
     pub(super) fn new(source: SplitStream<CallSocket>, settings: &CallSettings) -> Self {
         let now = Instant::now();
         Self {
@@ -161,13 +161,13 @@ impl Ear {
 }
 
 /// What is said on the stream, and the writing side until it is lost.
-pub(super) struct Line {
+pub(super) struct StreamWriter {
     sink: Option<SplitSink<CallSocket, Message>>,
     pub(super) session: MediaSession,
     opened: Instant,
 }
 
-impl Line {
+impl StreamWriter {
     /// The writing side of a stream that was just opened.
     pub(super) fn new(sink: SplitSink<CallSocket, Message>, session: MediaSession) -> Self {
         Self { sink: Some(sink), session, opened: Instant::now() }
@@ -183,7 +183,7 @@ impl Line {
         &mut self,
         now: Instant,
         message: Option<Result<Heard, SocketError>>,
-    ) -> Result<Option<MediaEvent<'_>>, Refusal> {
+    ) -> Result<Option<MediaEvent<'_>>, StreamRefusal> {
         let time = self.time(now);
         match message {
             Some(Ok(Heard::Text(text))) => {
@@ -192,12 +192,12 @@ impl Line {
             }
             Some(Ok(Heard::Binary(bytes))) => Ok(Some(self.session.handle_message(time, Incoming::Binary(&bytes))?)),
             Some(Ok(Heard::Alive)) => Ok(None),
-            Some(Ok(Heard::Closed)) | None => Err(Refusal::Closed),
+            Some(Ok(Heard::Closed)) | None => Err(StreamRefusal::Closed),
             // What is too large is not read to its end: the socket says so.
             Some(Err(SocketError::Protocol(Error::Capacity(CapacityError::MessageTooLong { size, .. })))) => {
                 Err(MediaError::TooLong { bytes: size }.into())
             }
-            Some(Err(error)) => Err(Refusal::Lost(error.to_string())),
+            Some(Err(error)) => Err(StreamRefusal::Lost(error.to_string())),
         }
     }
 
@@ -207,7 +207,7 @@ impl Line {
     }
 
     /// Has the session do what is due, if anything is.
-    pub(super) fn come_due(&mut self, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn come_due(&mut self, now: Instant) -> Result<(), StreamRefusal> {
         let time = self.time(now);
         match self.session.poll_timeout() {
             Some((due, what)) if due <= time => {
@@ -218,7 +218,7 @@ impl Line {
         }
     }
 
-    pub(super) async fn send(&mut self, command: MediaCommand<'_>) -> Result<(), Refusal> {
+    pub(super) async fn send(&mut self, command: MediaCommand<'_>) -> Result<(), StreamRefusal> {
         if self.sink.is_none() {
             return Ok(());
         }
@@ -231,26 +231,26 @@ impl Line {
     }
 
     /// Sends what the session has to send.
-    pub(super) async fn flush(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn flush(&mut self) -> Result<(), StreamRefusal> {
         while let Some(frame) = self.session.poll_frame() {
             let Some(sink) = &mut self.sink else { continue };
             match timeout(SEND_LIMIT, sink.send(message(frame))).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(Refusal::Lost(error.to_string())),
-                Err(_) => return Err(Refusal::Stuck),
+                Ok(Err(error)) => return Err(StreamRefusal::Lost(error.to_string())),
+                Err(_) => return Err(StreamRefusal::Stuck),
             }
         }
         Ok(())
     }
 
     /// Ends the stream for a fault of the other side.
-    pub(super) async fn refuse(&mut self, why: Refusal) {
+    pub(super) async fn refuse(&mut self, why: StreamRefusal) {
         metrics::stream_refused(why.word());
         let code = match why {
-            Refusal::Media(MediaError::TooLong { .. } | MediaError::StartTooLong { .. }) => CloseCode::Size,
-            Refusal::Media(MediaError::TooManyOdd) => CloseCode::Policy,
-            Refusal::Media(_) => CloseCode::Protocol,
-            Refusal::Stopping => CloseCode::Away,
+            StreamRefusal::Media(MediaError::TooLong { .. } | MediaError::StartTooLong { .. }) => CloseCode::Size,
+            StreamRefusal::Media(MediaError::TooManyOdd) => CloseCode::Policy,
+            StreamRefusal::Media(_) => CloseCode::Protocol,
+            StreamRefusal::Stopping => CloseCode::Away,
             _ => CloseCode::Policy,
         };
         self.close(code, &why.to_string()).await;

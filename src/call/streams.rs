@@ -22,10 +22,10 @@ pub enum NotAdmitted {
 
 /// The open streams. No stream is admitted after [`Self::close`], so when none is open then, none is for good.
 #[derive(Debug, Default)]
-pub(super) struct StreamCount(Mutex<State>);
+pub(super) struct StreamCount(Mutex<OpenStreams>);
 
 #[derive(Debug, Default)]
-struct State {
+struct OpenStreams {
     open: usize,
     is_closed: bool,
     waiting: Vec<Waker>,
@@ -78,7 +78,7 @@ impl StreamCount {
         Poll::Pending
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OpenStreams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! What it takes to bring one callback to the application: how it is tried, and how what came of it is written down.
 //!
-//! Shape:   a [`Courier`] makes a request once, so that everything around it can be tested on a paused clock. A [`Place`]
+//! Shape:   a [`CallbackTransport`] makes a request once, so that everything around it can be tested on a paused clock. A [`StoredPlace`]
 //!          writes down how a stored callback stands after each try.
-//! Limits:  [`Patience`].
+//! Limits:  [`RetryPolicy`].
 //! Errors:  none to anybody: what is given up is logged as an error and counted (`touchtone_callbacks_given_up_total`); a
 //!          stored one is parked, for a person to look at (`touchtone callbacks list`).
 
@@ -17,7 +17,7 @@ use crate::feed::{EventKind, Feed};
 use crate::form::Form;
 use crate::http::shown;
 use crate::store::{BackendError, Store};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How long it is waited between tries to write down how a callback stands. The last one is repeated for as long as it
 /// takes to write how it ended.
@@ -29,7 +29,7 @@ const TRIES: usize = 4;
 
 /// How callbacks are retried and when they are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The wait after the first failed try; each further one is twice as long. Our choice: 0.5 s.
     pub first_wait: Duration,
     /// The longest wait. Our choice: 5 min, so that an application that is back learns of everything soon.
@@ -53,7 +53,7 @@ pub struct Patience {
     pub host_in_flight_max: usize,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             first_wait: Duration::from_millis(500),
@@ -99,22 +99,22 @@ impl Tried {
 }
 
 /// What carries a request to the application, once.
-pub(super) trait Courier: Send + Sync {
+pub(super) trait CallbackTransport: Send + Sync {
     /// Tries. The token is the same for every try of one request.
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried>;
 }
 
 /// Where a callback stands in the store; whoever watches is told of what is written there.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct StoredPlace {
     pub(super) store: Store,
-    pub(super) wall: Wall,
+    pub(super) wall: WallClock,
     pub(super) feed: Feed,
     pub(super) call_sid: String,
     pub(super) id: i64,
 }
 
-impl Place {
+impl StoredPlace {
     /// Writes down that it was answered, however long it takes. If the process ends before, it will be delivered once
     /// more, with the same token.
     pub(super) async fn delivered(&self) {

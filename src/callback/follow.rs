@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::FetchError;
-use crate::http::redirect::Trail;
+use crate::http::redirect::RequestTrail;
 use crate::http::{Method, OutboundError, OutboundRequest, OutboundResponse, shown};
 
 /// What becomes of a request that reached nobody.
@@ -23,14 +23,14 @@ pub(crate) enum Unreached {
 
 /// Where a request came to.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum RequestEnd {
     /// Where it was sent.
     First,
     /// Where it was sent on to, without query and credentials.
     Redirected(String),
 }
 
-impl Place {
+impl RequestEnd {
     /// An error that happened here.
     pub(crate) fn error(self, error: FetchError) -> FetchError {
         match self {
@@ -46,7 +46,7 @@ pub(crate) struct Followed {
     /// Where it came from.
     pub(crate) url: Url,
     /// The same, for messages.
-    pub(crate) place: Place,
+    pub(crate) place: RequestEnd,
     /// What came.
     pub(crate) response: OutboundResponse,
     /// Whether a redirect made a GET of a POST, which says what call it is about and nothing else.
@@ -65,8 +65,8 @@ where
 {
     let deadline = Instant::now() + first.timeout;
     let mut request = first;
-    let mut trail = Trail::default();
-    let mut place = Place::First;
+    let mut trail = RequestTrail::default();
+    let mut place = RequestEnd::First;
     let mut fields_lost = false;
     loop {
         let mut answer = send_before(deadline, &request, &send).await;
@@ -85,7 +85,7 @@ where
             }
             Ok(Some(next)) => {
                 fields_lost |= request.method == Method::POST && next.method != Method::POST;
-                place = Place::Redirected(shown(&next.url));
+                place = RequestEnd::Redirected(shown(&next.url));
                 request = next;
             }
             Err(error) => return Err(place.error(error.into())),

@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use super::*;
 use crate::form::Form;
 use crate::http::address::Reach;
-use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::http::test_server::{SeenRequest, TestServer, with_header};
 use crate::http::{Jar, TargetPolicy};
 use crate::signature::{self, sign};
 use crate::store::Store;
@@ -14,7 +14,7 @@ fn token() -> Secret {
 }
 
 fn application(policy: TargetPolicy) -> Application {
-    Application::new(Arc::new(Outbound::new(policy).unwrap()), token(), Chance::System)
+    Application::new(Arc::new(Outbound::new(policy).unwrap()), token(), Rng::System)
 }
 
 fn form() -> Form {
@@ -40,7 +40,7 @@ async fn next_document(url: String) -> Result<NextDocument, FetchFailure> {
 }
 
 /// The form as the application reads it.
-fn received(seen: &Seen) -> Form {
+fn received(seen: &SeenRequest) -> Form {
     let mut form = Form::new();
     for (name, value) in form_urlencoded::parse(&seen.body) {
         form.set(name.into_owned(), value.into_owned());
@@ -197,7 +197,7 @@ async fn a_redirect_to_a_name_is_refused_when_the_name_leads_to_an_address_that_
     let server = TestServer::start(move |_, _| with_header(307, "location", to.clone(), "")).await;
     // As if the name led to the address of an internal host: nothing that a name leads to may be reached.
     let outbound = Outbound::with_names_reaching(TargetPolicy::PublicHttpsAndLoopback, Reach::PUBLIC).unwrap();
-    let application = Application::new(Arc::new(outbound), token(), Chance::System);
+    let application = Application::new(Arc::new(outbound), token(), Rng::System);
     let refused = application.ask(&request(Method::Post, server.url("/paid"))).await.unwrap_err();
     let why = FetchError::NotFetched(OutboundError::AddressNotAllowed);
     assert_eq!(refused, FetchError::Redirected { to: location, error: Box::new(why) });
@@ -231,7 +231,7 @@ async fn a_callback_follows_redirects_and_gives_up_where_they_lead_nowhere() {
     let deliver = |path: &str| {
         let request = CallbackRequest { kind: CallbackKind::Status, ..request(Method::Post, server.url(path)) };
         let application = application.clone();
-        async move { delivery::Courier::deliver(&application, &request, Uuid::new_v4()).await }
+        async move { delivery::CallbackTransport::deliver(&application, &request, Uuid::new_v4()).await }
     };
     assert_eq!(deliver("/status").await, delivery::Tried::Answered(204));
     let seen = server.seen();
@@ -268,7 +268,7 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
         _ => StatusCode::NO_CONTENT.into_response(),
     })
     .await;
-    let patience = Patience { first_wait: Duration::from_millis(1), ..Patience::default() };
+    let patience = RetryPolicy { first_wait: Duration::from_millis(1), ..RetryPolicy::default() };
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
     let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), patience, Clocks::default());
     let queue = deliveries.queue("CA1");
@@ -314,7 +314,7 @@ async fn what_an_application_says_of_the_next_try_is_heeded() {
     let application = application(TargetPolicy::PublicHttpsAndLoopback);
     let told = async |path: &str| {
         let asked = request(Method::Post, server.url(path));
-        let delivered = delivery::Courier::deliver(&application, &asked, Uuid::new_v4()).await;
+        let delivered = delivery::CallbackTransport::deliver(&application, &asked, Uuid::new_v4()).await;
         // The same, where a caller waits for the answer.
         [delivered, tried(&application.ask(&asked).await)]
     };
@@ -342,7 +342,8 @@ async fn what_an_application_says_of_the_next_try_is_heeded() {
 async fn an_error_notice_has_its_three_fields() {
     let server = TestServer::answering(204, "").await;
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), Patience::default(), Clocks::default());
+    let deliveries =
+        Deliveries::new(application, Store::in_memory().unwrap(), RetryPolicy::default(), Clocks::default());
     deliveries.notice(&server.url("/faults"), "CA1", 64_002, "the gateway is silent");
     deliveries.drained(Duration::from_secs(60)).await.unwrap();
     let [seen] = &server.seen()[..] else { panic!("one request") };
@@ -364,7 +365,7 @@ fn sha256(text: &str) -> String {
 }
 
 /// Whether a request answers the challenge of [`digest_challenge`] as RFC 7616 wants it.
-fn is_authorized(seen: &Seen, hash: fn(&str) -> String) -> bool {
+fn is_authorized(seen: &SeenRequest, hash: fn(&str) -> String) -> bool {
     let Some(given) = seen.header("authorization").and_then(|given| given.strip_prefix("Digest ")) else {
         return false;
     };
@@ -403,7 +404,7 @@ async fn credentials_of_the_url_answer_a_digest_challenge_for_documents_and_call
     for path in ["/md5/status?order=7", "/sha/status?order=7"] {
         for method in [Method::Post, Method::Get] {
             let status = CallbackRequest { kind: CallbackKind::Status, ..request(method, with_credentials(path)) };
-            let told = delivery::Courier::deliver(&application, &status, Uuid::new_v4()).await;
+            let told = delivery::CallbackTransport::deliver(&application, &status, Uuid::new_v4()).await;
             assert_eq!(told, Tried::Answered(200), "{path} {method}");
             assert_eq!(application.ask(&status).await.unwrap().body, "<Response/>");
         }
@@ -422,7 +423,8 @@ async fn wrong_credentials_and_none_are_refused_once() {
     for (credentials, times) in [("", 1), ("shop:wrong@", 2)] {
         let before = server.seen().len();
         let url = server.url("/status").replace("http://", &format!("http://{credentials}"));
-        let told = delivery::Courier::deliver(&application, &request(Method::Post, url), Uuid::new_v4()).await;
+        let told =
+            delivery::CallbackTransport::deliver(&application, &request(Method::Post, url), Uuid::new_v4()).await;
         assert_eq!(told, Tried::Hopeless("HTTP status 401".into()), "{credentials}");
         assert_eq!(server.seen().len() - before, times, "{credentials}");
     }
@@ -446,7 +448,7 @@ async fn a_redirect_that_becomes_a_get_still_says_what_call_it_is_about() {
 }
 
 /// What an application with sessions does: the first request begins one.
-fn with_sessions(seen: &Seen) -> axum::response::Response {
+fn with_sessions(seen: &SeenRequest) -> axum::response::Response {
     let path = seen.target.split('?').next().unwrap();
     match (path, seen.header("cookie")) {
         ("/first", None) => {
@@ -467,7 +469,7 @@ async fn the_session_that_the_first_answer_begins_is_that_of_the_calls_redirects
     let server = TestServer::start(|seen, _| with_sessions(seen)).await;
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
     let store = Store::in_memory().unwrap();
-    let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
+    let deliveries = Deliveries::new(Arc::clone(&application), store, RetryPolicy::default(), Clocks::default());
     let (call, another) = (deliveries.queue("CA1"), deliveries.queue("CA2"));
     let of = |queue: &CallbackQueue, path: &str| CallbackRequest {
         cookies: queue.cookies(),
@@ -515,7 +517,7 @@ async fn a_callback_that_is_delivered_from_the_store_later_carries_the_cookies_o
     let url = server.url("/status");
     let queued =
         CallbackRequest { kind: CallbackKind::Status, cookies: jar.snapshot(&url), ..request(Method::Post, url) };
-    gone.queue("CA1", &queued, Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    gone.queue("CA1", &queued, Uuid::new_v4(), WallClock::System.now()).await.unwrap();
     // Under the seal and nowhere else.
     let rows = gone.backend().callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
     assert!(rows.len() == 1 && !format!("{rows:?} {queued:?}").contains("abc"), "{rows:?}");
@@ -524,7 +526,7 @@ async fn a_callback_that_is_delivered_from_the_store_later_carries_the_cookies_o
     let heir = store();
     heir.register(None).await.unwrap();
     let claimed = heir.claim_callbacks(9).await.unwrap();
-    let deliveries = Deliveries::new(application, heir, Patience::default(), Clocks::default());
+    let deliveries = Deliveries::new(application, heir, RetryPolicy::default(), Clocks::default());
     deliveries.adopt(claimed);
     deliveries.drained(Duration::from_secs(60)).await.unwrap();
     let last = server.seen().pop().unwrap();

@@ -3,7 +3,7 @@
 //! Shape:   [`Deliveries`] carries out what the schedule ([`super::schedule`]) says: one task asks it what is next, another
 //!          one a try makes the request. What waits is known by its id alone; its request is read from the store when its turn
 //!          comes, and only if this server still has to see to it.
-//! Limits:  those of [`Patience`].
+//! Limits:  those of [`RetryPolicy`].
 //! Errors:  none to the call: it never waits for a callback and never learns of one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 use uuid::Uuid;
 
-use super::delivery::{Courier, Patience, Place, Tried, count_given_up};
-use super::schedule::{After, Ended, Next, Order, Schedule, Scheduled};
+use super::delivery::{CallbackTransport, RetryPolicy, StoredPlace, Tried, count_given_up};
+use super::schedule::{After, CallOrder, Schedule, ScheduleStep, Scheduled, TryEnd};
 use super::{Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks};
 use crate::blocking::{TaskKind, watched};
 use crate::feed::{EventKind, Feed};
@@ -43,13 +43,13 @@ pub struct Undelivered(pub usize);
 /// All callbacks under way. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Deliveries {
-    courier: Arc<dyn Courier>,
+    courier: Arc<dyn CallbackTransport>,
     pub(super) store: Store,
-    pub(super) patience: Patience,
+    pub(super) patience: RetryPolicy,
     pub(super) clocks: Clocks,
     feed: Feed,
     began: Instant,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<QueueState>>,
     changed: Arc<Notify>,
     under_way: Arc<watch::Sender<usize>>,
     /// How many tasks read, send or write down how that went.
@@ -57,12 +57,12 @@ pub struct Deliveries {
     is_stopped: Arc<watch::Sender<bool>>,
 }
 
-struct State {
+struct QueueState {
     schedule: Schedule,
     /// Error notices have places of their own: what is stored holds its places while nobody hears of this server.
     notices: Schedule,
     /// By id; exactly those of the schedules.
-    waiting: BTreeMap<i64, Waiting>,
+    waiting: BTreeMap<i64, WaitingCallback>,
     /// Those that came since the schedules were last asked.
     fresh: Vec<i64>,
     /// Whether there is a task that asks them.
@@ -75,15 +75,15 @@ struct State {
 }
 
 /// A callback of the schedule.
-struct Waiting {
+struct WaitingCallback {
     _counted: Counted,
     host: Arc<str>,
     /// None: it is in the store.
-    request: Option<Box<Request>>,
+    request: Option<Box<QueuedRequest>>,
 }
 
 /// A request, whole.
-struct Request {
+struct QueuedRequest {
     content: CallbackRequest,
     token: Uuid,
     /// When it was certain that it is this server's to make.
@@ -93,12 +93,12 @@ struct Request {
 impl Deliveries {
     /// Delivers to `application` what `store` keeps.
     #[must_use]
-    pub fn new(application: Arc<Application>, store: Store, patience: Patience, clocks: Clocks) -> Self {
+    pub fn new(application: Arc<Application>, store: Store, patience: RetryPolicy, clocks: Clocks) -> Self {
         Self::by(application, store, patience, clocks)
     }
 
-    pub(super) fn by(courier: Arc<dyn Courier>, store: Store, patience: Patience, clocks: Clocks) -> Self {
-        let state = State {
+    pub(super) fn by(courier: Arc<dyn CallbackTransport>, store: Store, patience: RetryPolicy, clocks: Clocks) -> Self {
+        let state = QueueState {
             schedule: Schedule::new(patience),
             notices: Schedule::new(patience),
             waiting: BTreeMap::new(),
@@ -142,7 +142,7 @@ impl Deliveries {
         for PendingCallback { id, call_sid, kind, url, tries, was_tried, since } in callbacks {
             let (host, patience) = (state.host(&url), self.patience_since(since));
             let due = Duration::ZERO;
-            let new = New { id, call: &call_sid, kind, host, tries, was_tried, patience, due };
+            let new = NewInSchedule { id, call: &call_sid, kind, host, tries, was_tried, patience, due };
             self.push(&mut state, new, None, self.counted());
         }
         self.wake(&mut state);
@@ -165,9 +165,9 @@ impl Deliveries {
         let mut state = self.state();
         let (host, patience) = (state.host(&content.url), self.patience_since(since));
         let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
-        let new = New { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
+        let new = NewInSchedule { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
-        let request = (!held).then(|| Request { content, token, epoch });
+        let request = (!held).then(|| QueuedRequest { content, token, epoch });
         self.push(&mut state, new, request, counted);
         self.wake(&mut state);
     }
@@ -192,8 +192,8 @@ impl Deliveries {
         state.last_notice = state.last_notice.saturating_sub(1);
         let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
-        let new = New { id, call: call_sid, kind: content.kind, host, tries, was_tried, patience, due };
-        let request = Request { content, token: self.clocks.chance.uuid(), epoch: self.store.epoch() };
+        let new = NewInSchedule { id, call: call_sid, kind: content.kind, host, tries, was_tried, patience, due };
+        let request = QueuedRequest { content, token: self.clocks.chance.uuid(), epoch: self.store.epoch() };
         self.push(&mut state, new, Some(request), self.counted());
         self.wake(&mut state);
     }
@@ -235,9 +235,9 @@ impl Deliveries {
     }
 
     /// Where a stored callback stands.
-    pub(super) fn place(&self, id: i64, call_sid: &str) -> Place {
+    pub(super) fn place(&self, id: i64, call_sid: &str) -> StoredPlace {
         let (store, wall, feed) = (self.store.clone(), self.clocks.wall, self.feed.clone());
-        Place { store, wall, feed, call_sid: call_sid.to_owned(), id }
+        StoredPlace { store, wall, feed, call_sid: call_sid.to_owned(), id }
     }
 
     /// How a payment ended is written down: whoever watches is told.
@@ -261,18 +261,18 @@ impl Deliveries {
         self.patience.give_up_after.saturating_sub(age)
     }
 
-    fn push(&self, state: &mut State, new: New<'_>, request: Option<Request>, counted: Counted) {
-        let New { id, call, kind, host, tries, was_tried, patience, due } = new;
-        let order = if kind == CallbackKind::Status { Order::InCall } else { Order::Alone };
+    fn push(&self, state: &mut QueueState, new: NewInSchedule<'_>, request: Option<QueuedRequest>, counted: Counted) {
+        let NewInSchedule { id, call, kind, host, tries, was_tried, patience, due } = new;
+        let order = if kind == CallbackKind::Status { CallOrder::InCall } else { CallOrder::Alone };
         let (call, to) = (Arc::from(call), Arc::clone(&host));
         if state.schedule(id).push(Scheduled { id, call, host: to, order, tries, was_tried, patience, due }) {
             state.fresh.push(id);
-            state.waiting.insert(id, Waiting { _counted: counted, host, request: request.map(Box::new) });
+            state.waiting.insert(id, WaitingCallback { _counted: counted, host, request: request.map(Box::new) });
         }
     }
 
     /// Has the schedule asked what is next.
-    fn wake(&self, state: &mut State) {
+    fn wake(&self, state: &mut QueueState) {
         if state.is_driven {
             self.changed.notify_one();
         } else if !state.is_empty() {
@@ -305,11 +305,11 @@ impl Deliveries {
         }
     }
 
-    fn send_what_is_next(&self, state: &mut State) {
+    fn send_what_is_next(&self, state: &mut QueueState) {
         let now = self.began.elapsed();
         while let Some(next) = state.next(now) {
             match next {
-                Next::Send(id) => {
+                ScheduleStep::Send(id) => {
                     let request = state.waiting.get_mut(&id).and_then(|waiting| waiting.request.take());
                     // Where nobody heard of this server lately, others may have taken a stored one over: it is read anew.
                     let request = request.filter(|request| id < 0 || self.store.holds_since(request.epoch));
@@ -323,7 +323,7 @@ impl Deliveries {
                         drop(at_work);
                     }));
                 }
-                Next::SteppedAside(id) => {
+                ScheduleStep::SteppedAside(id) => {
                     let Some((call_sid, host)) = state.schedule(id).target(id) else { continue };
                     tracing::warn!(
                         call_sid = &*call_sid,
@@ -343,7 +343,7 @@ impl Deliveries {
     }
 
     /// Makes one try.
-    async fn send(self, id: i64, request: Option<Box<Request>>) {
+    async fn send(self, id: i64, request: Option<Box<QueuedRequest>>) {
         let request = match request {
             Some(request) => request,
             None => {
@@ -356,7 +356,7 @@ impl Deliveries {
                 request
             }
         };
-        let Request { content, token, .. } = &*request;
+        let QueuedRequest { content, token, .. } = &*request;
         let again = |reason: &str| Tried::Again { reason: reason.to_owned(), retry_after: None };
         let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
         let tried = tokio::select! {
@@ -370,12 +370,12 @@ impl Deliveries {
     }
 
     /// The request, if it is to be sent from here.
-    async fn read(&self, id: i64) -> Option<Box<Request>> {
+    async fn read(&self, id: i64) -> Option<Box<QueuedRequest>> {
         let epoch = self.store.heard().await;
         match self.store.open_callback(id).await {
             Ok(Some(callback)) => {
                 self.change(|state, now| state.schedule(id).sent(id, now));
-                Some(Box::new(Request { content: callback.request, token: callback.token, epoch }))
+                Some(Box::new(QueuedRequest { content: callback.request, token: callback.token, epoch }))
             }
             Ok(None) => {
                 tracing::info!(callback = id, "a callback was delivered, parked or taken over elsewhere");
@@ -392,7 +392,7 @@ impl Deliveries {
                 tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
                 let target = self.state().schedule(id).target(id);
                 let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
-                self.change(|state, now| state.schedule(id).tried(id, now, Ended::Hopeless));
+                self.change(|state, now| state.schedule(id).tried(id, now, TryEnd::Hopeless));
                 self.place(id, &call_sid).parked("it cannot be read").await;
                 self.change(|state, _| state.recorded(id));
                 None
@@ -401,12 +401,12 @@ impl Deliveries {
     }
 
     /// Goes by how a try ended, and writes that down.
-    async fn tried(&self, id: i64, request: Box<Request>, tried: Tried) {
+    async fn tried(&self, id: i64, request: Box<QueuedRequest>, tried: Tried) {
         let is_stored = id > 0;
         let ended = match &tried {
-            Tried::Answered(_) => Ended::Answered,
-            Tried::Again { retry_after, .. } => Ended::Failed { not_before: retry_after.unwrap_or_default() },
-            Tried::Hopeless(_) => Ended::Hopeless,
+            Tried::Answered(_) => TryEnd::Answered,
+            Tried::Again { retry_after, .. } => TryEnd::Failed { not_before: retry_after.unwrap_or_default() },
+            Tried::Hopeless(_) => TryEnd::Hopeless,
         };
         let target = self.state().schedule(id).target(id);
         let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
@@ -445,20 +445,20 @@ impl Deliveries {
         self.change(|state, _| state.recorded(id));
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut QueueState, Duration) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state, self.began.elapsed());
         self.wake(&mut state);
         changed
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A callback that comes into the schedule.
-struct New<'a> {
+struct NewInSchedule<'a> {
     id: i64,
     call: &'a str,
     kind: CallbackKind,
@@ -469,7 +469,7 @@ struct New<'a> {
     due: Duration,
 }
 
-impl State {
+impl QueueState {
     /// Where a URL leads: scheme, host and port.
     fn host(&mut self, url: &str) -> Arc<str> {
         let host = Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.origin().ascii_serialization());
@@ -490,7 +490,7 @@ impl State {
         self.schedule.is_empty() && self.notices.is_empty()
     }
 
-    fn next(&mut self, now: Duration) -> Option<Next> {
+    fn next(&mut self, now: Duration) -> Option<ScheduleStep> {
         self.schedule.next(now).or_else(|| self.notices.next(now))
     }
 
@@ -512,7 +512,7 @@ impl State {
         if self.schedule(id).contains(id) {
             return;
         }
-        let Some(Waiting { host, .. }) = self.waiting.remove(&id) else { return };
+        let Some(WaitingCallback { host, .. }) = self.waiting.remove(&id) else { return };
         // The two that are here: nothing that waits leads there any more.
         if Arc::strong_count(&host) == 2 {
             self.hosts.remove(&host);

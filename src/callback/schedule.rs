@@ -4,11 +4,11 @@
 //!          [`Schedule::tried`] and [`Schedule::recorded`] say how that went; [`Schedule::deadline`] says when to look again.
 //!          Requests themselves are not here: what waits costs little.
 //! Units:   time since the schedule began, given by whoever calls.
-//! Limits:  what is in flight is limited, in all and for each host ([`Patience`]); what waits is not. A callback that backs
+//! Limits:  what is in flight is limited, in all and for each host ([`RetryPolicy`]); what waits is not. A callback that backs
 //!          off, or whose result is being written down, is not in flight. Repeats hold at most half of the places, so that
 //!          what was never sent finds one however much has failed.
 //! Order:   the status callbacks of a call in the order of their ids: each is sent for the first time after the one before
-//!          is done with or has stepped aside, which it does once it has failed for `Patience::aside_after`. Hosts take turns,
+//!          is done with or has stepped aside, which it does once it has failed for `RetryPolicy::aside_after`. Hosts take turns,
 //!          and within a host calls do.
 //! Sources: spec/pay.md, section 7.
 
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::delivery::Patience;
+use super::delivery::RetryPolicy;
 
 mod turns;
 
@@ -27,7 +27,7 @@ use turns::Turns;
 
 /// Whether a callback has a place in the order of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum CallOrder {
     /// After those of its call with lower ids.
     InCall,
     /// It waits for no other.
@@ -42,7 +42,7 @@ pub(super) struct Scheduled {
     pub(super) call: Arc<str>,
     /// What the limit for each host counts by.
     pub(super) host: Arc<str>,
-    pub(super) order: Order,
+    pub(super) order: CallOrder,
     /// How often it was tried without success before.
     pub(super) tries: u32,
     /// Whether it was sent before.
@@ -55,7 +55,7 @@ pub(super) struct Scheduled {
 
 /// What [`Schedule::next`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum ScheduleStep {
     /// It is this one's turn: it is read and sent, and [`Schedule::sent`] is called then.
     Send(i64),
     /// This one has failed for so long that the next ones of its call no longer wait for it.
@@ -64,7 +64,7 @@ pub(super) enum Next {
 
 /// How a try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum TryEnd {
     /// With an answer.
     Answered,
     /// Another try cannot end otherwise.
@@ -88,8 +88,8 @@ pub(super) enum After {
 struct Item {
     call: Arc<str>,
     host: Arc<str>,
-    order: Order,
-    stage: Stage,
+    order: CallOrder,
+    stage: CallbackStage,
     tries: u32,
     was_tried: bool,
     patience: Duration,
@@ -100,7 +100,7 @@ struct Item {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum CallbackStage {
     /// Others of its call come first.
     Behind,
     /// It could be sent.
@@ -124,7 +124,7 @@ struct Sequence {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+enum ScheduleTimer {
     Due,
     Aside,
 }
@@ -155,7 +155,7 @@ impl Load {
 /// The callbacks there are, and when each is sent.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    patience: Patience,
+    patience: RetryPolicy,
     items: BTreeMap<i64, Item>,
     sequences: BTreeMap<Arc<str>, Sequence>,
     /// What was never sent and could be.
@@ -166,12 +166,12 @@ pub(super) struct Schedule {
     repeats_next: bool,
     load: Load,
     hosts: BTreeMap<Arc<str>, Load>,
-    timers: BTreeSet<(Duration, i64, Timer)>,
+    timers: BTreeSet<(Duration, i64, ScheduleTimer)>,
     stepped_aside: VecDeque<i64>,
 }
 
 impl Schedule {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: RetryPolicy) -> Self {
         Self {
             patience,
             items: BTreeMap::new(),
@@ -216,7 +216,7 @@ impl Schedule {
             call: Arc::clone(&call),
             host,
             order,
-            stage: Stage::Behind,
+            stage: CallbackStage::Behind,
             tries,
             was_tried,
             patience,
@@ -224,7 +224,7 @@ impl Schedule {
             aside_at: None,
         };
         self.items.insert(id, item);
-        if order == Order::Alone || (was_tried && self.has_been_passed(id, &call, tries)) {
+        if order == CallOrder::Alone || (was_tried && self.has_been_passed(id, &call, tries)) {
             self.leave_alone(id, due);
             return true;
         }
@@ -242,26 +242,26 @@ impl Schedule {
     }
 
     /// What to do now; none until [`Self::deadline`], or until something else is told.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Next> {
+    pub(super) fn next(&mut self, now: Duration) -> Option<ScheduleStep> {
         while let Some(timer) = self.timers.first().copied().filter(|(due, ..)| *due <= now) {
             self.timers.remove(&timer);
             let (_, id, timer) = timer;
             match timer {
-                Timer::Due => self.make_ready(id),
-                Timer::Aside => {
+                ScheduleTimer::Due => self.make_ready(id),
+                ScheduleTimer::Aside => {
                     self.step_aside(id);
                     self.stepped_aside.push_back(id);
                 }
             }
         }
         if let Some(id) = self.stepped_aside.pop_front() {
-            return Some(Next::SteppedAside(id));
+            return Some(ScheduleStep::SteppedAside(id));
         }
         let kinds = if self.repeats_next { [false, true] } else { [true, false] };
         let (id, is_first) = kinds.into_iter().find_map(|is_first| Some((self.take(is_first)?, is_first)))?;
         self.repeats_next = is_first;
         self.start(id, is_first);
-        Some(Next::Send(id))
+        Some(ScheduleStep::Send(id))
     }
 
     /// When [`Self::next`] has something new to say by itself.
@@ -276,9 +276,9 @@ impl Schedule {
         item.was_tried = true;
         let end = now.saturating_add(item.patience);
         item.give_up_at.get_or_insert(end);
-        if item.order == Order::InCall && item.aside_at.is_none() {
+        if item.order == CallOrder::InCall && item.aside_at.is_none() {
             item.aside_at = Some(aside_at);
-            self.timers.insert((aside_at, id, Timer::Aside));
+            self.timers.insert((aside_at, id, ScheduleTimer::Aside));
             if let Some(sequence) = self.sequences.get_mut(&item.call) {
                 sequence.reached = sequence.reached.max(Some(id));
             }
@@ -293,14 +293,14 @@ impl Schedule {
     }
 
     /// A try has ended. None: it was not in flight.
-    pub(super) fn tried(&mut self, id: i64, now: Duration, ended: Ended) -> Option<After> {
+    pub(super) fn tried(&mut self, id: i64, now: Duration, ended: TryEnd) -> Option<After> {
         self.land(id)?;
         let patience = self.patience;
         let item = self.items.get_mut(&id)?;
         let after = match ended {
-            Ended::Answered => After::Delivered,
-            Ended::Hopeless => After::GivenUp,
-            Ended::Failed { not_before } => {
+            TryEnd::Answered => After::Delivered,
+            TryEnd::Hopeless => After::GivenUp,
+            TryEnd::Failed { not_before } => {
                 let wait = backoff(&patience, item.tries);
                 item.tries = item.tries.saturating_add(1);
                 let left = item.give_up_at.unwrap_or(Duration::MAX).saturating_sub(now);
@@ -312,7 +312,7 @@ impl Schedule {
             After::Again(wait) => Some(now.saturating_add(wait)),
             After::Delivered | After::GivenUp => None,
         };
-        item.stage = Stage::Recording { again_at };
+        item.stage = CallbackStage::Recording { again_at };
         Some(after)
     }
 
@@ -320,9 +320,15 @@ impl Schedule {
     pub(super) fn recorded(&mut self, id: i64) {
         let stage = self.items.get(&id).map(|item| item.stage);
         match stage {
-            Some(Stage::Recording { again_at: Some(until) }) => self.back_off(id, until),
-            Some(Stage::Recording { again_at: None }) => self.forget(id),
-            Some(Stage::Behind | Stage::Ready | Stage::InFlight { .. } | Stage::BackingOff { .. }) | None => {}
+            Some(CallbackStage::Recording { again_at: Some(until) }) => self.back_off(id, until),
+            Some(CallbackStage::Recording { again_at: None }) => self.forget(id),
+            Some(
+                CallbackStage::Behind
+                | CallbackStage::Ready
+                | CallbackStage::InFlight { .. }
+                | CallbackStage::BackingOff { .. },
+            )
+            | None => {}
         }
     }
 
@@ -330,11 +336,11 @@ impl Schedule {
     pub(super) fn forget(&mut self, id: i64) {
         self.land(id);
         let Some(item) = self.items.remove(&id) else { return };
-        if let Stage::BackingOff { until } = item.stage {
-            self.timers.remove(&(until, id, Timer::Due));
+        if let CallbackStage::BackingOff { until } = item.stage {
+            self.timers.remove(&(until, id, ScheduleTimer::Due));
         }
         if let Some(aside_at) = item.aside_at {
-            self.timers.remove(&(aside_at, id, Timer::Aside));
+            self.timers.remove(&(aside_at, id, ScheduleTimer::Aside));
         }
         if let Some(sequence) = self.sequences.get_mut(&item.call) {
             sequence.behind.remove(&id);
@@ -372,11 +378,11 @@ impl Schedule {
     /// The next ones of its call do not wait for it.
     fn step_aside(&mut self, id: i64) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        item.order = Order::Alone;
+        item.order = CallOrder::Alone;
         if let Some(aside_at) = item.aside_at.take() {
-            self.timers.remove(&(aside_at, id, Timer::Aside));
+            self.timers.remove(&(aside_at, id, ScheduleTimer::Aside));
         }
-        let (call, is_behind) = (Arc::clone(&item.call), item.stage == Stage::Behind);
+        let (call, is_behind) = (Arc::clone(&item.call), item.stage == CallbackStage::Behind);
         if let Some(sequence) = self.sequences.get_mut(&call) {
             sequence.behind.remove(&id);
             if sequence.current == Some(id) {
@@ -391,7 +397,7 @@ impl Schedule {
 
     fn leave_alone(&mut self, id: i64, due: Duration) {
         if let Some(item) = self.items.get_mut(&id) {
-            item.order = Order::Alone;
+            item.order = CallOrder::Alone;
         }
         if due.is_zero() { self.make_ready(id) } else { self.back_off(id, due) }
     }
@@ -415,20 +421,20 @@ impl Schedule {
 
     fn make_ready(&mut self, id: i64) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        item.stage = Stage::Ready;
+        item.stage = CallbackStage::Ready;
         let turns = if item.was_tried { &mut self.again } else { &mut self.first };
         turns.push(Arc::clone(&item.host), Arc::clone(&item.call), id);
     }
 
     fn back_off(&mut self, id: i64, until: Duration) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        item.stage = Stage::BackingOff { until };
-        self.timers.insert((until, id, Timer::Due));
+        item.stage = CallbackStage::BackingOff { until };
+        self.timers.insert((until, id, ScheduleTimer::Due));
     }
 
     /// The next one in turn for which there is a place.
     fn take(&mut self, is_first: bool) -> Option<i64> {
-        let Patience { in_flight_max, host_in_flight_max, .. } = self.patience;
+        let RetryPolicy { in_flight_max, host_in_flight_max, .. } = self.patience;
         if !self.load.has_place(is_first, in_flight_max) {
             return None;
         }
@@ -439,7 +445,7 @@ impl Schedule {
 
     fn start(&mut self, id: i64, is_first: bool) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        item.stage = Stage::InFlight { is_first };
+        item.stage = CallbackStage::InFlight { is_first };
         self.load.add(is_first);
         self.hosts.entry(Arc::clone(&item.host)).or_default().add(is_first);
     }
@@ -447,8 +453,8 @@ impl Schedule {
     /// One that is in flight no longer is. None: it is not.
     fn land(&mut self, id: i64) -> Option<()> {
         let item = self.items.get_mut(&id)?;
-        let Stage::InFlight { is_first } = item.stage else { return None };
-        item.stage = Stage::Recording { again_at: None };
+        let CallbackStage::InFlight { is_first } = item.stage else { return None };
+        item.stage = CallbackStage::Recording { again_at: None };
         self.load.remove(is_first);
         if let Some(load) = self.hosts.get_mut(&item.host) {
             load.remove(is_first);
@@ -461,6 +467,6 @@ impl Schedule {
 }
 
 /// The wait after a failed try, `tries` failed ones before it.
-fn backoff(patience: &Patience, tries: u32) -> Duration {
+fn backoff(patience: &RetryPolicy, tries: u32) -> Duration {
     patience.first_wait.saturating_mul(1 << tries.min(16)).min(patience.wait_max)
 }

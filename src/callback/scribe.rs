@@ -39,7 +39,7 @@ pub struct CallbackQueue {
     call_sid: String,
     /// The call's cookies.
     cookies: Jar,
-    entries: mpsc::UnboundedSender<Entry>,
+    entries: mpsc::UnboundedSender<OutboxEntry>,
     /// Status callbacks that are not in the store yet.
     unwritten: Arc<AtomicUsize>,
     /// Whether the last write was waited for in vain: then nobody waits for the next one.
@@ -107,12 +107,12 @@ pub(crate) struct ActionTold {
 
 /// Says whether something was written down, to whoever waits until then.
 #[derive(Debug)]
-struct Done {
+struct WriteSignal {
     told: watch::Sender<Option<bool>>,
     until: Instant,
 }
 
-impl Done {
+impl WriteSignal {
     fn new() -> (Self, Written) {
         let (told, written) = watch::channel(None);
         let until = Instant::now() + WRITE_LIMIT;
@@ -144,15 +144,15 @@ impl std::fmt::Debug for Deciding {
 }
 
 #[derive(Debug)]
-enum Entry {
+enum OutboxEntry {
     Notify(CallbackRequest, Uuid, Counted),
     Begun(Arc<NewSession>),
-    Intend(Arc<Intended>, Done),
+    Intend(Arc<Intended>, WriteSignal),
     Sending {
         payment_sid: String,
         note: Option<RecoveryNote>,
         number: u32,
-        done: Done,
+        done: WriteSignal,
     },
     Settle(Arc<Settled>, Hold, Deciding, Counted),
     /// The call has made a payment's action request itself.
@@ -201,13 +201,13 @@ impl CallbackQueue {
         }
         // The call's jar fills up while this waits.
         let request = CallbackRequest { cookies: request.cookies.snapshot(&request.url), ..request };
-        self.write(Entry::Notify(request, token, self.deliveries.counted()));
+        self.write(OutboxEntry::Notify(request, token, self.deliveries.counted()));
     }
 
     /// Has it noted that a Pay session has begun, or where it is told has changed. It is written down soon; nobody waits.
     pub fn session_begun(&self, begun: &Begun) {
         match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall.now()) {
-            Ok(session) => self.write(Entry::Begun(session)),
+            Ok(session) => self.write(OutboxEntry::Begun(session)),
             Err(error) => tracing::error!(payment = begun.payment.sid, %error, "a session cannot be written down"),
         }
     }
@@ -215,16 +215,16 @@ impl CallbackQueue {
     /// Has it written down that a gateway is about to be asked. It must not be before that is done.
     #[must_use]
     pub fn intend(&self, intended: Arc<Intended>) -> Written {
-        let (done, written) = Done::new();
-        self.write(Entry::Intend(intended, done));
+        let (done, written) = WriteSignal::new();
+        self.write(OutboxEntry::Intend(intended, done));
         written
     }
 
     /// Has it written down that the `number`th submission is about to leave. It must not before that is done.
     #[must_use]
     pub fn sending(&self, payment_sid: &str, note: Option<RecoveryNote>, number: u32) -> Written {
-        let (done, written) = Done::new();
-        self.write(Entry::Sending { payment_sid: payment_sid.to_owned(), note, number, done });
+        let (done, written) = WriteSignal::new();
+        self.write(OutboxEntry::Sending { payment_sid: payment_sid.to_owned(), note, number, done });
         written
     }
 
@@ -238,14 +238,14 @@ impl CallbackQueue {
         let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
         let patience = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
         let deciding = Deciding { told, first: Box::new(first) };
-        self.write(Entry::Settle(settled, hold, deciding, self.deliveries.counted()));
+        self.write(OutboxEntry::Settle(settled, hold, deciding, self.deliveries.counted()));
         Booking { told: booking, until: Instant::now() + patience }
     }
 
     /// The call has made a payment's action request: what did not arrive, or was not told as it is, is delivered from the
     /// store.
     pub(crate) fn action_told(&self, told: ActionTold) {
-        self.write(Entry::ActionTold(told));
+        self.write(OutboxEntry::ActionTold(told));
     }
 
     /// Another pen for the same scribe.
@@ -261,7 +261,7 @@ impl CallbackQueue {
         }
     }
 
-    fn write(&self, entry: Entry) {
+    fn write(&self, entry: OutboxEntry) {
         // The scribe reads until every pen is gone.
         let _ = self.entries.send(entry);
     }
@@ -271,7 +271,7 @@ struct Scribe {
     deliveries: Deliveries,
     call_sid: String,
     /// Action requests that the call makes itself.
-    held: Vec<Held>,
+    held: Vec<HeldAction>,
     /// The session that began last.
     session: Option<Arc<NewSession>>,
     unwritten: Arc<AtomicUsize>,
@@ -281,7 +281,7 @@ struct Scribe {
 }
 
 /// An action request that the call makes itself.
-struct Held {
+struct HeldAction {
     callback: StoredCallback,
     counted: Counted,
     /// Whether a status callback tells the same.
@@ -289,20 +289,20 @@ struct Held {
 }
 
 impl Scribe {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Entry>) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<OutboxEntry>) {
         while let Some(entry) = inbox.recv().await {
             self.write(entry).await;
         }
         // The call has broken down before it made them.
-        for Held { callback, counted, .. } in std::mem::take(&mut self.held) {
+        for HeldAction { callback, counted, .. } in std::mem::take(&mut self.held) {
             self.deliveries.send_stored(callback, counted);
         }
     }
 
-    async fn write(&mut self, entry: Entry) {
+    async fn write(&mut self, entry: OutboxEntry) {
         let (store, wall) = (self.deliveries.store.clone(), self.deliveries.clocks.wall);
         match entry {
-            Entry::Notify(request, token, counted) => {
+            OutboxEntry::Notify(request, token, counted) => {
                 let session = self.session.as_ref().map(|session| session.sid.clone());
                 let session = session.as_deref();
                 if session.is_some_and(|session| self.is_lost(session)) {
@@ -321,13 +321,13 @@ impl Scribe {
                     (Err(_), _) => count_given_up(&self.call_sid, &request, "it cannot be written down"),
                 }
             }
-            Entry::Begun(session) => {
+            OutboxEntry::Begun(session) => {
                 // The first one of a session says when it began.
                 if self.session_of(&session.sid).is_none() {
                     self.session = Some(session);
                 }
             }
-            Entry::Intend(intended, done) => {
+            OutboxEntry::Intend(intended, done) => {
                 let sid = &intended.payment.sid;
                 if self.is_lost(sid) {
                     return done.tell(false);
@@ -336,11 +336,11 @@ impl Scribe {
                 let write = || store.intend(&intended, begun, wall.now());
                 self.in_time("a payment", &done, write).await;
             }
-            Entry::Sending { payment_sid, note, number, done } => {
+            OutboxEntry::Sending { payment_sid, note, number, done } => {
                 let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
                 self.in_time("a submission", &done, write).await;
             }
-            Entry::Settle(settled, hold, deciding, counted) => {
+            OutboxEntry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
                 let Ok((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
@@ -351,14 +351,14 @@ impl Scribe {
                     let counted = self.deliveries.counted();
                     if callback.held {
                         let is_told_by_status = settled.status.is_some();
-                        self.held.push(Held { callback, counted, is_told_by_status });
+                        self.held.push(HeldAction { callback, counted, is_told_by_status });
                     } else {
                         self.deliveries.send_stored(callback, counted);
                     }
                 }
                 drop(counted);
             }
-            Entry::ActionTold(told) => self.action_told(told).await,
+            OutboxEntry::ActionTold(told) => self.action_told(told).await,
         }
     }
 
@@ -385,7 +385,7 @@ impl Scribe {
         let tokens = [Occasion::First, Occasion::Late]
             .map(|occasion| crate::store::token(&payment_sid, occasion, CallbackKind::Action));
         let Some(place) = self.held.iter().position(|held| tokens.contains(&held.callback.token)) else { return };
-        let Held { callback, counted, is_told_by_status } = self.held.swap_remove(place);
+        let HeldAction { callback, counted, is_told_by_status } = self.held.swap_remove(place);
         let place = self.deliveries.place(callback.id, &self.call_sid);
         match tried {
             // It was told that nobody knows, and by now somebody does.
@@ -440,7 +440,7 @@ impl Scribe {
     }
 
     /// Writes what somebody waits for, while they do, and tells them.
-    async fn in_time<Writing>(&self, what: &str, done: &Done, write: impl Fn() -> Writing)
+    async fn in_time<Writing>(&self, what: &str, done: &WriteSignal, write: impl Fn() -> Writing)
     where
         Writing: Future<Output = Result<(), StoreError>>,
     {

@@ -3,27 +3,27 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::books::{Books, plain, say, say_json, second, table, unusable};
+use super::CommandFailure;
+use super::books::{StoreOptions, plain, say, say_json, second, table, unusable};
 use crate::store::audit::{AuditFilter, AuditRow};
 use crate::store::{Backend, PAGE_MAX};
 
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     #[command(subcommand)]
-    command: Command,
+    command: AuditCommand,
     #[command(flatten)]
-    books: Books,
+    books: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum AuditCommand {
     /// List who did what, the newest first
-    List(List),
+    List(AuditList),
 }
 
 #[derive(Debug, Args)]
-struct List {
+struct AuditList {
     /// What was done to this connector only
     #[arg(long, value_name = "NAME")]
     connector: Option<String>,
@@ -36,14 +36,14 @@ struct List {
 }
 
 impl Audit {
-    pub(super) fn run(self) -> Result<bool, Failure> {
-        let Self { command: Command::List(list), books } = self;
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
+        let Self { command: AuditCommand::List(list), books } = self;
         books.read(async |backend| list.run(&*backend).await)
     }
 }
 
-impl List {
-    async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
+impl AuditList {
+    async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let target = self.connector.as_deref().map(crate::connector::audited::target);
         let mut rows: Vec<AuditRow> = Vec::new();

@@ -11,7 +11,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config::Config;
 use crate::store::open::{OpenError, books};
 use crate::store::sql::OpenDatabaseError;
@@ -22,7 +22,7 @@ const GAP: &str = "  ";
 
 /// Where the books are.
 #[derive(Debug, Args)]
-pub(super) struct Books {
+pub(super) struct StoreOptions {
     /// The configuration file (default: touchtone.toml, if there is one)
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -31,24 +31,24 @@ pub(super) struct Books {
     data: Option<PathBuf>,
 }
 
-impl Books {
+impl StoreOptions {
     /// Opens the books and does something with them. They may be another process's at the same time.
     pub(super) fn read(
         &self,
-        read: impl AsyncFnOnce(Arc<dyn Backend>) -> Result<bool, Failure>,
-    ) -> Result<bool, Failure> {
+        read: impl AsyncFnOnce(Arc<dyn Backend>) -> Result<bool, CommandFailure>,
+    ) -> Result<bool, CommandFailure> {
         super::hardening::harden();
-        let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+        let mut config = Config::load(self.config.as_deref()).map_err(CommandFailure::new)?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        runtime.map_err(Failure::new)?.block_on(async {
+        runtime.map_err(CommandFailure::new)?.block_on(async {
             let backend = books(&config.store()).await.map_err(|error| match error {
-                OpenError::Database(OpenDatabaseError::Missing(_)) => {
-                    Failure(format!("{error}; name another folder with --data, or a configuration with --config"))
-                }
-                error => Failure::new(error),
+                OpenError::Database(OpenDatabaseError::Missing(_)) => CommandFailure(format!(
+                    "{error}; name another folder with --data, or a configuration with --config"
+                )),
+                error => CommandFailure::new(error),
             })?;
             read(backend).await
         })
@@ -56,8 +56,8 @@ impl Books {
 }
 
 /// Why the books cannot be read.
-pub(super) fn unusable(error: BackendError) -> Failure {
-    Failure(format!("the database: {error}"))
+pub(super) fn unusable(error: BackendError) -> CommandFailure {
+    CommandFailure(format!("the database: {error}"))
 }
 
 /// Puts the columns of a table under each other.
@@ -110,8 +110,8 @@ pub(super) fn say(text: &str) {
 }
 
 /// Says it to a program.
-pub(super) fn say_json(value: &impl Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(Failure::new)?;
+pub(super) fn say_json(value: &impl Serialize) -> Result<(), CommandFailure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(CommandFailure::new)?;
     text.push('\n');
     say(&text);
     Ok(())

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::Failure;
-use super::books::{Books, or_dash, plain, say, say_json, second, table, unusable};
+use super::CommandFailure;
+use super::books::{StoreOptions, or_dash, plain, say, say_json, second, table, unusable};
 use crate::http::shown;
 use crate::rest::books::view::CallbackView;
 use crate::store::{Backend, CallbackFilter, CallbackRow, CallbackState, PAGE_MAX};
@@ -12,21 +12,21 @@ use crate::store::{Backend, CallbackFilter, CallbackRow, CallbackState, PAGE_MAX
 #[derive(Debug, Args)]
 pub(super) struct Callbacks {
     #[command(subcommand)]
-    command: Command,
+    command: CallbacksCommand,
     #[command(flatten)]
-    books: Books,
+    books: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CallbacksCommand {
     /// List callbacks, the oldest first
-    List(List),
+    List(CallbacksList),
     /// Have parked callbacks delivered after all
     Retry(Retry),
 }
 
 #[derive(Debug, Args)]
-struct List {
+struct CallbacksList {
     /// Callbacks in this state only: parked, waiting, held or delivered (default: parked and waiting)
     #[arg(long, value_parser = state)]
     state: Option<CallbackState>,
@@ -60,17 +60,17 @@ fn state(word: &str) -> Result<CallbackState, String> {
 }
 
 impl Callbacks {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         let Self { command, books } = self;
         books.read(async |backend| match command {
-            Command::List(list) => list.run(&*backend).await,
-            Command::Retry(retry) => retry.run(&*backend).await,
+            CallbacksCommand::List(list) => list.run(&*backend).await,
+            CallbacksCommand::Retry(retry) => retry.run(&*backend).await,
         })
     }
 }
 
-impl List {
-    async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
+impl CallbacksList {
+    async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
         let states = match self.state {
             Some(state) => vec![state],
             None => vec![CallbackState::Parked, CallbackState::Waiting],
@@ -113,7 +113,11 @@ impl List {
 }
 
 /// One more than `limit`, if there are so many.
-async fn first(backend: &dyn Backend, mut filter: CallbackFilter, limit: usize) -> Result<Vec<CallbackRow>, Failure> {
+async fn first(
+    backend: &dyn Backend,
+    mut filter: CallbackFilter,
+    limit: usize,
+) -> Result<Vec<CallbackRow>, CommandFailure> {
     let mut rows: Vec<CallbackRow> = Vec::new();
     loop {
         let page = backend.callbacks(filter.clone()).await.map_err(unusable)?;
@@ -144,7 +148,7 @@ fn rows_of(rows: &[CallbackRow]) -> Vec<[String; 8]> {
 }
 
 impl Retry {
-    async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
+    async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
         let now = Timestamp::now();
         if self.all {
             let count = backend.retry_callbacks(None, now).await.map_err(unusable)?;

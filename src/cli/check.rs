@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Flows};
+use super::{CommandFailure, FlowsFolder};
 use crate::flow::check::check;
 use crate::library::Library;
 use crate::twiml::encoding::decode;
@@ -16,11 +16,11 @@ pub(super) struct Check {
     #[arg(value_name = "FLOW")]
     flows_named: Vec<String>,
     #[command(flatten)]
-    flows: Flows,
+    flows: FlowsFolder,
 }
 
 impl Check {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         let library = Library::new(&self.flows.flows);
         let files = self.files(&library)?;
         let (mut errors, mut warnings) = (0_u32, 0_u32);
@@ -54,12 +54,12 @@ impl Check {
         Ok(errors == 0)
     }
 
-    fn files(&self, library: &Library) -> Result<Vec<PathBuf>, Failure> {
+    fn files(&self, library: &Library) -> Result<Vec<PathBuf>, CommandFailure> {
         let folder = library.folder().display();
         if self.flows_named.is_empty() {
             let names = library.names();
             if names.is_empty() {
-                return Err(Failure(format!(
+                return Err(CommandFailure(format!(
                     "the folder {folder} has no flow documents; name another one with --flows"
                 )));
             }
@@ -73,7 +73,7 @@ impl Check {
             if path.is_file() {
                 return Ok(path);
             }
-            Err(Failure(format!(
+            Err(CommandFailure(format!(
                 "there is no flow named {name} in {folder}, and no such file; there are {}",
                 library.names().join(", ")
             )))

@@ -1,7 +1,7 @@
 //! `touchtone connectors`
 //!
 //! Shape:   each command opens the store as `serve` does, beside a server that may be running, and leaves the rest to
-//!          [`Shelf`].
+//!          [`ConnectorStore`].
 //! Secrets: never on the command line: [`given`] reads them from files, pipes or a terminal that does not show them.
 
 use std::io::{IsTerminal, Write};
@@ -11,15 +11,15 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config::Config;
 use crate::connector::instance::{Instance, Origin};
-use crate::connector::{DEFAULT_NAME, KINDS, Mode, Registry, Replace, Shelf, ShelfError};
+use crate::connector::{ConnectorStore, ConnectorStoreError, DEFAULT_NAME, KINDS, Mode, Registry, Replace};
 use crate::http::{Crowd, Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::open::{self, Role};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 use given::Given;
 
 mod given;
@@ -27,9 +27,9 @@ mod show;
 mod typed;
 
 #[derive(Debug, Args)]
-pub(super) struct Connectors {
+pub(super) struct ConnectorsArguments {
     #[command(subcommand)]
-    command: Command,
+    command: ConnectorsCommand,
     /// The configuration file (default: touchtone.toml, if there is one)
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -39,15 +39,15 @@ pub(super) struct Connectors {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum ConnectorsCommand {
     /// List the instances, configured and stored
-    List(Output),
+    List(OutputOptions),
     /// Show an instance; its secrets are never shown
     Show {
         #[command(flatten)]
         name: Name,
         #[command(flatten)]
-        output: Output,
+        output: OutputOptions,
     },
     /// Store an instance; a running server uses it within a second
     Add {
@@ -66,7 +66,7 @@ enum Command {
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
-        output: Output,
+        output: OutputOptions,
     },
     /// Give an instance new credentials; the way back in once its gateway has withdrawn its authorization
     Authorize {
@@ -76,7 +76,7 @@ enum Command {
         #[arg(value_name = "KEY=@FILE")]
         keys: Vec<Given>,
         #[command(flatten)]
-        output: Output,
+        output: OutputOptions,
     },
     /// Give keys of an instance anew; KEY= takes one back to its default
     Change {
@@ -86,7 +86,7 @@ enum Command {
         #[arg(value_name = "KEY=VALUE", required = true)]
         keys: Vec<Given>,
         #[command(flatten)]
-        output: Output,
+        output: OutputOptions,
     },
     /// Take an instance live, for good: real money moves from then on, and its address is fixed
     Live {
@@ -98,7 +98,7 @@ enum Command {
         #[command(flatten)]
         sure: Sure,
         #[command(flatten)]
-        output: Output,
+        output: OutputOptions,
     },
     /// Remove a stored instance and its credentials; payments that are under way go on
     Remove {
@@ -113,7 +113,7 @@ enum Command {
         name: Name,
     },
     /// List the kinds of connectors and their keys
-    Kinds(Output),
+    Kinds(OutputOptions),
 }
 
 #[derive(Debug, Args)]
@@ -124,7 +124,7 @@ struct Name {
 }
 
 #[derive(Debug, Args)]
-struct Output {
+struct OutputOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -145,55 +145,60 @@ enum ModeWord {
     Live,
 }
 
-impl Connectors {
-    pub(super) fn run(self) -> Result<bool, Failure> {
-        if let Command::Kinds(output) = &self.command {
+impl ConnectorsArguments {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
+        if let ConnectorsCommand::Kinds(output) = &self.command {
             show::kinds(KINDS, output.json)?;
             return Ok(true);
         }
         // Before the first secret is read.
         super::hardening::harden();
-        let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+        let mut config = Config::load(self.config.as_deref()).map_err(CommandFailure::new)?;
         if let Some(data) = self.data {
             config.data = data;
         }
         install_crypto_provider();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        runtime.map_err(Failure::new)?.block_on(async { Desk::open(&config).await?.run(self.command).await })
+        runtime
+            .map_err(CommandFailure::new)?
+            .block_on(async { CommandContext::open(&config).await?.run(self.command).await })
     }
 }
 
 /// What every command needs.
-struct Desk {
+struct CommandContext {
     store: Store,
     registry: Registry,
 }
 
-impl Desk {
-    async fn open(config: &Config) -> Result<Self, Failure> {
-        let gateway = Arc::new(Gateway::with(&Resolver::new(config.resolver), Crowd::default()).map_err(Failure::new)?);
-        let registry = Registry::with_stand_in(&config.connectors, &gateway, Wall::System, config.exposure());
-        let registry = registry.map_err(Failure::new)?;
-        let store = open::open(&config.store(), Role::Command).await.map_err(Failure::new)?;
-        registry.refresh(&store).await.map_err(Failure::new)?;
+impl CommandContext {
+    async fn open(config: &Config) -> Result<Self, CommandFailure> {
+        let gateway =
+            Arc::new(Gateway::with(&Resolver::new(config.resolver), Crowd::default()).map_err(CommandFailure::new)?);
+        let registry = Registry::with_stand_in(&config.connectors, &gateway, WallClock::System, config.exposure());
+        let registry = registry.map_err(CommandFailure::new)?;
+        let store = open::open(&config.store(), Role::Command).await.map_err(CommandFailure::new)?;
+        registry.refresh(&store).await.map_err(CommandFailure::new)?;
         if let Err(twins) = registry.refuse_twins() {
             eprintln!("touchtone: {twins}");
         }
         Ok(Self { store, registry })
     }
 
-    async fn run(self, command: Command) -> Result<bool, Failure> {
+    async fn run(self, command: ConnectorsCommand) -> Result<bool, CommandFailure> {
         let actor = super::actor::of_command();
-        let shelf = Shelf::new(&self.store, &self.registry, &actor);
+        let shelf = ConnectorStore::new(&self.store, &self.registry, &actor);
         match command {
-            Command::Kinds(output) => show::kinds(KINDS, output.json)?,
-            Command::List(output) => show::list(&shelf.list().await?, output.json)?,
-            Command::Show { name: Name { name }, output } => show::one(&shelf.show(&name).await?, output.json)?,
-            Command::Add { name: Name { name }, kind, mode, keys, replace, output } => {
+            ConnectorsCommand::Kinds(output) => show::kinds(KINDS, output.json)?,
+            ConnectorsCommand::List(output) => show::list(&shelf.list().await?, output.json)?,
+            ConnectorsCommand::Show { name: Name { name }, output } => {
+                show::one(&shelf.show(&name).await?, output.json)?
+            }
+            ConnectorsCommand::Add { name: Name { name }, kind, mode, keys, replace, output } => {
                 let mut keys = given::keys(keys)?;
                 for (settled, value) in [("name", name), ("kind", kind), ("mode", mode.word().to_owned())] {
                     if keys.has(settled) {
-                        return Err(Failure(format!("{settled} is not given as a key here; see --help")));
+                        return Err(CommandFailure(format!("{settled} is not given as a key here; see --help")));
                     }
                     keys.set(settled, Secret::new(value));
                 }
@@ -205,18 +210,18 @@ impl Desk {
                     eprintln!("\n{}", show::NO_DEFAULT);
                 }
             }
-            Command::Authorize { name: Name { name }, keys, output } => {
+            ConnectorsCommand::Authorize { name: Name { name }, keys, output } => {
                 let mut keys = given::keys(keys)?;
                 if keys.is_empty() {
                     given::ask_again(&mut keys, &shelf.show(&name).await?)?;
                 }
                 done(&shelf.authorize(&name, keys, Timestamp::now()).await?, "is authorized anew", output.json)?;
             }
-            Command::Change { name: Name { name }, keys, output } => {
+            ConnectorsCommand::Change { name: Name { name }, keys, output } => {
                 let keys = given::keys(keys)?;
                 done(&shelf.change(&name, keys, Timestamp::now()).await?, "is changed", output.json)?;
             }
-            Command::Live { name: Name { name }, keys, sure, output } => {
+            ConnectorsCommand::Live { name: Name { name }, keys, sure, output } => {
                 let mut keys = given::keys(keys)?;
                 let before = shelf.show(&name).await?;
                 if before.mode != Some(Mode::Live) && before.origin == Origin::Stored {
@@ -227,7 +232,7 @@ impl Desk {
                 }
                 done(&shelf.live(&name, keys, Timestamp::now()).await?, "is live", output.json)?;
             }
-            Command::Remove { name: Name { name }, sure } => {
+            ConnectorsCommand::Remove { name: Name { name }, sure } => {
                 // Whether it can be is the shelf's to say.
                 if let Some(Instance { origin: Origin::Stored, kind, .. }) = self.registry.instance(&name) {
                     sure.ask(&format!("Remove {name} ({}) and its credentials?", kind.unwrap_or("unreadable")))?;
@@ -238,15 +243,15 @@ impl Desk {
                     println!("{}", show::NONE);
                 }
             }
-            Command::Test { name: Name { name } } => return self.test(&name).await,
+            ConnectorsCommand::Test { name: Name { name } } => return self.test(&name).await,
         }
         Ok(true)
     }
 
-    async fn test(&self, name: &str) -> Result<bool, Failure> {
-        let instance = Shelf::new(&self.store, &self.registry, &super::actor::of_command()).show(name).await?;
+    async fn test(&self, name: &str) -> Result<bool, CommandFailure> {
+        let instance = ConnectorStore::new(&self.store, &self.registry, &super::actor::of_command()).show(name).await?;
         let Some(connector) = self.registry.find(name) else {
-            return Err(Failure(format!("{name}: {}", instance.fault.unwrap_or_default())));
+            return Err(CommandFailure(format!("{name}: {}", instance.fault.unwrap_or_default())));
         };
         match connector.check().await {
             Ok(()) => {
@@ -264,7 +269,7 @@ impl Desk {
     }
 }
 
-fn done(instance: &Instance, what: &str, json: bool) -> Result<(), Failure> {
+fn done(instance: &Instance, what: &str, json: bool) -> Result<(), CommandFailure> {
     if !json {
         println!("{} {what}; a running server knows within a second\n", instance.name);
     }
@@ -282,28 +287,33 @@ impl ModeWord {
 
 impl Sure {
     /// Asks a person. Where there is none, somebody has to have said yes before.
-    fn ask(&self, question: &str) -> Result<(), Failure> {
+    fn ask(&self, question: &str) -> Result<(), CommandFailure> {
         if self.yes {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure(format!("{question} Nobody is here to ask, so nothing was done: give --yes")));
+            return Err(CommandFailure(format!("{question} Nobody is here to ask, so nothing was done: give --yes")));
         }
         eprint!("{question} [y/N] ");
         let mut answer = String::new();
-        std::io::stderr().flush().and_then(|()| std::io::stdin().read_line(&mut answer)).map_err(Failure::new)?;
+        std::io::stderr()
+            .flush()
+            .and_then(|()| std::io::stdin().read_line(&mut answer))
+            .map_err(CommandFailure::new)?;
         match answer.trim() {
             "y" | "Y" | "yes" => Ok(()),
-            _ => Err(Failure("nothing was done".to_owned())),
+            _ => Err(CommandFailure("nothing was done".to_owned())),
         }
     }
 }
 
-impl From<ShelfError> for Failure {
-    fn from(error: ShelfError) -> Self {
+impl From<ConnectorStoreError> for CommandFailure {
+    fn from(error: ConnectorStoreError) -> Self {
         match error {
-            ShelfError::NoCredential { .. } => Self(format!("{error} as KEY=@FILE, or as KEY=@- to type or pipe it")),
-            ShelfError::Unknown { hint: None, .. } => {
+            ConnectorStoreError::NoCredential { .. } => {
+                Self(format!("{error} as KEY=@FILE, or as KEY=@- to type or pipe it"))
+            }
+            ConnectorStoreError::Unknown { hint: None, .. } => {
                 Self(format!("{error}; `touchtone connectors list` shows those there are"))
             }
             other => Self::new(other),

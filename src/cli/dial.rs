@@ -2,8 +2,8 @@
 //!
 //! Shape:   [`Dial::run`] chooses between a call in virtual time (piped keys), one in real time (a terminal, or `--live`)
 //!          and one to a running server (`--url`). The first two run the call machine here, the third is its platform.
-//!          All of them are told by [`Teller`].
-//! Errors:  [`Failure`]: what is wrong with the command, before the call; with a line of keys, after hanging up.
+//!          All of them are told by [`Printer`].
+//! Errors:  [`CommandFailure`]: what is wrong with the command, before the call; with a line of keys, after hanging up.
 //! Secrets: no key is echoed or told. Standard input is the one place they come from.
 //! Sources: spec/interface.md, `touchtone dial`.
 
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use self::caller::{Ear, Line};
+use self::caller::{Hearing, InputLine};
 use self::input::Keyboard;
-use self::outside::{Live, Local};
-use self::paper::{Ink, Mode, Paper};
+use self::outside::{LiveServices, Local};
+use self::paper::{Ink, Mode, Screen};
 use self::phone::Outside;
-use self::teller::Teller;
-use super::Failure;
+use self::teller::Printer;
+use super::CommandFailure;
 use crate::account::Account;
 use crate::call::beginning;
 use crate::config::Config;
@@ -82,10 +82,10 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         if let Some(url) = &self.url {
             let names_url = self.parameters.iter().any(|(name, _)| name == beginning::URL);
-            let target = target::Target::read(url, self.flow.as_deref(), names_url)?;
+            let target = target::DialTarget::read(url, self.flow.as_deref(), names_url)?;
             let environment = || std::env::var("TOUCHTONE_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
             let token = self.auth_token.or_else(|| environment().map(Secret::new));
             return in_real_time(async move |inputs, teller| {
@@ -97,7 +97,7 @@ impl Dial {
     }
 
     /// Nothing leaves this machine.
-    fn dial_here(self, flow: &str) -> Result<bool, Failure> {
+    fn dial_here(self, flow: &str) -> Result<bool, CommandFailure> {
         let (library, flow) = self.library(flow, Path::new("flows"));
         let context = context(self.parameters, jiff::tz::TimeZone::UTC);
         let first = first(&library, &flow, &context)?;
@@ -107,7 +107,7 @@ impl Dial {
         let outside = Local::new(library);
         if !std::io::stdin().is_terminal() {
             let lines = all_lines()?;
-            let mut teller = Teller::new(Paper::new(Mode::Lines));
+            let mut teller = Printer::new(Screen::new(Mode::Lines));
             teller.paper.line(Ink::Strong, &greeting);
             piped::run(Ok(first), context, outside, lines, &mut teller);
             return Ok(true);
@@ -115,17 +115,17 @@ impl Dial {
         in_real_time(async move |inputs, teller| {
             teller.paper.line(Ink::Strong, &greeting);
             teller.paper.line(Ink::Faint, KEYS_HELP);
-            phone::run(Ok(first), context, Outside::Local(outside), inputs, teller).await.map_err(Failure::new)
+            phone::run(Ok(first), context, Outside::Local(outside), inputs, teller).await.map_err(CommandFailure::new)
         })
     }
 
     /// With the configuration of a server.
-    fn dial_live(self, flow: &str) -> Result<bool, Failure> {
-        let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+    fn dial_live(self, flow: &str) -> Result<bool, CommandFailure> {
+        let mut config = Config::load(self.config.as_deref()).map_err(CommandFailure::new)?;
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
-        let account = Account::open(&config).map_err(Failure::new)?;
+        let account = Account::open(&config).map_err(CommandFailure::new)?;
         let (library, flow) = self.library(flow, &config.flows);
         let mut context = context(self.parameters, config.time_zone.0.clone());
         let first = first(&library, &flow, &context)?;
@@ -135,7 +135,7 @@ impl Dial {
         context.seed = random;
         context.plain_http = if config.allow_http_callbacks { PlainHttp::Always } else { PlainHttp::Loopback };
         in_real_time(async move |inputs, teller| {
-            let live = Live::open(&config, &account, library, &context.call_sid)?;
+            let live = LiveServices::open(&config, &account, library, &context.call_sid)?;
             teller.paper.line(Ink::Strong, &format!("Calling {flow}. Requests are sent, signed as {}.", account.sid));
             if config.connectors.is_empty() {
                 let note = "No connector is configured: Default is a sandbox, and no money moves.";
@@ -147,7 +147,7 @@ impl Dial {
                 teller.paper.line(Ink::Faint, KEYS_HELP);
             }
             let outside = Outside::Live(Box::new(live));
-            phone::run(Ok(first), context, outside, inputs, teller).await.map_err(Failure::new)
+            phone::run(Ok(first), context, outside, inputs, teller).await.map_err(CommandFailure::new)
         })
     }
 
@@ -169,18 +169,18 @@ fn flow_of_file(path: &Path) -> Option<String> {
 }
 
 /// A call in real time, its keys from the terminal or from lines.
-fn in_real_time<F>(call: F) -> Result<bool, Failure>
+fn in_real_time<F>(call: F) -> Result<bool, CommandFailure>
 where
-    F: AsyncFnOnce(tokio::sync::mpsc::Receiver<input::Input>, &mut Teller) -> Result<(), Failure>,
+    F: AsyncFnOnce(tokio::sync::mpsc::Receiver<input::CallerInput>, &mut Printer) -> Result<(), CommandFailure>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandFailure::new)?;
     let (keyboard, inputs, mode) = if std::io::stdin().is_terminal() {
         let (keyboard, inputs) = Keyboard::open()?;
         (Some(keyboard), inputs, Mode::Raw)
     } else {
         (None, input::lines(), Mode::Lines)
     };
-    let mut teller = Teller::new(Paper::new(mode));
+    let mut teller = Printer::new(Screen::new(mode));
     let done = runtime.block_on(call(inputs, &mut teller));
     teller.paper.status("");
     drop(keyboard);
@@ -190,11 +190,14 @@ where
 }
 
 /// Every line of standard input, before the first one is used: a slip in the last line is told before the call.
-fn all_lines() -> Result<Vec<Line>, Failure> {
+fn all_lines() -> Result<Vec<InputLine>, CommandFailure> {
     let mut text = zeroize::Zeroizing::new(String::new());
-    std::io::stdin().lock().read_to_string(&mut text).map_err(|error| Failure(format!("standard input: {error}")))?;
+    std::io::stdin()
+        .lock()
+        .read_to_string(&mut text)
+        .map_err(|error| CommandFailure(format!("standard input: {error}")))?;
     let lines = text.lines().enumerate().map(|(number, line)| caller::read(number + 1, line));
-    lines.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(Failure::new)
+    lines.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(CommandFailure::new)
 }
 
 fn context(parameters: Vec<(String, String)>, time_zone: jiff::tz::TimeZone) -> Context {
@@ -218,29 +221,29 @@ fn context(parameters: Vec<(String, String)>, time_zone: jiff::tz::TimeZone) -> 
 }
 
 /// The document that the call begins with.
-fn first(library: &Library, flow: &str, context: &Context) -> Result<NextDocument, Failure> {
+fn first(library: &Library, flow: &str, context: &Context) -> Result<NextDocument, CommandFailure> {
     // One call has this thread to itself.
     let loaded = crate::blocking::allowed(|| library.load(flow, &context.parameters));
     loaded.map_err(|failure| {
         let missing = failure.message.split_once("the parameter ").and_then(|(_, rest)| rest.split_once(" is missing"));
         match missing {
-            Some((name, _)) => Failure(format!("{failure}; or give it: --param {name}=...")),
-            None => Failure::new(failure),
+            Some((name, _)) => CommandFailure(format!("{failure}; or give it: --param {name}=...")),
+            None => CommandFailure::new(failure),
         }
     })
 }
 
 /// What a caller hears of a call. `pressed_last`: nothing was said since the last key.
-fn ear(call: &Call, pressed_last: bool) -> Ear {
+fn ear(call: &Call, pressed_last: bool) -> Hearing {
     if !call.is_listening() {
-        return Ear::Busy;
+        return Hearing::Busy;
     }
     match call.poll_timeout().map(|(_, wait)| wait) {
         // A number that is whole already: a caller has nothing to add and waits for what is said next.
-        Some(Wait::Pay(Timer::AnotherDigit)) => Ear::Busy,
-        Some(Wait::Pay(Timer::NextDigit)) => Ear::Open,
-        Some(Wait::Gather) if pressed_last => Ear::Open,
-        _ => Ear::Asked,
+        Some(Wait::Pay(Timer::AnotherDigit)) => Hearing::Busy,
+        Some(Wait::Pay(Timer::NextDigit)) => Hearing::Open,
+        Some(Wait::Gather) if pressed_last => Hearing::Open,
+        _ => Hearing::Asked,
     }
 }
 

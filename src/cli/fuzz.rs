@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{Failure, Flows};
+use super::{CommandFailure, FlowsFolder};
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
 use crate::library::{Library, read_flow};
 use crate::mask::refused;
 use crate::pay::step::PayResult;
-use crate::simulate::chance::{self, Chance, Plan, Played};
+use crate::simulate::chance::{self, Plan, Played, SeededRng};
 use crate::simulate::invariants::Violation;
 
 /// How many rendered documents are kept: the parameters of calls repeat themselves, but not for ever.
@@ -30,20 +30,20 @@ pub(super) struct Fuzz {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     calls: u64,
     #[command(flatten)]
-    flows: Flows,
+    flows: FlowsFolder,
 }
 
 impl Fuzz {
-    pub(super) fn run(self) -> Result<bool, Failure> {
-        let shelf = Shelf::read(&Library::new(&self.flows.flows))?;
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
+        let shelf = LoadedFlows::read(&Library::new(&self.flows.flows))?;
         let seed = match self.seed {
             Some(seed) => seed,
-            None => getrandom::u64().map_err(|error| Failure(format!("no seed could be drawn: {error}")))?,
+            None => getrandom::u64().map_err(|error| CommandFailure(format!("no seed could be drawn: {error}")))?,
         };
         println!("seed {seed}");
         let flows = shelf.playable();
         if flows.is_empty() {
-            return Err(Failure(format!(
+            return Err(CommandFailure(format!(
                 "no flow of the folder {} can be run; `touchtone check` says why",
                 self.flows.flows.display()
             )));
@@ -52,7 +52,7 @@ impl Fuzz {
         let began = Instant::now();
         for (number, (flow, missing)) in (0..self.calls).zip(flows.iter().cycle()) {
             // Calls next to each other have nothing in common.
-            let call_seed = Chance::new(seed.wrapping_add(number)).number();
+            let call_seed = SeededRng::new(seed.wrapping_add(number)).number();
             let (plan, played) = chance::call(&shelf, flow, missing, call_seed);
             let broken = chance::violation(&played).or_else(|| tally.check_twin(&shelf, &plan, &played, call_seed));
             if let Some(violation) = broken {
@@ -66,7 +66,7 @@ impl Fuzz {
     }
 }
 
-fn tell(violation: &Violation, seed: u64, plan: &Plan, played: &Played<'_, Shelf>) {
+fn tell(violation: &Violation, seed: u64, plan: &Plan, played: &Played<'_, LoadedFlows>) {
     println!("call {seed} of the flow {}: {violation}", plan.flow);
     println!("`touchtone replay --trace` shows it with this script:\n");
     print!("{}", plan.script(played));
@@ -83,13 +83,19 @@ struct Tally {
 }
 
 impl Tally {
-    fn check_twin(&mut self, shelf: &Shelf, plan: &Plan, played: &Played<'_, Shelf>, seed: u64) -> Option<Violation> {
+    fn check_twin(
+        &mut self,
+        shelf: &LoadedFlows,
+        plan: &Plan,
+        played: &Played<'_, LoadedFlows>,
+        seed: u64,
+    ) -> Option<Violation> {
         let twin = plan.twin(seed)?;
         self.twins += 1;
         chance::difference(played, &twin.play(shelf))
     }
 
-    fn count(&mut self, plan: &Plan, played: &Played<'_, Shelf>) {
+    fn count(&mut self, plan: &Plan, played: &Played<'_, LoadedFlows>) {
         self.calls += 1;
         self.keys += plan.keys();
         *self.results.entry(chance::result(played).map_or("(no Pay ended)", PayResult::word)).or_default() += 1;
@@ -113,37 +119,40 @@ impl Tally {
 }
 
 /// A flow by its name and the parameters it was rendered with, or why there is no document.
-type Rendered = BTreeMap<(String, Vec<String>), Result<NextDocument, FetchFailure>>;
+type RenderedFlows = BTreeMap<(String, Vec<String>), Result<NextDocument, FetchFailure>>;
 
 /// The flows of a folder, read once.
 #[derive(Debug)]
-struct Shelf {
-    flows: BTreeMap<String, Result<Source, FetchFailure>>,
-    kept: RefCell<Rendered>,
+struct LoadedFlows {
+    flows: BTreeMap<String, Result<LoadedFlow, FetchFailure>>,
+    kept: RefCell<RenderedFlows>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct LoadedFlow {
     file: String,
     text: String,
 }
 
-impl Shelf {
-    fn read(library: &Library) -> Result<Self, Failure> {
+impl LoadedFlows {
+    fn read(library: &Library) -> Result<Self, CommandFailure> {
         let folder = library.folder();
         std::fs::read_dir(folder).map_err(|error| {
-            Failure(format!("the folder {} cannot be read ({error}); name another one with --flows", folder.display()))
+            CommandFailure(format!(
+                "the folder {} cannot be read ({error}); name another one with --flows",
+                folder.display()
+            ))
         })?;
         let names = library.names();
         if names.is_empty() {
-            return Err(Failure(format!(
+            return Err(CommandFailure(format!(
                 "the folder {} has no flow documents; put NAME.xml files there or name another one with --flows",
                 folder.display()
             )));
         }
         let read = |name: String| {
             let file = library.path(&name).display().to_string();
-            let source = library.source(&name).map(|text| Source { file, text });
+            let source = library.source(&name).map(|text| LoadedFlow { file, text });
             (name, source)
         };
         Ok(Self { flows: names.into_iter().map(read).collect(), kept: RefCell::default() })
@@ -191,7 +200,7 @@ fn missing_parameter(message: &str) -> Option<&str> {
     rest.split_once(" is missing").map(|(name, _)| name)
 }
 
-impl chance::Flows for Shelf {
+impl chance::Flows for LoadedFlows {
     fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
         let source = match self.flows.get(name) {
             Some(Ok(source)) => source,
@@ -249,7 +258,7 @@ mod tests {
     fn a_call_s_script_replays_to_the_same_trace() {
         let folder = folder();
         let library = Library::new(folder.path());
-        let shelf = Shelf::read(&library).unwrap();
+        let shelf = LoadedFlows::read(&library).unwrap();
         let flows = shelf.playable();
         assert_eq!(flows.last(), Some(&("pay".to_owned(), vec!["amount".to_owned()])));
         for (seed, (flow, missing)) in (0..300).zip(flows.iter().cycle()) {
@@ -269,7 +278,7 @@ mod tests {
     fn a_folder_that_is_not_there_or_has_no_flow_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("none")] {
-            let failure = Shelf::read(&Library::new(path)).unwrap_err();
+            let failure = LoadedFlows::read(&Library::new(path)).unwrap_err();
             assert!(failure.to_string().contains("--flows"), "{failure}");
         }
     }

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::Failure;
-use super::books::{Books, loud, or_dash, plain, say, say_json, second, table, unusable};
+use super::CommandFailure;
+use super::books::{StoreOptions, loud, or_dash, plain, say, say_json, second, table, unusable};
 use crate::http::shown;
 use crate::rest::books::session::SessionStory;
 use crate::rest::books::view::{BookedPayment, PaymentStory};
@@ -26,21 +26,21 @@ const NONE_FOUND: &str =
 #[derive(Debug, Args)]
 pub(super) struct Payments {
     #[command(subcommand)]
-    command: Command,
+    command: PaymentsCommand,
     #[command(flatten)]
-    books: Books,
+    books: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum PaymentsCommand {
     /// List payments, the newest first
-    List(List),
+    List(PaymentsList),
     /// Show a payment and the callbacks that tell its outcome
     Show(Show),
 }
 
 #[derive(Debug, Args)]
-struct List {
+struct PaymentsList {
     /// Payments of this call only
     #[arg(long, value_name = "SID")]
     call: Option<String>,
@@ -89,17 +89,17 @@ fn time(text: &str) -> Result<Timestamp, &'static str> {
 }
 
 impl Payments {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         let Self { command, books } = self;
         books.read(async |backend| match command {
-            Command::List(list) => list.run(&*backend).await,
-            Command::Show(show) => show.run(&*backend).await,
+            PaymentsCommand::List(list) => list.run(&*backend).await,
+            PaymentsCommand::Show(show) => show.run(&*backend).await,
         })
     }
 }
 
-impl List {
-    async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
+impl PaymentsList {
+    async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
         let json = self.json;
         let filter = PaymentFilter {
             call_sid: self.call,
@@ -163,7 +163,7 @@ async fn first<T>(
     limit: u32,
     sid: impl Fn(&T) -> &String,
     mut page: impl AsyncFnMut(Option<String>) -> Result<Vec<T>, BackendError>,
-) -> Result<(Vec<T>, bool), Failure> {
+) -> Result<(Vec<T>, bool), CommandFailure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut rows: Vec<T> = Vec::new();
     loop {
@@ -240,13 +240,13 @@ fn named<const N: usize>(things: [(&str, String); N]) -> String {
 }
 
 impl Show {
-    async fn run(self, backend: &dyn Backend) -> Result<bool, Failure> {
+    async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
         let filter =
             CallbackFilter { payment_sid: Some(self.sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
         let Some(row) = backend.payment(&self.sid).await.map_err(unusable)? else {
             let Some(session) = backend.session(&self.sid).await.map_err(unusable)? else {
                 let sid = plain(&self.sid);
-                return Err(Failure(format!("there is no payment {sid}; `touchtone payments list` lists them")));
+                return Err(CommandFailure(format!("there is no payment {sid}; `touchtone payments list` lists them")));
             };
             let callbacks = backend.callbacks(filter).await.map_err(unusable)?;
             if self.json {

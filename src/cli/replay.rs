@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, Flows};
+use super::{CommandFailure, FlowsFolder};
 use crate::flow::Ended;
 use crate::library::Library;
 use crate::pay::step::PayResult;
-use crate::replay::{self, Report, Requests, Sent};
+use crate::replay::{self, Report, Requests, SentRequest};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -29,13 +29,13 @@ pub(super) struct Replay {
     #[arg(long)]
     bless: bool,
     #[command(flatten)]
-    flows: Flows,
+    flows: FlowsFolder,
 }
 
 impl Replay {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         let library = Library::new(&self.flows.flows);
-        let scripts = replay::find(&self.paths).map_err(Failure::new)?;
+        let scripts = replay::find(&self.paths).map_err(CommandFailure::new)?;
         let requests = if self.strict { Requests::Exact } else { Requests::Some };
         let (mut passed, mut failed) = (0_u32, 0_u32);
         for script in &scripts {
@@ -78,7 +78,7 @@ impl Replay {
             if let (Some(outcome), Some(told)) = (outcome, told.as_object_mut()) {
                 told.insert("result".into(), json!(outcome.summary.result.map(PayResult::word)));
                 told.insert("ended".into(), json!(outcome.summary.ended.map(Ended::word)));
-                let requests: Vec<_> = outcome.summary.requests.iter().map(Sent::shown).collect();
+                let requests: Vec<_> = outcome.summary.requests.iter().map(SentRequest::shown).collect();
                 told.insert("requests".into(), json!(requests));
                 if self.trace {
                     told.insert("trace".into(), json!(outcome.trace));

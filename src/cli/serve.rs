@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use super::Failure;
+use super::CommandFailure;
 use crate::account::Account;
 use crate::config::Config;
 use crate::http::install_crypto_provider;
@@ -42,12 +42,12 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     drain: u64,
     /// How to log
-    #[arg(long, value_enum, default_value_t = Log::Text)]
-    log: Log,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Log {
+enum LogFormat {
     /// For people
     Text,
     /// For machines, a JSON object a line
@@ -55,12 +55,12 @@ enum Log {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> Result<bool, Failure> {
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
         self.log();
         // Before the first secret is read.
         super::hardening::harden();
         crate::server::raise_open_files();
-        let mut config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+        let mut config = Config::load(self.config.as_deref()).map_err(CommandFailure::new)?;
         config.warn_of_unknown_variables();
         if let Some(listen) = self.listen {
             config.listen = listen;
@@ -73,7 +73,7 @@ impl Serve {
         }
         config.record = self.record;
         install_crypto_provider();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandFailure::new)?;
         runtime.block_on(serve(config, Duration::from_secs(self.drain)))?;
         Ok(true)
     }
@@ -82,13 +82,13 @@ impl Serve {
         let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
         let writer = fmt::layer().with_writer(std::io::stderr);
         match self.log {
-            Log::Text => {
+            LogFormat::Text => {
                 let ansi = std::io::stderr().is_terminal();
                 tracing_subscriber::registry()
                     .with(writer.with_ansi(ansi).with_filter(asked.and(filter_fn(may_be_logged))))
                     .init();
             }
-            Log::Json => {
+            LogFormat::Json => {
                 tracing_subscriber::registry()
                     .with(writer.json().with_filter(asked.and(filter_fn(may_be_logged))))
                     .init();
@@ -102,26 +102,26 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("touchtone") || *metadata.level() <= Level::INFO
 }
 
-async fn serve(config: Config, drain: Duration) -> Result<(), Failure> {
+async fn serve(config: Config, drain: Duration) -> Result<(), CommandFailure> {
     // Before anything is announced: whoever reads the line below may send the signal at once.
     let stop = stopped()?;
-    let account = Account::open(&config).map_err(Failure::new)?;
+    let account = Account::open(&config).map_err(CommandFailure::new)?;
     // Before anything else can fail: it is shown this once.
     if account.is_new {
         println!("made an account, kept in the data folder; its token is shown this once");
         println!("  AccountSid {}", account.sid);
         println!("  AuthToken  {}", account.auth_token.expose());
     }
-    let server = Server::open(config, account).await.map_err(Failure::new)?;
+    let server = Server::open(config, account).await.map_err(CommandFailure::new)?;
     println!("listening on {}://{}", server.scheme(), server.address());
-    server.run(stop, drain).await.map_err(Failure::new)
+    server.run(stop, drain).await.map_err(CommandFailure::new)
 }
 
 /// Ready when the process is told to stop.
-fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, CommandFailure> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminated = signal(SignalKind::terminate()).map_err(Failure::new)?;
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(CommandFailure::new)?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(CommandFailure::new)?;
     Ok(async move {
         tokio::select! {
             _ = terminated.recv() => {}

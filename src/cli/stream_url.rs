@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config::Config;
 use crate::flow::link::is_flow_name;
 use crate::media::nonce::AGE_MAX;
@@ -31,11 +31,11 @@ pub(super) struct StreamUrl {
 }
 
 impl StreamUrl {
-    pub(super) fn run(self) -> Result<bool, Failure> {
-        let config = Config::load(self.config.as_deref()).map_err(Failure::new)?;
+    pub(super) fn run(self) -> Result<bool, CommandFailure> {
+        let config = Config::load(self.config.as_deref()).map_err(CommandFailure::new)?;
         let flow = match self.flow {
             Some(flow) if !is_flow_name(&flow) => {
-                return Err(Failure(format!("{flow} cannot be a flow's name: letters, digits, - and _")));
+                return Err(CommandFailure(format!("{flow} cannot be a flow's name: letters, digits, - and _")));
             }
             Some(flow) => flow,
             None => "~".to_owned(),
@@ -44,16 +44,22 @@ impl StreamUrl {
         let valid = self.valid.map(|seconds| Duration::from_secs(seconds.into())).or(max_age).unwrap_or(VALID);
         let limit = max_age.unwrap_or(AGE_MAX);
         if valid > limit {
-            return Err(Failure(format!("a server takes no address that is good for more than {} s", limit.as_secs())));
+            return Err(CommandFailure(format!(
+                "a server takes no address that is good for more than {} s",
+                limit.as_secs()
+            )));
         }
         let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(|error| Failure(format!("the system has no random numbers: {error}")))?;
+        getrandom::fill(&mut random)
+            .map_err(|error| CommandFailure(format!("the system has no random numbers: {error}")))?;
         let now = Timestamp::now();
-        let expires = now.checked_add(SignedDuration::try_from(valid).map_err(Failure::new)?).map_err(Failure::new)?;
+        let expires = now
+            .checked_add(SignedDuration::try_from(valid).map_err(CommandFailure::new)?)
+            .map_err(CommandFailure::new)?;
         let path = format!("/media/twilio/{flow}/{}/{}", expires.as_second(), URL_SAFE_NO_PAD.encode(random));
         let public_url =
-            config.dialed().ok_or_else(|| Failure("set public_url to what the platform dials".to_owned()))?;
-        println!("{}", dialed(&public_url, &path).map_err(Failure::new)?);
+            config.dialed().ok_or_else(|| CommandFailure("set public_url to what the platform dials".to_owned()))?;
+        println!("{}", dialed(&public_url, &path).map_err(CommandFailure::new)?);
         Ok(true)
     }
 }

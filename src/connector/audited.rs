@@ -43,7 +43,7 @@ pub(super) fn unreadable(fault: &str) -> String {
 
 /// Where payments of a name went when it was last live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Live {
+pub(super) struct WasLive {
     pub(super) kind: String,
     pub(super) address: String,
     /// A keyed hash of the whole of it. Rows of versions before 0.2 have none.
@@ -52,7 +52,7 @@ pub(super) struct Live {
     pub(super) shown: String,
 }
 
-impl Live {
+impl WasLive {
     /// Of what a row holds. A sandbox sends payments nowhere.
     fn read(shown: Option<&str>) -> Option<Self> {
         let shown = shown?;
@@ -78,13 +78,14 @@ impl Live {
 ///
 /// # Errors
 /// [`BackendError`].
-pub(super) async fn last_live(backend: &dyn Backend, name: &str) -> Result<Option<Live>, BackendError> {
+pub(super) async fn last_live(backend: &dyn Backend, name: &str) -> Result<Option<WasLive>, BackendError> {
     let mut before_id = None;
     loop {
         let filter = AuditFilter { target: Some(target(name)), before_id, limit: PAGE_MAX };
         let rows = backend.audit(filter).await?;
-        let live =
-            |row: &AuditRow| Live::read(row.new_value.as_deref()).or_else(|| Live::read(row.old_value.as_deref()));
+        let live = |row: &AuditRow| {
+            WasLive::read(row.new_value.as_deref()).or_else(|| WasLive::read(row.old_value.as_deref()))
+        };
         if let Some(live) = rows.iter().find_map(live) {
             return Ok(Some(live));
         }

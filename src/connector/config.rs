@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use super::kind::{Build, Key, Kind, Settings, Shape};
+use super::kind::{Build, Kind, KindKey, KindSettings, ValueShape};
 use super::{Connector, KINDS, kind};
 use crate::exposure::Exposure;
 use crate::http::{Endpoint, Gateway};
@@ -28,10 +28,10 @@ mod reader;
 mod tests;
 
 pub use error::ConnectorConfigError;
-pub use keys::Keys;
-use keys::{NOTHING, Value};
+pub use keys::ConfigKeys;
+use keys::{ConfigValue, NOTHING};
 pub(super) use name::is_alike;
-pub use reader::Reader;
+pub use reader::ConfigReader;
 use reader::Values;
 
 /// The longest name, in characters. Our choice.
@@ -54,10 +54,10 @@ const SLIPS_MAX: usize = 2;
 const COMMON_KEYS: [&str; 3] = ["name", "kind", "mode"];
 
 /// `kind`, for those who read it.
-const KIND: Key = Key::new("kind", Shape::Text(None), "What gateway it is for.");
+const KIND: KindKey = KindKey::new("kind", ValueShape::Text(None), "What gateway it is for.");
 
 /// `mode`, for those who read it.
-const MODE: Key = Key::new("mode", Shape::Text(None), "Whether real money moves.");
+const MODE: KindKey = KindKey::new("mode", ValueShape::Text(None), "Whether real money moves.");
 
 /// An instance as configured.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct ConnectorConfig {
     /// Test or live; test unless it is said.
     pub mode: Mode,
     kind: &'static Kind,
-    settings: Arc<dyn Settings>,
+    settings: Arc<dyn KindSettings>,
     values: Values,
 }
 
@@ -89,7 +89,7 @@ impl ConnectorConfig {
     ///
     /// # Errors
     /// [`ConnectorConfigError`].
-    pub fn of(keys: Keys) -> Result<Self, ConnectorConfigError> {
+    pub fn of(keys: ConfigKeys) -> Result<Self, ConnectorConfigError> {
         Self::read(keys)
     }
 
@@ -99,7 +99,7 @@ impl ConnectorConfig {
     ///
     /// # Errors
     /// [`ConnectorConfigError`].
-    pub fn with(&self, changes: Keys) -> Result<Self, ConnectorConfigError> {
+    pub fn with(&self, changes: ConfigKeys) -> Result<Self, ConnectorConfigError> {
         let changed = self.changed(changes, self.mode)?;
         let address = |config: &Self| config.address().map(|(_, endpoint)| endpoint.expose().to_owned());
         match self.address() {
@@ -114,16 +114,16 @@ impl ConnectorConfig {
     ///
     /// # Errors
     /// [`ConnectorConfigError`]: credentials that are for tests, for one.
-    pub fn live(&self, changes: Keys) -> Result<Self, ConnectorConfigError> {
+    pub fn live(&self, changes: ConfigKeys) -> Result<Self, ConnectorConfigError> {
         match self.mode {
             Mode::Test => self.changed(changes, Mode::Live),
             Mode::Live => self.with(changes),
         }
     }
 
-    fn changed(&self, changes: Keys, mode: Mode) -> Result<Self, ConnectorConfigError> {
+    fn changed(&self, changes: ConfigKeys, mode: Mode) -> Result<Self, ConnectorConfigError> {
         // What was written by `to_json` is read.
-        let mut keys = Keys::from_json(self.to_json().expose().as_bytes())?;
+        let mut keys = ConfigKeys::from_json(self.to_json().expose().as_bytes())?;
         let given: Vec<&str> = self.kind.secrets().filter(|key| changes.has(key)).collect();
         if !given.is_empty() {
             // What is no secret stays only where it goes with one that is given: a user with a password.
@@ -139,7 +139,7 @@ impl ConnectorConfig {
         for (key, value) in changes.0 {
             if let Some(settled) = COMMON_KEYS.into_iter().find(|settled| *settled == key) {
                 let same = match (&value, keys.0.get(settled)) {
-                    (Value::Text(given), Some(Value::Text(known))) => given.matches(known.expose()),
+                    (ConfigValue::Text(given), Some(ConfigValue::Text(known))) => given.matches(known.expose()),
                     _ => false,
                 };
                 if !same {
@@ -149,7 +149,7 @@ impl ConnectorConfig {
             }
             match value {
                 // One that its kind does not have is put in, to be refused.
-                Value::Other(NOTHING) if self.kind.key(&key).is_some() => {
+                ConfigValue::Other(NOTHING) if self.kind.key(&key).is_some() => {
                     keys.0.remove(&key);
                 }
                 value => {
@@ -205,12 +205,12 @@ impl ConnectorConfig {
         Secret::new(serde_json::to_string(&keys).unwrap_or_default())
     }
 
-    fn read(mut keys: Keys) -> Result<Self, ConnectorConfigError> {
+    fn read(mut keys: ConfigKeys) -> Result<Self, ConnectorConfigError> {
         let name = match keys.0.remove("name") {
-            Some(Value::Text(name)) if is_name(name.expose()) => name.expose().to_owned(),
+            Some(ConfigValue::Text(name)) if is_name(name.expose()) => name.expose().to_owned(),
             _ => return Err(ConnectorConfigError::Name),
         };
-        let mut keys = Reader { connector: &name, mode: Mode::Test, keys, values: Values::default() };
+        let mut keys = ConfigReader { connector: &name, mode: Mode::Test, keys, values: Values::default() };
         let word = keys.needed(&KIND)?;
         let Some(kind) = kind(word.expose()) else { return Err(unknown_kind(&keys, word.expose())) };
         keys.refuse_unknown(kind)?;
@@ -226,7 +226,7 @@ impl ConnectorConfig {
     }
 }
 
-fn unknown_kind(keys: &Reader<'_>, word: &str) -> ConnectorConfigError {
+fn unknown_kind(keys: &ConfigReader<'_>, word: &str) -> ConnectorConfigError {
     let known: Vec<&str> = KINDS.iter().map(|known| known.name).collect();
     let nearest = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, word));
     let nearest = nearest.filter(|known| strsim::damerau_levenshtein(known, word) <= SLIPS_MAX);
@@ -236,7 +236,7 @@ fn unknown_kind(keys: &Reader<'_>, word: &str) -> ConnectorConfigError {
 
 impl<'de> Deserialize<'de> for ConnectorConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::read(Keys::deserialize(deserializer)?).map_err(de::Error::custom)
+        Self::read(ConfigKeys::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

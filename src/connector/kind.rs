@@ -9,11 +9,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::config::{ConnectorConfigError, Reader};
+use super::config::{ConfigReader, ConnectorConfigError};
 use super::{Connector, Description, Mode};
 use crate::exposure::Exposure;
 use crate::http::{Gateway, GatewayReply};
-use crate::pay::gateway::{Attempt, Capabilities, Preparation};
+use crate::pay::gateway::{Capabilities, PaymentRequest, Preparation};
 use crate::pay::test_numbers::AcceptedNumbers;
 
 #[cfg(test)]
@@ -28,7 +28,7 @@ pub struct Kind {
     /// What whoever sets one up has to know: Markdown, as README.md has it.
     pub documentation: &'static str,
     /// Its own keys, beside `name`, `kind` and `mode`.
-    pub keys: &'static [Key],
+    pub keys: &'static [KindKey],
     /// The sets of keys that authenticate. An instance has exactly one of them; an empty set is none at all.
     pub authentication: &'static [&'static [&'static str]],
     /// The key of where payments are sent; none: nowhere. Going live fixes it.
@@ -40,17 +40,17 @@ pub struct Kind {
     /// What an instance can do, unless its keys narrow that.
     pub capabilities: fn(Mode) -> Capabilities,
     /// Reads and checks the keys.
-    pub read: fn(&mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError>,
+    pub read: fn(&mut ConfigReader<'_>) -> Result<Arc<dyn KindSettings>, ConnectorConfigError>,
     /// The keys of an instance in mode test, made up.
     pub example: &'static [(&'static str, &'static str)],
     /// What every reader of the gateway's replies makes of one, under the reader's name.
-    pub readings: fn(&GatewayReply, &Attempt) -> Vec<(&'static str, Preparation)>,
+    pub readings: fn(&GatewayReply, &PaymentRequest) -> Vec<(&'static str, Preparation)>,
     /// Replies as the gateway gives them.
     pub samples: &'static [Sample],
 }
 
 /// The checked settings of an instance of one kind.
-pub trait Settings: fmt::Debug + Send + Sync {
+pub trait KindSettings: fmt::Debug + Send + Sync {
     /// Makes the connector.
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector>;
 
@@ -86,11 +86,11 @@ pub struct Sample {
 
 /// A key of a kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct KindKey {
     /// Its name.
     pub name: &'static str,
     /// What its values are.
-    pub shape: Shape,
+    pub shape: ValueShape,
     /// What it is for, in a sentence.
     pub meaning: &'static str,
     /// Whether its value is never shown.
@@ -105,7 +105,7 @@ pub struct Key {
 
 /// What the values of a key are.
 #[derive(Clone, Copy, Debug)]
-pub enum Shape {
+pub enum ValueShape {
     /// Text; where not any will do, the pattern that the description gives for it.
     Text(Option<&'static str>),
     /// Text that tells which mode it is for.
@@ -148,10 +148,10 @@ pub enum KeyDefault {
     },
 }
 
-impl Key {
+impl KindKey {
     /// One that is neither secret nor required and has no default.
     #[must_use]
-    pub const fn new(name: &'static str, shape: Shape, meaning: &'static str) -> Self {
+    pub const fn new(name: &'static str, shape: ValueShape, meaning: &'static str) -> Self {
         let default = KeyDefault::None;
         Self { name, shape, meaning, secret: false, required: false, default, per_mode: false }
     }
@@ -213,7 +213,7 @@ impl KeyDefault {
 impl Kind {
     /// Its key of that name.
     #[must_use]
-    pub fn key(&self, name: &str) -> Option<&'static Key> {
+    pub fn key(&self, name: &str) -> Option<&'static KindKey> {
         self.keys.iter().find(|key| key.name == name)
     }
 

@@ -24,13 +24,13 @@ use tokio::time::sleep;
 use super::config::is_alike;
 use super::instance::{Instance, Origin, State};
 use super::sandbox::{self, Sandbox};
-use super::watched::{Access, Keeper, Watched};
+use super::watched::{Access, Keeper, WatchedConnector};
 use super::{Connector, ConnectorConfig, Description, Mode};
 use crate::exposure::Exposure;
 use crate::http::Gateway;
 use crate::pay::test_numbers::AcceptedNumbers;
-use crate::store::{ConnectorRow, Place, Seal, Store, StoreError};
-use crate::wall::Wall;
+use crate::store::{ConnectorRow, Seal, SealedPlace, Store, StoreError};
+use crate::wall::WallClock;
 
 #[cfg(test)]
 mod tests;
@@ -80,16 +80,16 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     instances: RwLock<Instances>,
     gateway: Option<Arc<Gateway>>,
-    wall: Wall,
+    wall: WallClock,
     exposure: Exposure,
     /// What of the store `instances` shows; held while they are brought up to date.
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenRevision>,
     /// A stored instance lost its authorization.
     lost: Arc<Notify>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SeenRevision {
     /// The revision of the store's connectors.
     revision: Option<i64>,
     /// Whether the store was told that a connector is configured.
@@ -108,12 +108,12 @@ struct Instances {
 /// An instance of the store.
 struct Shelved {
     row: ConnectorRow,
-    found: Result<Readable, Unusable>,
+    found: Result<Readable, UnusableInstance>,
 }
 
 /// Why a stored instance is not used.
 #[derive(Clone, Debug, thiserror::Error)]
-enum Unusable {
+enum UnusableInstance {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(String),
@@ -123,7 +123,7 @@ enum Unusable {
 }
 
 struct Readable {
-    connector: Arc<Watched>,
+    connector: Arc<WatchedConnector>,
     secrets: Vec<&'static str>,
 }
 
@@ -136,13 +136,13 @@ impl Registry {
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, RegistryError> {
-        Self::of(configs, gateway, Wall::System, Exposure::LOOPBACK)
+        Self::of(configs, gateway, WallClock::System, Exposure::LOOPBACK)
     }
 
     fn of<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
-        wall: Wall,
+        wall: WallClock,
         exposure: Exposure,
     ) -> Result<Self, RegistryError> {
         let registry = Self::empty(Some(Arc::clone(gateway)), wall, exposure);
@@ -155,7 +155,7 @@ impl Registry {
         Ok(registry)
     }
 
-    fn empty(gateway: Option<Arc<Gateway>>, wall: Wall, exposure: Exposure) -> Self {
+    fn empty(gateway: Option<Arc<Gateway>>, wall: WallClock, exposure: Exposure) -> Self {
         let (instances, seen, lost) = (RwLock::default(), Mutex::default(), Arc::default());
         Self(Arc::new(Inner { instances, gateway, wall, exposure, seen, lost }))
     }
@@ -168,7 +168,7 @@ impl Registry {
     pub fn with_stand_in<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
-        wall: Wall,
+        wall: WallClock,
         exposure: Exposure,
     ) -> Result<Self, RegistryError> {
         let registry = Self::of(configs, gateway, wall, exposure)?;
@@ -184,7 +184,7 @@ impl Registry {
     /// One instance, `Default`, of the kind that moves no money, for every number: for a phone in the terminal.
     #[must_use]
     pub fn sandbox() -> Self {
-        let registry = Self::empty(None, Wall::System, Exposure::LOOPBACK);
+        let registry = Self::empty(None, WallClock::System, Exposure::LOOPBACK);
         registry.write().stand_in = Some(Arc::new(Sandbox::new(Mode::Test, AcceptedNumbers::Any)));
         registry
     }
@@ -212,7 +212,7 @@ impl Registry {
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
             return Err(RegistryError::Alike(known.to_owned(), name.to_owned()));
         }
-        let connector = Arc::new(Watched::new(name, connector, Keeper::Configuration, self.0.wall));
+        let connector = Arc::new(WatchedConnector::new(name, connector, Keeper::Configuration, self.0.wall));
         instances.configured.insert(name.to_owned(), Readable { connector, secrets });
         Ok(())
     }
@@ -307,7 +307,8 @@ impl Registry {
     /// [`RegistryError::LiveSandbox`].
     pub fn refuse_live_sandboxes(&self) -> Result<(), RegistryError> {
         let instances = self.read();
-        let mut refused = instances.stored.iter().filter(|(_, it)| matches!(it.found, Err(Unusable::LiveSandbox)));
+        let mut refused =
+            instances.stored.iter().filter(|(_, it)| matches!(it.found, Err(UnusableInstance::LiveSandbox)));
         match refused.next() {
             Some((name, _)) => Err(RegistryError::LiveSandbox { name: name.clone(), origin: Origin::Stored }),
             None => Ok(()),
@@ -346,7 +347,7 @@ impl Registry {
 
     /// Tells the store that a connector is configured, and finds out whether there ever was one. Until that is known the
     /// stand-in is not to be used: whoever makes a registry refreshes it first.
-    async fn remember(&self, store: &Store, seen: &mut Seen, revision: i64) -> Result<(), StoreError> {
+    async fn remember(&self, store: &Store, seen: &mut SeenRevision, revision: i64) -> Result<(), StoreError> {
         if !self.read().configured.is_empty() {
             if !seen.noted {
                 store.backend().keep_note(CONFIGURED_NOTE, b"once".to_vec()).await?;
@@ -361,7 +362,7 @@ impl Registry {
     }
 
     /// Stored instances whose loss is not written down.
-    fn lost(&self) -> Vec<(String, Vec<u8>, Arc<Watched>)> {
+    fn lost(&self) -> Vec<(String, Vec<u8>, Arc<WatchedConnector>)> {
         let instances = self.read();
         let readable = instances.stored.iter().filter_map(|(name, shelved)| {
             let connector = Arc::clone(&shelved.found.as_ref().ok()?.connector);
@@ -410,16 +411,17 @@ impl Registry {
         Shelved { row, found }
     }
 
-    fn made(&self, row: &ConnectorRow, seal: &Seal) -> Result<Readable, Unusable> {
+    fn made(&self, row: &ConnectorRow, seal: &Seal) -> Result<Readable, UnusableInstance> {
         let gateway = self.0.gateway.as_ref();
-        let gateway = gateway.ok_or_else(|| Unusable::Unreadable("there is no way out to gateways".to_owned()))?;
-        let config = opened(row, seal).map_err(Unusable::Unreadable)?;
+        let gateway =
+            gateway.ok_or_else(|| UnusableInstance::Unreadable("there is no way out to gateways".to_owned()))?;
+        let config = opened(row, seal).map_err(UnusableInstance::Unreadable)?;
         if config.is_live_sandbox(self.0.exposure) {
-            return Err(Unusable::LiveSandbox);
+            return Err(UnusableInstance::LiveSandbox);
         }
         let keeper = Keeper::Store(Arc::clone(&self.0.lost));
         let connector = config.build(gateway, self.0.exposure);
-        let connector = Arc::new(Watched::new(&row.name, connector, keeper, self.0.wall));
+        let connector = Arc::new(WatchedConnector::new(&row.name, connector, keeper, self.0.wall));
         connector.told(row.withdrawn.map_or(Access::Granted, Access::Withdrawn));
         Ok(Readable { connector, secrets: config.secrets() })
     }
@@ -435,8 +437,8 @@ impl Registry {
 
 /// What a row holds, or why it cannot be read.
 pub(super) fn opened(row: &ConnectorRow, seal: &Seal) -> Result<ConnectorConfig, String> {
-    let json = seal.open(&row.sealed, Place::connector(&row.name)).map_err(|error| error.to_string())?.text;
-    let keys = super::config::Keys::from_json(json.expose().as_bytes()).map_err(|error| error.to_string())?;
+    let json = seal.open(&row.sealed, SealedPlace::connector(&row.name)).map_err(|error| error.to_string())?.text;
+    let keys = super::config::ConfigKeys::from_json(json.expose().as_bytes()).map_err(|error| error.to_string())?;
     let config = ConnectorConfig::of(keys).map_err(|error| error.to_string())?;
     // Rows that changed places would send one instance's payments to another's gateway.
     if config.name == row.name { Ok(config) } else { Err(format!("it is that of `{}`", config.name)) }
@@ -525,12 +527,12 @@ impl Shelved {
             }
             Err(fault) => Instance {
                 name: name.to_owned(),
-                kind: matches!(fault, Unusable::LiveSandbox).then_some(sandbox::KIND.name),
-                mode: matches!(fault, Unusable::LiveSandbox).then_some(Mode::Live),
+                kind: matches!(fault, UnusableInstance::LiveSandbox).then_some(sandbox::KIND.name),
+                mode: matches!(fault, UnusableInstance::LiveSandbox).then_some(Mode::Live),
                 origin: Origin::Stored,
                 state: match fault {
-                    Unusable::Unreadable(_) => State::Unreadable,
-                    Unusable::LiveSandbox => State::Refused,
+                    UnusableInstance::Unreadable(_) => State::Unreadable,
+                    UnusableInstance::LiveSandbox => State::Refused,
                 },
                 settings: BTreeMap::new(),
                 secrets: BTreeMap::new(),

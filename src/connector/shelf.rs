@@ -1,27 +1,27 @@
 //! Stored instances: added, changed, taken live and removed, by command and by REST alike.
 //!
-//! Shape:   [`Shelf`] changes the store and has the registry see it at once; what an instance is then, it gives back. Every
+//! Shape:   [`ConnectorStore`] changes the store and has the registry see it at once; what an instance is then, it gives back. Every
 //!          change is told by the audit trail, in the same transaction.
-//! Errors:  [`ShelfError`], each of which says what to do.
+//! Errors:  [`ConnectorStoreError`], each of which says what to do.
 //! Secrets: credentials go into the seal and never come out of here.
 //! Sources: spec/pay.md, section 10; spec/interface.md, "Configuration".
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::config::{ConnectorConfig, ConnectorConfigError, Keys, is_alike};
+use super::config::{ConfigKeys, ConnectorConfig, ConnectorConfigError, is_alike};
 use super::instance::{Instance, Origin};
 use super::registry::{DEFAULT_NAME, Registry, opened};
 use super::{Mode, audited};
 use crate::store::audit::{Actor, AuditAction, ConnectorChange, NewAudit};
-use crate::store::{Authorized, BackendError, ConnectorRow, Place, Store, StoreError};
+use crate::store::{Authorized, BackendError, ConnectorRow, SealedPlace, Store, StoreError};
 
 #[cfg(test)]
 mod tests;
 
 /// Why the shelf did not do it.
 #[derive(Debug, thiserror::Error)]
-pub enum ShelfError {
+pub enum ConnectorStoreError {
     /// There is one of that name already.
     #[error("there is a connector `{0}` already: choose another name, or remove that one first")]
     Exists(String),
@@ -97,7 +97,7 @@ pub enum ShelfError {
     Store(#[from] StoreError),
 }
 
-impl From<BackendError> for ShelfError {
+impl From<BackendError> for ConnectorStoreError {
     fn from(error: BackendError) -> Self {
         Self::Store(error.into())
     }
@@ -105,7 +105,7 @@ impl From<BackendError> for ShelfError {
 
 /// The stored instances.
 #[derive(Clone, Copy, Debug)]
-pub struct Shelf<'a> {
+pub struct ConnectorStore<'a> {
     store: &'a Store,
     registry: &'a Registry,
     actor: &'a Actor,
@@ -120,7 +120,7 @@ pub enum Replace {
     Yes,
 }
 
-impl<'a> Shelf<'a> {
+impl<'a> ConnectorStore<'a> {
     /// Those of `store`, next to what `registry` has from the configuration, for `actor`, whose changes the audit trail
     /// tells.
     #[must_use]
@@ -131,8 +131,8 @@ impl<'a> Shelf<'a> {
     /// Every instance, configured or stored.
     ///
     /// # Errors
-    /// [`ShelfError::Store`].
-    pub async fn list(&self) -> Result<Vec<Instance>, ShelfError> {
+    /// [`ConnectorStoreError::Store`].
+    pub async fn list(&self) -> Result<Vec<Instance>, ConnectorStoreError> {
         self.registry.refresh(self.store).await?;
         Ok(self.registry.list())
     }
@@ -140,8 +140,8 @@ impl<'a> Shelf<'a> {
     /// An instance, configured or stored.
     ///
     /// # Errors
-    /// [`ShelfError::Unknown`], [`ShelfError::Store`].
-    pub async fn show(&self, name: &str) -> Result<Instance, ShelfError> {
+    /// [`ConnectorStoreError::Unknown`], [`ConnectorStoreError::Store`].
+    pub async fn show(&self, name: &str) -> Result<Instance, ConnectorStoreError> {
         self.registry.refresh(self.store).await?;
         self.registry.instance(name).ok_or_else(|| self.unknown(name))
     }
@@ -149,37 +149,43 @@ impl<'a> Shelf<'a> {
     /// Stores an instance.
     ///
     /// # Errors
-    /// [`ShelfError::Config`]; [`ShelfError::LiveSandbox`]; [`ShelfError::Exists`] also where one of that name is
-    /// configured; [`ShelfError::Alike`]; [`ShelfError::WasLive`] unless it may `replace` what was.
-    pub async fn add(&self, keys: Keys, replace: Replace, now: Timestamp) -> Result<Instance, ShelfError> {
+    /// [`ConnectorStoreError::Config`]; [`ConnectorStoreError::LiveSandbox`]; [`ConnectorStoreError::Exists`] also where one of that name is
+    /// configured; [`ConnectorStoreError::Alike`]; [`ConnectorStoreError::WasLive`] unless it may `replace` what was.
+    pub async fn add(
+        &self,
+        keys: ConfigKeys,
+        replace: Replace,
+        now: Timestamp,
+    ) -> Result<Instance, ConnectorStoreError> {
         let config = ConnectorConfig::of(keys)?;
         let name = &config.name;
         if self.registry.is_configured(name) {
-            return Err(ShelfError::Exists(name.clone()));
+            return Err(ConnectorStoreError::Exists(name.clone()));
         }
         self.refuse_live_sandbox(&config)?;
         self.registry.refresh(self.store).await?;
         if self.registry.instance(name).is_some_and(|known| known.origin == Origin::Stored) {
-            return Err(ShelfError::Exists(name.clone()));
+            return Err(ConnectorStoreError::Exists(name.clone()));
         }
         let others = self.registry.list().into_iter().map(|known| known.name).chain([DEFAULT_NAME.to_owned()]);
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
-            return Err(ShelfError::Alike { name: name.clone(), known });
+            return Err(ConnectorStoreError::Alike { name: name.clone(), known });
         }
         let was = audited::last_live(self.store.backend(), name).await?;
         let was = was.filter(|was| !was.is_same(&config, self.store.seal()));
         let (action, old_value) = match (was, replace) {
             (None, _) => (AuditAction::ConnectorAdded, None),
             (Some(was), Replace::No) => {
-                return Err(ShelfError::WasLive { name: name.clone(), kind: was.kind, address: was.address });
+                return Err(ConnectorStoreError::WasLive { name: name.clone(), kind: was.kind, address: was.address });
             }
             (Some(was), Replace::Yes) => (AuditAction::ConnectorReplaced, Some(was.shown)),
         };
-        let sealed = self.store.seal().close(&config.to_json(), Place::connector(name)).map_err(StoreError::from)?;
+        let sealed =
+            self.store.seal().close(&config.to_json(), SealedPlace::connector(name)).map_err(StoreError::from)?;
         let audit = self.audit(action, name, old_value, Some(self.shown(&config)));
         let change = ConnectorChange::Insert { sealed };
         match self.store.backend().change_connector(name, change, audit, now).await {
-            Err(BackendError::Duplicate) => Err(ShelfError::Exists(name.clone())),
+            Err(BackendError::Duplicate) => Err(ConnectorStoreError::Exists(name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => {
                 tracing::info!(
@@ -196,8 +202,8 @@ impl<'a> Shelf<'a> {
     /// Removes an instance. Payments that hold it go on with it.
     ///
     /// # Errors
-    /// [`ShelfError::Unknown`]; [`ShelfError::Configured`] unless one of that name is stored too.
-    pub async fn remove(&self, name: &str, now: Timestamp) -> Result<(), ShelfError> {
+    /// [`ConnectorStoreError::Unknown`]; [`ConnectorStoreError::Configured`] unless one of that name is stored too.
+    pub async fn remove(&self, name: &str, now: Timestamp) -> Result<(), ConnectorStoreError> {
         let rows = self.store.backend().connectors().await?;
         let old_value = rows.iter().find(|row| row.name == name).map(|row| match opened(row, self.store.seal()) {
             Ok(config) => self.shown(&config),
@@ -219,8 +225,8 @@ impl<'a> Shelf<'a> {
     /// left as it is, but for the keys that are given.
     ///
     /// # Errors
-    /// [`ShelfError::Config`]: the credentials are for tests; [`ShelfError::LiveSandbox`].
-    pub async fn live(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+    /// [`ConnectorStoreError::Config`]: the credentials are for tests; [`ConnectorStoreError::LiveSandbox`].
+    pub async fn live(&self, name: &str, keys: ConfigKeys, now: Timestamp) -> Result<Instance, ConnectorStoreError> {
         let (row, config) = self.stored(name).await?;
         if config.mode == Mode::Live && keys.is_empty() {
             return self.show(name).await;
@@ -239,15 +245,20 @@ impl<'a> Shelf<'a> {
     /// Authorizes an instance anew.
     ///
     /// # Errors
-    /// [`ShelfError::NoCredential`]; [`ShelfError::Config`].
-    pub async fn authorize(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+    /// [`ConnectorStoreError::NoCredential`]; [`ConnectorStoreError::Config`].
+    pub async fn authorize(
+        &self,
+        name: &str,
+        keys: ConfigKeys,
+        now: Timestamp,
+    ) -> Result<Instance, ConnectorStoreError> {
         let (row, config) = self.stored(name).await?;
         if authorized(&config, &keys) == Authorized::AsBefore {
             let secrets: Vec<&str> = config.kind().secrets().collect();
             let name = name.to_owned();
             return Err(match secrets.is_empty() {
-                true => ShelfError::NothingToAuthorize(name),
-                false => ShelfError::NoCredential { name, keys: secrets },
+                true => ConnectorStoreError::NothingToAuthorize(name),
+                false => ConnectorStoreError::NoCredential { name, keys: secrets },
             });
         }
         let how = (AuditAction::ConnectorAuthorized, Authorized::Anew);
@@ -259,8 +270,8 @@ impl<'a> Shelf<'a> {
     /// Gives keys of an instance anew; a credential among them authorizes it anew.
     ///
     /// # Errors
-    /// [`ShelfError::Config`]: a live instance's address stays, for one.
-    pub async fn change(&self, name: &str, keys: Keys, now: Timestamp) -> Result<Instance, ShelfError> {
+    /// [`ConnectorStoreError::Config`]: a live instance's address stays, for one.
+    pub async fn change(&self, name: &str, keys: ConfigKeys, now: Timestamp) -> Result<Instance, ConnectorStoreError> {
         let (row, config) = self.stored(name).await?;
         let how = (AuditAction::ConnectorChanged, authorized(&config, &keys));
         let instance = self.put(&row, (&config, &config.with(keys)?), how, now).await?;
@@ -274,14 +285,14 @@ impl<'a> Shelf<'a> {
         (before, config): (&ConnectorConfig, &ConnectorConfig),
         (action, authorized): (AuditAction, Authorized),
         now: Timestamp,
-    ) -> Result<Instance, ShelfError> {
+    ) -> Result<Instance, ConnectorStoreError> {
         self.refuse_live_sandbox(config)?;
         let sealed =
-            self.store.seal().close(&config.to_json(), Place::connector(&row.name)).map_err(StoreError::from)?;
+            self.store.seal().close(&config.to_json(), SealedPlace::connector(&row.name)).map_err(StoreError::from)?;
         let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
         let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
         match self.store.backend().change_connector(&row.name, change, audit, now).await {
-            Err(BackendError::NotFound) => Err(ShelfError::Meanwhile(row.name.clone())),
+            Err(BackendError::NotFound) => Err(ConnectorStoreError::Meanwhile(row.name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => self.show(&row.name).await,
         }
@@ -296,17 +307,17 @@ impl<'a> Shelf<'a> {
         NewAudit { token: Uuid::new_v4(), actor, action, target: audited::target(name), old_value, new_value }
     }
 
-    fn refuse_live_sandbox(&self, config: &ConnectorConfig) -> Result<(), ShelfError> {
+    fn refuse_live_sandbox(&self, config: &ConnectorConfig) -> Result<(), ConnectorStoreError> {
         match config.is_live_sandbox(self.registry.exposure()) {
-            true => Err(ShelfError::LiveSandbox(config.name.clone())),
+            true => Err(ConnectorStoreError::LiveSandbox(config.name.clone())),
             false => Ok(()),
         }
     }
 
     /// A stored instance that may be changed.
-    async fn stored(&self, name: &str) -> Result<(ConnectorRow, ConnectorConfig), ShelfError> {
+    async fn stored(&self, name: &str) -> Result<(ConnectorRow, ConnectorConfig), ConnectorStoreError> {
         if self.registry.is_configured(name) {
-            return Err(ShelfError::Configured(name.to_owned()));
+            return Err(ConnectorStoreError::Configured(name.to_owned()));
         }
         // What the registry found out and the store does not know yet would be lost with the row.
         self.registry.refresh(self.store).await?;
@@ -314,23 +325,23 @@ impl<'a> Shelf<'a> {
         let Some(row) = rows.into_iter().find(|row| row.name == name) else { return Err(self.unknown(name)) };
         match opened(&row, self.store.seal()) {
             Ok(config) => Ok((row, config)),
-            Err(fault) => Err(ShelfError::Unreadable { name: name.to_owned(), fault }),
+            Err(fault) => Err(ConnectorStoreError::Unreadable { name: name.to_owned(), fault }),
         }
     }
 
-    async fn not_stored(&self, name: &str) -> Result<ShelfError, ShelfError> {
+    async fn not_stored(&self, name: &str) -> Result<ConnectorStoreError, ConnectorStoreError> {
         self.registry.refresh(self.store).await?;
         Ok(match self.registry.is_configured(name) {
-            true => ShelfError::Configured(name.to_owned()),
+            true => ConnectorStoreError::Configured(name.to_owned()),
             false => self.unknown(name),
         })
     }
 
-    fn unknown(&self, name: &str) -> ShelfError {
+    fn unknown(&self, name: &str) -> ConnectorStoreError {
         let known = self.registry.list().into_iter().map(|instance| instance.name);
         let near = known.map(|known| (strsim::jaro_winkler(&known, name), known)).filter(|(alike, _)| *alike >= ALIKE);
         let hint = near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known);
-        ShelfError::Unknown { name: name.to_owned(), hint }
+        ConnectorStoreError::Unknown { name: name.to_owned(), hint }
     }
 }
 
@@ -338,7 +349,7 @@ impl<'a> Shelf<'a> {
 const ALIKE: f64 = 0.8;
 
 /// Whether a credential is among the keys.
-fn authorized(config: &ConnectorConfig, keys: &Keys) -> Authorized {
+fn authorized(config: &ConnectorConfig, keys: &ConfigKeys) -> Authorized {
     match config.kind().secrets().any(|key| keys.has(key)) {
         true => Authorized::Anew,
         false => Authorized::AsBefore,

@@ -23,13 +23,13 @@ impl Connector for Panicking {
         ready(Err(CheckRefused("it always panics".to_owned()))).boxed()
     }
 
-    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _: Arc<PaymentRequest>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         panic!("prepare")
     }
 
     fn submit(
         &self,
-        _: Arc<Attempt>,
+        _: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
@@ -37,7 +37,7 @@ impl Connector for Panicking {
         async move { panic!("later, with {}", instrument.is_some()) }.boxed()
     }
 
-    fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _: Arc<PaymentRequest>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         panic!("resolve")
     }
 }

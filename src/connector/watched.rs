@@ -1,6 +1,6 @@
 //! An instance under its name, watched for the one answer that ends its use: authorization withdrawn (64009).
 //!
-//! Shape:   [`Watched`] is a [`Connector`] around another; [`Access`] is what is known of its authorization.
+//! Shape:   [`WatchedConnector`] is a [`Connector`] around another; [`Access`] is what is known of its authorization.
 //! Errors:  none of its own; every answer passes as it came.
 //! Sources: spec/pay.md, section 10; spec/connectors.md, section 19.5.
 
@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::{CheckRefused, Connector, Description};
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// Whether the gateway lets an instance in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +46,16 @@ pub(super) enum Keeper {
 }
 
 /// An instance that is watched.
-pub(super) struct Watched {
+pub(super) struct WatchedConnector {
     name: String,
     connector: Arc<dyn Connector>,
     keeper: Keeper,
-    wall: Wall,
+    wall: WallClock,
     access: Mutex<Access>,
 }
 
-impl Watched {
-    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, wall: Wall) -> Self {
+impl WatchedConnector {
+    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, wall: WallClock) -> Self {
         Self { name: name.to_owned(), connector, keeper, wall, access: Mutex::new(Access::Granted) }
     }
 
@@ -112,7 +112,7 @@ impl Watched {
     }
 }
 
-impl Connector for Watched {
+impl Connector for WatchedConnector {
     fn describe(&self) -> Description {
         self.connector.describe()
     }
@@ -125,7 +125,7 @@ impl Connector for Watched {
         self.connector.check()
     }
 
-    fn prepare(&self, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         async move {
             let preparation = self.connector.prepare(attempt, instrument).await;
             if let Preparation::Answered(answer) = &preparation {
@@ -138,7 +138,7 @@ impl Connector for Watched {
 
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
@@ -150,7 +150,7 @@ impl Connector for Watched {
         .boxed()
     }
 
-    fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         async move {
             let resolution = self.connector.resolve(attempt, note).await;
             if let Resolution::Answer(answer) = &resolution {

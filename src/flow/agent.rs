@@ -2,12 +2,12 @@
 
 use url::Url;
 
-use super::call::{Call, Line};
+use super::call::{Call, LineState};
 use super::event::{Action, AgentCommand, CommandId};
 use super::payment::{Recipients, RunningPayment, transaction_id};
 use crate::form::{Form, Value};
 use crate::mask::refused;
-use crate::pay::assisted::{AgentError, AssistedSession, Command};
+use crate::pay::assisted::{AgentError, AgentRequest, AssistedSession};
 use crate::pay::session::{Input, Output};
 use crate::pay::settings::request::Requested;
 use crate::pay::settings::{Reading, Refusal};
@@ -24,7 +24,7 @@ impl Call {
     /// An agent asks for something.
     pub(super) fn handle_agent(&mut self, now: CallTime, id: CommandId, command: AgentCommand) {
         let refused = match command {
-            _ if self.line != Line::Up || self.is_over() => Err(AgentError::over()),
+            _ if self.line != LineState::Up || self.is_over() => Err(AgentError::over()),
             AgentCommand::Create(form) => self.create(now, id, &form),
             AgentCommand::Update { sid, form } => self.update(now, &sid, &form).map(|()| {
                 self.actions.push_back(Action::Answer(id, Ok(sid)));
@@ -59,7 +59,7 @@ impl Call {
             return Err(AgentError::not_found(sid));
         }
         let status_callback = self.told_to(form)?;
-        let command = Command::read(form)?;
+        let command = AgentRequest::read(form)?;
         let Some(assisting) = self.assisting.as_mut().filter(|assisting| assisting.session.sid() == sid) else {
             let message = "this payment takes no update: it is over, or a document leads it";
             return Err(AgentError::operation(message));

@@ -67,7 +67,7 @@ const BEGINNING: Position = Position { line: 1, column: 1 };
 
 /// What to do with a `Content-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ContentKind {
     /// Read it as TwiML.
     TwiMl,
     /// Read it out.
@@ -80,7 +80,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl ContentKind {
     fn of(content_type: Option<&str>) -> Self {
         let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
@@ -103,18 +103,18 @@ pub fn read_answer(url: Url, answer: Received<'_>) -> Result<NextDocument, Fetch
     let document = if answer.bytes().trim_ascii().is_empty() {
         Document::default()
     } else {
-        match Kind::of(answer.content_type) {
-            Kind::Audio => one(Verb::Play(Play { source: PlaySource::Url(url.to_string()), times: 1 })),
-            Kind::TwiMl => parsed(&place, &text(&place, answer)?)?,
-            Kind::Text => said(&place, &text(&place, answer)?)?,
-            Kind::Missing => {
+        match ContentKind::of(answer.content_type) {
+            ContentKind::Audio => one(Verb::Play(Play { source: PlaySource::Url(url.to_string()), times: 1 })),
+            ContentKind::TwiMl => parsed(&place, &text(&place, answer)?)?,
+            ContentKind::Text => said(&place, &text(&place, answer)?)?,
+            ContentKind::Missing => {
                 let text = text(&place, answer)?;
                 if !begins_like_xml(&text) {
                     return Err(wrong_type(&place, "the answer has no Content-Type and does not begin like XML"));
                 }
                 parsed(&place, &text)?
             }
-            Kind::Other => {
+            ContentKind::Other => {
                 let given = refused(answer.content_type.unwrap_or_default());
                 return Err(wrong_type(&place, &format!("the answer's Content-Type is {given}")));
             }

@@ -32,7 +32,7 @@ pub struct Call {
     /// The rest of the document.
     verbs: VecDeque<Placed<Verb>>,
     origin: Origin,
-    stage: Stage,
+    stage: CallStage,
     /// The payment that an agent leads, beside whatever the document does.
     pub(super) assisting: Option<Box<RunningPayment<AssistedSession>>>,
     /// Where the application sends the call, as soon as the verb of the moment can be left.
@@ -48,13 +48,13 @@ pub struct Call {
     pub(super) questions: u16,
     fetches: u32,
     documents: Chase,
-    pub(super) line: Line,
+    pub(super) line: LineState,
     pub(super) actions: VecDeque<Action>,
 }
 
 /// Whether the caller is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum LineState {
     Up,
     /// No longer, and why.
     Down(Ended),
@@ -62,7 +62,7 @@ pub(super) enum Line {
 
 /// What the call is doing.
 #[derive(Debug)]
-enum Stage {
+enum CallStage {
     /// Between two verbs.
     Ready,
     /// Saying something that is waited for.
@@ -93,7 +93,7 @@ impl Call {
             context,
             verbs: VecDeque::new(),
             origin: Origin::Flow(String::new()),
-            stage: Stage::Ready,
+            stage: CallStage::Ready,
             assisting: None,
             elsewhere: None,
             keypad: Keypad::new(),
@@ -104,7 +104,7 @@ impl Call {
             questions: 0,
             fetches: 0,
             documents: Chase::default(),
-            line: Line::Up,
+            line: LineState::Up,
             actions: VecDeque::new(),
         };
         match first.into() {
@@ -149,23 +149,25 @@ impl Call {
         } else if let Wait::Agent(_) = wait {
             self.assisted_timeout(now);
         } else {
-            match std::mem::replace(&mut self.stage, Stage::Ready) {
-                Stage::Gathering { mut listening, verb, position } => {
+            match std::mem::replace(&mut self.stage, CallStage::Ready) {
+                CallStage::Gathering { mut listening, verb, position } => {
                     let gathered = listening.handle_timeout();
                     self.gathered(now, position, &verb, gathered);
                 }
-                Stage::Fetching { .. } => {
+                CallStage::Fetching { .. } => {
                     let message = format!("the application did not answer within {} s", FETCH_LIMIT.as_secs());
                     self.apologize(now, 11200, None, message);
                 }
-                Stage::Paying(mut paying) => {
+                CallStage::Paying(mut paying) => {
                     paying.session.handle_timeout(now, &mut self.keypad);
-                    self.stage = Stage::Paying(paying);
+                    self.stage = CallStage::Paying(paying);
                     self.drain_pay(now);
                 }
                 // A pause is simply over.
-                stage @ (Stage::Ready | Stage::Saying | Stage::Ending(_) | Stage::Over) => self.stage = stage,
-                Stage::Pausing { .. } => {}
+                stage @ (CallStage::Ready | CallStage::Saying | CallStage::Ending(_) | CallStage::Over) => {
+                    self.stage = stage
+                }
+                CallStage::Pausing { .. } => {}
             }
         }
         self.proceed(now);
@@ -192,11 +194,11 @@ impl Call {
     pub fn poll_timeout(&self) -> Option<(CallTime, Wait)> {
         let speech = self.voice.poll_timeout().map(|until| (until, Wait::Speech));
         let stage = match &self.stage {
-            Stage::Ready | Stage::Saying | Stage::Ending(_) | Stage::Over => None,
-            Stage::Pausing { until } => Some((*until, Wait::Pause)),
-            Stage::Gathering { listening, .. } => listening.poll_timeout().map(|until| (until, Wait::Gather)),
-            Stage::Paying(paying) => paying.session.poll_timeout().map(|(until, timer)| (until, Wait::Pay(timer))),
-            Stage::Fetching { until, .. } => Some((*until, Wait::Fetch)),
+            CallStage::Ready | CallStage::Saying | CallStage::Ending(_) | CallStage::Over => None,
+            CallStage::Pausing { until } => Some((*until, Wait::Pause)),
+            CallStage::Gathering { listening, .. } => listening.poll_timeout().map(|until| (until, Wait::Gather)),
+            CallStage::Paying(paying) => paying.session.poll_timeout().map(|(until, timer)| (until, Wait::Pay(timer))),
+            CallStage::Fetching { until, .. } => Some((*until, Wait::Fetch)),
         };
         if self.is_over() {
             return None;
@@ -209,7 +211,7 @@ impl Call {
 
     /// Runs verbs until one has to be waited for.
     fn proceed(&mut self, now: CallTime) {
-        while let Stage::Ready = self.stage {
+        while let CallStage::Ready = self.stage {
             self.documents.stop(now);
             match self.elsewhere.take() {
                 Some(Redirection::Document(next, _)) => {
@@ -233,13 +235,13 @@ impl Call {
         {
             self.assisted_input(now, Input::Heard);
         }
-        if let Stage::Ending(ended) = self.stage
-            && (self.voice.is_silent() || self.line != Line::Up)
+        if let CallStage::Ending(ended) = self.stage
+            && (self.voice.is_silent() || self.line != LineState::Up)
         {
             // For a payment that an agent leads, the end of the call is a hang-up.
             self.assisted_input(now, Input::CallerHungUp);
             if self.assisting.is_none() {
-                self.stage = Stage::Over;
+                self.stage = CallStage::Over;
                 self.actions.push_back(Action::End(ended));
             }
         }
@@ -258,7 +260,7 @@ impl Call {
             Verb::Play(play) => self.say(now, vec![Utterance::Play(play)]),
             Verb::Pause(pause) => {
                 self.documents.start(now);
-                self.stage = Stage::Pausing { until: now + pause.length };
+                self.stage = CallStage::Pausing { until: now + pause.length };
             }
             Verb::Gather(gather) => self.gather(now, position, gather),
             Verb::Pay(pay) => self.pay(now, position, &pay),
@@ -273,7 +275,7 @@ impl Call {
 
     fn handle_key(&mut self, now: CallTime, key: Key) {
         self.keypad.pressed();
-        if self.line != Line::Up {
+        if self.line != LineState::Up {
             return;
         }
         self.documents.documents = 0;
@@ -281,14 +283,14 @@ impl Call {
             return self.assisted_input(now, Input::Key(now, key));
         }
         match &mut self.stage {
-            Stage::Gathering { .. } => self.gather_key(now, now, key),
-            Stage::Paying(_) => self.pay_input(now, Input::Key(now, key)),
-            Stage::Ready | Stage::Saying | Stage::Pausing { .. } | Stage::Fetching { .. } => {
+            CallStage::Gathering { .. } => self.gather_key(now, now, key),
+            CallStage::Paying(_) => self.pay_input(now, Input::Key(now, key)),
+            CallStage::Ready | CallStage::Saying | CallStage::Pausing { .. } | CallStage::Fetching { .. } => {
                 if !matches!(key, Key::Letter(_)) {
                     self.keypad.keep(now, key);
                 }
             }
-            Stage::Ending(_) | Stage::Over => {}
+            CallStage::Ending(_) | CallStage::Over => {}
         }
     }
 
@@ -299,31 +301,35 @@ impl Call {
         }
         self.assisted_input(now, Input::Heard);
         match &mut self.stage {
-            Stage::Saying => self.stage = Stage::Ready,
-            Stage::Gathering { listening, .. } => listening.handle_heard(now),
-            Stage::Paying(_) => self.pay_input(now, Input::Heard),
-            Stage::Ready | Stage::Pausing { .. } | Stage::Fetching { .. } | Stage::Ending(_) | Stage::Over => {}
+            CallStage::Saying => self.stage = CallStage::Ready,
+            CallStage::Gathering { listening, .. } => listening.handle_heard(now),
+            CallStage::Paying(_) => self.pay_input(now, Input::Heard),
+            CallStage::Ready
+            | CallStage::Pausing { .. }
+            | CallStage::Fetching { .. }
+            | CallStage::Ending(_)
+            | CallStage::Over => {}
         }
     }
 
     /// The caller is gone, or the application lets the caller go.
     fn handle_hang_up(&mut self, now: CallTime, why: Ended) {
-        if self.line != Line::Up || self.is_over() {
+        if self.line != LineState::Up || self.is_over() {
             return;
         }
         self.voice.clear();
-        self.line = Line::Down(why);
+        self.line = LineState::Down(why);
         self.elsewhere = None;
         self.assisted_input(now, Input::CallerHungUp);
         match &self.stage {
-            Stage::Over => {}
-            Stage::Paying(_) => self.pay_input(now, Input::CallerHungUp),
-            Stage::Ready
-            | Stage::Saying
-            | Stage::Pausing { .. }
-            | Stage::Gathering { .. }
-            | Stage::Fetching { .. }
-            | Stage::Ending(_) => {
+            CallStage::Over => {}
+            CallStage::Paying(_) => self.pay_input(now, Input::CallerHungUp),
+            CallStage::Ready
+            | CallStage::Saying
+            | CallStage::Pausing { .. }
+            | CallStage::Gathering { .. }
+            | CallStage::Fetching { .. }
+            | CallStage::Ending(_) => {
                 self.end(Ended::Caller);
             }
         }
@@ -341,24 +347,24 @@ impl Call {
     /// The application sends the call elsewhere. A payment is cancelled first: one that is on its way is waited for.
     fn handle_redirection(&mut self, now: CallTime, redirection: Redirection) {
         // Once an agent's payment was told that the call ends, it does.
-        let ends = matches!(self.stage, Stage::Ending(_)) && self.voice.is_silent();
-        if self.line != Line::Up || self.is_over() || ends {
+        let ends = matches!(self.stage, CallStage::Ending(_)) && self.voice.is_silent();
+        if self.line != LineState::Up || self.is_over() || ends {
             return;
         }
         self.documents = Chase::default();
         self.elsewhere = Some(redirection);
         self.verbs.clear();
         match &self.stage {
-            Stage::Paying(_) => self.pay_input(now, Input::Cancelled),
-            Stage::Ready
-            | Stage::Saying
-            | Stage::Pausing { .. }
-            | Stage::Gathering { .. }
-            | Stage::Fetching { .. }
-            | Stage::Ending(_)
-            | Stage::Over => {
+            CallStage::Paying(_) => self.pay_input(now, Input::Cancelled),
+            CallStage::Ready
+            | CallStage::Saying
+            | CallStage::Pausing { .. }
+            | CallStage::Gathering { .. }
+            | CallStage::Fetching { .. }
+            | CallStage::Ending(_)
+            | CallStage::Over => {
                 self.clear();
-                self.stage = Stage::Ready;
+                self.stage = CallStage::Ready;
             }
         }
     }
@@ -370,9 +376,9 @@ impl Call {
     }
 
     fn end(&mut self, ended: Ended) {
-        let ended = if let Line::Down(why) = self.line { why } else { ended };
+        let ended = if let LineState::Down(why) = self.line { why } else { ended };
         self.verbs.clear();
-        self.stage = Stage::Ending(ended);
+        self.stage = CallStage::Ending(ended);
     }
 
     pub(super) const fn origin(&self) -> &Origin {

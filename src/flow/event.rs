@@ -14,8 +14,8 @@ use super::link::{Origin, Target};
 use super::voice::TurnId;
 use crate::form::{Form, Value};
 use crate::pay::assisted::AgentError;
-use crate::pay::gateway::{Attempt, Capabilities, Instrument};
-use crate::pay::intent::{Intent, SessionStart, Statement};
+use crate::pay::gateway::{Capabilities, Instrument, PaymentRequest};
+use crate::pay::intent::{CallbackFields, Intent, SessionStart};
 use crate::pay::outcome::{Ending, Outcome};
 use crate::pay::session::{Progress, Timer};
 use crate::pay::submission::{Question, Reply};
@@ -188,7 +188,12 @@ pub struct Shown {
 type To<'a> = &'a Option<(Url, Method)>;
 
 impl Settled {
-    fn of(payment: &PaymentId, statement: &Statement, ending: &Ending, (status, action): (To<'_>, To<'_>)) -> Self {
+    fn of(
+        payment: &PaymentId,
+        statement: &CallbackFields,
+        ending: &Ending,
+        (status, action): (To<'_>, To<'_>),
+    ) -> Self {
         let told = statement.told(ending);
         let telling = |to: To<'_>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
         let unwritten = told.unwritten.map(|unwritten| unwritten.status);
@@ -213,7 +218,7 @@ pub enum Action {
     /// Look a connector up by name; a lookup before it is given up. Then report [`Event::ConnectorFound`].
     FindConnector(String),
     /// Ask the gateway; a question before it is given up. Then report [`Event::Replied`].
-    Ask(Question, Arc<Attempt>, Arc<Instrument>),
+    Ask(Question, Arc<PaymentRequest>, Arc<Instrument>),
     /// A Pay session went on: for metrics, traces, and whoever asks how it stands. How it ended, whoever asks is shown by
     /// [`Action::Settle`].
     Report(PaymentId, Progress, Form),

@@ -32,7 +32,7 @@ pub(super) struct Gathered {
 
 /// What a `<Gather>` wants done after an input.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum GatherStep {
     /// Nothing.
     Wait,
     /// The prompt is cut short.
@@ -42,7 +42,7 @@ pub(super) enum Next {
 }
 
 #[derive(Debug)]
-enum Ear {
+enum GatherState {
     Prompting,
     Listening { until: CallTime },
 }
@@ -53,7 +53,7 @@ pub(super) struct Listening {
     finish_on_key: Option<Key>,
     most: usize,
     keys: Zeroizing<String>,
-    ear: Ear,
+    ear: GatherState,
 }
 
 impl Listening {
@@ -64,48 +64,48 @@ impl Listening {
             finish_on_key: verb.finish_on_key,
             most,
             keys: Zeroizing::new(String::with_capacity(KEYS_MAX)),
-            ear: Ear::Prompting,
+            ear: GatherState::Prompting,
         }
     }
 
     pub(super) const fn poll_timeout(&self) -> Option<CallTime> {
         match self.ear {
-            Ear::Prompting => None,
-            Ear::Listening { until } => Some(until),
+            GatherState::Prompting => None,
+            GatherState::Listening { until } => Some(until),
         }
     }
 
     /// Whether the prompt has not been cut or heard to its end.
     pub(super) const fn is_prompting(&self) -> bool {
-        matches!(self.ear, Ear::Prompting)
+        matches!(self.ear, GatherState::Prompting)
     }
 
     /// Everything said has been heard.
     pub(super) fn handle_heard(&mut self, now: CallTime) {
-        if let Ear::Prompting = self.ear {
-            self.ear = Ear::Listening { until: now + self.timeout };
+        if let GatherState::Prompting = self.ear {
+            self.ear = GatherState::Listening { until: now + self.timeout };
         }
     }
 
-    pub(super) fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) -> Next {
+    pub(super) fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) -> GatherStep {
         if matches!(key, Key::Letter(_)) || keypad.admit(pressed, key) == Admission::Spent {
-            return Next::Wait;
+            return GatherStep::Wait;
         }
         let cut = self.is_prompting();
-        self.ear = Ear::Listening { until: now + self.timeout };
+        self.ear = GatherState::Listening { until: now + self.timeout };
         if self.finish_on_key == Some(key) {
             keypad.answered();
             keypad.field_accepted(EndedBy::Pound);
-            return Next::Over(self.take(Some(key)));
+            return GatherStep::Over(self.take(Some(key)));
         }
         let finish = self.finish_on_key;
         keypad.entered(self.keys.is_empty(), |entry| Destination::Gather { entry, finish });
         self.keys.push(key.symbol());
         if self.keys.len() >= self.most {
             keypad.field_accepted(EndedBy::Itself);
-            return Next::Over(self.take(None));
+            return GatherStep::Over(self.take(None));
         }
-        if cut { Next::Clear } else { Next::Wait }
+        if cut { GatherStep::Clear } else { GatherStep::Wait }
     }
 
     pub(super) fn handle_timeout(&mut self) -> Gathered {

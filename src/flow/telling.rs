@@ -11,7 +11,7 @@ use crate::form::Form;
 use crate::mask;
 use crate::pay::command::AgentError;
 use crate::pay::gateway::Instrument;
-use crate::pay::intent::{Intent, SessionStart, Statement, Told};
+use crate::pay::intent::{CallbackFields, Intent, SessionStart, Told};
 use crate::pay::outcome::Outcome;
 use crate::pay::session::{Output, Progress};
 use crate::time::CallTime;
@@ -93,7 +93,7 @@ impl Call {
 
     /// Has what the outcome will be told with written down.
     fn intend(&mut self, to: &Recipients, mut intent: Intent) {
-        let Statement { status: last_status, action: last_action, .. } = &mut intent.statement;
+        let CallbackFields { status: last_status, action: last_action, .. } = &mut intent.statement;
         *last_status = self.last_status(&self.told(std::mem::take(last_status)));
         *last_action = self.last_action(&self.told(std::mem::take(last_action)));
         let (status, action) = (to.status_callback.clone(), to.action_url());

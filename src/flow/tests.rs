@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::link::{Origin, PlainHttp};
 use super::*;
 use crate::form::Form;
-use crate::pay::gateway::{Answer, Approval, Attempt, Capabilities, Denial, Instrument};
+use crate::pay::gateway::{Answer, Approval, Capabilities, Denial, Instrument, PaymentRequest};
 use crate::pay::platform::Platform;
 use crate::pay::sandbox;
 use crate::pay::session::What;
@@ -35,7 +35,7 @@ impl World for TestWorld {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         match question.what {

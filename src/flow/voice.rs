@@ -21,7 +21,7 @@ const MARK_MARGIN: Duration = Duration::from_secs(5);
 pub struct TurnId(pub u32);
 
 #[derive(Debug)]
-struct Turn {
+struct SpokenTurn {
     id: TurnId,
     until: CallTime,
 }
@@ -29,7 +29,7 @@ struct Turn {
 /// The turns being said.
 #[derive(Debug, Default)]
 pub(super) struct Voice {
-    turns: VecDeque<Turn>,
+    turns: VecDeque<SpokenTurn>,
     said: u32,
 }
 
@@ -39,7 +39,7 @@ impl Voice {
         self.said = self.said.saturating_add(1);
         let id = TurnId(self.said);
         let before = self.turns.back().map_or(now, |turn| turn.until.max(now));
-        self.turns.push_back(Turn { id, until: before + RENDER_LIMIT });
+        self.turns.push_back(SpokenTurn { id, until: before + RENDER_LIMIT });
         id
     }
 

@@ -101,7 +101,7 @@ fn sensitive(text: &str) -> Result<HeaderValue, UnsendableCredential> {
 mod tests {
     use super::*;
     use crate::http::test_server::TestServer;
-    use crate::http::{Body, Endpoint, Gateway, GatewayFault, GatewayRequest, REPLY_BYTES_MAX};
+    use crate::http::{Endpoint, Gateway, GatewayFault, GatewayRequest, REPLY_BYTES_MAX, WipedBody};
 
     /// Signs with the length of the body, the path and the time.
     #[derive(Debug)]
@@ -126,7 +126,7 @@ mod tests {
             endpoint: &endpoint,
             authorization: &authorization,
             headers,
-            body: Some(Body::new(Zeroizing::new(b"12345".to_vec()))),
+            body: Some(WipedBody::new(Zeroizing::new(b"12345".to_vec()))),
             timeout: std::time::Duration::from_secs(5),
             reply_bytes_max: REPLY_BYTES_MAX,
         };

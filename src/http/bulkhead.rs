@@ -103,7 +103,7 @@ impl InFlight {
     ///
     /// # Errors
     /// [`NoPlace`] after that time.
-    pub(super) async fn enter(&self, host: &str, within: Duration) -> Result<Place, NoPlace> {
+    pub(super) async fn enter(&self, host: &str, within: Duration) -> Result<RequestSlot, NoPlace> {
         let host = self.host(host);
         let places = Arc::clone(&host.places);
         let waiting = async {
@@ -113,7 +113,7 @@ impl InFlight {
             of_host.and_then(|of_host| of_all.map(|of_all| (of_host, of_all)))
         };
         match timeout(within.min(self.wait_max), waiting).await {
-            Ok(Ok((of_host, of_all))) => Ok(Place { _of_host: of_host, _of_all: of_all, _host: host }),
+            Ok(Ok((of_host, of_all))) => Ok(RequestSlot { _of_host: of_host, _of_all: of_all, _host: host }),
             // The semaphores are never closed.
             Ok(Err(_)) | Err(_) => Err(NoPlace),
         }
@@ -129,7 +129,7 @@ impl InFlight {
 
 /// A place among the requests under way.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RequestSlot {
     _of_host: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
     // Last: its permit is given back by then.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::secret::Secret;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How many cookies a call has at most (spec/pay.md, section 7).
 const COOKIES_MAX: usize = 50;
@@ -46,7 +46,7 @@ struct Cookie {
 
 /// A cookie as it is written down, under the seal. No `Debug`: it is secret.
 #[derive(Serialize, Deserialize)]
-struct Record<'a> {
+struct StoredCookie<'a> {
     name: Cow<'a, str>,
     value: Cow<'a, str>,
     domain: Cow<'a, str>,
@@ -56,7 +56,7 @@ struct Record<'a> {
     expires: Option<i64>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> StoredCookie<'a> {
     fn of(cookie: &'a Cookie) -> Self {
         Self {
             name: Cow::Borrowed(&cookie.name),
@@ -87,7 +87,7 @@ impl<'a> Record<'a> {
 pub struct Jar {
     /// In the order in which they were first set.
     cookies: Arc<Mutex<Vec<Cookie>>>,
-    wall: Wall,
+    wall: WallClock,
 }
 
 impl fmt::Debug for Jar {
@@ -99,7 +99,7 @@ impl fmt::Debug for Jar {
 impl Jar {
     /// An empty one; cookies expire by `wall`.
     #[must_use]
-    pub fn new(wall: Wall) -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Self { cookies: Arc::default(), wall }
     }
 
@@ -174,7 +174,7 @@ impl Jar {
     #[must_use]
     pub fn to_text(&self) -> Option<Secret> {
         let cookies = self.lock();
-        let records: Vec<Record<'_>> = cookies.iter().map(Record::of).collect();
+        let records: Vec<StoredCookie<'_>> = cookies.iter().map(StoredCookie::of).collect();
         if records.is_empty() {
             return None;
         }
@@ -184,9 +184,9 @@ impl Jar {
     /// A jar of a text that [`Self::to_text`] made; of anything else an empty one.
     #[must_use]
     pub fn of_text(text: &Secret) -> Self {
-        let records: Vec<Record<'_>> = serde_json::from_str(text.expose()).unwrap_or_default();
-        let cookies = records.into_iter().map(Record::cookie).collect();
-        Self { cookies: Arc::new(Mutex::new(cookies)), wall: Wall::default() }
+        let records: Vec<StoredCookie<'_>> = serde_json::from_str(text.expose()).unwrap_or_default();
+        let cookies = records.into_iter().map(StoredCookie::cookie).collect();
+        Self { cookies: Arc::new(Mutex::new(cookies)), wall: WallClock::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Cookie>> {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     fn jar(from: &str, set: &[&str]) -> Jar {
-        let jar = Jar::new(Wall::simulated("2026-11-22T10:00:00Z".parse().unwrap()));
+        let jar = Jar::new(WallClock::simulated("2026-11-22T10:00:00Z".parse().unwrap()));
         receive(&jar, from, set);
         jar
     }

@@ -4,7 +4,7 @@
 //! Limits:  https, or http to this machine ([`Endpoint`]); no redirect, no reuse of a connection, 64 KiB of a reply unless the
 //!          request wants more.
 //! Errors:  [`GatewayFault`]: not sent, or nobody knows.
-//! Secrets: a [`Body`] holds card data: it is wiped when the last of it is sent and it has no `Debug` of its contents.
+//! Secrets: a [`WipedBody`] holds card data: it is wiped when the last of it is sent and it has no `Debug` of its contents.
 //!          Credentials are marked as such for the HTTP library, which then keeps them out of its own traces.
 
 use std::fmt;
@@ -24,7 +24,7 @@ use super::bulkhead::{Bulkhead, Crowd};
 use super::resolve::Resolver;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{ClientError, builder, shown_url};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How much of a reply is read, in bytes. Our choice: a gateway's answer has some hundred.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -121,9 +121,9 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Bytes on their way to a gateway, wiped when the last of them is sent.
-pub struct Body(Zeroizing<Vec<u8>>);
+pub struct WipedBody(Zeroizing<Vec<u8>>);
 
-impl Body {
+impl WipedBody {
     /// Takes the bytes over. They should have been written into room enough: a buffer that grows leaves copies behind.
     #[must_use]
     pub const fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
@@ -137,13 +137,13 @@ impl Body {
     }
 }
 
-impl AsRef<[u8]> for Body {
+impl AsRef<[u8]> for WipedBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for WipedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Body(…)")
     }
@@ -161,7 +161,7 @@ pub struct GatewayRequest<'a> {
     /// Further headers: content type, idempotency key. None of them may be secret.
     pub headers: HeaderMap,
     /// What.
-    pub body: Option<Body>,
+    pub body: Option<WipedBody>,
     /// How long until the whole reply must be there.
     pub timeout: Duration,
     /// How many bytes of the reply's body are read: [`REPLY_BYTES_MAX`] but for lists.
@@ -196,7 +196,7 @@ pub enum GatewayFault {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     transport: Arc<dyn Transport>,
-    wall: Wall,
+    wall: WallClock,
 }
 
 impl Gateway {
@@ -214,12 +214,12 @@ impl Gateway {
     /// # Errors
     /// As [`Self::new`].
     pub fn with(resolver: &Resolver, crowd: Crowd) -> Result<Self, ClientError> {
-        Ok(Self::over(Arc::new(Self::clients(resolver, crowd)?), Wall::System))
+        Ok(Self::over(Arc::new(Self::clients(resolver, crowd)?), WallClock::System))
     }
 
     /// Over a transport of the embedder's own, with another clock than the machine's.
     #[must_use]
-    pub fn over(transport: Arc<dyn Transport>, wall: Wall) -> Self {
+    pub fn over(transport: Arc<dyn Transport>, wall: WallClock) -> Self {
         Self { transport, wall }
     }
 
@@ -237,7 +237,7 @@ impl Gateway {
     pub(super) fn without_certificates() -> Result<Self, ClientError> {
         Ok(Self::over(
             Arc::new(Self::clients(&Resolver::default(), Crowd::default())?.without_certificates()),
-            Wall::System,
+            WallClock::System,
         ))
     }
 

@@ -1,6 +1,6 @@
 //! Where an answer of 3xx sends a request on to.
 //!
-//! Shape:   [`Trail::next`], pure: a request and its answer in, the next request out. Whoever sends it has it signed and its
+//! Shape:   [`RequestTrail::next`], pure: a request and its answer in, the next request out. Whoever sends it has it signed and its
 //!          address checked anew, as [`super::Outbound::send`] does with every request.
 //! Limits:  [`HOPS_MAX`].
 //! Errors:  [`RedirectError`].
@@ -44,18 +44,18 @@ pub enum RedirectError {
 
 /// The requests made so far.
 #[derive(Default)]
-pub struct Trail {
+pub struct RequestTrail {
     /// As they were sent: a GET's form is in its query, so this is shown to nobody.
     made: Vec<(Method, Url)>,
 }
 
-impl fmt::Debug for Trail {
+impl fmt::Debug for RequestTrail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Trail({} requests)", self.made.len())
     }
 }
 
-impl Trail {
+impl RequestTrail {
     /// The request that `response` asks for instead of `request`; none: it is an answer.
     ///
     /// 307 and 308 repeat a POST with its form. 301, 302 and 303 make it a GET, as browsers do, which still says what call
@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn followed(method: Method, url: &str, status: u16, location: &str) -> Result<OutboundRequest, RedirectError> {
-        let next = Trail::default().next(&request(method, url), &response(status, Some(location)));
+        let next = RequestTrail::default().next(&request(method, url), &response(status, Some(location)));
         next.map(|next| next.expect("a redirect"))
     }
 
@@ -181,7 +181,7 @@ mod tests {
         for name in STANDARD_PARAMETERS.iter().chain(&["PaymentToken", "SpeechResult"]) {
             first.form.set(*name, format!("the {name}"));
         }
-        let mut trail = Trail::default();
+        let mut trail = RequestTrail::default();
         let second = trail.next(&first, &response(302, Some("/y?From=me"))).unwrap().unwrap();
         let third = trail.next(&second, &response(301, Some("/z"))).unwrap().unwrap();
         let names = |request: &OutboundRequest| {
@@ -200,7 +200,7 @@ mod tests {
     fn what_is_no_redirect_is_an_answer_or_a_fault() {
         let first = request(Method::POST, "https://a.example/x");
         for status in [200, 204, 404, 500] {
-            assert!(Trail::default().next(&first, &response(status, Some("/y"))).unwrap().is_none(), "{status}");
+            assert!(RequestTrail::default().next(&first, &response(status, Some("/y"))).unwrap().is_none(), "{status}");
         }
         for (status, location) in [
             (300, Some("/y")),
@@ -212,7 +212,7 @@ mod tests {
             (302, Some("https://")),
             (302, Some("javascript:alert(1)")),
         ] {
-            let refused = Trail::default().next(&first, &response(status, location));
+            let refused = RequestTrail::default().next(&first, &response(status, location));
             assert_eq!(refused.unwrap_err(), RedirectError::Invalid { status }, "{status} {location:?}");
         }
     }
@@ -237,18 +237,18 @@ mod tests {
 
     #[test]
     fn a_loop_is_cut_and_so_is_a_road_without_end() {
-        let mut trail = Trail::default();
+        let mut trail = RequestTrail::default();
         let first = request(Method::POST, "https://a.example/x");
         // The same address by GET is another request.
         let second = trail.next(&first, &response(303, Some("/x"))).unwrap().unwrap();
         assert_eq!(trail.next(&second, &response(302, Some("/x#again"))).unwrap_err(), RedirectError::Loop);
         // And so is one without what was gathered, which the first one had in its query.
-        let mut trail = Trail::default();
+        let mut trail = RequestTrail::default();
         let second =
             trail.next(&request(Method::GET, "https://a.example/x"), &response(302, Some("/x"))).unwrap().unwrap();
         assert_eq!(second.url, "https://a.example/x");
         assert_eq!(trail.next(&second, &response(302, Some("/x"))).unwrap_err(), RedirectError::Loop);
-        let mut trail = Trail::default();
+        let mut trail = RequestTrail::default();
         let mut next = first;
         for hop in 1..=HOPS_MAX {
             next = trail.next(&next, &response(307, Some(&format!("/{hop}")))).unwrap().unwrap();

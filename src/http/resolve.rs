@@ -4,7 +4,7 @@
 //!          it, which remembers ([`known`]), asks once for all who want the same name, and waits for no more than so many.
 //!          [`Filtered`] puts it under `reqwest`: the check happens on the very addresses that are connected to, so a name
 //!          cannot show one address to a check and another to the connection.
-//! Limits:  an answer or an error after [`WAIT_LIMIT`] at most; [`DNS_LIMIT`] a lookup; [`Limits`]. Bulkheads share nothing but
+//! Limits:  an answer or an error after [`WAIT_LIMIT`] at most; [`DNS_LIMIT`] a lookup; [`LookupLimits`]. Bulkheads share nothing but
 //!          the hosts file and resolv.conf, and no lookup takes a thread of the pool that tokio keeps for blocking work.
 //! Errors:  [`LookupError`]; [`Unreachable`], when a name has addresses and none of them may be reached.
 //! Sources: RFC 6761, section 6.3 (`localhost` is this machine and no name server is asked).
@@ -31,9 +31,9 @@ mod test_dns;
 #[cfg(test)]
 mod tests;
 
-use dns::Servers;
-use files::{Files, Paths};
-use known::{Answer, Known, Outcome};
+use dns::NameServers;
+use files::{Paths, ResolverFiles};
+use known::{LookupOutcome, NameCache, Resolved};
 use system::System;
 
 /// The port of name servers.
@@ -124,7 +124,7 @@ pub struct Resolver(Way);
 
 #[derive(Clone, Debug)]
 enum Way {
-    Dns { files: Arc<Files>, port: u16 },
+    Dns { files: Arc<ResolverFiles>, port: u16 },
     System(System),
 }
 
@@ -139,7 +139,7 @@ impl Resolver {
     }
 
     fn by(paths: Paths, port: u16) -> Self {
-        Self(Way::Dns { files: Arc::new(Files::open(paths)), port })
+        Self(Way::Dns { files: Arc::new(ResolverFiles::open(paths)), port })
     }
 
     /// The lookups of a bulkhead.
@@ -148,10 +148,10 @@ impl Resolver {
             Way::Dns { .. } => DNS_AT_ONCE,
             Way::System(_) => THREADS_MAX,
         };
-        self.lookups_within(bulkhead, Limits { at_once, waiting: WAITING_MAX, wait: WAIT_LIMIT, dns: DNS_LIMIT })
+        self.lookups_within(bulkhead, LookupLimits { at_once, waiting: WAITING_MAX, wait: WAIT_LIMIT, dns: DNS_LIMIT })
     }
 
-    fn lookups_within(&self, bulkhead: Bulkhead, limits: Limits) -> Arc<Lookups> {
+    fn lookups_within(&self, bulkhead: Bulkhead, limits: LookupLimits) -> Arc<Lookups> {
         // While a caller waits, a name that works again is soon to be asked for again.
         let failed_max = match bulkhead {
             Bulkhead::Gateways | Bulkhead::Documents => Duration::from_secs(5),
@@ -161,7 +161,7 @@ impl Resolver {
             bulkhead,
             way: self.0.clone(),
             servers: Mutex::default(),
-            known: Mutex::new(Known::new(failed_max)),
+            known: Mutex::new(NameCache::new(failed_max)),
             in_progress: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.at_once)),
             limits,
@@ -177,7 +177,7 @@ impl Default for Resolver {
 
 /// What a bulkhead's lookups are held to.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct LookupLimits {
     /// How many there may be at a time.
     at_once: usize,
     /// How many names may be looked up or wait for it.
@@ -194,11 +194,11 @@ pub(super) struct Lookups {
     bulkhead: Bulkhead,
     way: Way,
     /// The name servers, and of which reading of the files.
-    servers: Mutex<Option<(u64, Arc<Servers>)>>,
-    known: Mutex<Known>,
-    in_progress: Mutex<BTreeMap<String, watch::Receiver<Option<Outcome>>>>,
+    servers: Mutex<Option<(u64, Arc<NameServers>)>>,
+    known: Mutex<NameCache>,
+    in_progress: Mutex<BTreeMap<String, watch::Receiver<Option<LookupOutcome>>>>,
     places: Arc<Semaphore>,
-    limits: Limits,
+    limits: LookupLimits,
 }
 
 impl Lookups {
@@ -206,14 +206,14 @@ impl Lookups {
     ///
     /// # Errors
     /// [`LookupError`].
-    pub(super) async fn addresses(self: &Arc<Self>, name: &str) -> Outcome {
+    pub(super) async fn addresses(self: &Arc<Self>, name: &str) -> LookupOutcome {
         let outcome = self.known_or_asked(name).await;
         let word = outcome.as_ref().map_or_else(LookupError::word, |_| "found");
         metrics::counter!("touchtone_lookups_total", "for" => self.bulkhead.word(), "outcome" => word).increment(1);
         outcome
     }
 
-    async fn known_or_asked(self: &Arc<Self>, name: &str) -> Outcome {
+    async fn known_or_asked(self: &Arc<Self>, name: &str) -> LookupOutcome {
         let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok([address].into());
@@ -241,7 +241,7 @@ impl Lookups {
     }
 
     /// The lookup of `name`: the one that is in progress, or a new one. It goes on whether anybody waits for it or not.
-    fn begun(self: &Arc<Self>, name: &str) -> Result<watch::Receiver<Option<Outcome>>, LookupError> {
+    fn begun(self: &Arc<Self>, name: &str) -> Result<watch::Receiver<Option<LookupOutcome>>, LookupError> {
         let mut in_progress = lock(&self.in_progress);
         if let Some(told) = in_progress.get(name) {
             return Ok(told.clone());
@@ -260,7 +260,7 @@ impl Lookups {
         Ok(told)
     }
 
-    async fn look_up(&self, name: &str) -> Outcome {
+    async fn look_up(&self, name: &str) -> LookupOutcome {
         // The time in the queue is not the name's fault: it is not counted as its failure.
         let place = match timeout(self.limits.wait, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => place,
@@ -281,18 +281,23 @@ impl Lookups {
         lock(&self.known).put(name, generation, result, Instant::now())
     }
 
-    async fn asked(&self, servers: &Servers, name: &str, _place: OwnedSemaphorePermit) -> Result<Answer, LookupError> {
+    async fn asked(
+        &self,
+        servers: &NameServers,
+        name: &str,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<Resolved, LookupError> {
         let answer = timeout(self.limits.dns, servers.addresses(name)).await;
         answer.unwrap_or(Err(LookupError::NoAnswer))
     }
 
     /// The name servers that the files name now.
-    fn servers(&self, files: &files::Read, port: u16) -> Result<Arc<Servers>, LookupError> {
+    fn servers(&self, files: &files::Read, port: u16) -> Result<Arc<NameServers>, LookupError> {
         let mut servers = lock(&self.servers);
         match &*servers {
             Some((generation, servers)) if *generation == files.generation => Ok(Arc::clone(servers)),
             _ => {
-                let new = Arc::new(Servers::new(&files.resolv_conf, port)?);
+                let new = Arc::new(NameServers::new(&files.resolv_conf, port)?);
                 *servers = Some((files.generation, Arc::clone(&new)));
                 Ok(new)
             }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenRequest {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
@@ -26,7 +26,7 @@ pub(crate) struct Seen {
     pub(crate) peer: SocketAddr,
 }
 
-impl Seen {
+impl SeenRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -38,22 +38,24 @@ impl Seen {
 
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
 }
 
 impl TestServer {
     /// Answers every request with what `answer` makes of it and of how many came before it.
-    pub(crate) async fn start(answer: impl Fn(&Seen, usize) -> Response + Clone + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&SeenRequest, usize) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let seen: Arc<Mutex<Vec<SeenRequest>>> = Arc::default();
         let all = Arc::clone(&seen);
         let handler = move |request: Request| {
             let (answer, all) = (answer.clone(), Arc::clone(&all));
             let response: Pin<Box<dyn Future<Output = Response> + Send>> = Box::pin(async move {
                 let (parts, body) = request.into_parts();
                 let ConnectInfo(peer) = *parts.extensions.get::<ConnectInfo<SocketAddr>>().unwrap();
-                let seen = Seen {
+                let seen = SeenRequest {
                     method: parts.method,
                     target: parts.uri.path_and_query().unwrap().to_string(),
                     headers: parts.headers,
@@ -115,7 +117,7 @@ impl TestServer {
         format!("http://{}{target}", self.address)
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().unwrap().clone()
     }
 }

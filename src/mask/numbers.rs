@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::WINDOW;
-use super::reading::{Digit, Unit, row, row_with_ideographs, runs};
+use super::reading::{ReadDigit, Unit, row, row_with_ideographs, runs};
 
 /// The shortest number that is looked for. Of a shorter one too much would be found by chance, and tell it.
 const WHOLE_MIN: usize = 5;
@@ -83,7 +83,7 @@ impl Numbers {
     }
 
     /// The digits of a reading that are one of these.
-    pub(super) fn found(&self, units: &[Unit]) -> Vec<Digit> {
+    pub(super) fn found(&self, units: &[Unit]) -> Vec<ReadDigit> {
         let mut found = Vec::new();
         if !self.windows.is_empty() {
             let digits = row(units);
@@ -100,17 +100,17 @@ impl Numbers {
     }
 
     /// [`WINDOW`] digits of one of the longer numbers in a row.
-    fn in_row(&self, digits: &[Digit]) -> Vec<Digit> {
+    fn in_row(&self, digits: &[ReadDigit]) -> Vec<ReadDigit> {
         let values: Vec<u8> = digits.iter().map(|digit| digit.value).collect();
         let found = self.starts(&values).filter_map(|start| digits.get(start..start + WINDOW));
         found.flatten().cloned().collect()
     }
 
     /// The same where the digits of a row are the codes of other digits, in hex, say.
-    fn in_codes(&self, digits: &[Digit], width: usize, base: u32) -> Vec<Digit> {
+    fn in_codes(&self, digits: &[ReadDigit], width: usize, base: u32) -> Vec<ReadDigit> {
         let mut found = Vec::new();
         for offset in 0..width {
-            let codes: Vec<&[Digit]> = digits.get(offset..).unwrap_or_default().chunks_exact(width).collect();
+            let codes: Vec<&[ReadDigit]> = digits.get(offset..).unwrap_or_default().chunks_exact(width).collect();
             let values: Vec<u8> = codes.iter().map(|code| coded(code, base).unwrap_or_default()).collect();
             for start in self.starts(&values) {
                 found.extend(codes.get(start..start + WINDOW).unwrap_or_default().iter().copied().flatten().cloned());
@@ -128,14 +128,14 @@ impl Numbers {
     }
 
     /// The digits of a run that are a number that is looked for whole, or fits a mask.
-    fn in_run(&self, run: &[Digit]) -> Vec<Digit> {
+    fn in_run(&self, run: &[ReadDigit]) -> Vec<ReadDigit> {
         let mut found = Vec::new();
         for whole in &self.whole {
-            let spells = |window: &[Digit]| window.iter().map(|digit| digit.value).eq(whole.iter().copied());
+            let spells = |window: &[ReadDigit]| window.iter().map(|digit| digit.value).eq(whole.iter().copied());
             found.extend(alone(run, whole.len()).filter(|window| spells(window)).flatten().cloned());
         }
         for (length, shown) in &self.masked {
-            let ends = |window: &[Digit]| {
+            let ends = |window: &[ReadDigit]| {
                 let last = window.iter().skip(length.saturating_sub(shown.len()));
                 last.map(|digit| digit.value).eq(shown.iter().copied())
             };
@@ -156,7 +156,7 @@ impl fmt::Debug for Numbers {
 }
 
 /// The digit whose code is written so.
-fn coded(code: &[Digit], base: u32) -> Option<u8> {
+fn coded(code: &[ReadDigit], base: u32) -> Option<u8> {
     let number = code.iter().try_fold(0_u32, |number, digit| {
         let value = char::from(digit.value).to_digit(base)?;
         number.checked_mul(base)?.checked_add(value)
@@ -165,7 +165,7 @@ fn coded(code: &[Digit], base: u32) -> Option<u8> {
 }
 
 /// So many digits of a run that have none right beside them.
-pub(crate) fn alone(run: &[Digit], length: usize) -> impl Iterator<Item = &[Digit]> {
+pub(crate) fn alone(run: &[ReadDigit], length: usize) -> impl Iterator<Item = &[ReadDigit]> {
     run.windows(length.max(1)).enumerate().filter_map(move |(first, window)| {
         let begins = window.first().is_some_and(|digit| !digit.joined);
         let ends = run.get(first + length).is_none_or(|digit| !digit.joined);

@@ -34,7 +34,7 @@ pub(super) struct Unit {
 
 /// A digit of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Digit {
+pub(crate) struct ReadDigit {
     /// ASCII.
     pub(crate) value: u8,
     /// The bytes that spell it.
@@ -59,9 +59,9 @@ impl Unit {
         self.c.is_alphanumeric() && !is_combining_mark(self.c) && !unseen
     }
 
-    pub(super) fn digit(&self, joined: bool) -> Digit {
+    pub(super) fn digit(&self, joined: bool) -> ReadDigit {
         let value = u8::try_from(self.c).unwrap_or(b'0');
-        Digit { value, at: self.start..self.end, joined, part: self.part, place: self.place }
+        ReadDigit { value, at: self.start..self.end, joined, part: self.part, place: self.place }
     }
 }
 
@@ -77,9 +77,9 @@ pub(super) fn readings(text: &str) -> Vec<Vec<Unit>> {
 }
 
 /// The runs of digits in a reading: what is between two of them is neither letter nor digit.
-pub(super) fn runs(units: &[Unit]) -> Vec<Vec<Digit>> {
+pub(super) fn runs(units: &[Unit]) -> Vec<Vec<ReadDigit>> {
     let mut runs = Vec::new();
-    let mut run: Vec<Digit> = Vec::new();
+    let mut run: Vec<ReadDigit> = Vec::new();
     let mut joined = false;
     for unit in units {
         if unit.is_digit() {
@@ -99,21 +99,21 @@ pub(super) fn runs(units: &[Unit]) -> Vec<Vec<Digit>> {
 }
 
 /// All digits of a reading in a row, whatever stands between them.
-pub(super) fn row(units: &[Unit]) -> Vec<Digit> {
+pub(super) fn row(units: &[Unit]) -> Vec<ReadDigit> {
     units.iter().filter(|unit| unit.is_digit()).map(|unit| unit.digit(false)).collect()
 }
 
 /// The same with the ideographs that stand for digits; none: there is none in it.
-pub(super) fn row_with_ideographs(units: &[Unit]) -> Option<Vec<Digit>> {
+pub(super) fn row_with_ideographs(units: &[Unit]) -> Option<Vec<ReadDigit>> {
     let read = |unit: &Unit| match decimal::ideograph(unit.c) {
-        Some(value) => Some(Digit { value, ..unit.digit(false) }),
+        Some(value) => Some(ReadDigit { value, ..unit.digit(false) }),
         None => unit.is_digit().then(|| unit.digit(false)),
     };
     units.iter().any(|unit| decimal::ideograph(unit.c).is_some()).then(|| units.iter().filter_map(read).collect())
 }
 
 /// `text` with other characters in place of digits. Where readings differ in what spells a digit, the longest counts.
-pub(crate) fn replaced(text: &str, mut digits: Vec<(Digit, char)>) -> String {
+pub(crate) fn replaced(text: &str, mut digits: Vec<(ReadDigit, char)>) -> String {
     digits.sort_by(|(a, _), (b, _)| (a.at.start, b.at.end, a.part).cmp(&(b.at.start, a.at.end, b.part)));
     digits.dedup_by(|(a, _), (b, _)| a.at == b.at && a.part == b.part);
     let mut replaced = String::with_capacity(text.len());

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::simulate::chance::Chance;
+use crate::simulate::chance::SeededRng;
 use crate::simulate::chance::spelling::{SPELLINGS, spelt};
 
 const NUMBER: &str = "4539578763621486";
@@ -261,7 +261,7 @@ proptest! {
         after in "[a-z #.:%&;0-9]{0,12}",
         seed in any::<u64>(),
     ) {
-        let mut chance = Chance::new(seed);
+        let mut chance = SeededRng::new(seed);
         let written = format!("{before}x{}x{after}", spelt(&number, seed % SPELLINGS, &mut chance));
         let numbers = own(&number);
         for masked in [text(&written, &numbers), identifier(&written, &numbers)] {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::dialect::{Dialect, Proof};
-use super::json::{self, NotRead, Raw, Text};
+use super::json::{self, JsonText, NotRead, RawJson};
 use super::playout::Playout;
 use super::session::{MediaOutput, MediaProtocol};
 use super::{
@@ -48,8 +48,8 @@ const FRAME: Duration = Duration::from_millis(10);
 const HELD: Duration = Duration::from_millis(60);
 
 /// One stream.
-struct Stream {
-    phase: Phase,
+struct DemoStream {
+    phase: DemoPhase,
     call_sid: String,
     sends: Format,
     encoder: Encoder,
@@ -65,7 +65,7 @@ struct Stream {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum DemoPhase {
     Opened,
     Running,
     Stopped,
@@ -79,8 +79,8 @@ fn open(request: &UpgradeRequest<'_>) -> Result<Box<dyn MediaProtocol>, MediaErr
             .find(|format| format.rate.to_string() == rate)
             .ok_or(MediaError::MediaFormat { expected: SENDS })?,
     };
-    Ok(Box::new(Stream {
-        phase: Phase::Opened,
+    Ok(Box::new(DemoStream {
+        phase: DemoPhase::Opened,
         call_sid: request.call_sid.to_owned(),
         sends,
         encoder: Encoder::new(sends)?,
@@ -94,18 +94,18 @@ fn open(request: &UpgradeRequest<'_>) -> Result<Box<dyn MediaProtocol>, MediaErr
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+struct DemoMessage<'a> {
     #[serde(borrow)]
-    event: Option<Text<'a>>,
+    event: Option<JsonText<'a>>,
     #[serde(borrow)]
-    parameters: Option<BTreeMap<Text<'a>, Raw<'a>>>,
+    parameters: Option<BTreeMap<JsonText<'a>, RawJson<'a>>>,
     #[serde(borrow)]
-    digit: Option<Raw<'a>>,
+    digit: Option<RawJson<'a>>,
     #[serde(borrow)]
-    at: Option<Raw<'a>>,
+    at: Option<RawJson<'a>>,
 }
 
-impl Stream {
+impl DemoStream {
     /// Sends as many whole messages as there are.
     fn send(&mut self, out: &mut MediaOutput) {
         let frame = self.sends.bytes_in(FRAME);
@@ -128,20 +128,20 @@ impl Stream {
     }
 
     fn control(&mut self, now: CallTime, text: &str, out: &mut MediaOutput) -> Result<MediaEvent<'static>, MediaError> {
-        if self.phase == Phase::Opened
+        if self.phase == DemoPhase::Opened
             && let Some(platform) = other::platform(text)
         {
             return Err(MediaError::OtherDialect { platform });
         }
-        let message: Message<'_> = match json::object(text) {
+        let message: DemoMessage<'_> = match json::object(text) {
             Ok(message) => message,
             Err(NotRead::Json) => return Ok(MediaEvent::Ignored(Ignored::NotJson)),
             Err(NotRead::Shape { .. }) => return Ok(MediaEvent::Ignored(Ignored::WrongShape)),
         };
-        let event = message.event.as_ref().map(|Text(event)| event.as_ref());
+        let event = message.event.as_ref().map(|JsonText(event)| event.as_ref());
         match (self.phase, event) {
-            (Phase::Opened, None) => {
-                self.phase = Phase::Running;
+            (DemoPhase::Opened, None) => {
+                self.phase = DemoPhase::Running;
                 out.frame(Frame::Text(r#"{"action":"answer"}"#.to_owned()));
                 Ok(MediaEvent::Started(Start {
                     stream_sid: self.call_sid.clone(),
@@ -150,28 +150,28 @@ impl Stream {
                     custom_parameters: json::parameters(message.parameters.unwrap_or_default())?,
                 }))
             }
-            (Phase::Running, Some("key")) => {
+            (DemoPhase::Running, Some("key")) => {
                 let (key, at) = (message.digit.and_then(json::key), message.at.and_then(json::number));
                 let (Some(key), Some(at)) = (key, at) else { return Ok(MediaEvent::KeyLost) };
                 self.keys.push((at, key));
                 self.held_until.get_or_insert(now + HELD);
                 Ok(MediaEvent::Handled)
             }
-            (Phase::Running, Some("bye")) => {
-                self.phase = Phase::Stopped;
+            (DemoPhase::Running, Some("bye")) => {
+                self.phase = DemoPhase::Stopped;
                 // The keys were pressed before.
                 self.release_keys(out);
                 out.event(MediaEvent::Stopped);
                 Ok(MediaEvent::Handled)
             }
-            (Phase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
-            (Phase::Opened, Some(_)) => Ok(MediaEvent::Ignored(Ignored::NotStarted)),
-            (Phase::Running, _) => Ok(MediaEvent::Ignored(Ignored::UnknownEvent)),
+            (DemoPhase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
+            (DemoPhase::Opened, Some(_)) => Ok(MediaEvent::Ignored(Ignored::NotStarted)),
+            (DemoPhase::Running, _) => Ok(MediaEvent::Ignored(Ignored::UnknownEvent)),
         }
     }
 }
 
-impl MediaProtocol for Stream {
+impl MediaProtocol for DemoStream {
     fn handle_message<'s>(
         &'s mut self,
         now: CallTime,
@@ -180,7 +180,7 @@ impl MediaProtocol for Stream {
     ) -> Result<MediaEvent<'s>, MediaError> {
         match message {
             Incoming::Text(text) => self.control(now, text, out),
-            Incoming::Binary(sound) if self.phase == Phase::Running => {
+            Incoming::Binary(sound) if self.phase == DemoPhase::Running => {
                 self.samples.clear();
                 self.decoder.push(sound, &mut self.samples)?;
                 Ok(MediaEvent::Audio(MuLaw(&self.samples)))
@@ -196,22 +196,22 @@ impl MediaProtocol for Stream {
         out: &mut MediaOutput,
     ) -> Result<(), MediaError> {
         match (self.phase, command) {
-            (Phase::Running, MediaCommand::Close) => out.frame(Frame::Text(r#"{"action":"hangup"}"#.to_owned())),
-            (Phase::Opened | Phase::Stopped, MediaCommand::Close) => {}
-            (Phase::Opened, _) => return Err(MediaError::NotStarted { message: "sound" }),
-            (Phase::Stopped, _) => return Err(MediaError::Stopped),
-            (Phase::Running, MediaCommand::Audio(MuLaw(samples))) => {
+            (DemoPhase::Running, MediaCommand::Close) => out.frame(Frame::Text(r#"{"action":"hangup"}"#.to_owned())),
+            (DemoPhase::Opened | DemoPhase::Stopped, MediaCommand::Close) => {}
+            (DemoPhase::Opened, _) => return Err(MediaError::NotStarted { message: "sound" }),
+            (DemoPhase::Stopped, _) => return Err(MediaError::Stopped),
+            (DemoPhase::Running, MediaCommand::Audio(MuLaw(samples))) => {
                 self.playout.sound(now, Format::MU_LAW.duration(samples.len()));
                 self.encoder.push(samples, &mut self.sound)?;
                 self.send(out);
             }
-            (Phase::Running, MediaCommand::Mark(mark)) => {
+            (DemoPhase::Running, MediaCommand::Mark(mark)) => {
                 self.playout.mark(now, mark.clone());
                 self.encoder.finish(&mut self.sound)?;
                 self.sends.fill_frame(self.sends.bytes_in(FRAME), &mut self.sound);
                 self.send(out);
             }
-            (Phase::Running, MediaCommand::Clear) => {
+            (DemoPhase::Running, MediaCommand::Clear) => {
                 self.encoder.reset();
                 self.sound.clear();
                 out.frame(Frame::Text(r#"{"action":"clear"}"#.to_owned()));
@@ -237,7 +237,7 @@ impl MediaProtocol for Stream {
     }
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for DemoStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "demo::Stream({:?})", self.phase)
     }

@@ -22,26 +22,26 @@ use crate::tone::Key;
 /// A JSON string, borrowed unless it has escapes.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct JsonText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A value whose type may differ between platforms: the message's own text of it.
-pub(super) type Raw<'a> = &'a RawValue;
+pub(super) type RawJson<'a> = &'a RawValue;
 
 /// A JSON object, and not an array: serde would fill a struct from either.
-pub(super) struct Object<T>(pub(super) T);
+pub(super) struct JsonObject<T>(pub(super) T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
-            type Value = Object<T>;
+            type Value = JsonObject<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+                T::deserialize(MapAccessDeserializer::new(map)).map(JsonObject)
             }
         }
         deserializer.deserialize_map(Visitor(PhantomData))
@@ -76,23 +76,23 @@ pub(super) enum NotRead {
 
 /// The object that `text` is. Nesting costs no stack: what is not named by `T` is passed over without recursion.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, NotRead> {
-    serde_json::from_str(text).map(|Object(object)| object).map_err(|error| match error.classify() {
+    serde_json::from_str(text).map(|JsonObject(object)| object).map_err(|error| match error.classify() {
         Category::Data => NotRead::Shape { line: error.line(), column: error.column() },
         Category::Syntax | Category::Eof | Category::Io => NotRead::Json,
     })
 }
 
 /// The text of a string, a number or a boolean; `None` for null, an array or an object.
-pub(super) fn scalar(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+pub(super) fn scalar(raw: RawJson<'_>) -> Option<Cow<'_, str>> {
     match raw.get().bytes().next() {
-        Some(b'"') => serde_json::from_str(raw.get()).ok().map(|Text(text)| text),
+        Some(b'"') => serde_json::from_str(raw.get()).ok().map(|JsonText(text)| text),
         Some(b'[' | b'{' | b'n') | None => None,
         Some(_) => Some(Cow::Borrowed(raw.get())),
     }
 }
 
 /// A whole number, written as a number (`8000`, `8e3`, `8000.0`) or as a string of one; `None` for everything else.
-pub(super) fn number(raw: Raw<'_>) -> Option<u64> {
+pub(super) fn number(raw: RawJson<'_>) -> Option<u64> {
     /// Up to here a floating-point number is exact.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
 
@@ -104,7 +104,7 @@ pub(super) fn number(raw: Raw<'_>) -> Option<u64> {
 }
 
 /// The one key that a value names.
-pub(super) fn key(raw: Raw<'_>) -> Option<Key> {
+pub(super) fn key(raw: RawJson<'_>) -> Option<Key> {
     let text = scalar(raw)?;
     let mut symbols = text.chars();
     match (symbols.next().and_then(Key::parse), symbols.next()) {
@@ -114,8 +114,8 @@ pub(super) fn key(raw: Raw<'_>) -> Option<Key> {
 }
 
 /// An identifier that goes into log lines, paths and our own messages. The slashes are kept out for the paths' sake.
-pub(super) fn identifier(field: &'static str, text: Option<Text<'_>>) -> Result<Option<String>, MediaError> {
-    let Some(Text(text)) = text else { return Ok(None) };
+pub(super) fn identifier(field: &'static str, text: Option<JsonText<'_>>) -> Result<Option<String>, MediaError> {
+    let Some(JsonText(text)) = text else { return Ok(None) };
     let fits = (1..=ID_MAX).contains(&text.len());
     if fits && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\')) {
         Ok(Some(text.into_owned()))
@@ -125,12 +125,12 @@ pub(super) fn identifier(field: &'static str, text: Option<Text<'_>>) -> Result<
 }
 
 /// A stream's custom parameters as text. A parameter that is null is none.
-pub(super) fn parameters(raw: BTreeMap<Text<'_>, Raw<'_>>) -> Result<BTreeMap<String, String>, MediaError> {
+pub(super) fn parameters(raw: BTreeMap<JsonText<'_>, RawJson<'_>>) -> Result<BTreeMap<String, String>, MediaError> {
     if raw.len() > PARAMETERS_MAX {
         return Err(MediaError::TooManyParameters);
     }
     let mut parameters = BTreeMap::new();
-    for (Text(name), value) in raw {
+    for (JsonText(name), value) in raw {
         if value.get() == "null" {
             continue;
         }

@@ -5,33 +5,33 @@
 
 use serde::Deserialize;
 
-use super::json::{self, Object, Raw, Text};
+use super::json::{self, JsonObject, JsonText, RawJson};
 
 /// What first messages are told apart by.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct First<'a> {
+struct FirstMessage<'a> {
     #[serde(borrow)]
-    event: Option<Text<'a>>,
+    event: Option<JsonText<'a>>,
     #[serde(borrow)]
-    call_sid: Option<Raw<'a>>,
+    call_sid: Option<RawJson<'a>>,
     #[serde(borrow)]
-    sample_rate: Option<Raw<'a>>,
+    sample_rate: Option<RawJson<'a>>,
     #[serde(borrow)]
-    mix_type: Option<Raw<'a>>,
+    mix_type: Option<RawJson<'a>>,
     #[serde(borrow, rename = "stream_id")]
-    stream_id: Option<Raw<'a>>,
+    stream_id: Option<RawJson<'a>>,
     #[serde(borrow)]
-    start: Option<Object<FirstStart<'a>>>,
+    start: Option<JsonObject<FirstStart<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FirstStart<'a> {
     #[serde(borrow)]
-    stream_id: Option<Raw<'a>>,
+    stream_id: Option<RawJson<'a>>,
     #[serde(borrow)]
-    stream_sid: Option<Raw<'a>>,
+    stream_sid: Option<RawJson<'a>>,
 }
 
 /// The platform whose streams, unlike Twilio's and its near-clones', begin with `text`. None: it is no such message.
@@ -39,13 +39,13 @@ pub(super) fn platform(text: &str) -> Option<&'static str> {
     if text.starts_with("MEDIA_START ") {
         return Some("Asterisk");
     }
-    let first: First<'_> = json::object(text).ok()?;
-    match first.event.as_ref().map(|Text(event)| event.as_ref()) {
+    let first: FirstMessage<'_> = json::object(text).ok()?;
+    match first.event.as_ref().map(|JsonText(event)| event.as_ref()) {
         Some("websocket:connected") => Some("Vonage"),
         Some("MEDIA_START") => Some("Asterisk"),
         Some("start") if first.stream_id.is_some() => Some("Telnyx"),
         Some("start") => {
-            let Object(start) = first.start?;
+            let JsonObject(start) = first.start?;
             (start.stream_id.is_some() && start.stream_sid.is_none()).then_some("Plivo")
         }
         None if first.call_sid.is_some() && first.sample_rate.is_some() && first.mix_type.is_some() => Some("jambonz"),

@@ -1,4 +1,4 @@
-//! Twilio Media Streams, bidirectional (`<Connect><Stream>`).
+//! Twilio Media Streams, bidirectional (`<Connect><TwilioStream>`).
 //!
 //! Shape:   text messages of JSON in, [`MediaEvent`]s out; [`MediaCommand`]s in, `media`, `mark` and `clear` out.
 //! Units:   8 kHz mono mu-law, base64 in the message.
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::dialect::{Dialect, Proof};
-use super::json::{self, NotRead, Object, Raw, Text};
+use super::json::{self, JsonObject, JsonText, NotRead, RawJson};
 use super::session::{MediaOutput, MediaProtocol};
 use super::{Frame, Ignored, Incoming, MarkName, MediaCommand, MediaError, MediaEvent, MuLaw, START_MAX, Start, other};
 use crate::audio::format::Format;
@@ -34,7 +34,7 @@ pub static DIALECT: Dialect = Dialect {
     subprotocols: &[],
     hears: FORMATS,
     sends: FORMATS,
-    open: |_| Ok(Box::new(Stream::new())),
+    open: |_| Ok(Box::new(TwilioStream::new())),
 };
 
 /// The one format there is, both ways.
@@ -44,26 +44,26 @@ const FORMATS: &[Format] = &[Format::MU_LAW];
 const FRAMING: usize = 64;
 
 /// One stream: what has come so far.
-struct Stream {
-    phase: Phase,
+struct TwilioStream {
+    phase: StreamPhase,
     /// The sound of the message at hand; kept for its room.
     samples: Zeroizing<Vec<u8>>,
 }
 
 /// How far the stream is.
-enum Phase {
+enum StreamPhase {
     /// Nothing has come.
     Opened,
     /// `connected` has come.
     Greeted,
     /// `start` has come.
-    Running(Running),
+    Running(StartedStream),
     /// `stop` has come.
     Stopped,
 }
 
 /// What is remembered of `start`, and of the keys since.
-struct Running {
+struct StartedStream {
     stream_sid: String,
     /// The same as a JSON string, for our own messages.
     quoted_sid: String,
@@ -72,26 +72,26 @@ struct Running {
     last_key: Option<u64>,
 }
 
-impl Stream {
+impl TwilioStream {
     fn new() -> Self {
-        Self { phase: Phase::Opened, samples: Zeroizing::new(Vec::new()) }
+        Self { phase: StreamPhase::Opened, samples: Zeroizing::new(Vec::new()) }
     }
 
     /// Reads one message. The sound of an [`MediaEvent::Audio`] is kept until the next message only.
     fn decode(&mut self, incoming: Incoming<'_>) -> Result<MediaEvent<'_>, MediaError> {
-        if matches!(self.phase, Phase::Stopped) {
+        if matches!(self.phase, StreamPhase::Stopped) {
             return Ok(MediaEvent::Ignored(Ignored::AfterStop));
         }
         let text = match incoming {
             Incoming::Text(text) => json::text(text),
             Incoming::Binary(bytes) => return Ok(self.unread(Ignored::Binary, bytes)),
         };
-        if matches!(self.phase, Phase::Opened)
+        if matches!(self.phase, StreamPhase::Opened)
             && let Some(platform) = other::platform(text)
         {
             return Err(MediaError::OtherDialect { platform });
         }
-        let (event, message) = match Message::read(text) {
+        let (event, message) = match TwilioMessage::read(text) {
             Ok((event, message)) => (event, message),
             // It is whole, and says what it is.
             Err(Unread::Odd(Ignored::UnknownEvent)) => return Ok(MediaEvent::Ignored(Ignored::UnknownEvent)),
@@ -99,67 +99,73 @@ impl Stream {
             Err(Unread::Misshapen(event, error)) => return self.misshapen(event, error),
         };
         match (&mut self.phase, event) {
-            (Phase::Opened, Event::Connected) => {
-                self.phase = Phase::Greeted;
+            (StreamPhase::Opened, TwilioEvent::Connected) => {
+                self.phase = StreamPhase::Greeted;
                 Ok(MediaEvent::Connected)
             }
-            (Phase::Greeted | Phase::Running(_), Event::Connected) => {
+            (StreamPhase::Greeted | StreamPhase::Running(_), TwilioEvent::Connected) => {
                 Ok(MediaEvent::Ignored(Ignored::RepeatedGreeting))
             }
-            (Phase::Opened | Phase::Greeted, Event::Start) => {
+            (StreamPhase::Opened | StreamPhase::Greeted, TwilioEvent::Start) => {
                 if text.len() > START_MAX {
                     return Err(MediaError::StartTooLong { bytes: text.len() });
                 }
                 let start = started(message)?;
-                self.phase = Phase::Running(Running::new(&start));
+                self.phase = StreamPhase::Running(StartedStream::new(&start));
                 Ok(MediaEvent::Started(start))
             }
-            (Phase::Running(running), Event::Start) => running.started_again(&message),
-            (Phase::Opened | Phase::Greeted, Event::Media | Event::Dtmf | Event::Mark) => {
-                Ok(MediaEvent::Ignored(Ignored::NotStarted))
-            }
-            (Phase::Running(running), Event::Media) => match running.meant(&message) {
+            (StreamPhase::Running(running), TwilioEvent::Start) => running.started_again(&message),
+            (
+                StreamPhase::Opened | StreamPhase::Greeted,
+                TwilioEvent::Media | TwilioEvent::Dtmf | TwilioEvent::Mark,
+            ) => Ok(MediaEvent::Ignored(Ignored::NotStarted)),
+            (StreamPhase::Running(running), TwilioEvent::Media) => match running.meant(&message) {
                 Ok(()) => Ok(heard(message, &mut self.samples)),
                 Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
             },
-            (Phase::Running(running), Event::Dtmf) => {
+            (StreamPhase::Running(running), TwilioEvent::Dtmf) => {
                 running.meant(&message)?;
                 Ok(running.pressed(&message))
             }
-            (Phase::Running(running), Event::Mark) => match running.meant(&message) {
+            (StreamPhase::Running(running), TwilioEvent::Mark) => match running.meant(&message) {
                 Ok(()) => Ok(played(&message)),
                 Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
             },
-            (Phase::Running(running), Event::Stop) if running.meant(&message).is_err() => {
+            (StreamPhase::Running(running), TwilioEvent::Stop) if running.meant(&message).is_err() => {
                 Ok(MediaEvent::Ignored(Ignored::OtherStream))
             }
-            (Phase::Opened | Phase::Greeted | Phase::Running(_), Event::Stop) => {
-                self.phase = Phase::Stopped;
+            (StreamPhase::Opened | StreamPhase::Greeted | StreamPhase::Running(_), TwilioEvent::Stop) => {
+                self.phase = StreamPhase::Stopped;
                 Ok(MediaEvent::Stopped)
             }
-            (Phase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
+            (StreamPhase::Stopped, _) => Ok(MediaEvent::Ignored(Ignored::AfterStop)),
         }
     }
 
     /// A message of which not even the event is known. It may have been a key.
     fn unread(&self, why: Ignored, message: &[u8]) -> MediaEvent<'static> {
-        let is_key = matches!(self.phase, Phase::Running(_)) && json::may_be_a_key(message);
+        let is_key = matches!(self.phase, StreamPhase::Running(_)) && json::may_be_a_key(message);
         if is_key { MediaEvent::KeyLost } else { MediaEvent::Ignored(why) }
     }
 
     /// A message of which no more than the event can be read.
-    fn misshapen(&mut self, event: Event, error: MediaError) -> Result<MediaEvent<'static>, MediaError> {
+    fn misshapen(&mut self, event: TwilioEvent, error: MediaError) -> Result<MediaEvent<'static>, MediaError> {
         match (&self.phase, event) {
             // Without one there is no call.
-            (Phase::Opened | Phase::Greeted, Event::Start) => Err(error),
-            (Phase::Running(_), Event::Dtmf) => Ok(MediaEvent::KeyLost),
-            (_, Event::Stop) => {
-                self.phase = Phase::Stopped;
+            (StreamPhase::Opened | StreamPhase::Greeted, TwilioEvent::Start) => Err(error),
+            (StreamPhase::Running(_), TwilioEvent::Dtmf) => Ok(MediaEvent::KeyLost),
+            (_, TwilioEvent::Stop) => {
+                self.phase = StreamPhase::Stopped;
                 Ok(MediaEvent::Stopped)
             }
-            (_, Event::Connected | Event::Start | Event::Media | Event::Dtmf | Event::Mark) => {
-                Ok(MediaEvent::Ignored(Ignored::WrongShape))
-            }
+            (
+                _,
+                TwilioEvent::Connected
+                | TwilioEvent::Start
+                | TwilioEvent::Media
+                | TwilioEvent::Dtmf
+                | TwilioEvent::Mark,
+            ) => Ok(MediaEvent::Ignored(Ignored::WrongShape)),
         }
     }
 
@@ -190,14 +196,14 @@ impl Stream {
     /// The stream's identifier as a JSON string, if `message` can be sent.
     fn quoted_sid(&self, message: &'static str) -> Result<&str, MediaError> {
         match &self.phase {
-            Phase::Opened | Phase::Greeted => Err(MediaError::NotStarted { message }),
-            Phase::Running(running) => Ok(&running.quoted_sid),
-            Phase::Stopped => Err(MediaError::Stopped),
+            StreamPhase::Opened | StreamPhase::Greeted => Err(MediaError::NotStarted { message }),
+            StreamPhase::Running(running) => Ok(&running.quoted_sid),
+            StreamPhase::Stopped => Err(MediaError::Stopped),
         }
     }
 }
 
-impl MediaProtocol for Stream {
+impl MediaProtocol for TwilioStream {
     fn handle_message<'s>(
         &'s mut self,
         _: CallTime,
@@ -229,44 +235,44 @@ impl MediaProtocol for Stream {
     }
 }
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for TwilioStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.phase {
-            Phase::Opened => "twilio::Stream(opened)",
-            Phase::Greeted => "twilio::Stream(greeted)",
-            Phase::Running(_) => "twilio::Stream(running)",
-            Phase::Stopped => "twilio::Stream(stopped)",
+            StreamPhase::Opened => "twilio::Stream(opened)",
+            StreamPhase::Greeted => "twilio::Stream(greeted)",
+            StreamPhase::Running(_) => "twilio::Stream(running)",
+            StreamPhase::Stopped => "twilio::Stream(stopped)",
         })
     }
 }
 
-impl Running {
+impl StartedStream {
     fn new(start: &Start) -> Self {
         let quoted_sid = serde_json::Value::from(start.stream_sid.as_str()).to_string();
         Self { stream_sid: start.stream_sid.clone(), quoted_sid, call_sid: start.call_sid.clone(), last_key: None }
     }
 
     /// Whether the message is of this stream and call, as far as it says. The account is nobody's proof of anything.
-    fn meant(&self, message: &Message<'_>) -> Result<(), MediaError> {
-        let stop = message.stop.as_ref().and_then(|Object(stop)| stop.call_sid.as_ref());
+    fn meant(&self, message: &TwilioMessage<'_>) -> Result<(), MediaError> {
+        let stop = message.stop.as_ref().and_then(|JsonObject(stop)| stop.call_sid.as_ref());
         self.meant_by(message.stream_sid.as_ref(), message.call_sid.as_ref().or(stop))
     }
 
-    fn meant_by(&self, stream_sid: Option<&Text<'_>>, call_sid: Option<&Text<'_>>) -> Result<(), MediaError> {
-        if call_sid.is_some_and(|Text(sid)| *sid != self.call_sid) {
+    fn meant_by(&self, stream_sid: Option<&JsonText<'_>>, call_sid: Option<&JsonText<'_>>) -> Result<(), MediaError> {
+        if call_sid.is_some_and(|JsonText(sid)| *sid != self.call_sid) {
             return Err(MediaError::OtherCall);
         }
-        if stream_sid.is_some_and(|Text(sid)| *sid != self.stream_sid) {
+        if stream_sid.is_some_and(|JsonText(sid)| *sid != self.stream_sid) {
             return Err(MediaError::OtherStream);
         }
         Ok(())
     }
 
     /// Another `start`: of this call it tells nothing new, of another one it must not be mixed up with this.
-    fn started_again(&self, message: &Message<'_>) -> Result<MediaEvent<'static>, MediaError> {
+    fn started_again(&self, message: &TwilioMessage<'_>) -> Result<MediaEvent<'static>, MediaError> {
         self.meant(message)?;
         if let Some(start) = &message.start {
-            let Object(start) = &**start;
+            let JsonObject(start) = &**start;
             self.meant_by(start.stream_sid.as_ref(), start.call_sid.as_ref())?;
         }
         Ok(MediaEvent::Ignored(Ignored::RepeatedStart))
@@ -275,12 +281,12 @@ impl Running {
     /// A key press. Equal keys may follow each other, equal numbers may not: numbers count messages, so a number that is
     /// not above the last key's is a second delivery. Other messages' numbers are not compared: a platform that counts
     /// keys apart must not lose any.
-    fn pressed(&mut self, message: &Message<'_>) -> MediaEvent<'static> {
+    fn pressed(&mut self, message: &TwilioMessage<'_>) -> MediaEvent<'static> {
         let number = message.sequence_number.and_then(json::number);
         if number.is_some() && number <= self.last_key {
             return MediaEvent::Ignored(Ignored::RepeatedKey);
         }
-        let digit = message.dtmf.as_ref().and_then(|Object(dtmf)| dtmf.digit);
+        let digit = message.dtmf.as_ref().and_then(|JsonObject(dtmf)| dtmf.digit);
         let Some(key) = digit.and_then(json::key) else { return MediaEvent::KeyLost };
         self.last_key = number.or(self.last_key);
         MediaEvent::Key(key)
@@ -288,14 +294,14 @@ impl Running {
 }
 
 /// What `start` tells, if it tells enough.
-fn started(message: Message<'_>) -> Result<Start, MediaError> {
-    let Object(start) = *message.start.ok_or(MediaError::Missing { field: "start" })?;
+fn started(message: TwilioMessage<'_>) -> Result<Start, MediaError> {
+    let JsonObject(start) = *message.start.ok_or(MediaError::Missing { field: "start" })?;
     let outer = json::identifier("streamSid", message.stream_sid)?;
     let inner = json::identifier("start.streamSid", start.stream_sid)?;
     if outer.is_some() && inner.is_some() && outer != inner {
         return Err(MediaError::OtherStream);
     }
-    if start.media_format.is_some_and(|Object(format)| !format.is_readable()) {
+    if start.media_format.is_some_and(|JsonObject(format)| !format.is_readable()) {
         return Err(MediaError::MediaFormat { expected: FORMATS });
     }
     Ok(Start {
@@ -308,20 +314,20 @@ fn started(message: Message<'_>) -> Result<Start, MediaError> {
 }
 
 /// The sound of a message. A bidirectional stream has the caller's track only; some write it `inbound_track`.
-fn heard<'a>(message: Message<'_>, samples: &'a mut Zeroizing<Vec<u8>>) -> MediaEvent<'a> {
-    let Some(Object(media)) = message.media else { return MediaEvent::Ignored(Ignored::UndecodableSound) };
-    if media.track.is_some_and(|Text(track)| !matches!(track.as_ref(), "inbound" | "inbound_track")) {
+fn heard<'a>(message: TwilioMessage<'_>, samples: &'a mut Zeroizing<Vec<u8>>) -> MediaEvent<'a> {
+    let Some(JsonObject(media)) = message.media else { return MediaEvent::Ignored(Ignored::UndecodableSound) };
+    if media.track.is_some_and(|JsonText(track)| !matches!(track.as_ref(), "inbound" | "inbound_track")) {
         return MediaEvent::Ignored(Ignored::OtherTrack);
     }
     match media.payload {
-        Some(Text(payload)) if json::samples(&payload, samples) => MediaEvent::Audio(MuLaw(samples)),
+        Some(JsonText(payload)) if json::samples(&payload, samples) => MediaEvent::Audio(MuLaw(samples)),
         Some(_) | None => MediaEvent::Ignored(Ignored::UndecodableSound),
     }
 }
 
 /// A mark that came back.
-fn played(message: &Message<'_>) -> MediaEvent<'static> {
-    let name = message.mark.as_ref().and_then(|Object(mark)| mark.name);
+fn played(message: &TwilioMessage<'_>) -> MediaEvent<'static> {
+    let name = message.mark.as_ref().and_then(|JsonObject(mark)| mark.name);
     let Some(name) = name else { return MediaEvent::Ignored(Ignored::NamelessMark) };
     let ours = json::scalar(name).and_then(|name| MarkName::parse(&name));
     ours.map_or(MediaEvent::Ignored(Ignored::ForeignMark), MediaEvent::Played)
@@ -329,7 +335,7 @@ fn played(message: &Message<'_>) -> MediaEvent<'static> {
 
 /// The events of the dialect.
 #[derive(Clone, Copy)]
-enum Event {
+enum TwilioEvent {
     Connected,
     Start,
     Media,
@@ -338,7 +344,7 @@ enum Event {
     Stop,
 }
 
-impl Event {
+impl TwilioEvent {
     const ALL: [Self; 6] = [Self::Media, Self::Dtmf, Self::Mark, Self::Connected, Self::Start, Self::Stop];
 
     fn named(name: &str) -> Option<Self> {
@@ -360,51 +366,51 @@ impl Event {
 /// A message: what is used of it. Everything else is passed over.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Message<'a> {
+struct TwilioMessage<'a> {
     #[serde(borrow)]
-    event: Option<Text<'a>>,
+    event: Option<JsonText<'a>>,
     #[serde(borrow)]
-    sequence_number: Option<Raw<'a>>,
+    sequence_number: Option<RawJson<'a>>,
     #[serde(borrow)]
-    stream_sid: Option<Text<'a>>,
+    stream_sid: Option<JsonText<'a>>,
     #[serde(borrow)]
-    call_sid: Option<Text<'a>>,
+    call_sid: Option<JsonText<'a>>,
     #[serde(borrow)]
-    start: Option<Box<Object<StartPart<'a>>>>, // on the heap, because every message is moved with the room for it
+    start: Option<Box<JsonObject<StartPart<'a>>>>, // on the heap, because every message is moved with the room for it
     #[serde(borrow)]
-    media: Option<Object<MediaPart<'a>>>,
+    media: Option<JsonObject<MediaPart<'a>>>,
     #[serde(borrow)]
-    dtmf: Option<Object<DtmfPart<'a>>>,
+    dtmf: Option<JsonObject<DtmfPart<'a>>>,
     #[serde(borrow)]
-    mark: Option<Object<MarkPart<'a>>>,
+    mark: Option<JsonObject<MarkPart<'a>>>,
     #[serde(borrow)]
-    stop: Option<Object<StopPart<'a>>>,
+    stop: Option<JsonObject<StopPart<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StartPart<'a> {
     #[serde(borrow)]
-    stream_sid: Option<Text<'a>>,
+    stream_sid: Option<JsonText<'a>>,
     #[serde(borrow)]
-    account_sid: Option<Text<'a>>,
+    account_sid: Option<JsonText<'a>>,
     #[serde(borrow)]
-    call_sid: Option<Text<'a>>,
+    call_sid: Option<JsonText<'a>>,
     #[serde(borrow)]
-    media_format: Option<Object<MediaFormat<'a>>>,
+    media_format: Option<JsonObject<MediaFormat<'a>>>,
     #[serde(borrow)]
-    custom_parameters: Option<BTreeMap<Text<'a>, Raw<'a>>>,
+    custom_parameters: Option<BTreeMap<JsonText<'a>, RawJson<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MediaFormat<'a> {
     #[serde(borrow)]
-    encoding: Option<Text<'a>>,
+    encoding: Option<JsonText<'a>>,
     #[serde(borrow)]
-    sample_rate: Option<Raw<'a>>,
+    sample_rate: Option<RawJson<'a>>,
     #[serde(borrow)]
-    channels: Option<Raw<'a>>,
+    channels: Option<RawJson<'a>>,
 }
 
 impl MediaFormat<'_> {
@@ -412,7 +418,7 @@ impl MediaFormat<'_> {
     fn is_readable(&self) -> bool {
         let is_said = |format: &Format| {
             let name = format.encoding.media_type();
-            self.encoding.as_ref().is_none_or(|Text(encoding)| encoding.eq_ignore_ascii_case(name))
+            self.encoding.as_ref().is_none_or(|JsonText(encoding)| encoding.eq_ignore_ascii_case(name))
                 && self.sample_rate.is_none_or(|rate| json::number(rate) == Some(u64::from(format.rate)))
         };
         FORMATS.iter().any(is_said) && self.channels.is_none_or(|channels| json::number(channels) == Some(1))
@@ -422,35 +428,35 @@ impl MediaFormat<'_> {
 #[derive(Deserialize)]
 struct MediaPart<'a> {
     #[serde(borrow)]
-    track: Option<Text<'a>>,
+    track: Option<JsonText<'a>>,
     #[serde(borrow)]
-    payload: Option<Text<'a>>,
+    payload: Option<JsonText<'a>>,
 }
 
 #[derive(Deserialize)]
 struct DtmfPart<'a> {
     #[serde(borrow)]
-    digit: Option<Raw<'a>>,
+    digit: Option<RawJson<'a>>,
 }
 
 #[derive(Deserialize)]
 struct MarkPart<'a> {
     #[serde(borrow)]
-    name: Option<Raw<'a>>,
+    name: Option<RawJson<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StopPart<'a> {
     #[serde(borrow)]
-    call_sid: Option<Text<'a>>,
+    call_sid: Option<JsonText<'a>>,
 }
 
 /// No more of a message than its event.
 #[derive(Deserialize)]
-struct Named<'a> {
+struct EventName<'a> {
     #[serde(borrow)]
-    event: Option<Text<'a>>,
+    event: Option<JsonText<'a>>,
 }
 
 /// Why a message cannot be read.
@@ -458,13 +464,13 @@ enum Unread {
     /// There is no telling what it is.
     Odd(Ignored),
     /// It is this event, and something in it is of another type than documented.
-    Misshapen(Event, MediaError),
+    Misshapen(TwilioEvent, MediaError),
 }
 
-impl<'a> Message<'a> {
+impl<'a> TwilioMessage<'a> {
     /// Reads a message. The fields of an unknown event may have any type, so a message that does not fit is looked at again
     /// for its event alone.
-    fn read(text: &'a str) -> Result<(Event, Self), Unread> {
+    fn read(text: &'a str) -> Result<(TwilioEvent, Self), Unread> {
         if text.trim_ascii().is_empty() {
             return Err(Unread::Odd(Ignored::Empty));
         }
@@ -475,13 +481,13 @@ impl<'a> Message<'a> {
         let (name, message) = match json::object::<Self>(text) {
             Ok(mut message) => (message.event.take(), Ok(message)),
             Err(NotRead::Shape { line, column }) => {
-                let named = json::object::<Named<'_>>(text).map_err(not_read)?;
+                let named = json::object::<EventName<'_>>(text).map_err(not_read)?;
                 (named.event, Err(MediaError::WrongShape { line, column }))
             }
             Err(NotRead::Json) => return Err(Unread::Odd(Ignored::NotJson)),
         };
-        let Some(Text(name)) = name else { return Err(Unread::Odd(Ignored::NoEvent)) };
-        match (Event::named(&name), message) {
+        let Some(JsonText(name)) = name else { return Err(Unread::Odd(Ignored::NoEvent)) };
+        match (TwilioEvent::named(&name), message) {
             (Some(event), Ok(message)) => Ok((event, message)),
             (Some(event), Err(error)) => Err(Unread::Misshapen(event, error)),
             (None, _) => Err(Unread::Odd(Ignored::UnknownEvent)),

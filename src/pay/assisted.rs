@@ -1,6 +1,6 @@
 //! An agent-assisted session: an agent asks for one field after the other, the caller keys them in.
 //!
-//! Shape:   [`AssistedSession::start`], then the agent's [`Command`]s, the caller's keys and the gateway's replies in,
+//! Shape:   [`AssistedSession::start`], then the agent's [`AgentRequest`]s, the caller's keys and the gateway's replies in,
 //!          [`Output`]s out through [`AssistedSession::poll_output`]; [`AssistedSession::poll_timeout`] says until when it
 //!          waits, and for what.
 //! Units:   `CallTime`.
@@ -22,7 +22,7 @@ use super::payment_core::PaymentCore;
 use super::session::{Input, Output, Timer, What};
 use super::settings::Refusal;
 use super::settings::request::Requested;
-use super::settlement::Settlement;
+use super::settlement::GatewayExchange;
 use super::step::{PayErrorCode, PayResult};
 use super::surroundings::Surroundings;
 use crate::secret::Digits;
@@ -33,11 +33,11 @@ mod capturing;
 mod processing;
 mod telling;
 
-pub use super::command::{AgentError, Capture, Command};
+pub use super::command::{AgentError, AgentRequest, Capture};
 
 /// Where a session is.
 #[derive(Debug)]
-enum Phase {
+enum AssistedPhase {
     /// The connector is being looked up.
     Finding { until: CallTime },
     /// The agent has asked for nothing.
@@ -47,7 +47,7 @@ enum Phase {
     /// The caller confirms the last digits.
     Confirming(Confirmation),
     /// The gateway is being asked.
-    Processing(Box<Settlement>),
+    Processing(Box<GatewayExchange>),
     /// It is over.
     Finished,
 }
@@ -62,7 +62,7 @@ pub struct AssistedSession {
     firsts: Vec<(Field, Digits)>,
     /// Fields whose second entry was the first.
     agreed: Vec<Field>,
-    phase: Phase,
+    phase: AssistedPhase,
     /// How often each capture was asked for.
     asked: Vec<(Capture, u8)>,
     /// The capture that callbacks name.
@@ -82,7 +82,7 @@ impl AssistedSession {
             return Err(AgentError::of(code, message));
         }
         let mut core = PaymentCore::new(reading.settings, around);
-        let phase = Phase::Finding { until: core.find_connector(now) };
+        let phase = AssistedPhase::Finding { until: core.find_connector(now) };
         Ok(Self {
             core,
             matched,
@@ -112,19 +112,21 @@ impl AssistedSession {
     ///
     /// # Errors
     /// [`AgentError`].
-    pub fn handle_command(&mut self, now: CallTime, command: Command) -> Result<(), AgentError> {
+    pub fn handle_command(&mut self, now: CallTime, command: AgentRequest) -> Result<(), AgentError> {
         match (&self.phase, command) {
-            (Phase::Finished, _) => Err(AgentError::operation("this payment is over")),
-            (Phase::Finding { .. }, _) => Err(AgentError::operation("this payment is being started")),
-            (_, Command::Cancel) => {
+            (AssistedPhase::Finished, _) => Err(AgentError::operation("this payment is over")),
+            (AssistedPhase::Finding { .. }, _) => Err(AgentError::operation("this payment is being started")),
+            (_, AgentRequest::Cancel) => {
                 self.interrupt(now, PayResult::TransactionCancelled);
                 Ok(())
             }
-            (Phase::Confirming(_) | Phase::Processing(_), _) => {
+            (AssistedPhase::Confirming(_) | AssistedPhase::Processing(_), _) => {
                 Err(AgentError::operation("this payment is being completed; it can only be cancelled"))
             }
-            (Phase::Idle | Phase::Capturing { .. }, Command::Capture(capture)) => self.begin(now, capture),
-            (Phase::Idle | Phase::Capturing { .. }, Command::Complete) => self.complete(now),
+            (AssistedPhase::Idle | AssistedPhase::Capturing { .. }, AgentRequest::Capture(capture)) => {
+                self.begin(now, capture)
+            }
+            (AssistedPhase::Idle | AssistedPhase::Capturing { .. }, AgentRequest::Complete) => self.complete(now),
         }
     }
 
@@ -133,23 +135,23 @@ impl AssistedSession {
         match input {
             Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
             Input::Heard => {
-                if let Phase::Confirming(confirmation) = &mut self.phase {
+                if let AssistedPhase::Confirming(confirmation) = &mut self.phase {
                     confirmation.listening.handle_heard(now + self.core.settings.timeout);
                 }
             }
             Input::ConnectorFound(found) => self.handle_connector(found),
             Input::StoreAway => match self.phase {
-                Phase::Finding { .. } => self
+                AssistedPhase::Finding { .. } => self
                     .refuse(AgentError::unavailable("nothing can be written down now, so that no payment can be made")),
-                Phase::Idle | Phase::Capturing { .. } | Phase::Confirming(_) => {
+                AssistedPhase::Idle | AssistedPhase::Capturing { .. } | AssistedPhase::Confirming(_) => {
                     self.updated = now;
                     self.cut_short(Ending::not_written());
                 }
                 // What is asked now is written down, or is refused because it is not.
-                Phase::Processing(_) | Phase::Finished => {}
+                AssistedPhase::Processing(_) | AssistedPhase::Finished => {}
             },
             Input::Replied(number, reply) => {
-                if let Phase::Processing(settlement) = &mut self.phase {
+                if let AssistedPhase::Processing(settlement) = &mut self.phase {
                     let next = settlement.handle_reply(now, number, reply);
                     self.advance(now, next);
                 }
@@ -162,23 +164,23 @@ impl AssistedSession {
     /// Takes note that [`Self::poll_timeout`]'s moment has come.
     pub fn handle_timeout(&mut self, now: CallTime, keypad: &mut Keypad) {
         match &mut self.phase {
-            Phase::Finding { .. } => {
+            AssistedPhase::Finding { .. } => {
                 self.refuse(AgentError::internal("the connector could not be looked up in time"));
             }
-            Phase::Capturing { entry, .. } => {
+            AssistedPhase::Capturing { entry, .. } => {
                 if let Some(by) = entry.listening.timed_out() {
                     self.end_entry(now, by, keypad);
                 }
             }
-            Phase::Confirming(confirmation) => {
+            AssistedPhase::Confirming(confirmation) => {
                 let answer = confirmation.handle_timeout(&self.core, keypad);
                 self.answered(now, answer);
             }
-            Phase::Processing(settlement) => {
+            AssistedPhase::Processing(settlement) => {
                 let next = settlement.handle_timeout(now);
                 self.advance(now, next);
             }
-            Phase::Idle | Phase::Finished => {}
+            AssistedPhase::Idle | AssistedPhase::Finished => {}
         }
     }
 
@@ -191,56 +193,56 @@ impl AssistedSession {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(CallTime, Timer)> {
         match &self.phase {
-            Phase::Finding { until } => Some((*until, Timer::Connector)),
-            Phase::Capturing { entry: FieldEntry { listening, .. }, .. }
-            | Phase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
-            Phase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
-            Phase::Idle | Phase::Finished => None,
+            AssistedPhase::Finding { until } => Some((*until, Timer::Connector)),
+            AssistedPhase::Capturing { entry: FieldEntry { listening, .. }, .. }
+            | AssistedPhase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
+            AssistedPhase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
+            AssistedPhase::Idle | AssistedPhase::Finished => None,
         }
     }
 
     /// Whether it is over.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        matches!(self.phase, Phase::Finished)
+        matches!(self.phase, AssistedPhase::Finished)
     }
 
     /// Whether the gateway is being asked.
     #[must_use]
     pub const fn is_processing(&self) -> bool {
-        matches!(self.phase, Phase::Processing(_))
+        matches!(self.phase, AssistedPhase::Processing(_))
     }
 
     /// Whether keys are taken as they come.
     #[must_use]
     pub const fn is_listening(&self) -> bool {
-        matches!(self.phase, Phase::Capturing { .. } | Phase::Confirming(_))
+        matches!(self.phase, AssistedPhase::Capturing { .. } | AssistedPhase::Confirming(_))
     }
 
     /// Whether a field is being entered.
     #[must_use]
     pub const fn is_capturing(&self) -> bool {
-        matches!(self.phase, Phase::Capturing { .. })
+        matches!(self.phase, AssistedPhase::Capturing { .. })
     }
 
     /// Whether it goes on once what is being said has been heard.
     #[must_use]
     pub const fn waits_to_be_heard(&self) -> bool {
-        matches!(&self.phase, Phase::Confirming(confirmation) if confirmation.listening.is_prompting())
+        matches!(&self.phase, AssistedPhase::Confirming(confirmation) if confirmation.listening.is_prompting())
     }
 
     /// The name of the phase, as [`super::verb::PaySession::phase_name`] gives it for a verb.
     #[must_use]
     pub const fn phase_name(&self) -> &'static str {
         match &self.phase {
-            Phase::Finding { .. } => "agent: finding",
-            Phase::Idle => "agent: idle",
-            Phase::Capturing { matcher: false, .. } => "agent: capturing",
-            Phase::Capturing { .. } => "agent: capturing again",
-            Phase::Confirming(_) => "agent: confirming",
-            Phase::Processing(settlement) if settlement.is_interrupted() => "agent: processing interrupted",
-            Phase::Processing(_) => "agent: processing",
-            Phase::Finished => "agent: finished",
+            AssistedPhase::Finding { .. } => "agent: finding",
+            AssistedPhase::Idle => "agent: idle",
+            AssistedPhase::Capturing { matcher: false, .. } => "agent: capturing",
+            AssistedPhase::Capturing { .. } => "agent: capturing again",
+            AssistedPhase::Confirming(_) => "agent: confirming",
+            AssistedPhase::Processing(settlement) if settlement.is_interrupted() => "agent: processing interrupted",
+            AssistedPhase::Processing(_) => "agent: processing",
+            AssistedPhase::Finished => "agent: finished",
         }
     }
 
@@ -248,20 +250,20 @@ impl AssistedSession {
     #[must_use]
     pub const fn capturing(&self) -> Option<Field> {
         match &self.phase {
-            Phase::Capturing { entry, .. } => Some(entry.field),
+            AssistedPhase::Capturing { entry, .. } => Some(entry.field),
             _ => None,
         }
     }
 
     fn handle_connector(&mut self, found: Option<Capabilities>) {
         // One that comes late was given up already.
-        if !matches!(self.phase, Phase::Finding { .. }) {
+        if !matches!(self.phase, AssistedPhase::Finding { .. }) {
             return;
         }
         if let Err((code, message)) = self.core.connector_found(found) {
             return self.refuse(AgentError::of(code, message));
         }
-        self.phase = Phase::Idle;
+        self.phase = AssistedPhase::Idle;
         let statement = self.statement();
         self.core.begin(statement);
         self.report(What::Begun);
@@ -270,7 +272,7 @@ impl AssistedSession {
 
     /// The session cannot be opened: only the agent is told, for the application has heard of no session.
     fn refuse(&mut self, why: AgentError) {
-        self.phase = Phase::Finished;
+        self.phase = AssistedPhase::Finished;
         self.core.outputs.push_back(Output::Opened(Err(why)));
     }
 
@@ -284,7 +286,7 @@ impl AssistedSession {
             return;
         }
         match &self.phase {
-            Phase::Capturing { .. } => {
+            AssistedPhase::Capturing { .. } => {
                 self.core.last_key = Some(pressed);
                 keypad.answered();
                 match key {
@@ -293,13 +295,16 @@ impl AssistedSession {
                     Key::Star | Key::Letter(_) => self.restart_entry(now),
                 }
             }
-            Phase::Confirming(confirmation) => {
+            AssistedPhase::Confirming(confirmation) => {
                 self.core.last_key = Some(pressed);
                 self.core.outputs.push_back(Output::Clear);
                 let answer = confirmation.handle_key(key, &self.core, keypad);
                 self.answered(now, answer);
             }
-            Phase::Finding { .. } | Phase::Idle | Phase::Processing(_) | Phase::Finished => {}
+            AssistedPhase::Finding { .. }
+            | AssistedPhase::Idle
+            | AssistedPhase::Processing(_)
+            | AssistedPhase::Finished => {}
         }
     }
 
@@ -326,7 +331,7 @@ impl AssistedSession {
         if let Some(heard) = confirmation.take_prompt(&self.core) {
             self.core.outputs.push_back(Output::Speak(heard));
         }
-        self.phase = Phase::Confirming(confirmation);
+        self.phase = AssistedPhase::Confirming(confirmation);
     }
 
     /// The confirmation was answered, or not.

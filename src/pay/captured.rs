@@ -1,6 +1,6 @@
 //! What was accepted of a caller's entries, until it becomes the gateway's instrument.
 //!
-//! Secrets: takes digits over into `secret` types; what is shown of them is on the [`Receipt`].
+//! Secrets: takes digits over into `secret` types; what is shown of them is on the [`CapturedFields`].
 //! Sources: spec/pay.md, sections 1 and 3.
 
 use super::bank;
@@ -9,7 +9,7 @@ use super::entry_rules::security_code_digits;
 use super::field::Field;
 use super::gateway::{BankAccount, Card, Instrument, PaymentMethod};
 use super::prompts::LastDigits;
-use super::receipt::Receipt;
+use super::receipt::CapturedFields;
 use super::settings::{PostalCode, Settings};
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
 
@@ -26,7 +26,14 @@ pub struct Captured {
 
 impl Captured {
     /// Takes an entry that [`Field::judge`] found right, and notes it on the receipt.
-    pub fn take(&mut self, field: Field, digits: Digits, settings: &Settings, now: YearMonth, receipt: &mut Receipt) {
+    pub fn take(
+        &mut self,
+        field: Field,
+        digits: Digits,
+        settings: &Settings,
+        now: YearMonth,
+        receipt: &mut CapturedFields,
+    ) {
         match field {
             Field::CardNumber => {
                 if let Some(brand) = Brand::of(&digits, &settings.accepted) {
@@ -74,7 +81,7 @@ impl Captured {
     }
 
     /// Gives a value up, also on the receipt: it will be keyed again.
-    pub fn forget(&mut self, field: Field, receipt: &mut Receipt) {
+    pub fn forget(&mut self, field: Field, receipt: &mut CapturedFields) {
         receipt.forget(field);
         match field {
             Field::CardNumber => self.card = None,

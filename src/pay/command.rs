@@ -11,7 +11,7 @@ use crate::mask::refused;
 
 /// Something that an agent wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum AgentRequest {
     /// Have a field keyed.
     Capture(Capture),
     /// Ask the gateway.
@@ -48,7 +48,7 @@ impl Capture {
     }
 }
 
-impl Command {
+impl AgentRequest {
     /// Reads the parameters of an update.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub enum Operation {
 
 /// One payment, as the gateway is told of it. Holds nothing of the card: it may be stored and printed.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct PaymentRequest {
     /// `PK` and 32 hex digits; the idempotency key of every request about this payment.
     pub transaction_id: String,
     /// The call it belongs to.

@@ -2,16 +2,16 @@
 //!
 //! Shape:   plain values. A session makes a [`SessionStart`] when it begins, for the case that it is cut off before the gateway
 //!          is asked, and an [`Intent`] once, before its first question; whoever learns of the outcome, the session itself or
-//!          `pay::recovery`, makes the requests' fields of it: [`Statement::told`].
+//!          `pay::recovery`, makes the requests' fields of it: [`CallbackFields::told`].
 //! Secrets: none of the card or account: what the caller keyed is there as its mask only. It may be stored.
 //! Sources: design.md, "A payment's path through disk"; spec/pay.md, sections 6 and 7.
 
 use std::sync::Arc;
 
-use super::gateway::{Attempt, Means, Operation, PaymentMethod};
+use super::gateway::{Means, Operation, PaymentMethod, PaymentRequest};
 use super::outcome::{Ending, Standing};
 use super::platform::Platform;
-use super::receipt::Receipt;
+use super::receipt::CapturedFields;
 use super::settings::Settings;
 use super::step::{SessionError, Step};
 use crate::form::Form;
@@ -30,13 +30,13 @@ pub struct SessionStart {
     pub means: Means,
     /// What the application is told beside the outcome, should the session be cut off. Whoever tells it counts what was told
     /// before.
-    pub statement: Statement,
+    pub statement: CallbackFields,
 }
 
 impl SessionStart {
     /// Of a session with these settings, whose last requests would say this now.
     #[must_use]
-    pub fn new(settings: &Settings, statement: Statement) -> Self {
+    pub fn new(settings: &Settings, statement: CallbackFields) -> Self {
         let means = match (&settings.payment_token, settings.payment_method) {
             (Some(_), _) => Means::Token,
             (None, PaymentMethod::CreditCard) => Means::Card,
@@ -51,18 +51,18 @@ impl SessionStart {
 #[derive(Clone, Debug)]
 pub struct Intent {
     /// What the gateway will be told of it.
-    pub attempt: Arc<Attempt>,
+    pub attempt: Arc<PaymentRequest>,
     /// What pays.
     pub means: Means,
     /// What the caller keyed, masked.
-    pub receipt: Receipt,
+    pub receipt: CapturedFields,
     /// What the application will be told beside the outcome.
-    pub statement: Statement,
+    pub statement: CallbackFields,
 }
 
 /// The fields of the last requests about a payment that do not depend on its outcome.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub struct CallbackFields {
     /// Of the last status callback.
     pub status: Form,
     /// Of the action request.
@@ -94,7 +94,7 @@ pub struct ToldUnwritten {
     pub action: Form,
 }
 
-impl Statement {
+impl CallbackFields {
     /// The fields with the outcome.
     #[must_use]
     pub fn told(&self, ending: &Ending) -> Told {
@@ -133,7 +133,7 @@ mod tests {
         let mut action = Form::new();
         action.set("PaymentMethod", "credit-card");
         let statement =
-            Statement { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentProcessing };
+            CallbackFields { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentProcessing };
         statement.told(&ending)
     }
 

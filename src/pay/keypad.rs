@@ -28,15 +28,15 @@ pub const NOTED_MAX: usize = 4096;
 /// The keys of one call.
 #[derive(Debug, Default)]
 pub struct Keypad {
-    kept: VecDeque<Kept>,
-    after: After,
+    kept: VecDeque<KeptKey>,
+    after: AfterEntry,
     dropped: u32,
     ledger: Option<Ledger>,
 }
 
 /// A key that waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptKey {
     pressed: CallTime,
     key: Key,
     /// Its number in the ledger.
@@ -78,7 +78,7 @@ struct Ledger {
 
 /// What the next key may run into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum After {
+enum AfterEntry {
     /// Nothing.
     #[default]
     Ordinary,
@@ -157,19 +157,19 @@ impl Keypad {
     pub fn keep(&mut self, pressed: CallTime, key: Key) {
         if self.kept.len() < KEPT_MAX {
             let number = self.ledger.as_ref().map_or(0, |ledger| ledger.current);
-            self.kept.push_back(Kept { pressed, key, number });
+            self.kept.push_back(KeptKey { pressed, key, number });
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
 
     /// The key at hand, to be put back.
-    pub(super) fn at_hand(&self, pressed: CallTime, key: Key) -> Kept {
-        Kept { pressed, key, number: self.ledger.as_ref().map_or(0, |ledger| ledger.current) }
+    pub(super) fn at_hand(&self, pressed: CallTime, key: Key) -> KeptKey {
+        KeptKey { pressed, key, number: self.ledger.as_ref().map_or(0, |ledger| ledger.current) }
     }
 
     /// Keys that were taken, in order, and turn out to be the next listener's: they come before those that wait.
-    pub(super) fn put_back(&mut self, keys: impl DoubleEndedIterator<Item = Kept>) {
+    pub(super) fn put_back(&mut self, keys: impl DoubleEndedIterator<Item = KeptKey>) {
         for kept in keys.rev() {
             if let Some(place) = self.ledger.as_mut().and_then(|ledger| ledger.destinations.get_mut(kept.number)) {
                 *place = Destination::Nowhere;
@@ -185,7 +185,7 @@ impl Keypad {
 
     /// The oldest kept key and when it was pressed.
     pub fn take(&mut self) -> Option<(CallTime, Key)> {
-        let Kept { pressed, key, number } = self.kept.pop_front()?;
+        let KeptKey { pressed, key, number } = self.kept.pop_front()?;
         if let Some(ledger) = &mut self.ledger {
             ledger.current = number;
         }
@@ -202,28 +202,28 @@ impl Keypad {
     /// no input at all.
     pub fn admit(&mut self, pressed: CallTime, key: Key) -> Admission {
         match std::mem::take(&mut self.after) {
-            After::Ordinary => Admission::Input,
-            After::Completion if key == Key::Pound => Admission::Spent,
-            After::Completion => Admission::Input,
-            After::Failure { last_key, .. } if pressed - last_key < BURST_GAP => {
-                self.after = After::Failure { last_key: pressed, by_itself: false };
+            AfterEntry::Ordinary => Admission::Input,
+            AfterEntry::Completion if key == Key::Pound => Admission::Spent,
+            AfterEntry::Completion => Admission::Input,
+            AfterEntry::Failure { last_key, .. } if pressed - last_key < BURST_GAP => {
+                self.after = AfterEntry::Failure { last_key: pressed, by_itself: false };
                 Admission::Spent
             }
-            After::Failure { by_itself: true, .. } if key == Key::Pound => Admission::Spent,
-            After::Failure { .. } => Admission::Input,
+            AfterEntry::Failure { by_itself: true, .. } if key == Key::Pound => Admission::Spent,
+            AfterEntry::Failure { .. } => Admission::Input,
         }
     }
 
     /// A field was accepted.
     pub fn field_accepted(&mut self, by: EndedBy) {
-        self.after = if by == EndedBy::Pound { After::Ordinary } else { After::Completion };
+        self.after = if by == EndedBy::Pound { AfterEntry::Ordinary } else { AfterEntry::Completion };
     }
 
     /// A field failed on the key pressed at `last_key`, or on a timer long after it. None: nothing was keyed into it, and
     /// what the next key belongs to is as before.
     pub fn field_failed(&mut self, by: EndedBy, last_key: Option<CallTime>) {
         if let Some(last_key) = last_key {
-            self.after = After::Failure { last_key, by_itself: by != EndedBy::Pound };
+            self.after = AfterEntry::Failure { last_key, by_itself: by != EndedBy::Pound };
         }
     }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::gateway::{Approval, Denial, Instrument, Means, Operation};
 use super::platform::OutcomeField;
-use super::receipt::Receipt;
+use super::receipt::CapturedFields;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
@@ -133,7 +133,7 @@ impl Ending {
         verdict: Verdict,
         interrupted: Option<PayResult>,
         operation: Operation,
-        keyed: &Keyed<'_>,
+        keyed: &KeyedKnown<'_>,
     ) -> Self {
         let scrub = Scrub::of(keyed);
         match (verdict, interrupted) {
@@ -240,14 +240,14 @@ fn rejection(operation: Operation, means: Means) -> PayErrorCode {
 
 /// What is known of what the caller keyed when the outcome comes.
 #[derive(Debug)]
-pub enum Keyed<'a> {
+pub enum KeyedKnown<'a> {
     /// All of it.
     Known(&'a Instrument),
     /// Its mask: the call is over.
-    Gone(Means, &'a Receipt),
+    Gone(Means, &'a CapturedFields),
 }
 
-impl Keyed<'_> {
+impl KeyedKnown<'_> {
     fn means(&self) -> Means {
         match self {
             Self::Known(instrument) => (*instrument).into(),
@@ -263,13 +263,13 @@ struct Scrub<'a> {
 }
 
 impl<'a> Scrub<'a> {
-    fn of(keyed: &Keyed<'a>) -> Self {
+    fn of(keyed: &KeyedKnown<'a>) -> Self {
         let (mut own, mut token) = (Numbers::new(), None);
         match keyed {
-            Keyed::Known(Instrument::Card(card)) => own.add(card.number.expose()),
-            Keyed::Known(Instrument::BankAccount(account)) => own.add(account.account_number.expose()),
-            Keyed::Known(Instrument::Token(known)) => token = Some(known),
-            Keyed::Gone(_, receipt) => {
+            KeyedKnown::Known(Instrument::Card(card)) => own.add(card.number.expose()),
+            KeyedKnown::Known(Instrument::BankAccount(account)) => own.add(account.account_number.expose()),
+            KeyedKnown::Known(Instrument::Token(known)) => token = Some(known),
+            KeyedKnown::Gone(_, receipt) => {
                 receipt.card.iter().for_each(|(mask, _)| own.add_masked(mask));
                 receipt.account_number.iter().for_each(|mask| own.add_masked(mask));
             }

@@ -15,12 +15,12 @@ use super::captured::Captured;
 use super::card::{Brand, YearMonth};
 use super::field::Field;
 use super::gateway::{Capabilities, Means};
-use super::intent::{Intent, SessionStart, Statement, Told};
+use super::intent::{CallbackFields, Intent, SessionStart, Told};
 use super::outcome::Ending;
-use super::receipt::Receipt;
+use super::receipt::CapturedFields;
 use super::session::{Output, Progress, What};
 use super::settings::{PostalCode, Settings};
-use super::settlement::{Settled, Settlement};
+use super::settlement::{ExchangeStep, GatewayExchange};
 use super::step::{EntryError, PayErrorCode, Step};
 use super::submission::Question;
 use super::surroundings::Surroundings;
@@ -41,7 +41,7 @@ pub(super) struct PaymentCore {
     /// What the connector can do, from when it is found until the gateway is asked.
     limits: Option<Capabilities>,
     pub(super) captured: Captured,
-    pub(super) receipt: Receipt,
+    pub(super) receipt: CapturedFields,
     /// The step and attempt that callbacks name.
     pub(super) at: (Step, u8),
     /// When the last key was pressed that was input.
@@ -64,7 +64,7 @@ impl PaymentCore {
             around,
             limits: None,
             captured: Captured::default(),
-            receipt: Receipt { postal_code, ..Receipt::default() },
+            receipt: CapturedFields { postal_code, ..CapturedFields::default() },
             at,
             last_key: None,
             told: 0,
@@ -126,7 +126,7 @@ impl PaymentCore {
     }
 
     /// The session has begun: has what is told should it be cut off written down.
-    pub(super) fn begin(&mut self, statement: Statement) {
+    pub(super) fn begin(&mut self, statement: CallbackFields) {
         let start = SessionStart::new(&self.settings, statement);
         self.outputs.push_back(Output::Begin(Box::new(start)));
     }
@@ -148,11 +148,11 @@ impl PaymentCore {
     pub(super) fn submit(
         &mut self,
         now: CallTime,
-        statement: Statement,
-    ) -> Result<(Settlement, Question), Box<Ending>> {
+        statement: CallbackFields,
+    ) -> Result<(GatewayExchange, Question), Box<Ending>> {
         let captured = std::mem::take(&mut self.captured);
         let (settlement, question) =
-            Settlement::begin(now, captured, &self.settings, &self.around, self.limits.take())?;
+            GatewayExchange::begin(now, captured, &self.settings, &self.around, self.limits.take())?;
         let (attempt, instrument) = settlement.subject();
         let intent = Intent { attempt, means: Means::from(&*instrument), receipt: self.receipt.clone(), statement };
         // Written down before the first question leaves: a server that dies in between knows what may have been charged.
@@ -161,20 +161,20 @@ impl PaymentCore {
     }
 
     /// Has the gateway asked.
-    pub(super) fn ask(&mut self, settlement: &Settlement, question: Question) {
+    pub(super) fn ask(&mut self, settlement: &GatewayExchange, question: Question) {
         let (attempt, instrument) = settlement.subject();
         self.outputs.push_back(Output::Ask(question, attempt, instrument));
     }
 
     /// Does what the payment wants next. Its ending, if it has come.
-    pub(super) fn advance(&mut self, settlement: &Settlement, next: Settled) -> Option<Box<Ending>> {
+    pub(super) fn advance(&mut self, settlement: &GatewayExchange, next: ExchangeStep) -> Option<Box<Ending>> {
         match next {
-            Settled::Waiting => None,
-            Settled::Asking(question) => {
+            ExchangeStep::Waiting => None,
+            ExchangeStep::Asking(question) => {
                 self.ask(settlement, question);
                 None
             }
-            Settled::Over(ending) => Some(ending),
+            ExchangeStep::Over(ending) => Some(ending),
         }
     }
 

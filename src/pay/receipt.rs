@@ -1,6 +1,6 @@
 //! What was captured, as it may be shown.
 //!
-//! Shape:   [`Receipt`] becomes [`Form`] fields.
+//! Shape:   [`CapturedFields`] becomes [`Form`] fields.
 //! Secrets: none: masks are made when a value is captured.
 //! Sources: spec/pay.md, section 6, "Masks".
 
@@ -12,7 +12,7 @@ use crate::form::Form;
 
 /// What was captured, masked: nothing here is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct CapturedFields {
     /// The number with all but the last four digits hidden, and the brand.
     pub card: Option<(String, Brand)>,
     /// `MMYY`.
@@ -36,7 +36,7 @@ pub enum Mask {
     Plain,
 }
 
-impl Receipt {
+impl CapturedFields {
     /// Gives a field's value up: it is keyed again.
     pub fn forget(&mut self, field: Field) {
         match field {

@@ -1,6 +1,6 @@
 //! A payment whose call is over and whose outcome is not known: finding it out, and what to tell meanwhile.
 //!
-//! Shape:   [`Recovery::start`] with what was written down, then replies and timeouts in, [`Step`]s out. Sans-I/O.
+//! Shape:   [`Recovery::start`] with what was written down, then replies and timeouts in, [`RecoveryStep`]s out. Sans-I/O.
 //! Units:   `CallTime`, here the time since the recovery began.
 //! Limits:  each question has the connector's own time; [`PATIENCE`] until the payment is told as unknown; [`LOOKED_FOR`]
 //!          until nobody looks any more.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::gateway::{Answer, Capabilities, RecoveryNote, Resolution};
 use super::intent::Intent;
-use super::outcome::{Ending, Keyed};
+use super::outcome::{Ending, KeyedKnown};
 use super::submission::{Ask, Question, Reply, Verdict};
 use crate::time::CallTime;
 
@@ -36,7 +36,7 @@ const GAP_MAX: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// When submissions left, before the recovery began; none: none ever did.
-    pub sent: Option<Sent>,
+    pub sent: Option<SentTimes>,
     /// What the connector noted before it.
     pub note: Option<RecoveryNote>,
     /// Whether the application was told that the outcome is unknown.
@@ -45,7 +45,7 @@ pub struct Remembered {
 
 /// How long ago submissions of a payment left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentTimes {
     /// The first one: since then the gateway knows the idempotency key.
     pub first: Duration,
     /// The last one: so long the gateway may be at work on it.
@@ -60,7 +60,7 @@ pub struct Recovery {
     remembered: Remembered,
     /// When this recovery last repeated the submission.
     resent: Option<CallTime>,
-    stage: Stage,
+    stage: RecoveryStage,
     asked: u16,
     gaps: u32,
     /// False once a no to a repeat has shown that repeating tells nothing.
@@ -73,7 +73,7 @@ pub struct Recovery {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum RecoveryStage {
     Asking { until: CallTime },
     Pausing { until: CallTime },
     Over,
@@ -81,7 +81,7 @@ enum Stage {
 
 /// What to do next.
 #[derive(Debug)]
-pub enum Step {
+pub enum RecoveryStep {
     /// Nothing until the deadline.
     Wait,
     /// Ask the connector, without an instrument.
@@ -102,7 +102,7 @@ impl Recovery {
             limits,
             remembered,
             resent: None,
-            stage: Stage::Pausing { until: CallTime::ZERO },
+            stage: RecoveryStage::Pausing { until: CallTime::ZERO },
             asked: 0,
             gaps: 0,
             repeats: true,
@@ -115,8 +115,8 @@ impl Recovery {
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<CallTime> {
         match self.stage {
-            Stage::Asking { until } | Stage::Pausing { until } => Some(until),
-            Stage::Over => None,
+            RecoveryStage::Asking { until } | RecoveryStage::Pausing { until } => Some(until),
+            RecoveryStage::Over => None,
         }
     }
 
@@ -124,7 +124,7 @@ impl Recovery {
     #[must_use]
     pub fn asks(&self, now: CallTime) -> bool {
         let is_untold_too_long = !self.remembered.told_unknown && self.is_patience_over(now);
-        let is_due = matches!(self.stage, Stage::Pausing { until } if now >= until);
+        let is_due = matches!(self.stage, RecoveryStage::Pausing { until } if now >= until);
         is_due && self.way(now).is_some() && !is_untold_too_long && now < CallTime::ZERO + LOOKED_FOR
     }
 
@@ -134,8 +134,8 @@ impl Recovery {
         (!self.remembered.told_unknown).then(|| CallTime::ZERO + PATIENCE)
     }
 
-    /// What to do now. Called first, after [`Step::TellUnknown`], and when [`Self::poll_timeout`]'s moment has come.
-    pub fn handle_timeout(&mut self, now: CallTime) -> Step {
+    /// What to do now. Called first, after [`RecoveryStep::TellUnknown`], and when [`Self::poll_timeout`]'s moment has come.
+    pub fn handle_timeout(&mut self, now: CallTime) -> RecoveryStep {
         if self.remembered.sent.is_none() {
             // Nothing ever left: the one thing that is certain.
             return self.over(Verdict::Unavailable);
@@ -143,25 +143,25 @@ impl Recovery {
         let can = self.way(now).is_some();
         if !self.remembered.told_unknown && (!can || self.is_patience_over(now)) {
             self.remembered.told_unknown = true;
-            return Step::TellUnknown;
+            return RecoveryStep::TellUnknown;
         }
         if !can || now >= CallTime::ZERO + LOOKED_FOR {
-            self.stage = Stage::Over;
-            return Step::GivenUp;
+            self.stage = RecoveryStage::Over;
+            return RecoveryStep::GivenUp;
         }
         match self.stage {
-            Stage::Pausing { until } if now < until => Step::Wait,
-            Stage::Asking { until } if now < until => Step::Wait,
-            Stage::Asking { .. } => self.later(now),
-            Stage::Pausing { .. } => self.ask(now),
-            Stage::Over => Step::Wait,
+            RecoveryStage::Pausing { until } if now < until => RecoveryStep::Wait,
+            RecoveryStage::Asking { until } if now < until => RecoveryStep::Wait,
+            RecoveryStage::Asking { .. } => self.later(now),
+            RecoveryStage::Pausing { .. } => self.ask(now),
+            RecoveryStage::Over => RecoveryStep::Wait,
         }
     }
 
     /// Takes the answer to question `number`.
-    pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Step {
-        if number != self.asked || !matches!(self.stage, Stage::Asking { .. }) {
-            return Step::Wait;
+    pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> RecoveryStep {
+        if number != self.asked || !matches!(self.stage, RecoveryStage::Asking { .. }) {
+            return RecoveryStep::Wait;
         }
         match reply {
             // Every submission of a recovery is a repeat.
@@ -224,27 +224,27 @@ impl Recovery {
         self.limits.as_ref().is_some_and(|limits| age >= limits.settles_after)
     }
 
-    fn ask(&mut self, now: CallTime) -> Step {
-        let (Some(what), Some(limits)) = (self.way(now), &self.limits) else { return Step::Wait };
+    fn ask(&mut self, now: CallTime) -> RecoveryStep {
+        let (Some(what), Some(limits)) = (self.way(now), &self.limits) else { return RecoveryStep::Wait };
         self.asked = self.asked.saturating_add(1);
-        self.stage = Stage::Asking { until: now + limits.answer_timeout };
+        self.stage = RecoveryStage::Asking { until: now + limits.answer_timeout };
         self.repeated = matches!(what, Ask::Submit(_));
         if self.repeated {
             self.resent = Some(now);
         }
-        Step::Ask(Question { number: self.asked, what })
+        RecoveryStep::Ask(Question { number: self.asked, what })
     }
 
-    fn later(&mut self, now: CallTime) -> Step {
+    fn later(&mut self, now: CallTime) -> RecoveryStep {
         let gap = GAP.saturating_mul(1 << self.gaps.min(10)).min(GAP_MAX);
         self.gaps = self.gaps.saturating_add(1);
-        self.stage = Stage::Pausing { until: now + gap };
+        self.stage = RecoveryStage::Pausing { until: now + gap };
         self.handle_timeout(now)
     }
 
-    fn over(&mut self, verdict: Verdict) -> Step {
-        self.stage = Stage::Over;
-        Step::Over(verdict)
+    fn over(&mut self, verdict: Verdict) -> RecoveryStep {
+        self.stage = RecoveryStage::Over;
+        RecoveryStep::Over(verdict)
     }
 }
 
@@ -253,9 +253,12 @@ impl Recovery {
 pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
     match verdict {
         Verdict::Unavailable if !sent => Ending::cut_off(),
-        verdict => {
-            Ending::of_verdict(verdict, None, intent.attempt.operation, &Keyed::Gone(intent.means, &intent.receipt))
-        }
+        verdict => Ending::of_verdict(
+            verdict,
+            None,
+            intent.attempt.operation,
+            &KeyedKnown::Gone(intent.means, &intent.receipt),
+        ),
     }
 }
 

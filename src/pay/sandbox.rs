@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 use super::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, REPLAY_WINDOW, TokenType,
+    Answer, Approval, Capabilities, Denial, Idempotency, Instrument, Operation, PaymentRequest, REPLAY_WINDOW,
+    TokenType,
 };
 use super::test_numbers::{AcceptedNumbers, SANDBOX_TOKEN};
 use crate::secret::{CardNumber, Secret};
@@ -50,7 +51,7 @@ pub fn capabilities() -> Capabilities {
 
 /// What the sandbox says: yes, but for five card numbers. The same question has the same answer, ids included.
 #[must_use]
-pub fn answer(attempt: &Attempt, instrument: &Instrument) -> Answer {
+pub fn answer(attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
     let denial = match instrument {
         Instrument::Card(card) => refusal(&card.number),
         Instrument::BankAccount(_) | Instrument::Token(_) => None,
@@ -89,8 +90,8 @@ mod tests {
 
     const ID: &str = "PK0123456789abcdef0123456789abcdef";
 
-    fn attempt(operation: Operation) -> Attempt {
-        Attempt {
+    fn attempt(operation: Operation) -> PaymentRequest {
+        PaymentRequest {
             transaction_id: ID.into(),
             call_sid: "CA1".into(),
             connector: "Default".into(),
@@ -103,7 +104,7 @@ mod tests {
         }
     }
 
-    fn charge() -> Attempt {
+    fn charge() -> PaymentRequest {
         attempt(Operation::Charge(Amount::parse("20.45", Currency::USD).unwrap(), Currency::USD))
     }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::command::AgentError;
-use super::gateway::{Attempt, Capabilities, Instrument};
+use super::gateway::{Capabilities, Instrument, PaymentRequest};
 use super::intent::{Intent, SessionStart, Told};
 use super::outcome::Outcome;
 use super::step::{EntryError, PayResult, SessionError, Step};
@@ -59,7 +59,7 @@ pub enum Output {
     /// The outcome is known: tell it, and write down that it is. Once.
     Settle(Progress, Outcome, Box<Told>),
     /// Ask the gateway.
-    Ask(Question, Arc<Attempt>, Arc<Instrument>),
+    Ask(Question, Arc<PaymentRequest>, Arc<Instrument>),
     /// It is over: the result, and the fields of the action request. A verb's sessions only; an agent's has no action, and is
     /// over when its outcome is known.
     Finish(PayResult, Form),

@@ -1,6 +1,6 @@
 //! From the last field to the outcome: one payment's way through the gateway, for every kind of session.
 //!
-//! Shape:   [`Settlement::begin`], then replies, timeouts and interruptions in, a [`Settled`] out.
+//! Shape:   [`GatewayExchange::begin`], then replies, timeouts and interruptions in, a [`ExchangeStep`] out.
 //! Units:   `CallTime`.
 //! Errors:  none; whatever goes wrong is an [`Ending`].
 //! Secrets: holds what pays until the outcome is known.
@@ -8,20 +8,20 @@
 use std::sync::Arc;
 
 use super::captured::Captured;
-use super::gateway::{Answer, Attempt, Capabilities, Instrument};
-use super::outcome::{Ending, Keyed};
+use super::gateway::{Answer, Capabilities, Instrument, PaymentRequest};
+use super::outcome::{Ending, KeyedKnown};
 use super::settings::Settings;
 use super::step::{PayErrorCode, PayResult};
-use super::submission::{Ask, Question, Reply, Step, Submission, Verdict};
+use super::submission::{Ask, Question, Reply, Submission, SubmissionStep, Verdict};
 use super::surroundings::Surroundings;
 use crate::time::CallTime;
 
 /// A payment that the gateway is being asked about.
 #[derive(Debug)]
-pub(super) struct Settlement {
+pub(super) struct GatewayExchange {
     submission: Submission,
     instrument: Arc<Instrument>,
-    attempt: Arc<Attempt>,
+    attempt: Arc<PaymentRequest>,
     interrupted: Option<PayResult>,
     /// Whether a submission may have reached the gateway.
     was_sent: bool,
@@ -31,7 +31,7 @@ pub(super) struct Settlement {
 
 /// What is to be done next.
 #[derive(Debug)]
-pub(super) enum Settled {
+pub(super) enum ExchangeStep {
     /// Nothing: the gateway has yet to answer.
     Waiting,
     /// Ask the gateway.
@@ -40,7 +40,7 @@ pub(super) enum Settled {
     Over(Box<Ending>),
 }
 
-impl Settlement {
+impl GatewayExchange {
     /// Begins with what was captured. Reached once a session: nothing leads back from here.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Settlement {
             let code = PayErrorCode::NotATestNumber;
             return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));
         }
-        let attempt = Arc::new(Attempt {
+        let attempt = Arc::new(PaymentRequest {
             transaction_id: around.transaction_id.clone(),
             call_sid: around.call_sid.clone(),
             connector: settings.connector.clone(),
@@ -84,12 +84,12 @@ impl Settlement {
     }
 
     /// What a question is about.
-    pub(super) fn subject(&self) -> (Arc<Attempt>, Arc<Instrument>) {
+    pub(super) fn subject(&self) -> (Arc<PaymentRequest>, Arc<Instrument>) {
         (Arc::clone(&self.attempt), Arc::clone(&self.instrument))
     }
 
     /// The gateway answered.
-    pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Settled {
+    pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> ExchangeStep {
         if matches!(reply, Reply::Submitted(Answer::NotSent { .. })) {
             self.is_submitting = false;
         }
@@ -98,13 +98,13 @@ impl Settlement {
     }
 
     /// [`Self::poll_timeout`]'s moment has come.
-    pub(super) fn handle_timeout(&mut self, now: CallTime) -> Settled {
+    pub(super) fn handle_timeout(&mut self, now: CallTime) -> ExchangeStep {
         let next = self.submission.handle_timeout(now);
         self.settled(next)
     }
 
     /// The caller or the agent ends it, unless the outcome is already on its way.
-    pub(super) fn handle_interrupt(&mut self, result: PayResult) -> Settled {
+    pub(super) fn handle_interrupt(&mut self, result: PayResult) -> ExchangeStep {
         self.interrupted.get_or_insert(result);
         let next = self.submission.handle_stop();
         self.settled(next)
@@ -120,23 +120,23 @@ impl Settlement {
         self.interrupted.is_some()
     }
 
-    fn settled(&mut self, next: Step) -> Settled {
+    fn settled(&mut self, next: SubmissionStep) -> ExchangeStep {
         match next {
-            Step::Wait => Settled::Waiting,
-            Step::Ask(question) => {
+            SubmissionStep::Wait => ExchangeStep::Waiting,
+            SubmissionStep::Ask(question) => {
                 // The one before was answered with something, or given up.
                 self.was_sent |= self.is_submitting;
                 self.is_submitting = matches!(question.what, Ask::Submit(_));
-                Settled::Asking(question)
+                ExchangeStep::Asking(question)
             }
-            Step::Over(verdict) => {
+            SubmissionStep::Over(verdict) => {
                 // What could not be written down never left.
                 let left = self.is_submitting && !matches!(verdict, Verdict::NotWritten);
                 let was_sent = self.was_sent || left;
                 let operation = self.attempt.operation;
-                let keyed = Keyed::Known(&self.instrument);
+                let keyed = KeyedKnown::Known(&self.instrument);
                 let ending = Ending::of_verdict(verdict, self.interrupted, operation, &keyed);
-                Settled::Over(Box::new(Ending { was_sent, ..ending }))
+                ExchangeStep::Over(Box::new(Ending { was_sent, ..ending }))
             }
         }
     }

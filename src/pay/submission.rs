@@ -80,7 +80,7 @@ pub enum Verdict {
 pub struct Submission {
     limits: Capabilities,
     started: CallTime,
-    stage: Stage,
+    stage: SubmissionStage,
     note: Option<RecoveryNote>,
     asked: u16,
     repeats: u8,
@@ -91,16 +91,16 @@ pub struct Submission {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum SubmissionStage {
     Preparing { until: CallTime },
     Submitting { until: CallTime },
     Resolving { until: CallTime },
-    Pausing { until: CallTime, then: Next },
+    Pausing { until: CallTime, then: NextQuestion },
     Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum NextQuestion {
     Prepare,
     Submit,
     Resolve,
@@ -108,7 +108,7 @@ enum Next {
 
 /// What to do after an input.
 #[derive(Debug)]
-pub enum Step {
+pub enum SubmissionStep {
     /// Nothing yet; the deadline says until when.
     Wait,
     /// Ask the connector.
@@ -130,14 +130,14 @@ impl Submission {
         let mut submission = Self {
             limits,
             started: now,
-            stage: Stage::Over,
+            stage: SubmissionStage::Over,
             note: None,
             asked,
             repeats: 0,
             doubt_since: None,
             stopping: false,
         };
-        let question = submission.ask(now, Next::Prepare);
+        let question = submission.ask(now, NextQuestion::Prepare);
         (submission, question)
     }
 
@@ -145,85 +145,85 @@ impl Submission {
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<CallTime> {
         match self.stage {
-            Stage::Preparing { until }
-            | Stage::Submitting { until }
-            | Stage::Resolving { until }
-            | Stage::Pausing { until, .. } => Some(until),
-            Stage::Over => None,
+            SubmissionStage::Preparing { until }
+            | SubmissionStage::Submitting { until }
+            | SubmissionStage::Resolving { until }
+            | SubmissionStage::Pausing { until, .. } => Some(until),
+            SubmissionStage::Over => None,
         }
     }
 
     /// Stops it if nothing can have been sent; else it goes on until its outcome is known, and not a step further: a
     /// request that turns out not to have left is not repeated.
-    pub fn handle_stop(&mut self) -> Step {
+    pub fn handle_stop(&mut self) -> SubmissionStep {
         self.stopping = true;
         let unsent = match self.stage {
-            Stage::Preparing { .. } | Stage::Pausing { .. } => self.doubt_since.is_none(),
-            Stage::Submitting { .. } | Stage::Resolving { .. } | Stage::Over => false,
+            SubmissionStage::Preparing { .. } | SubmissionStage::Pausing { .. } => self.doubt_since.is_none(),
+            SubmissionStage::Submitting { .. } | SubmissionStage::Resolving { .. } | SubmissionStage::Over => false,
         };
-        if unsent { self.over(Verdict::Stopped) } else { Step::Wait }
+        if unsent { self.over(Verdict::Stopped) } else { SubmissionStep::Wait }
     }
 
     /// Takes an answer to question `number`.
-    pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> Step {
+    pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> SubmissionStep {
         if number != self.asked {
-            return Step::Wait;
+            return SubmissionStep::Wait;
         }
         match (&self.stage, reply) {
-            (Stage::Preparing { .. }, Reply::Prepared(preparation)) => self.prepared(now, preparation),
-            (Stage::Preparing { .. }, Reply::Panicked) => self.over(Verdict::BrokenDown),
-            (Stage::Preparing { .. }, Reply::NotWritten) => self.not_written(now),
-            (Stage::Submitting { .. }, Reply::NotWritten) => self.not_written(now),
-            (Stage::Submitting { .. }, Reply::Submitted(answer)) => self.submitted(now, answer),
-            (Stage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now, None),
-            (Stage::Resolving { .. }, Reply::Resolved(resolution)) => self.resolved(now, resolution),
-            (Stage::Resolving { .. }, Reply::Panicked) => self.over(Verdict::Unknown),
+            (SubmissionStage::Preparing { .. }, Reply::Prepared(preparation)) => self.prepared(now, preparation),
+            (SubmissionStage::Preparing { .. }, Reply::Panicked) => self.over(Verdict::BrokenDown),
+            (SubmissionStage::Preparing { .. }, Reply::NotWritten) => self.not_written(now),
+            (SubmissionStage::Submitting { .. }, Reply::NotWritten) => self.not_written(now),
+            (SubmissionStage::Submitting { .. }, Reply::Submitted(answer)) => self.submitted(now, answer),
+            (SubmissionStage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now, None),
+            (SubmissionStage::Resolving { .. }, Reply::Resolved(resolution)) => self.resolved(now, resolution),
+            (SubmissionStage::Resolving { .. }, Reply::Panicked) => self.over(Verdict::Unknown),
             // An answer to a question that was given up, or of the wrong kind: the deadline goes on.
             (
-                Stage::Preparing { .. }
-                | Stage::Submitting { .. }
-                | Stage::Resolving { .. }
-                | Stage::Pausing { .. }
-                | Stage::Over,
+                SubmissionStage::Preparing { .. }
+                | SubmissionStage::Submitting { .. }
+                | SubmissionStage::Resolving { .. }
+                | SubmissionStage::Pausing { .. }
+                | SubmissionStage::Over,
                 Reply::Prepared(_) | Reply::Submitted(_) | Reply::Resolved(_) | Reply::NotWritten | Reply::Panicked,
-            ) => Step::Wait,
+            ) => SubmissionStep::Wait,
         }
     }
 
     /// Takes note that the deadline has passed.
-    pub fn handle_timeout(&mut self, now: CallTime) -> Step {
+    pub fn handle_timeout(&mut self, now: CallTime) -> SubmissionStep {
         match self.stage {
-            Stage::Preparing { .. } => self.not_sent(now, Next::Prepare, None),
+            SubmissionStage::Preparing { .. } => self.not_sent(now, NextQuestion::Prepare, None),
             // It has had its time; a repeat need not wait.
-            Stage::Submitting { .. } => {
+            SubmissionStage::Submitting { .. } => {
                 self.doubt_since = Some(now);
                 self.again_after(now, Duration::ZERO)
             }
-            Stage::Resolving { .. } => self.resolve_later(now, None),
-            Stage::Pausing { then, .. } => Step::Ask(self.ask(now, then)),
-            Stage::Over => Step::Wait,
+            SubmissionStage::Resolving { .. } => self.resolve_later(now, None),
+            SubmissionStage::Pausing { then, .. } => SubmissionStep::Ask(self.ask(now, then)),
+            SubmissionStage::Over => SubmissionStep::Wait,
         }
     }
 
-    fn prepared(&mut self, now: CallTime, preparation: Preparation) -> Step {
+    fn prepared(&mut self, now: CallTime, preparation: Preparation) -> SubmissionStep {
         match preparation {
-            Preparation::Nothing => Step::Ask(self.ask(now, Next::Submit)),
+            Preparation::Nothing => SubmissionStep::Ask(self.ask(now, NextQuestion::Submit)),
             Preparation::Note(note) => {
                 self.note = Some(note);
-                Step::Ask(self.ask(now, Next::Submit))
+                SubmissionStep::Ask(self.ask(now, NextQuestion::Submit))
             }
             Preparation::Answered(Answer::NotSent { retry_after, .. }) => {
-                self.not_sent(now, Next::Prepare, retry_after)
+                self.not_sent(now, NextQuestion::Prepare, retry_after)
             }
             // It moves no money, so not knowing is as good as not sent.
             Preparation::Answered(Answer::Unknown { retry_after, .. }) => {
-                self.not_sent(now, Next::Prepare, retry_after)
+                self.not_sent(now, NextQuestion::Prepare, retry_after)
             }
             Preparation::Answered(answer) => self.submitted(now, answer),
         }
     }
 
-    fn submitted(&mut self, now: CallTime, answer: Answer) -> Step {
+    fn submitted(&mut self, now: CallTime, answer: Answer) -> SubmissionStep {
         let settled = self.doubt_since.is_none() || self.limits.idempotency.settles(&answer);
         match answer {
             Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
@@ -232,18 +232,18 @@ impl Submission {
             Answer::Declined(_) | Answer::Refused(..) if !settled => self.give_up(now),
             Answer::Declined(denial) => self.over(Verdict::Declined(denial)),
             Answer::Refused(code, denial) => self.over(Verdict::Refused(code, denial)),
-            Answer::NotSent { retry_after, .. } => self.not_sent(now, Next::Submit, retry_after),
+            Answer::NotSent { retry_after, .. } => self.not_sent(now, NextQuestion::Submit, retry_after),
             Answer::Unknown { retry_after, .. } => self.in_doubt(now, retry_after),
         }
     }
 
     /// Nothing more may leave; an earlier request may have done something.
-    fn not_written(&mut self, now: CallTime) -> Step {
+    fn not_written(&mut self, now: CallTime) -> SubmissionStep {
         if self.doubt_since.is_none() { self.over(Verdict::NotWritten) } else { self.give_up(now) }
     }
 
     /// This one request did nothing; an earlier one may have.
-    fn not_sent(&mut self, now: CallTime, next: Next, retry_after: Option<Duration>) -> Step {
+    fn not_sent(&mut self, now: CallTime, next: NextQuestion, retry_after: Option<Duration>) -> SubmissionStep {
         if self.stopping && self.doubt_since.is_none() {
             return self.over(Verdict::Stopped);
         }
@@ -255,20 +255,20 @@ impl Submission {
     }
 
     /// A submission left and nobody knows what became of it.
-    fn in_doubt(&mut self, now: CallTime, retry_after: Option<Duration>) -> Step {
+    fn in_doubt(&mut self, now: CallTime, retry_after: Option<Duration>) -> SubmissionStep {
         self.doubt_since = Some(now);
         let wait = retry_after.unwrap_or_else(|| self.back_off());
         self.again_after(now, wait)
     }
 
-    fn again_after(&mut self, now: CallTime, wait: Duration) -> Step {
+    fn again_after(&mut self, now: CallTime, wait: Duration) -> SubmissionStep {
         if self.limits.idempotency.allows_repeats() && self.may_repeat(now + wait) {
-            return self.pause(now, wait, Next::Submit);
+            return self.pause(now, wait, NextQuestion::Submit);
         }
         self.give_up(now)
     }
 
-    fn resolved(&mut self, now: CallTime, resolution: Resolution) -> Step {
+    fn resolved(&mut self, now: CallTime, resolution: Resolution) -> SubmissionStep {
         match resolution {
             Resolution::Answer(Answer::Approved(approval)) => self.over(Verdict::Approved(approval)),
             Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
@@ -285,17 +285,17 @@ impl Submission {
         }
     }
 
-    fn resolve_later(&mut self, now: CallTime, retry_after: Option<Duration>) -> Step {
+    fn resolve_later(&mut self, now: CallTime, retry_after: Option<Duration>) -> SubmissionStep {
         let wait = retry_after.unwrap_or_else(|| self.back_off());
         if now + wait < self.started + self.limits.overall {
             self.repeats = self.repeats.saturating_add(1);
-            return self.pause(now, wait, Next::Resolve);
+            return self.pause(now, wait, NextQuestion::Resolve);
         }
         self.over(Verdict::Unknown)
     }
 
     /// No further submission.
-    fn give_up(&mut self, now: CallTime) -> Step {
+    fn give_up(&mut self, now: CallTime) -> SubmissionStep {
         match self.doubt_since {
             None => self.over(Verdict::Unavailable),
             Some(_) if self.limits.looks_up => self.resolve_later(now, None),
@@ -311,41 +311,41 @@ impl Submission {
         BACK_OFF.saturating_mul(1 << self.repeats.min(8)).min(BACK_OFF_MAX)
     }
 
-    fn pause(&mut self, now: CallTime, wait: Duration, then: Next) -> Step {
-        if then != Next::Resolve {
+    fn pause(&mut self, now: CallTime, wait: Duration, then: NextQuestion) -> SubmissionStep {
+        if then != NextQuestion::Resolve {
             self.repeats = self.repeats.saturating_add(1);
         }
         if wait.is_zero() {
-            return Step::Ask(self.ask(now, then));
+            return SubmissionStep::Ask(self.ask(now, then));
         }
-        self.stage = Stage::Pausing { until: now + wait, then };
-        Step::Wait
+        self.stage = SubmissionStage::Pausing { until: now + wait, then };
+        SubmissionStep::Wait
     }
 
-    fn ask(&mut self, now: CallTime, next: Next) -> Question {
+    fn ask(&mut self, now: CallTime, next: NextQuestion) -> Question {
         let overall = self.started + self.limits.overall;
         let until = overall.min(now + self.limits.answer_timeout);
         self.asked = self.asked.saturating_add(1);
         let what = match next {
-            Next::Prepare => {
-                self.stage = Stage::Preparing { until };
+            NextQuestion::Prepare => {
+                self.stage = SubmissionStage::Preparing { until };
                 Ask::Prepare
             }
-            Next::Submit => {
-                self.stage = Stage::Submitting { until };
+            NextQuestion::Submit => {
+                self.stage = SubmissionStage::Submitting { until };
                 Ask::Submit(self.note.clone())
             }
-            Next::Resolve => {
-                self.stage = Stage::Resolving { until };
+            NextQuestion::Resolve => {
+                self.stage = SubmissionStage::Resolving { until };
                 Ask::Resolve(self.note.clone())
             }
         };
         Question { number: self.asked, what }
     }
 
-    fn over(&mut self, verdict: Verdict) -> Step {
-        self.stage = Stage::Over;
-        Step::Over(verdict)
+    fn over(&mut self, verdict: Verdict) -> SubmissionStep {
+        self.stage = SubmissionStage::Over;
+        SubmissionStep::Over(verdict)
     }
 }
 

@@ -16,13 +16,13 @@ use std::collections::VecDeque;
 use super::confirmation::{Confirmation, ConfirmationAnswer};
 use super::entry::FieldEntry;
 use super::field::Field;
-use super::keypad::{Admission, EndedBy, Kept, Keypad};
+use super::keypad::{Admission, EndedBy, KeptKey, Keypad};
 use super::listening::ListeningState;
 use super::outcome::Ending;
 use super::payment_core::PaymentCore;
 use super::session::{Input, Output, Timer};
 use super::settings::{Reading, Refusal};
-use super::settlement::Settlement;
+use super::settlement::GatewayExchange;
 use super::step::{EntryError, PayResult};
 use super::surroundings::Surroundings;
 use crate::form::Form;
@@ -36,15 +36,15 @@ mod telling;
 
 /// Where a session is.
 #[derive(Debug)]
-enum Phase {
+enum VerbPhase {
     /// The connector is being looked up.
     Finding { until: CallTime },
     /// A field is being asked for.
-    Asking(Asked),
+    Asking(FieldAsked),
     /// The last digits are being confirmed.
     Confirming(Confirmation),
     /// The gateway is being asked.
-    Processing(Settlement),
+    Processing(GatewayExchange),
     /// The closing prompt is being heard; then this is the outcome.
     Closing { result: PayResult, form: Form },
     /// It is over.
@@ -53,13 +53,13 @@ enum Phase {
 
 /// One try at a field.
 #[derive(Debug)]
-struct Asked {
+struct FieldAsked {
     entry: FieldEntry,
     attempt: u8,
     /// The first of two matching entries, once it was found right.
     first: Option<Digits>,
     /// The keys of a field that may turn out to hold the beginning of the next one.
-    typed: Vec<Kept>,
+    typed: Vec<KeptKey>,
 }
 
 /// A Pay session.
@@ -68,7 +68,7 @@ pub struct PaySession {
     core: PaymentCore,
     /// The fields that are still to be asked for.
     plan: VecDeque<Field>,
-    phase: Phase,
+    phase: VerbPhase,
     last_error: Option<EntryError>,
     caller_gone: bool,
 }
@@ -80,13 +80,13 @@ impl PaySession {
         let Reading { settings, refusals, warnings: _ } = reading;
         let plan = settings.fields().into();
         let core = PaymentCore::new(settings, around);
-        let mut session = Self { core, plan, phase: Phase::Finished, last_error: None, caller_gone: false };
+        let mut session = Self { core, plan, phase: VerbPhase::Finished, last_error: None, caller_gone: false };
         match refusals.into_iter().next() {
             Some(Refusal { message, code, error_type, .. }) => {
                 let ending = Ending::fault(PayResult::ValidationError, code, message);
                 session.finish(Ending { error_type, ..ending });
             }
-            None => session.phase = Phase::Finding { until: session.core.find_connector(now) },
+            None => session.phase = VerbPhase::Finding { until: session.core.find_connector(now) },
         }
         session
     }
@@ -98,13 +98,13 @@ impl PaySession {
             Input::Heard => self.handle_heard(now),
             Input::ConnectorFound(found) => self.handle_connector(now, found),
             Input::StoreAway => match self.phase {
-                Phase::Finding { .. } => self.finish(Ending::not_written()),
-                Phase::Asking(_) | Phase::Confirming(_) => {
+                VerbPhase::Finding { .. } => self.finish(Ending::not_written()),
+                VerbPhase::Asking(_) | VerbPhase::Confirming(_) => {
                     self.core.outputs.push_back(Output::Clear);
                     self.finish(Ending::not_written());
                 }
                 // What is asked now is written down, or is refused because it is not.
-                Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => {}
+                VerbPhase::Processing(_) | VerbPhase::Closing { .. } | VerbPhase::Finished => {}
             },
             Input::Replied(number, reply) => self.handle_reply(now, number, reply),
             Input::CallerHungUp => {
@@ -119,21 +119,23 @@ impl PaySession {
     /// Takes note that [`Self::poll_timeout`]'s moment has come.
     pub fn handle_timeout(&mut self, now: CallTime, keypad: &mut Keypad) {
         match &mut self.phase {
-            Phase::Finding { .. } => self.finish(Ending::broken_down("the connector could not be looked up in time")),
-            Phase::Asking(asked) => {
+            VerbPhase::Finding { .. } => {
+                self.finish(Ending::broken_down("the connector could not be looked up in time"))
+            }
+            VerbPhase::Asking(asked) => {
                 if let Some(by) = asked.entry.listening.timed_out() {
                     self.complete(now, by, keypad);
                 }
             }
-            Phase::Confirming(confirmation) => {
+            VerbPhase::Confirming(confirmation) => {
                 let answer = confirmation.handle_timeout(&self.core, keypad);
                 self.answered(now, answer);
             }
-            Phase::Processing(settlement) => {
+            VerbPhase::Processing(settlement) => {
                 let next = settlement.handle_timeout(now);
                 self.advance(next);
             }
-            Phase::Closing { .. } | Phase::Finished => {}
+            VerbPhase::Closing { .. } | VerbPhase::Finished => {}
         }
         self.take_kept_keys(now, keypad);
     }
@@ -147,55 +149,55 @@ impl PaySession {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(CallTime, Timer)> {
         match &self.phase {
-            Phase::Finding { until } => Some((*until, Timer::Connector)),
-            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
-            | Phase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
-            Phase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
-            Phase::Closing { .. } | Phase::Finished => None,
+            VerbPhase::Finding { until } => Some((*until, Timer::Connector)),
+            VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })
+            | VerbPhase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
+            VerbPhase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
+            VerbPhase::Closing { .. } | VerbPhase::Finished => None,
         }
     }
 
     /// Whether the outcome was given.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        matches!(self.phase, Phase::Finished)
+        matches!(self.phase, VerbPhase::Finished)
     }
 
     /// Whether the gateway is being asked.
     #[must_use]
     pub const fn is_processing(&self) -> bool {
-        matches!(self.phase, Phase::Processing(_))
+        matches!(self.phase, VerbPhase::Processing(_))
     }
 
     /// Whether it goes on once what is being said has been heard.
     #[must_use]
     pub const fn waits_to_be_heard(&self) -> bool {
         match &self.phase {
-            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
-            | Phase::Confirming(Confirmation { listening, .. }) => matches!(listening, ListeningState::Prompting),
-            Phase::Closing { .. } => true,
-            Phase::Finding { .. } | Phase::Processing(_) | Phase::Finished => false,
+            VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })
+            | VerbPhase::Confirming(Confirmation { listening, .. }) => matches!(listening, ListeningState::Prompting),
+            VerbPhase::Closing { .. } => true,
+            VerbPhase::Finding { .. } | VerbPhase::Processing(_) | VerbPhase::Finished => false,
         }
     }
 
     /// Whether keys are taken as they come.
     #[must_use]
     pub const fn is_listening(&self) -> bool {
-        matches!(self.phase, Phase::Asking(_) | Phase::Confirming(_))
+        matches!(self.phase, VerbPhase::Asking(_) | VerbPhase::Confirming(_))
     }
 
     /// Whether a field is being entered, or asked for.
     #[must_use]
     pub const fn is_capturing(&self) -> bool {
-        matches!(self.phase, Phase::Asking(_))
+        matches!(self.phase, VerbPhase::Asking(_))
     }
 
     /// The name of the phase and of what goes on in it: the arrows that coverage is counted by.
     #[must_use]
     pub const fn phase_name(&self) -> &'static str {
         match &self.phase {
-            Phase::Finding { .. } => "finding",
-            Phase::Asking(asked) => match (&asked.first, asked.entry.listening) {
+            VerbPhase::Finding { .. } => "finding",
+            VerbPhase::Asking(asked) => match (&asked.first, asked.entry.listening) {
                 (None, ListeningState::Due { .. } | ListeningState::Prompting) => "prompting",
                 (None, ListeningState::FirstDigit { .. }) => "waiting",
                 (None, ListeningState::NextDigit { .. }) => "keying",
@@ -204,28 +206,28 @@ impl PaySession {
                 (Some(_), ListeningState::NextDigit { .. }) => "keying again",
                 (_, ListeningState::AnotherDigit { .. }) => "perhaps whole",
             },
-            Phase::Confirming(confirmation) if confirmation.listening.is_prompting() => "prompting confirmation",
-            Phase::Confirming(_) => "waiting confirmation",
-            Phase::Processing(settlement) if settlement.is_interrupted() => "processing interrupted",
-            Phase::Processing(_) => "processing",
-            Phase::Closing { .. } => "closing",
-            Phase::Finished => "finished",
+            VerbPhase::Confirming(confirmation) if confirmation.listening.is_prompting() => "prompting confirmation",
+            VerbPhase::Confirming(_) => "waiting confirmation",
+            VerbPhase::Processing(settlement) if settlement.is_interrupted() => "processing interrupted",
+            VerbPhase::Processing(_) => "processing",
+            VerbPhase::Closing { .. } => "closing",
+            VerbPhase::Finished => "finished",
         }
     }
 
     fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) {
         match (&self.phase, key) {
-            (_, Key::Letter(_)) | (Phase::Finished, _) => {}
+            (_, Key::Letter(_)) | (VerbPhase::Finished, _) => {}
             // The outcome is settled; keys are the next verb's.
-            (Phase::Closing { .. }, _) => keypad.keep(pressed, key),
+            (VerbPhase::Closing { .. }, _) => keypad.keep(pressed, key),
             (_, Key::Star) => self.interrupt(PayResult::CallerInterruptedWithStar),
-            (Phase::Finding { .. } | Phase::Processing(_), _) => keypad.keep(pressed, key),
-            (Phase::Asking(asked), Key::Digit(_) | Key::Pound) if self.comes_too_late(asked, pressed) => {
+            (VerbPhase::Finding { .. } | VerbPhase::Processing(_), _) => keypad.keep(pressed, key),
+            (VerbPhase::Asking(asked), Key::Digit(_) | Key::Pound) if self.comes_too_late(asked, pressed) => {
                 // It ends the wait as the timer would have, and is the next listener's.
                 keypad.put_back(std::iter::once(keypad.at_hand(pressed, key)));
                 self.complete(now, EndedBy::Itself, keypad);
             }
-            (Phase::Asking(_) | Phase::Confirming(_), Key::Digit(_) | Key::Pound) => {
+            (VerbPhase::Asking(_) | VerbPhase::Confirming(_), Key::Digit(_) | Key::Pound) => {
                 if keypad.admit(pressed, key) == Admission::Input {
                     self.core.last_key = Some(pressed);
                     self.key_in(now, key, keypad);
@@ -235,7 +237,7 @@ impl PaySession {
     }
 
     /// Whether a key was pressed after the wait in which a whole entry may go on: one that was typed ahead may have been.
-    fn comes_too_late(&self, asked: &Asked, pressed: CallTime) -> bool {
+    fn comes_too_late(&self, asked: &FieldAsked, pressed: CallTime) -> bool {
         if !matches!(asked.entry.listening, ListeningState::AnotherDigit { .. }) {
             return false;
         }
@@ -246,16 +248,18 @@ impl PaySession {
     /// A key that belongs to the field or question of the moment.
     fn key_in(&mut self, now: CallTime, key: Key, keypad: &mut Keypad) {
         match &self.phase {
-            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
-            | Phase::Confirming(Confirmation { listening, .. }) => {
+            VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })
+            | VerbPhase::Confirming(Confirmation { listening, .. }) => {
                 if listening.is_prompting() {
                     self.core.outputs.push_back(Output::Clear);
                 }
             }
-            Phase::Finding { .. } | Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => return,
+            VerbPhase::Finding { .. } | VerbPhase::Processing(_) | VerbPhase::Closing { .. } | VerbPhase::Finished => {
+                return;
+            }
         }
         match (&self.phase, key) {
-            (Phase::Confirming(confirmation), key) => {
+            (VerbPhase::Confirming(confirmation), key) => {
                 let answer = confirmation.handle_key(key, &self.core, keypad);
                 self.answered(now, answer);
             }
@@ -269,7 +273,7 @@ impl PaySession {
         match answer {
             ConfirmationAnswer::Confirmed => self.process(now),
             ConfirmationAnswer::Cancelled => self.finish(Ending::plain(PayResult::TransactionCancelled)),
-            ConfirmationAnswer::Again(confirmation) => self.phase = Phase::Confirming(confirmation),
+            ConfirmationAnswer::Again(confirmation) => self.phase = VerbPhase::Confirming(confirmation),
             ConfirmationAnswer::GivenUp => self.finish(Ending::plain(PayResult::TooManyFailedAttempts)),
         }
     }
@@ -277,10 +281,10 @@ impl PaySession {
     fn handle_heard(&mut self, now: CallTime) {
         let until = now + self.core.settings.timeout;
         match &mut self.phase {
-            Phase::Asking(Asked { entry: FieldEntry { listening, .. }, .. })
-            | Phase::Confirming(Confirmation { listening, .. }) => listening.handle_heard(until),
-            Phase::Closing { .. } => self.close(),
-            Phase::Finding { .. } | Phase::Processing(_) | Phase::Finished => {}
+            VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })
+            | VerbPhase::Confirming(Confirmation { listening, .. }) => listening.handle_heard(until),
+            VerbPhase::Closing { .. } => self.close(),
+            VerbPhase::Finding { .. } | VerbPhase::Processing(_) | VerbPhase::Finished => {}
         }
     }
 
@@ -291,9 +295,11 @@ impl PaySession {
             self.handle_key(now, pressed, key, keypad);
         }
         let heard = match &mut self.phase {
-            Phase::Asking(asked) => asked.take_prompt(&self.core),
-            Phase::Confirming(confirmation) => confirmation.take_prompt(&self.core),
-            Phase::Finding { .. } | Phase::Processing(_) | Phase::Closing { .. } | Phase::Finished => None,
+            VerbPhase::Asking(asked) => asked.take_prompt(&self.core),
+            VerbPhase::Confirming(confirmation) => confirmation.take_prompt(&self.core),
+            VerbPhase::Finding { .. } | VerbPhase::Processing(_) | VerbPhase::Closing { .. } | VerbPhase::Finished => {
+                None
+            }
         };
         if let Some(heard) = heard {
             self.core.outputs.push_back(Output::Speak(heard));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::expect::Summary;
-use super::run::Outcome;
+use super::run::ScriptOutcome;
 use crate::form::Value;
 use crate::twiml::Method;
 
@@ -25,7 +25,7 @@ const UNTOLD: &[&str] = &[
 ];
 
 /// The script `text` with the expectations that `outcome` fulfils.
-pub(super) fn blessed(text: &str, outcome: &Outcome) -> String {
+pub(super) fn blessed(text: &str, outcome: &ScriptOutcome) -> String {
     let (before, after) = around_expect(text);
     let mut blessed = before.trim_end().to_owned();
     blessed.push_str("\n\n");

@@ -22,7 +22,7 @@ pub struct Summary {
     /// The last Pay session's card brand.
     pub card: Option<String>,
     /// Requests to the application, in order.
-    pub requests: Vec<Sent>,
+    pub requests: Vec<SentRequest>,
     /// How the call ended.
     pub ended: Option<Ended>,
     /// Warnings, in order.
@@ -35,7 +35,7 @@ pub struct Summary {
 
 /// A request to the application.
 #[derive(Debug)]
-pub struct Sent {
+pub struct SentRequest {
     /// What kind it is.
     pub to: Recipient,
     /// Its URL, or the name of the flow that took its place.
@@ -59,7 +59,7 @@ pub enum Recipient {
     Document,
 }
 
-impl Sent {
+impl SentRequest {
     /// The request for machines: keys as a script's entry has them, secrets masked.
     #[must_use]
     pub fn shown(&self) -> BTreeMap<String, String> {
@@ -94,7 +94,7 @@ impl Summary {
         let mut summary = Self { ended: simulation.ended(), ..Self::default() };
         for (_, record) in simulation.records() {
             match record {
-                Record::Requested(fetch) => summary.requests.push(Sent {
+                Record::Requested(fetch) => summary.requests.push(SentRequest {
                     to: match fetch.purpose {
                         Purpose::Gather | Purpose::Pay => Recipient::Action,
                         Purpose::First => Recipient::Document,
@@ -107,7 +107,7 @@ impl Summary {
                     method: fetch.method,
                     form: fetch.form.clone(),
                 }),
-                Record::Notified(url, method, form) => summary.requests.push(Sent {
+                Record::Notified(url, method, form) => summary.requests.push(SentRequest {
                     to: Recipient::StatusCallback,
                     target: url.to_string(),
                     method: *method,
@@ -175,7 +175,7 @@ pub(super) fn compare(expected: &Expect, summary: &Summary, requests: Requests) 
 }
 
 /// Compares listed requests with those sent. Status callbacks and the rest are two orders.
-fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[Sent], requests: Requests) -> Vec<String> {
+fn compare_requests(expected: &[BTreeMap<String, Text>], sent: &[SentRequest], requests: Requests) -> Vec<String> {
     let mut failures = Vec::new();
     let mut matched = vec![false; sent.len()];
     // Where to look on, for status callbacks and for the rest.
@@ -244,7 +244,7 @@ fn times(expected: &BTreeMap<String, Text>) -> Result<usize, String> {
 }
 
 /// The fields that tell one request of a call from another.
-fn fields(sent: &Sent) -> String {
+fn fields(sent: &SentRequest) -> String {
     let fields: Vec<String> = ["For", "Attempt", "Result", "ErrorType", "Digits"]
         .into_iter()
         .filter_map(|name| sent.form.value(name).map(|value| format!("{name}: {}", value.shown())))
@@ -258,7 +258,7 @@ fn is_compared(name: &str) -> bool {
 }
 
 /// The first difference between what is expected and what was sent.
-fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &Sent) -> Option<String> {
+fn differs(expected: &BTreeMap<String, Text>, kind: Recipient, sent: &SentRequest) -> Option<String> {
     if sent.to != kind {
         return Some(format!("to: {}", sent.to.word()));
     }

@@ -15,7 +15,7 @@ const CALLBACK: &str = "https://example.com/payment-status";
 
 /// The script's agent.
 #[derive(Debug, Default)]
-pub(super) struct Agent {
+pub(super) struct ScriptedAgent {
     requests: u32,
     /// The payment that was started last.
     sid: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Agent {
     later: Vec<(u32, CommandId, AgentStep)>,
 }
 
-impl Agent {
+impl ScriptedAgent {
     /// Asks, and compares the answer with what the script expects.
     pub(super) fn ask<W: World>(&mut self, step: &AgentStep, simulation: &mut Simulation<W>) -> Result<(), String> {
         let mut form = Form::new();

@@ -3,7 +3,7 @@
 //! Shape:   [`record`]: a tape in, a script's text out. The script is run before anyone sees it: what it does is compared with
 //!          what the call did, and written down as what is expected.
 //! Limits:  [`SCRIPT_MAX`] bytes; [`TRIES`] sets of made-up numbers.
-//! Errors:  [`RecordError`]: there is no script. A script that does not replay as the call went is one all the same, and says
+//! Errors:  [`RecordingError`]: there is no script. A script that does not replay as the call went is one all the same, and says
 //!          so in its first line.
 //! Secrets: the finished text is searched for what the caller keyed; if it is there, there is no script.
 
@@ -19,7 +19,7 @@ const TRIES: u64 = 8;
 
 /// Why there is no script of a call. Says nothing about what was keyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub enum RecordingError {
     /// More happened than a script can hold.
     #[error("the call is too long for a script")]
     TooLong,
@@ -44,30 +44,30 @@ pub struct Recording {
 ///
 /// # Errors
 /// When there is no script of the call.
-pub fn record(tape: &Tape, library: &Library, seed: u64) -> Result<Recording, RecordError> {
+pub fn record(tape: &Tape, library: &Library, seed: u64) -> Result<Recording, RecordingError> {
     if tape.is_full() {
-        return Err(RecordError::TooLong);
+        return Err(RecordingError::TooLong);
     }
     for seed in (0..TRIES).map(|another| seed.wrapping_add(another)) {
         let draft = tape.draft(seed);
         let recording = written(tape, &draft, library)?;
         if !draft.reveals(&recording.text) {
             let length = u64::try_from(recording.text.len()).unwrap_or(u64::MAX);
-            return if length > SCRIPT_MAX { Err(RecordError::TooLong) } else { Ok(recording) };
+            return if length > SCRIPT_MAX { Err(RecordingError::TooLong) } else { Ok(recording) };
         }
     }
-    Err(RecordError::Reveals)
+    Err(RecordingError::Reveals)
 }
 
-fn written(tape: &Tape, draft: &Draft, library: &Library) -> Result<Recording, RecordError> {
-    let script = Script::parse(&draft.text(&[])).map_err(|_| RecordError::Malformed)?;
+fn written(tape: &Tape, draft: &Draft, library: &Library) -> Result<Recording, RecordingError> {
+    let script = Script::parse(&draft.text(&[])).map_err(|_| RecordingError::Malformed)?;
     let Replayed { outcome, tape: replayed, said } = run_taped(&script, library);
     let text = draft.text(&said);
     let difference =
         outcome.failures.first().cloned().or_else(|| replayed.as_ref().and_then(|other| difference(tape, other)));
     if difference.is_none() {
         let text = blessed(&text, &outcome);
-        let script = Script::parse(&text).map_err(|_| RecordError::Malformed)?;
+        let script = Script::parse(&text).map_err(|_| RecordingError::Malformed)?;
         if run(&script, library, Requests::Exact).failures.is_empty() {
             return Ok(Recording { text, difference: None });
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use url::Url;
 
 use super::expect::{self, Requests, Summary};
-use super::outside::{self, Agent};
+use super::outside::{self, ScriptedAgent};
 use super::script::{
-    Ability, CLOCK, ConnectorScript, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, Reach, Script, Step,
-    WebAddress,
+    Ability, CLOCK, ConnectorScript, DocumentAnswer, DocumentAnswers, GatewayAnswer, Oddity, PlainHttpWord, Script,
+    ScriptStep, WebAddress,
 };
 use crate::flow::link::{PlainHttp, Target};
 use crate::flow::{Body, Context, Fetch, FetchFailure, Fetched, First, Received, read_answer};
@@ -17,18 +17,18 @@ use crate::form::{Form, Value};
 use crate::library::{Library, read_flow};
 use crate::money::Currency;
 use crate::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, Resolution,
+    Answer, Approval, Capabilities, Denial, Idempotency, Instrument, PaymentRequest, Preparation, Resolution,
 };
 use crate::pay::sandbox;
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::secret::Secret;
-use crate::simulate::tape::{self, Said, Source, Tape};
+use crate::simulate::tape::{self, SaidAt, Source, Tape};
 use crate::simulate::{Arrow, Record, Simulation, TurnState, World, sandbox_reply, words};
 use crate::time::CallTime;
 
 /// What came of a script.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ScriptOutcome {
     /// What was expected and did not happen; empty: passed.
     pub failures: Vec<String>,
     /// Every event and action with its time, keys masked.
@@ -41,7 +41,7 @@ pub struct Outcome {
 
 /// Runs a script to its end.
 #[must_use]
-pub fn run(script: &Script, library: &Library, requests: Requests) -> Outcome {
+pub fn run(script: &Script, library: &Library, requests: Requests) -> ScriptOutcome {
     play(script, library, requests, false).outcome
 }
 
@@ -53,9 +53,9 @@ pub(super) fn run_taped(script: &Script, library: &Library) -> Replayed {
 /// A script that was run, and what was taken down of it.
 #[derive(Debug)]
 pub(super) struct Replayed {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ScriptOutcome,
     pub(super) tape: Option<Tape>,
-    pub(super) said: Vec<Said>,
+    pub(super) said: Vec<SaidAt>,
 }
 
 fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> Replayed {
@@ -90,15 +90,15 @@ fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> 
     }
     let mut simulation = if taped {
         let begins = match (&script.flow, &script.url, &script.document) {
-            (Some(name), ..) => tape::First::Flow(name.clone()),
-            (None, Some(WebAddress(url)), _) => tape::First::Url(url.to_string()),
-            (None, None, document) => tape::First::Document(document.clone().unwrap_or_default()),
+            (Some(name), ..) => tape::FirstDocument::Flow(name.clone()),
+            (None, Some(WebAddress(url)), _) => tape::FirstDocument::Url(url.to_string()),
+            (None, None, document) => tape::FirstDocument::Document(document.clone().unwrap_or_default()),
         };
         Simulation::start_taped(first, begins, context, world)
     } else {
         Simulation::start(first, context, world)
     };
-    let mut caller = Caller { heard: 0, next_key: CallTime::ZERO, agent: Agent::default() };
+    let mut caller = ScriptedCaller { heard: 0, next_key: CallTime::ZERO, agent: ScriptedAgent::default() };
     for (number, step) in script.call.iter().enumerate() {
         if let Err(failure) = caller.take(step, &mut simulation) {
             failures.push(format!("step {}: {failure}", number + 1));
@@ -117,7 +117,7 @@ fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> 
         _ => None,
     });
     let said = said.collect();
-    let outcome = Outcome { failures, trace, summary, arrows: simulation.arrows().clone() };
+    let outcome = ScriptOutcome { failures, trace, summary, arrows: simulation.arrows().clone() };
     Replayed { outcome, tape: simulation.into_tape(), said }
 }
 
@@ -137,27 +137,27 @@ fn context(script: &Script) -> Context {
         seed: 1,
         platform: script.dialect.platform(),
         plain_http: match script.plain_http {
-            Reach::Always => PlainHttp::Always,
-            Reach::Loopback => PlainHttp::Loopback,
-            Reach::Never => PlainHttp::Never,
+            PlainHttpWord::Always => PlainHttp::Always,
+            PlainHttpWord::Loopback => PlainHttp::Loopback,
+            PlainHttpWord::Never => PlainHttp::Never,
         },
     }
 }
 
 /// The script's caller.
-struct Caller {
+struct ScriptedCaller {
     /// How many turns were heard or passed over.
     heard: usize,
     /// The earliest moment of the next key: keys of two steps in a row are as far apart as those of one.
     next_key: CallTime,
-    agent: Agent,
+    agent: ScriptedAgent,
 }
 
-impl Caller {
-    fn take(&mut self, step: &Step, simulation: &mut Simulation<ScriptWorld<'_>>) -> Result<(), String> {
+impl ScriptedCaller {
+    fn take(&mut self, step: &ScriptStep, simulation: &mut Simulation<ScriptWorld<'_>>) -> Result<(), String> {
         match step {
-            Step::Hear(text) => self.hear(text, simulation),
-            Step::Press { keys, every, gaps } => {
+            ScriptStep::Hear(text) => self.hear(text, simulation),
+            ScriptStep::Press { keys, every, gaps } => {
                 let mut gaps = gaps.iter();
                 for key in keys {
                     let at = self.next_key.max(simulation.now());
@@ -170,16 +170,16 @@ impl Caller {
                 }
                 Ok(())
             }
-            Step::Wait(length) => {
+            ScriptStep::Wait(length) => {
                 simulation.advance_to(simulation.now() + *length);
                 Ok(())
             }
-            Step::HangUp => {
+            ScriptStep::HangUp => {
                 simulation.hang_up();
                 Ok(())
             }
-            Step::Agent(step) => self.agent.ask(step, simulation),
-            Step::Application(step) => outside::lead(step, simulation),
+            ScriptStep::Agent(step) => self.agent.ask(step, simulation),
+            ScriptStep::Application(step) => outside::lead(step, simulation),
         }
     }
 
@@ -263,7 +263,7 @@ impl World for ScriptWorld<'_> {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         let prepares = question.what == Ask::Prepare;

@@ -21,7 +21,7 @@ mod value;
 
 pub(super) use value::Text;
 pub use value::duration;
-use value::{Clock, Length};
+use value::{Length, ScriptTime};
 
 /// The wall clock of a script that names none: 1 June 2026, 12:00.
 pub(super) const CLOCK: jiff::civil::DateTime = jiff::civil::datetime(2026, 6, 1, 12, 0, 0, 0);
@@ -41,15 +41,15 @@ pub struct Script {
     pub(super) url: Option<WebAddress>,
     /// The platform's dialect; its Pay rules differ in places.
     #[serde(default)]
-    pub(super) dialect: Dialect,
+    pub(super) dialect: ScriptDialect,
     /// Custom parameters of the stream.
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Text>,
     /// Wall clock when the call is answered: with an offset or `Z`, or without, as the account's own time.
-    pub(super) clock: Option<Clock>,
+    pub(super) clock: Option<ScriptTime>,
     /// Where plain http may lead: an `action` or `statusCallback` elsewhere is refused.
     #[serde(default)]
-    pub(super) plain_http: Reach,
+    pub(super) plain_http: PlainHttpWord,
     /// Answers to requests, by URL; how long a flow takes to be there, by its name.
     #[serde(default)]
     pub(super) documents: BTreeMap<String, DocumentAnswers>,
@@ -71,7 +71,7 @@ pub struct Script {
     pub(super) speech: Vec<Length>,
     /// What the caller does.
     #[serde(default)]
-    pub(super) call: Vec<Step>,
+    pub(super) call: Vec<ScriptStep>,
     /// What is expected.
     #[serde(default)]
     pub(super) expect: Expect,
@@ -117,7 +117,7 @@ impl Script {
 /// The platform whose rules apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Dialect {
+pub(super) enum ScriptDialect {
     #[default]
     Twilio,
     SignalWire,
@@ -129,7 +129,7 @@ pub(super) enum Dialect {
     Freeswitch,
 }
 
-impl Dialect {
+impl ScriptDialect {
     /// Whose rules hold for a call of this dialect.
     pub(super) const fn platform(self) -> Platform {
         match self {
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for WebAddress {
 /// Where plain http may lead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Reach {
+pub(super) enum PlainHttpWord {
     #[default]
     Always,
     Loopback,
@@ -425,7 +425,7 @@ pub(super) enum Oddity {
 
 /// What the caller does next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum ScriptStep {
     Hear(String),
     /// Keys, the next one after its gap or, where none is given, after `every`.
     Press {
@@ -516,10 +516,10 @@ mod tests {
         let text = "document: |\n  <Response/>\nclock: 2026-11-22T10:00:00Z\ncall:\n  - hear: card number\n  - press: \"42 42#\"\n  - press: {keys: \"12\", every: 40ms}\n  - wait: 1.5s\n  - hang up\n";
         let script = Script::parse(text).unwrap();
         assert_eq!(script.call.len(), 5);
-        assert!(matches!(&script.call[1], Step::Press { keys, every, .. } if keys.len() == 5 && *every == EVERY));
-        assert!(matches!(&script.call[2], Step::Press { every, .. } if every.as_millis() == 40));
-        assert!(matches!(script.call[3], Step::Wait(length) if length.as_millis() == 1500));
-        assert!(matches!(script.call[4], Step::HangUp));
+        assert!(matches!(&script.call[1], ScriptStep::Press { keys, every, .. } if keys.len() == 5 && *every == EVERY));
+        assert!(matches!(&script.call[2], ScriptStep::Press { every, .. } if every.as_millis() == 40));
+        assert!(matches!(script.call[3], ScriptStep::Wait(length) if length.as_millis() == 1500));
+        assert!(matches!(script.call[4], ScriptStep::HangUp));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn outcome(script: &str) -> Outcome {
+fn outcome(script: &str) -> ScriptOutcome {
     let outcome = run(&Script::parse(script).unwrap(), &Library::new("no such folder"), Requests::Some);
     assert_eq!(outcome.failures, Vec::<String>::new(), "{}", outcome.trace.join("\n"));
     outcome
 }
 
-fn times(outcome: &Outcome, what: &str) -> Vec<String> {
+fn times(outcome: &ScriptOutcome, what: &str) -> Vec<String> {
     let found = outcome.trace.iter().filter(|line| line.contains(what));
     found.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
 }

@@ -64,21 +64,21 @@ pub enum Failure {
 /// The failures.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    failures: BTreeMap<IpAddr, Window>,
-    by_account: BTreeMap<String, Window>,
-    overall: Window,
+    failures: BTreeMap<IpAddr, FailureWindow>,
+    by_account: BTreeMap<String, FailureWindow>,
+    overall: FailureWindow,
     /// Until when each is known.
     known: BTreeMap<IpAddr, Duration>,
 }
 
 /// Failures within a window.
 #[derive(Clone, Copy, Debug, Default)]
-struct Window {
+struct FailureWindow {
     ends: Duration,
     failures: u32,
 }
 
-impl Window {
+impl FailureWindow {
     fn count(&mut self, now: Duration) -> u32 {
         if self.ends <= now {
             *self = Self { ends: now.saturating_add(WINDOW), failures: 0 };

@@ -19,7 +19,7 @@ use super::error::{self, ApiError};
 use super::fields::Query;
 use super::page::{Moment, PageSize, address};
 use super::parameters::{Must, NoParameters};
-use super::path::At;
+use super::path::InPath;
 use crate::store::{BackendError, CallbackFilter, PaymentFilter, PaymentState, SessionFilter, Store};
 
 pub(crate) mod session;
@@ -104,7 +104,7 @@ pub(super) struct BookedPath {
     ),
 )]
 pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> Result<Json<BookedPage>, ApiError> {
-    let Listing { mut filter, after_session, given, page_size } = Listing::of(query);
+    let PaymentListing { mut filter, after_session, given, page_size } = PaymentListing::of(query);
     let books = store.backend();
     let unknown = |message| ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, message);
     if let Some(after) = &filter.after_sid
@@ -161,7 +161,7 @@ pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> R
 )]
 pub(super) async fn fetch(
     State(store): State<Store>,
-    at: At<BookedPath>,
+    at: InPath<BookedPath>,
     _: Query<NoParameters>,
 ) -> Result<Json<Story>, ApiError> {
     let sid = &at.ids.sid;
@@ -179,7 +179,7 @@ pub(super) async fn fetch(
 
 /// What list is wanted.
 #[derive(Debug)]
-struct Listing {
+struct PaymentListing {
     filter: PaymentFilter,
     after_session: Option<String>,
     /// The parameters as they were given, for the address of the next page.
@@ -187,7 +187,7 @@ struct Listing {
     page_size: PageSize,
 }
 
-impl Listing {
+impl PaymentListing {
     fn of(Query { parameters, given }: Query<Filters>) -> Self {
         let Filters { call, state, connector, from, before, page_size, after, after_session } = parameters;
         let filter = PaymentFilter {
@@ -212,8 +212,8 @@ fn unusable(trouble: BackendError) -> ApiError {
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Result<Listing, ApiError> {
-        Query::read(query).map(Listing::of)
+    fn read(query: &str) -> Result<PaymentListing, ApiError> {
+        Query::read(query).map(PaymentListing::of)
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
         let sid = format!("PK{:032x}", 7);
         let query =
             format!("call=CA1&state=unknown&connector=Default&from=2026-11-22&before=2026-11-22T10:00:00Z&after={sid}");
-        let Listing { filter, page_size, .. } = read(&query).unwrap();
+        let PaymentListing { filter, page_size, .. } = read(&query).unwrap();
         assert_eq!((filter.state, page_size), (Some(PaymentState::Unknown), PageSize::default()));
         assert_eq!((filter.call_sid.as_deref(), filter.after_sid), (Some("CA1"), Some(sid)));
         assert_eq!(filter.from, "2026-11-22T00:00:00Z".parse().ok());

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::answers::{Unusable, WrongParameter};
 use super::error::{self, ApiError};
 use super::fields::{Fields, FormBody, Query};
-use super::path::{AccountPath, At, CallPath};
+use super::path::{AccountPath, CallPath, InPath};
 use super::state::ApiState;
 use crate::call::Command;
 use crate::call::history::NotDeleted;
@@ -18,8 +18,8 @@ mod change;
 mod list;
 mod view;
 
-use change::{Change, UpdateForm};
-use list::{CallPage, Filters, Listing};
+use change::{CallChange, UpdateForm};
+use list::{CallListing, CallPage, Filters};
 use view::CallView;
 pub(super) use view::rfc_2822;
 
@@ -42,10 +42,10 @@ pub(super) use view::rfc_2822;
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    at: At<AccountPath>,
+    at: InPath<AccountPath>,
     query: Query<Filters>,
 ) -> Result<Json<CallPage>, ApiError> {
-    let listing = Listing::of(query);
+    let listing = CallListing::of(query);
     // What began or ended just now.
     state.store.flush().await.map_err(unusable)?;
     // Of a live call of its own this process knows most.
@@ -66,7 +66,7 @@ pub(super) async fn list(
         (status = 503, description = "The database cannot be used now, and the call is none of this process's", body = ApiError),
     ),
 )]
-pub(super) async fn fetch(State(state): State<ApiState>, at: At<CallPath>) -> Result<Json<CallView>, ApiError> {
+pub(super) async fn fetch(State(state): State<ApiState>, at: InPath<CallPath>) -> Result<Json<CallView>, ApiError> {
     view(&state, &at).await.map(Json)
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn fetch(State(state): State<ApiState>, at: At<CallPath>) -> Re
 )]
 pub(super) async fn update(
     State(state): State<ApiState>,
-    at: At<CallPath>,
+    at: InPath<CallPath>,
     FormBody(form): FormBody,
 ) -> Result<Json<CallView>, ApiError> {
     // Whoever asks for a call that there is not learns that first.
@@ -122,7 +122,7 @@ pub(super) async fn update(
         Unusable,
     ),
 )]
-pub(super) async fn delete(State(state): State<ApiState>, at: At<CallPath>) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(state): State<ApiState>, at: InPath<CallPath>) -> Result<StatusCode, ApiError> {
     let call = &at.ids.call;
     let live = || {
         let message = "Cannot delete this resource before it is complete";
@@ -149,14 +149,14 @@ pub(super) async fn delete(State(state): State<ApiState>, at: At<CallPath>) -> R
 
 /// What an update wants of the call; none: that it is cancelled.
 pub(super) fn read(form: Fields, plain_http: PlainHttp) -> Result<Option<Command>, ApiError> {
-    Ok(match Change::of(UpdateForm::read(form)?, plain_http)? {
-        Change::Redirect(redirection) => Some(Command::Redirect(redirection)),
-        Change::Complete => Some(Command::Complete),
-        Change::Cancel => None,
+    Ok(match CallChange::of(UpdateForm::read(form)?, plain_http)? {
+        CallChange::Redirect(redirection) => Some(Command::Redirect(redirection)),
+        CallChange::Complete => Some(Command::Complete),
+        CallChange::Cancel => None,
     })
 }
 
-async fn view(state: &ApiState, at: &At<CallPath>) -> Result<CallView, ApiError> {
+async fn view(state: &ApiState, at: &InPath<CallPath>) -> Result<CallView, ApiError> {
     let CallPath { account, call } = &at.ids;
     // Of a call of its own this process knows most.
     if let Some(record) = state.directory.record(call) {

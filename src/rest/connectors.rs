@@ -1,6 +1,6 @@
 //! Pay Connectors over REST: list, create, read, change, take live, remove.
 //!
-//! Shape:   JSON in and out; what is done is the [`Shelf`]'s, and this server's calls see it before the answer leaves.
+//! Shape:   JSON in and out; what is done is the [`ConnectorStore`]'s, and this server's calls see it before the answer leaves.
 //! Limits:  [`body::BODY_MAX`].
 //! Errors:  [`ApiError`], as everywhere here.
 //! Secrets: they come in and never go out: an [`Instance`] says which are set.
@@ -18,11 +18,11 @@ use super::answers::{UnknownParameter, Unusable};
 use super::error::{self, ApiError};
 use super::fields::Query;
 use super::parameters::NoParameters;
-use super::path::At;
+use super::path::InPath;
 use super::state::ApiState;
 use crate::connector::config::ConnectorConfigError;
 use crate::connector::instance::Instance;
-use crate::connector::{KINDS, Replace, Shelf, ShelfError};
+use crate::connector::{ConnectorStore, ConnectorStoreError, KINDS, Replace};
 
 mod body;
 mod form;
@@ -131,7 +131,7 @@ pub(super) async fn create(
 pub(super) async fn fetch(
     State(state): State<ApiState>,
     acting: Acting,
-    at: At<ConnectorPath>,
+    at: InPath<ConnectorPath>,
 ) -> Result<Json<Instance>, ApiError> {
     Ok(Json(shelf(&state, &acting).show(&at.ids.name).await?))
 }
@@ -160,7 +160,7 @@ pub(super) async fn fetch(
 pub(super) async fn update(
     State(state): State<ApiState>,
     acting: Acting,
-    at: At<ConnectorPath>,
+    at: InPath<ConnectorPath>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
     Ok(Json(shelf(&state, &acting).change(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
@@ -185,7 +185,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(state): State<ApiState>,
     acting: Acting,
-    at: At<ConnectorPath>,
+    at: InPath<ConnectorPath>,
 ) -> Result<StatusCode, ApiError> {
     shelf(&state, &acting).remove(&at.ids.name, state.wall.now()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -215,24 +215,24 @@ pub(super) async fn delete(
 pub(super) async fn live(
     State(state): State<ApiState>,
     acting: Acting,
-    at: At<ConnectorPath>,
+    at: InPath<ConnectorPath>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
     Ok(Json(shelf(&state, &acting).live(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
 }
 
-fn shelf<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> Shelf<'a> {
-    Shelf::new(&state.store, &state.connectors, actor)
+fn shelf<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> ConnectorStore<'a> {
+    ConnectorStore::new(&state.store, &state.connectors, actor)
 }
 
 /// What is right in itself, and does not go with the instance as it is, is a conflict.
-fn unfit(failure: ShelfError) -> ApiError {
+fn unfit(failure: ConnectorStoreError) -> ApiError {
     use ConnectorConfigError as Fault;
     let is_conflict = match &failure {
-        ShelfError::Config(Fault::UnknownKey { key, .. }) => {
+        ConnectorStoreError::Config(Fault::UnknownKey { key, .. }) => {
             KINDS.iter().flat_map(|kind| kind.keys).any(|known| known.name == key)
         }
-        ShelfError::Config(fault) => matches!(
+        ConnectorStoreError::Config(fault) => matches!(
             fault,
             Fault::Missing { .. } | Fault::Settled { .. } | Fault::Fixed { .. } | Fault::WrongMode { .. }
         ),
@@ -244,21 +244,21 @@ fn unfit(failure: ShelfError) -> ApiError {
     }
 }
 
-impl From<ShelfError> for ApiError {
-    fn from(failure: ShelfError) -> Self {
+impl From<ConnectorStoreError> for ApiError {
+    fn from(failure: ConnectorStoreError) -> Self {
         let (status, code) = match &failure {
-            ShelfError::Exists(_)
-            | ShelfError::Alike { .. }
-            | ShelfError::Meanwhile(_)
-            | ShelfError::LiveSandbox(_)
-            | ShelfError::WasLive { .. }
-            | ShelfError::Unreadable { .. } => (StatusCode::CONFLICT, error::CONFLICT),
-            ShelfError::Configured(_) => (StatusCode::FORBIDDEN, error::FORBIDDEN),
-            ShelfError::Unknown { .. } => (StatusCode::NOT_FOUND, error::NOT_FOUND),
-            ShelfError::NoCredential { .. } | ShelfError::NothingToAuthorize(_) | ShelfError::Config(_) => {
-                (StatusCode::BAD_REQUEST, error::INVALID_PARAMETER)
-            }
-            ShelfError::Store(trouble) => return Self::database("connectors", trouble),
+            ConnectorStoreError::Exists(_)
+            | ConnectorStoreError::Alike { .. }
+            | ConnectorStoreError::Meanwhile(_)
+            | ConnectorStoreError::LiveSandbox(_)
+            | ConnectorStoreError::WasLive { .. }
+            | ConnectorStoreError::Unreadable { .. } => (StatusCode::CONFLICT, error::CONFLICT),
+            ConnectorStoreError::Configured(_) => (StatusCode::FORBIDDEN, error::FORBIDDEN),
+            ConnectorStoreError::Unknown { .. } => (StatusCode::NOT_FOUND, error::NOT_FOUND),
+            ConnectorStoreError::NoCredential { .. }
+            | ConnectorStoreError::NothingToAuthorize(_)
+            | ConnectorStoreError::Config(_) => (StatusCode::BAD_REQUEST, error::INVALID_PARAMETER),
+            ConnectorStoreError::Store(trouble) => return Self::database("connectors", trouble),
         };
         Self::new(status, code, failure.to_string())
     }

@@ -36,24 +36,24 @@ impl Fields {
         if let Some(name) = self.names().find(|name| elsewhere.contains(name)) {
             return Err(unsupported(name));
         }
-        let fault = |Fault(message)| ApiError::parameter(message);
-        T::deserialize(Parameters { left: self.into_pairs().into_iter(), value: None }).map_err(fault)
+        let fault = |ParameterFault(message)| ApiError::parameter(message);
+        T::deserialize(ParameterStream { left: self.into_pairs().into_iter(), value: None }).map_err(fault)
     }
 }
 
 /// What is wrong with a parameter, or with its value as long as its name is not known.
 #[derive(Debug)]
-struct Fault(String);
+struct ParameterFault(String);
 
-impl fmt::Display for Fault {
+impl fmt::Display for ParameterFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ParameterFault {}
 
-impl de::Error for Fault {
+impl de::Error for ParameterFault {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self(message.to_string())
     }
@@ -84,16 +84,16 @@ impl de::Error for Fault {
 }
 
 /// The parameters, one after the other.
-struct Parameters {
+struct ParameterStream {
     left: std::vec::IntoIter<(String, String)>,
     /// The one whose name was read last.
     value: Option<(String, String)>,
 }
 
-impl<'de> Deserializer<'de> for Parameters {
-    type Error = Fault;
+impl<'de> Deserializer<'de> for ParameterStream {
+    type Error = ParameterFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParameterFault> {
         visitor.visit_map(self)
     }
 
@@ -103,46 +103,50 @@ impl<'de> Deserializer<'de> for Parameters {
     }
 }
 
-impl<'de> MapAccess<'de> for Parameters {
-    type Error = Fault;
+impl<'de> MapAccess<'de> for ParameterStream {
+    type Error = ParameterFault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ParameterFault> {
         let Some((name, value)) = self.left.next() else { return Ok(None) };
         let name = &self.value.insert((name, value)).0;
-        let name: StringDeserializer<Fault> = name.clone().into_deserializer();
+        let name: StringDeserializer<ParameterFault> = name.clone().into_deserializer();
         seed.deserialize(name).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ParameterFault> {
         // serde asks for a value after its name only.
         let (name, value) = self.value.take().unwrap_or_default();
-        seed.deserialize(Text(value)).map_err(|Fault(what)| Fault(format!("{name} {what}")))
+        seed.deserialize(TextValue(value)).map_err(|ParameterFault(what)| ParameterFault(format!("{name} {what}")))
     }
 }
 
 /// The value of a parameter.
-struct Text(String);
+struct TextValue(String);
 
-impl<'de> Deserializer<'de> for Text {
-    type Error = Fault;
+impl<'de> Deserializer<'de> for TextValue {
+    type Error = ParameterFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParameterFault> {
         visitor.visit_string(self.0)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParameterFault> {
         match &*self.0 {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
-            _ => Err(Fault(Must("true or false").to_string())),
+            _ => Err(ParameterFault(Must("true or false").to_string())),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ParameterFault> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ParameterFault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -151,8 +155,8 @@ impl<'de> Deserializer<'de> for Text {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        let word: StringDeserializer<Fault> = self.0.into_deserializer();
+    ) -> Result<V::Value, ParameterFault> {
+        let word: StringDeserializer<ParameterFault> = self.0.into_deserializer();
         visitor.visit_enum(word)
     }
 

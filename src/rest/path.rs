@@ -10,21 +10,21 @@ use super::error::ApiError;
 
 /// What a path names, and the path as it was asked for.
 #[derive(Debug)]
-pub(super) struct At<T> {
+pub(super) struct InPath<T> {
     /// What it names.
     pub(super) ids: T,
     /// The path as it was asked for.
     pub(super) path: String,
 }
 
-impl<T> At<T> {
+impl<T> InPath<T> {
     /// There is nothing of that name.
     pub(super) fn not_found(&self) -> ApiError {
         ApiError::not_found(&self.path)
     }
 }
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {

@@ -18,9 +18,9 @@ use super::answers::UnknownParameter;
 use super::error::ApiError;
 use super::fields::{Fields, FormBody, Query};
 use super::parameters::NoParameters;
-use super::path::{At, PaymentPath, PaymentsPath};
+use super::path::{InPath, PaymentPath, PaymentsPath};
 use super::state::ApiState;
-use crate::call::desk::Request;
+use crate::call::desk::IdempotentRequest;
 use crate::call::{Answer, Command, CommandError};
 use crate::flow::AgentCommand;
 use crate::form::Form;
@@ -56,7 +56,7 @@ const UNDONE: &str = "Cannot take a payment.";
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
-    at: At<PaymentsPath>,
+    at: InPath<PaymentsPath>,
     _: Query<NoParameters>,
 ) -> Result<Json<PaymentPage>, ApiError> {
     let PaymentsPath { account, call } = &at.ids;
@@ -85,7 +85,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     State(state): State<ApiState>,
-    at: At<PaymentsPath>,
+    at: InPath<PaymentsPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
     if state.directory.record(&at.ids.call).is_none() {
@@ -107,7 +107,10 @@ pub(super) async fn create(
         PaymentPath,
     ),
 )]
-pub(super) async fn fetch(State(state): State<ApiState>, at: At<PaymentPath>) -> Result<Json<PaymentState>, ApiError> {
+pub(super) async fn fetch(
+    State(state): State<ApiState>,
+    at: InPath<PaymentPath>,
+) -> Result<Json<PaymentState>, ApiError> {
     let PaymentPath { account, call, sid } = &at.ids;
     let found = state.directory.payment(call, sid).ok_or_else(|| at.not_found())?;
     Ok(Json(PaymentState::of(account, call, &found)))
@@ -133,7 +136,7 @@ pub(super) async fn fetch(State(state): State<ApiState>, at: At<PaymentPath>) ->
 )]
 pub(super) async fn update(
     State(state): State<ApiState>,
-    at: At<PaymentPath>,
+    at: InPath<PaymentPath>,
     FormBody(fields): FormBody,
 ) -> Result<Response, ApiError> {
     if state.directory.payment(&at.ids.call, &at.ids.sid).is_none() {
@@ -152,7 +155,7 @@ pub(super) fn read<F: DeserializeOwned + Serialize>(fields: Fields) -> Result<Fo
 
 /// A request to be done once.
 struct Wanted {
-    request: Request,
+    request: IdempotentRequest,
     form: Form,
 }
 
@@ -163,7 +166,7 @@ impl Wanted {
         let parameters = told(&fields.read_as::<F>(&[])?);
         let key = parameters.iter().find(|(name, _)| name == "IdempotencyKey").map(|(_, value)| value.as_str());
         // Without a key the machine refuses it.
-        let request = Request::new(path, key.unwrap_or_default(), &parameters);
+        let request = IdempotentRequest::new(path, key.unwrap_or_default(), &parameters);
         let mut form = Form::new();
         for (name, value) in parameters {
             form.set(name, value);

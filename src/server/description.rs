@@ -28,13 +28,13 @@ use crate::rest::guard::SCHEME;
         (name = "operation", description = "For whoever runs this server"),
     ),
     components(schemas(ApiError)),
-    modifiers(&Account),
+    modifiers(&AccountSecurity),
 )]
 struct Api;
 
-struct Account;
+struct AccountSecurity;
 
-impl Modify for Account {
+impl Modify for AccountSecurity {
     fn modify(&self, description: &mut Description) {
         let mut scheme = Http::new(HttpAuthScheme::Basic);
         scheme.description = Some("AccountSid and AuthToken".to_owned());

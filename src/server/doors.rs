@@ -1,8 +1,8 @@
 //! How many connections there may be at once, and who goes when there are more.
 //!
-//! Shape:   [`Doors`] is a listening socket that gives each connection its [`Visit`]: a place that is given back when it is
+//! Shape:   [`ConnectionLimiter`] is a listening socket that gives each connection its [`Visit`]: a place that is given back when it is
 //!          dropped, and what we wait for on this connection, since when and until when.
-//! Limits:  `max_connections` in all, or what the system's limit of open files has room for; [`Limits::per_address`].
+//! Limits:  `max_connections` in all, or what the system's limit of open files has room for; [`ConnectionLimits::per_address`].
 //! Errors:  none: who is one too many finds the connection closed; the metrics say why.
 //! Sources: RFC 9112, section 9.5 (servers close connections when they must); getrlimit(2) `RLIMIT_NOFILE`.
 //!
@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::Limits;
+use crate::config::ConnectionLimits;
 use crate::http::TrustedProxies;
 use crate::http::address::{AddressKind, kind};
 use crate::rest::attempts::source;
@@ -53,14 +53,19 @@ fn room(configured: u32, open_files: Option<u64>) -> usize {
 
 /// The listening socket, and everybody who came in by it.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct ConnectionLimiter {
     socket: TcpListener,
-    places: Places,
+    places: ConnectionSlots,
     messages_per_second: u32,
 }
 
-impl Doors {
-    pub(super) fn new(socket: TcpListener, max_connections: u32, limits: &Limits, trusted: &TrustedProxies) -> Self {
+impl ConnectionLimiter {
+    pub(super) fn new(
+        socket: TcpListener,
+        max_connections: u32,
+        limits: &ConnectionLimits,
+        trusted: &TrustedProxies,
+    ) -> Self {
         let open_files = getrlimit(Resource::Nofile).current;
         let max = room(max_connections, open_files);
         if max < usize::try_from(max_connections).unwrap_or(usize::MAX) {
@@ -69,7 +74,7 @@ impl Doors {
                 "only {max} connections at once: the system lets this process open too few files (ulimit -n, or LimitNOFILE= of systemd)"
             );
         }
-        Self { socket, places: Places::new(max, limits.clone(), trusted.clone()), messages_per_second: 0 }
+        Self { socket, places: ConnectionSlots::new(max, limits.clone(), trusted.clone()), messages_per_second: 0 }
     }
 
     /// Once they are calls', connections are read at the pace of so many messages a second; 0: no limit.
@@ -102,9 +107,9 @@ pub(super) fn describe() {
 
 /// Those there are, and those taken.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     max: usize,
-    limits: Arc<Limits>,
+    limits: Arc<ConnectionLimits>,
     trusted: Arc<TrustedProxies>,
     taken: Arc<Mutex<Taken>>,
 }
@@ -123,8 +128,8 @@ struct Taken {
 /// A turn to go: whether we work for the connection, and how many turns were given out before.
 type Ticket = (bool, u64);
 
-impl Places {
-    fn new(max: usize, limits: Limits, trusted: TrustedProxies) -> Self {
+impl ConnectionSlots {
+    fn new(max: usize, limits: ConnectionLimits, trusted: TrustedProxies) -> Self {
         Self { max, limits: Arc::new(limits), trusted: Arc::new(trusted), taken: Arc::default() }
     }
 
@@ -160,7 +165,8 @@ impl Places {
         }
         let leave = Arc::new(Notify::new());
         let ticket = taken.ticket(false, &leave);
-        let now = Phase { awaited: Awaited::Head, since: Instant::now(), ticket: Some(ticket), counted: address };
+        let now =
+            ConnectionPhase { awaited: Awaited::Head, since: Instant::now(), ticket: Some(ticket), counted: address };
         let pace = Arc::new(Pace::new(0));
         Some(Visit { places: self.clone(), peer, leave, pace, now: Mutex::new(now) })
     }
@@ -209,7 +215,7 @@ pub(super) enum Awaited {
 }
 
 #[derive(Debug)]
-struct Phase {
+struct ConnectionPhase {
     awaited: Awaited,
     since: Instant,
     /// None: it must not go, or has to go already.
@@ -221,11 +227,11 @@ struct Phase {
 /// One connection: its place, and how it stands.
 #[derive(Debug)]
 pub(super) struct Visit {
-    places: Places,
+    places: ConnectionSlots,
     peer: SocketAddr,
     leave: Arc<Notify>,
     pace: Arc<Pace>,
-    now: Mutex<Phase>,
+    now: Mutex<ConnectionPhase>,
 }
 
 impl Visit {
@@ -238,7 +244,7 @@ impl Visit {
         Arc::clone(&self.pace)
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &ConnectionLimits {
         &self.places.limits
     }
 
@@ -296,7 +302,7 @@ impl Visit {
         self.turn_if(Awaited::TakingLast, Awaited::Request);
     }
 
-    fn now(&self) -> MutexGuard<'_, Phase> {
+    fn now(&self) -> MutexGuard<'_, ConnectionPhase> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -350,12 +356,12 @@ mod tests {
     const PUBLIC: &str = "203.1.112.7:1000";
     const PROXY: &str = "10.0.0.2:1000";
 
-    fn places(max: usize, per_address: usize) -> Places {
+    fn places(max: usize, per_address: usize) -> ConnectionSlots {
         let trusted = TrustedProxies::parse(["203.1.112.9"]).unwrap();
-        Places::new(max, Limits { per_address, ..Limits::default() }, trusted)
+        ConnectionSlots::new(max, ConnectionLimits { per_address, ..ConnectionLimits::default() }, trusted)
     }
 
-    fn comes(places: &Places, from: &str) -> Option<Visit> {
+    fn comes(places: &ConnectionSlots, from: &str) -> Option<Visit> {
         places.take(from.parse().unwrap())
     }
 
@@ -444,7 +450,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_step_has_a_time_of_its_own_that_begins_with_the_step() {
         let places = places(10, 10);
-        let limits = Limits::default();
+        let limits = ConnectionLimits::default();
         let visit = comes(&places, PROXY).unwrap();
         let due = |visit: &Visit| visit.due().map(|(at, why)| (at - Instant::now(), why));
         assert_eq!(due(&visit), Some((limits.head_time, "head")));

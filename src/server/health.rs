@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::Desk;
+use super::ServerState;
 
 /// The recorder is the process's, as the `metrics` crate has it: several servers in one process count together.
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -60,7 +60,7 @@ pub(super) async fn healthz() -> &'static str {
         (status = 503, description = "It is being stopped and takes no new calls, or the database cannot be read or written, without which no payment is made", body = String, content_type = "text/plain"),
     ),
 )]
-pub(super) async fn readyz(State(desk): State<Desk>) -> (StatusCode, &'static str) {
+pub(super) async fn readyz(State(desk): State<ServerState>) -> (StatusCode, &'static str) {
     if desk.draining.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if desk.services.payments.searches.is_shut() || !desk.services.payments.store.is_writable() {

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::Desk;
+use super::ServerState;
 use super::description::{DialectName, StreamSecret, UpgradeHeaders};
 use crate::blocking::{TaskKind, watched};
 use crate::call::beginning::Beginning;
@@ -46,15 +46,15 @@ const WRITE_BUFFER_MAX: usize = 256 * 1024;
 
 /// An upgrade, at whichever of its paths.
 pub(super) struct Dialed {
-    desk: Desk,
+    desk: ServerState,
     path: StreamPath,
     parts: Parts,
 }
 
-impl FromRequestParts<Desk> for Dialed {
+impl FromRequestParts<ServerState> for Dialed {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, desk: &ServerState) -> Result<Self, Response> {
         let path = Path::from_request_parts(parts, desk).await;
         let Path(path) = path.map_err(IntoResponse::into_response)?;
         let dialed = Self { desk: desk.clone(), path, parts: parts.clone() };
@@ -153,7 +153,7 @@ impl Dialed {
     }
 }
 
-async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
+async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
     let peer = client(&desk.trusted_proxies, &parts.extensions, &parts.headers);
     let name = path.dialect.clone();
     let required = upgrade::proof(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
@@ -236,7 +236,7 @@ pub(super) fn describe() {
 
 /// The answer to a request for a path that there is not. A stream that was dialed there is told of in the log: its platform tells
 /// nobody why a call fails.
-pub(super) async fn no_such_path(State(desk): State<Desk>, uri: OriginalUri, parts: Parts) -> Response {
+pub(super) async fn no_such_path(State(desk): State<ServerState>, uri: OriginalUri, parts: Parts) -> Response {
     let upgrade = parts.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
         tell_of_unknown_path(uri.path(), client(&desk.trusted_proxies, &parts.extensions, &parts.headers));

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use super::doors::{Doors, Visit, closed};
+use super::doors::{ConnectionLimiter, Visit, closed};
 use super::pace::Paced;
 use crate::blocking::{TaskKind, watched};
 use crate::rest;
@@ -56,7 +56,7 @@ pub(super) trait Entrance: Send {
     fn next(&mut self) -> impl Future<Output = (Self::Io, Visit)> + Send;
 }
 
-impl Entrance for Doors {
+impl Entrance for ConnectionLimiter {
     type Io = Paced<TcpStream>;
 
     async fn next(&mut self) -> (Self::Io, Visit) {
@@ -87,7 +87,7 @@ pub(super) async fn serve(mut entrance: impl Entrance, app: Router, over: impl F
 }
 
 /// How a connection came to its end.
-enum Left {
+enum ConnectionEnd {
     /// By itself: ended, failed, or a call's from now on.
     Itself,
     /// This took too long.
@@ -105,7 +105,7 @@ where
     visit.begins();
     let head_max = visit.limits().head_max;
     let service = service_fn(|request| answer(&app, &visit, request));
-    let io = TokioIo::new(Watched { io, visit: Arc::clone(&visit) });
+    let io = TokioIo::new(WatchedConnection { io, visit: Arc::clone(&visit) });
     let mut connection = http1::Builder::new()
         .max_header_size(head_max)
         .max_headers(HEADERS_MAX)
@@ -123,28 +123,28 @@ where
         }
         // Whatever is awaited changes in here and nowhere else.
         if Pin::new(&mut connection).poll(context).is_ready() {
-            return Poll::Ready(Left::Itself);
+            return Poll::Ready(ConnectionEnd::Itself);
         }
         if leave.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Left::Crowded);
+            return Poll::Ready(ConnectionEnd::Crowded);
         }
         let Some((due, what)) = visit.due() else { return Poll::Pending };
         if alarm.deadline() != due {
             alarm.as_mut().reset(due);
         }
-        alarm.as_mut().poll(context).map(|()| Left::Late(what))
+        alarm.as_mut().poll(context).map(|()| ConnectionEnd::Late(what))
     })
     .await;
     match left {
-        Left::Itself if is_stopping => {}
-        Left::Itself => {
+        ConnectionEnd::Itself if is_stopping => {}
+        ConnectionEnd::Itself => {
             if let Some(parts) = connection.into_parts() {
                 read_out(parts.io.into_inner()).await;
             }
         }
-        Left::Late(what) => closed(what),
+        ConnectionEnd::Late(what) => closed(what),
         // Counted by who needs the place.
-        Left::Crowded => {}
+        ConnectionEnd::Crowded => {}
     }
 }
 
@@ -161,7 +161,7 @@ async fn answer(
     app: &TowerToHyperService<Router>,
     visit: &Arc<Visit>,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<NotedBody>, Infallible> {
     visit.asked();
     let path = request.uri().path().to_owned();
     let mut request = request.map(Body::new);
@@ -175,16 +175,16 @@ async fn answer(
         }
     };
     visit.answers(response.status() == StatusCode::SWITCHING_PROTOCOLS);
-    Ok(response.map(|body| Answer { body, visit: Arc::clone(visit) }))
+    Ok(response.map(|body| NotedBody { body, visit: Arc::clone(visit) }))
 }
 
 /// An answer's body, whose end is noted.
-struct Answer {
+struct NotedBody {
     body: Body,
     visit: Arc<Visit>,
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for NotedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -204,7 +204,7 @@ impl hyper::body::Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for NotedBody {
     fn drop(&mut self) {
         self.visit.said_all();
     }
@@ -212,12 +212,12 @@ impl Drop for Answer {
 
 /// A connection on which it is noted what comes, and what was taken. Its place is given back when it is dropped: a call's at
 /// the call's end.
-struct Watched<Io> {
+struct WatchedConnection<Io> {
     io: Io,
     visit: Arc<Visit>,
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Watched<Io> {
+impl<Io: AsyncRead + Unpin> AsyncRead for WatchedConnection<Io> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -232,7 +232,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Watched<Io> {
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Watched<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedConnection<Io> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(context, bytes)
     }

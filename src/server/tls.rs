@@ -1,6 +1,6 @@
 //! https and wss on the server's own socket: handshakes beside the accept loop, a certificate that may change meanwhile.
 //!
-//! Shape:   [`Tls::open`] reads certificate and key; [`Tls::listen`] makes [`Doors`] an [`Entrance`] to connections whose
+//! Shape:   [`TlsIdentity::open`] reads certificate and key; [`TlsIdentity::listen`] makes [`ConnectionLimiter`] an [`Entrance`] to connections whose
 //!          handshake is done, and follows the files for as long as it lives.
 //! Limits:  [`HANDSHAKE_TIME`] a handshake; [`HANDSHAKES_MAX`] at once, above which the oldest one goes.
 //! Errors:  [`TlsError`] at the start; afterwards a faulty pair is logged and the one before it stays.
@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::doors::{Doors, Visit};
+use super::doors::{ConnectionLimiter, Visit};
 use super::pace::{Pace, Paced};
 use super::serving::Entrance;
 use crate::blocking;
@@ -30,7 +30,7 @@ mod files;
 mod tests;
 
 pub use files::TlsError;
-use files::{Files, Look};
+use files::{Look, TlsFiles};
 
 /// How long a handshake may take: generous for a phone on a bad line, and platforms are no phones.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -49,23 +49,23 @@ const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/pla
 
 /// Certificate and key, read and found good.
 #[derive(Debug)]
-pub(super) struct Tls {
-    files: Files,
+pub(super) struct TlsIdentity {
+    files: TlsFiles,
     current: watch::Sender<Arc<ServerConfig>>,
 }
 
-impl Tls {
+impl TlsIdentity {
     /// Reads the pair.
     ///
     /// # Errors
     /// [`TlsError`], naming the file and what to do about it.
-    pub(super) fn open(config: &crate::config::Tls) -> Result<Self, TlsError> {
-        let (files, first) = Files::open(config)?;
+    pub(super) fn open(config: &crate::config::TlsSettings) -> Result<Self, TlsError> {
+        let (files, first) = TlsFiles::open(config)?;
         Ok(Self { files, current: watch::Sender::new(first) })
     }
 
     /// Takes connections of `doors`, and new pairs as they come.
-    pub(super) fn listen(self, doors: Doors) -> TlsListener {
+    pub(super) fn listen(self, doors: ConnectionLimiter) -> TlsListener {
         let current = self.current.subscribe();
         let mut follower = JoinSet::new();
         follower.spawn(self.follow());
@@ -121,7 +121,7 @@ pub(super) fn describe() {
 /// A socket whose connections are TLS.
 #[derive(Debug)]
 pub(super) struct TlsListener {
-    doors: Doors,
+    doors: ConnectionLimiter,
     current: watch::Receiver<Arc<ServerConfig>>,
     handshakes: Handshakes,
     /// Ends with the listener.

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::Simulation;
 use super::invariants::{self, Violation};
-use super::tape::First;
+use super::tape::FirstDocument;
 use crate::flow::link::PlainHttp;
 use crate::flow::{Context, FetchFailure, NextDocument};
 use crate::form::{Form, Value};
@@ -32,8 +32,8 @@ mod script;
 pub(crate) mod spelling;
 mod twin;
 
-pub use gateway::{ChanceWorld, Connectors, Said};
-pub use outside::{Lead, Request};
+pub use gateway::{RandomConnectors, RandomWorld, Said};
+pub use outside::{AgentsRequest, Lead};
 
 /// The most moves of a caller before hanging up.
 pub const MOVES_MAX: usize = 80;
@@ -55,9 +55,9 @@ const VALUES: [&str; 7] = ["20.45", "5", "12345678", "visa amex", "Ann & Bob <3"
 /// A seeded source of numbers: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
 /// Good enough for choosing, for nothing secret.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct SeededRng(u64);
 
-impl Chance {
+impl SeededRng {
     /// The numbers that follow from `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
@@ -114,7 +114,7 @@ pub enum Move {
     /// Hangs up.
     HangUp,
     /// The agent asks for something.
-    Agent(Request),
+    Agent(AgentsRequest),
     /// The application does something with the call.
     Application(Lead),
 }
@@ -131,7 +131,7 @@ pub struct Plan {
     /// The wall clock when the call is answered.
     pub clock: DateTime,
     /// What connectors are like; none: there is no connector at all.
-    pub connectors: Option<Connectors>,
+    pub connectors: Option<RandomConnectors>,
     /// Which look-ups of a connector, counted from 1, come while nothing can be written down.
     pub store_away: Vec<u32>,
     /// What the caller does.
@@ -146,11 +146,11 @@ pub struct Plan {
 }
 
 /// A call that was played.
-pub type Played<'a, F> = Simulation<ChanceWorld<'a, F>>;
+pub type Played<'a, F> = Simulation<RandomWorld<'a, F>>;
 
 /// Plays the call of `seed` against `flow`; `missing`: the parameters that it cannot do without.
 pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u64) -> (Plan, Played<'a, F>) {
-    let mut chance = Chance::new(seed);
+    let mut chance = SeededRng::new(seed);
     let parameters =
         missing.iter().map(|name| (name.clone(), chance.one_of(&VALUES, "5").to_owned())).collect::<BTreeMap<_, _>>();
     let plan = Plan {
@@ -158,7 +158,7 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         parameters,
         platform: if chance.one_in(4) { Platform::Telnyx } else { Platform::Twilio },
         clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
-        connectors: if chance.one_in(60) { None } else { Some(Connectors::drawn(&mut chance)) },
+        connectors: if chance.one_in(60) { None } else { Some(RandomConnectors::drawn(&mut chance)) },
         store_away: away(seed),
         moves: Vec::new(),
         answers: Vec::new(),
@@ -166,7 +166,7 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         hidden: Vec::new(),
         twin: true,
     };
-    let world = ChanceWorld::drawing(flows, plan.connectors, plan.store_away.clone(), Chance::new(chance.number()));
+    let world = RandomWorld::drawing(flows, plan.connectors, plan.store_away.clone(), SeededRng::new(chance.number()));
     let simulation = plan.start(flows, world, false);
     let caller = caller::Caller::new(chance, simulation);
     caller.play(plan)
@@ -174,7 +174,7 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
 
 /// When nothing can be written down in the call of `seed`: in one of twenty for a payment, drawn apart from all else.
 fn away(seed: u64) -> Vec<u32> {
-    let mut chance = Chance::new(!seed);
+    let mut chance = SeededRng::new(!seed);
     if chance.one_in(20) { vec![chance.one_of(&[1, 1, 2], 1)] } else { Vec::new() }
 }
 
@@ -197,11 +197,11 @@ pub fn result<F: Flows>(played: &Played<'_, F>) -> Option<PayResult> {
 }
 
 impl Plan {
-    fn start<'a, F: Flows>(&self, flows: &'a F, world: ChanceWorld<'a, F>, taped: bool) -> Played<'a, F> {
+    fn start<'a, F: Flows>(&self, flows: &'a F, world: RandomWorld<'a, F>, taped: bool) -> Played<'a, F> {
         let context = self.context();
         let first = flows.flow(&self.flow, &context.parameters);
         if taped {
-            return Simulation::start_taped(first, First::Flow(self.flow.clone()), context, world);
+            return Simulation::start_taped(first, FirstDocument::Flow(self.flow.clone()), context, world);
         }
         Simulation::start(first, context, world)
     }
@@ -247,7 +247,7 @@ impl Plan {
 
     fn play_again<'a, F: Flows>(&self, flows: &'a F, taped: bool) -> Played<'a, F> {
         let (answers, documents) = (self.answers.clone(), self.documents.clone());
-        let world = ChanceWorld::repeating(flows, self.connectors, self.store_away.clone(), answers, documents);
+        let world = RandomWorld::repeating(flows, self.connectors, self.store_away.clone(), answers, documents);
         let mut simulation = self.start(flows, world, taped);
         let mut next_key = CallTime::ZERO;
         for step in &self.moves {

@@ -50,16 +50,16 @@ pub fn stuck(call: &Call) -> Option<String> {
     waits_for_ever.then(|| format!("it waits without a deadline, {}", call.stage_name()))
 }
 
-type Held = Result<(), String>;
+type Holds = Result<(), String>;
 
-fn rule(holds: bool, what: &str) -> Held {
+fn rule(holds: bool, what: &str) -> Holds {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
 /// What was seen of a call so far.
 #[derive(Debug, Default)]
 struct Watch {
-    session: Option<Session>,
+    session: Option<OpenSession>,
     /// The agent's request that may open a session.
     opening: Option<CommandId>,
     /// The agent's requests that have no answer yet.
@@ -84,7 +84,7 @@ struct Watch {
 
 /// A Pay session that has no outcome yet.
 #[derive(Debug, Default)]
-struct Session {
+struct OpenSession {
     /// The agent's request that it began with; none: a document leads it.
     opened_by: Option<CommandId>,
     /// What its gateway makes of repeats; none: there is no gateway.
@@ -111,18 +111,18 @@ struct Session {
     doubt: bool,
     /// Whether the gateway said that it has never seen the payment.
     not_found: bool,
-    verdict: Option<Verdict>,
+    verdict: Option<FinalAnswer>,
 }
 
 /// A final answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum FinalAnswer {
     Yes,
     No,
 }
 
 impl Watch {
-    fn see(&mut self, record: &Record) -> Held {
+    fn see(&mut self, record: &Record) -> Holds {
         let refuses = matches!(record, Record::Commanded(..) | Record::Replied(_, Err(_)));
         rule(!self.ended || refuses, "something was done after the end")?;
         let ends = std::mem::take(&mut self.ends);
@@ -160,7 +160,7 @@ impl Watch {
             Record::LookedUp(_, idempotency) => {
                 self.owed = None;
                 let (opened_by, idempotency) = (self.opening.take(), *idempotency);
-                let session = Session { opened_by, idempotency, ..Session::default() };
+                let session = OpenSession { opened_by, idempotency, ..OpenSession::default() };
                 let before = self.session.replace(session);
                 rule(before.is_none(), "a Pay session began while another one was going on")
             }
@@ -255,12 +255,12 @@ impl Watch {
         }
     }
 
-    fn session(&mut self) -> Result<&mut Session, String> {
+    fn session(&mut self) -> Result<&mut OpenSession, String> {
         self.session.as_mut().ok_or_else(|| "a Pay session did something after its outcome".to_owned())
     }
 
     /// Each callback of a payment has the next number; while a field is keyed, none tells a digit of it.
-    fn told_in_order(&mut self, payment: &PaymentId, progress: Progress, form: &Form) -> Held {
+    fn told_in_order(&mut self, payment: &PaymentId, progress: Progress, form: &Form) -> Holds {
         let told = self.sequence.entry(payment.sid.clone()).or_default();
         let number = form.value("SequenceNumber").map(Value::expose);
         rule(number == Some(told.to_string().as_str()), "SequenceNumber does not count what is told of a payment")?;
@@ -272,7 +272,7 @@ impl Watch {
         rule(shown.chars().all(|c| matches!(c, 'x' | '*')), "a partial result shows a digit")
     }
 
-    fn finished(&mut self, payment: &PaymentId, result: PayResult, form: &Form) -> Held {
+    fn finished(&mut self, payment: &PaymentId, result: PayResult, form: &Form) -> Holds {
         self.finished += 1;
         self.owed = Some(result);
         let led_by_agent = payment.led_by == LedBy::Agent;
@@ -295,7 +295,7 @@ impl Watch {
         }
     }
 
-    fn over(&self, call: &Call) -> Held {
+    fn over(&self, call: &Call) -> Holds {
         rule(call.is_over(), "the call does not end, although the caller is gone")?;
         rule(self.ended, "the call is over and did not say so")?;
         rule(self.unanswered.is_empty(), "an agent was not answered")?;
@@ -303,12 +303,12 @@ impl Watch {
     }
 }
 
-impl Session {
+impl OpenSession {
     fn is_led_by(&self, led_by: LedBy) -> bool {
         self.opened_by.is_some() == (led_by == LedBy::Agent)
     }
 
-    fn reported(&mut self, progress: Progress) -> Held {
+    fn reported(&mut self, progress: Progress) -> Holds {
         let Progress { step, attempt, what } = progress;
         match what {
             What::Begun => {
@@ -353,7 +353,7 @@ impl Session {
         }
     }
 
-    fn is_at(&self, step: Step, attempt: u8) -> Held {
+    fn is_at(&self, step: Step, attempt: u8) -> Holds {
         rule(self.begun.last() == Some(&step), "something was reported of a step that is not being asked for")?;
         rule(!self.captured.contains(&step), "a captured field was captured or failed again")?;
         rule(self.attempt == attempt, "attempts are not counted one by one")
@@ -365,7 +365,7 @@ impl Session {
         captures.copied().find(|step| !self.captured.contains(step))
     }
 
-    fn asked(&mut self, number: u16, submits: bool, transaction: &str) -> Held {
+    fn asked(&mut self, number: u16, submits: bool, transaction: &str) -> Holds {
         rule(self.begun.contains(&Step::PaymentProcessing), "the gateway was asked before payment-processing")?;
         rule(self.missing().is_none(), "the gateway was asked before every field was captured")?;
         rule(self.required.is_empty(), "the gateway was asked while something was required")?;
@@ -393,12 +393,12 @@ impl Session {
         // The answer to a question that was given up changes nothing.
         let Some((_, submits)) = self.asked.take_if(|(asked, _)| *asked == number) else { return };
         match word {
-            "approved" => self.verdict = Some(Verdict::Yes),
+            "approved" => self.verdict = Some(FinalAnswer::Yes),
             // A repeat that is refused says nothing of the submission before it, nor does one that is declined, unless it
             // is answered with the first result.
             "refused" if submits && self.doubt => {}
             "declined" if submits && self.doubt && self.idempotency != Some(Idempotency::FirstResult) => {}
-            "declined" | "refused" => self.verdict = Some(Verdict::No),
+            "declined" | "refused" => self.verdict = Some(FinalAnswer::No),
             "not found" => self.not_found = true,
             "unknown" | "panicked" if submits => self.doubt = true,
             _ => {}
@@ -414,7 +414,7 @@ impl Session {
         }
     }
 
-    fn outcome(&self, result: PayResult, form: &Form) -> Held {
+    fn outcome(&self, result: PayResult, form: &Form) -> Holds {
         let value = |name: &str| form.value(name).map(Value::expose);
         let code = PayErrorCode::ServiceUnavailable.number().to_string();
         let unknown = result == PayResult::PaymentConnectorError
@@ -427,8 +427,10 @@ impl Session {
         let on_its_way = matches!(self.asked, Some((_, true)));
         rule(!on_its_way, "a Pay session ended while its submission was on its way")?;
         match (self.verdict, self.doubt) {
-            (Some(Verdict::Yes), _) => rule(success, "the gateway approved, and success was not told"),
-            (Some(Verdict::No), _) => rule(!success && !unknown, "the gateway said no, and something else was told"),
+            (Some(FinalAnswer::Yes), _) => rule(success, "the gateway approved, and success was not told"),
+            (Some(FinalAnswer::No), _) => {
+                rule(!success && !unknown, "the gateway said no, and something else was told")
+            }
             (None, true) if self.not_found => rule(!success, "the gateway found nothing, and success was told"),
             (None, true) => rule(unknown, "nobody knows whether money was taken, and that was not told"),
             (None, false) => rule(!success && !unknown, "nothing was taken, and something else was told"),

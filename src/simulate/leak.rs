@@ -39,7 +39,7 @@ const DIGITS: &str = "Digits";
 
 /// What was keyed so far, and what of it may be shown.
 #[derive(Debug, Default)]
-struct Keyed {
+struct KeyedDigits {
     /// Every [`RUN`] and every [`RUN_TOLD`] digits in a row.
     runs: BTreeSet<String>,
     /// What was shown before it was keyed, or is public.
@@ -49,7 +49,7 @@ struct Keyed {
     row: String,
 }
 
-impl Keyed {
+impl KeyedDigits {
     fn press(&mut self, key: Key) {
         match key {
             Key::Digit(digit) => {
@@ -100,7 +100,7 @@ impl Keyed {
 /// The first record that repeats keyed digits, and what kind it is. What was shown before it was keyed, or is public, is no
 /// leak.
 pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String)> {
-    let mut keyed = Keyed::default();
+    let mut keyed = KeyedDigits::default();
     for (_, record) in records {
         publish(record, &mut keyed);
     }
@@ -117,13 +117,13 @@ pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String
 /// Whether `text` has [`RUN`] digits in a row of `pressed`, keys of which `*` and `#` end a row.
 #[cfg(all(test, feature = "shell"))]
 pub(crate) fn repeats(text: &str, pressed: &[Key]) -> bool {
-    let mut keyed = Keyed::default();
+    let mut keyed = KeyedDigits::default();
     pressed.iter().for_each(|key| keyed.press(*key));
     keyed.is_in(text)
 }
 
 /// Takes note of what the record tells on purpose.
-fn publish(record: &Record, keyed: &mut Keyed) {
+fn publish(record: &Record, keyed: &mut KeyedDigits) {
     let mut add = |value: &Value, told: bool| {
         for row in rows(value.expose()) {
             let set = if told { &mut keyed.told } else { &mut keyed.known };
@@ -150,7 +150,7 @@ fn publish(record: &Record, keyed: &mut Keyed) {
 }
 
 /// In what kind of record something is shown that must not be; none: in none.
-fn shown_in(record: &Record, keyed: &mut Keyed) -> Option<&'static str> {
+fn shown_in(record: &Record, keyed: &mut KeyedDigits) -> Option<&'static str> {
     let (leaks, kind) = match record {
         Record::Said(_, heard) => (heard.iter().any(|said| in_utterance(said, keyed)), "keyed digits were said"),
         Record::Requested(fetch) => (
@@ -185,7 +185,7 @@ fn shown_in(record: &Record, keyed: &mut Keyed) -> Option<&'static str> {
 }
 
 /// What was told may be said: documents read back what they asked for.
-fn in_utterance(said: &Utterance, keyed: &mut Keyed) -> bool {
+fn in_utterance(said: &Utterance, keyed: &mut KeyedDigits) -> bool {
     let text = match said {
         Utterance::Say(say) => &say.text,
         Utterance::Play(play) => match &play.source {
@@ -202,7 +202,7 @@ fn in_utterance(said: &Utterance, keyed: &mut Keyed) -> bool {
 }
 
 /// Also where a value would be masked when it is shown: the merchant gets it.
-fn in_form(form: &Form, keyed: &mut Keyed) -> bool {
+fn in_form(form: &Form, keyed: &mut KeyedDigits) -> bool {
     let by_gateway = form.value("ConnectorError").is_some();
     form.iter().filter(|(name, _)| !OURS.contains(name) && *name != DIGITS).any(|(name, value)| {
         let foreign =
@@ -390,7 +390,7 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::flow::Warning;
-    use crate::simulate::chance::Chance;
+    use crate::simulate::chance::SeededRng;
     use crate::simulate::chance::spelling::{SPELLINGS, spelt};
 
     fn pressed(keys: &str) -> Vec<(CallTime, Record)> {
@@ -416,7 +416,7 @@ mod tests {
     fn what_no_mask_has_touched_is_found_in_every_spelling() {
         let number = "4539578763621486";
         for spelling in 0..SPELLINGS {
-            let mut chance = Chance::new(spelling);
+            let mut chance = SeededRng::new(spelling);
             for _ in 0..20 {
                 let text = format!("card {} was declined", spelt(number, spelling, &mut chance));
                 assert!(after(number, &text), "{text:?}");

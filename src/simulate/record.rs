@@ -14,8 +14,8 @@ use crate::flow::{
     AgentCommand, CommandId, Ended, Event, Fetch, Fetched, PaymentId, Purpose, Redirection, TurnId, Wait, Warning,
 };
 use crate::form::Form;
-use crate::pay::assisted::{AgentError, Capture, Command};
-use crate::pay::gateway::{Answer, Attempt, Idempotency, Preparation, Resolution};
+use crate::pay::assisted::{AgentError, AgentRequest, Capture};
+use crate::pay::gateway::{Answer, Idempotency, PaymentRequest, Preparation, Resolution};
 use crate::pay::session::{Progress, Timer, What};
 use crate::pay::submission::{Ask, Question, Reply};
 use crate::tone::Key;
@@ -39,7 +39,7 @@ pub enum Record {
     /// A Pay session began, or where its progress is told changed: it is written down.
     Begun(PaymentId),
     /// The gateway was asked.
-    Asked(Question, Arc<Attempt>),
+    Asked(Question, Arc<PaymentRequest>),
     /// It did what it was asked, whatever it answers; only worlds that keep the gateway's ledger know.
     Acted(u16),
     /// It answered.
@@ -72,7 +72,7 @@ pub enum Record {
 
 /// Everything said until the call listens or waits.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub struct RecordedTurn {
     /// What was said, in words.
     pub text: String,
     /// Whether it is being said, was said, or was cut.
@@ -149,11 +149,11 @@ pub(super) fn event_word(event: &Event) -> Option<&'static str> {
         Event::Fetched(_, Fetched::NotAsked) => "not asked",
         Event::HungUp => "hang-up",
         Event::Agent(_, AgentCommand::Create(_)) => "agent creates",
-        Event::Agent(_, AgentCommand::Update { form, .. }) => match Command::read(form) {
-            Ok(Command::Capture(Capture { matcher: false, .. })) => "agent captures",
-            Ok(Command::Capture(_)) => "agent captures again",
-            Ok(Command::Complete) => "agent completes",
-            Ok(Command::Cancel) => "agent cancels",
+        Event::Agent(_, AgentCommand::Update { form, .. }) => match AgentRequest::read(form) {
+            Ok(AgentRequest::Capture(Capture { matcher: false, .. })) => "agent captures",
+            Ok(AgentRequest::Capture(_)) => "agent captures again",
+            Ok(AgentRequest::Complete) => "agent completes",
+            Ok(AgentRequest::Cancel) => "agent cancels",
             Err(_) => "agent errs",
         },
         Event::Redirected(Redirection::Document(..)) => "sent to a document",

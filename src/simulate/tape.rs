@@ -34,7 +34,7 @@ use crate::time::CallTime;
 mod made_up;
 mod script;
 
-pub use script::{Draft, Said};
+pub use script::{Draft, SaidAt};
 
 /// The most that is noted of a call. A long call has some hundreds.
 pub const NOTES_MAX: usize = 50_000;
@@ -47,7 +47,7 @@ const CALLER: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Directio
 
 /// The document that answers a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum First {
+pub enum FirstDocument {
     /// A flow of the folder.
     Flow(String),
     /// A document in place.
@@ -69,7 +69,7 @@ pub struct Source {
 
 /// A call, taken down.
 pub struct Tape {
-    first: First,
+    first: FirstDocument,
     parameters: BTreeMap<String, String>,
     platform: Platform,
     plain_http: PlainHttp,
@@ -96,9 +96,9 @@ enum Note {
     LookedUp(String),
     Found(Option<Box<Capabilities>>),
     StoreAway,
-    Asked(u16, Question),
+    Asked(u16, QuestionKind),
     Replied(u16, NotedReply),
-    Requested(Box<Request>),
+    Requested(Box<DocumentRequest>),
     Source(FetchId, Source),
     Fetched(FetchId, Result<(), FetchFailure>),
     NotAsked(FetchId),
@@ -106,14 +106,14 @@ enum Note {
     Told(String),
     Finished(PayResult, Option<String>),
     /// What an agent asked for, or the application did with the call.
-    Acted(Act),
+    Acted(AgentAct),
     /// What an agent's request was answered with: the code it was refused with.
     Answered(CommandId, Option<u32>),
     Ended(Ended),
 }
 
 /// Something that others do with a call.
-enum Act {
+enum AgentAct {
     Create(CommandId, Vec<(String, String)>),
     Update(CommandId, String, Vec<(String, String)>),
     Document(String),
@@ -123,14 +123,14 @@ enum Act {
 
 /// What a question was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
+enum QuestionKind {
     Prepare,
     Submit,
     Resolve,
 }
 
 /// A document that was asked for.
-struct Request {
+struct DocumentRequest {
     id: FetchId,
     target: Target,
     wanted: bool,
@@ -158,7 +158,7 @@ enum NotedAnswer {
 impl Tape {
     /// An empty tape for a call that begins with `first`.
     #[must_use]
-    pub fn new(first: First, context: &Context) -> Self {
+    pub fn new(first: FirstDocument, context: &Context) -> Self {
         let parameters = context.parameters.iter();
         Self {
             first,
@@ -216,18 +216,18 @@ impl Tape {
             Event::Fetched(id, Fetched::Failed(failure)) => Note::Fetched(*id, Err(failure.clone())),
             Event::Fetched(id, Fetched::NotAsked) => Note::NotAsked(*id),
             Event::HungUp => Note::HungUp,
-            Event::Agent(id, AgentCommand::Create(form)) => Note::Acted(Act::Create(*id, fields(form))),
+            Event::Agent(id, AgentCommand::Create(form)) => Note::Acted(AgentAct::Create(*id, fields(form))),
             Event::Agent(id, AgentCommand::Update { sid, form }) => {
-                Note::Acted(Act::Update(*id, sid.clone(), fields(form)))
+                Note::Acted(AgentAct::Update(*id, sid.clone(), fields(form)))
             }
             Event::Redirected(Redirection::Document(_, text)) => {
                 if !self.has_room_for(text) {
                     return;
                 }
-                Note::Acted(Act::Document(text.clone()))
+                Note::Acted(AgentAct::Document(text.clone()))
             }
-            Event::Redirected(Redirection::Url(url, _)) => Note::Acted(Act::Url(url.to_string())),
-            Event::Completed => Note::Acted(Act::Completed),
+            Event::Redirected(Redirection::Url(url, _)) => Note::Acted(AgentAct::Url(url.to_string())),
+            Event::Completed => Note::Acted(AgentAct::Completed),
         };
         self.note(at, note);
     }
@@ -268,9 +268,9 @@ impl Tape {
             Action::FindConnector(name) => Note::LookedUp(name.clone()),
             Action::Ask(question, ..) => {
                 let what = match question.what {
-                    Ask::Prepare => Question::Prepare,
-                    Ask::Submit(_) => Question::Submit,
-                    Ask::Resolve(_) => Question::Resolve,
+                    Ask::Prepare => QuestionKind::Prepare,
+                    Ask::Submit(_) => QuestionKind::Submit,
+                    Ask::Resolve(_) => QuestionKind::Resolve,
                 };
                 Note::Asked(question.number, what)
             }
@@ -292,7 +292,7 @@ impl Tape {
             Action::Fetch(Fetch { id, purpose, target, answer_wanted, form, .. }) => {
                 let place = if matches!(target, Target::Flow(_)) { "flow" } else { "URL" };
                 self.note(at, Note::Told(format!("{purpose:?} {place} {}", names(form))));
-                Note::Requested(Box::new(Request { id: *id, target: target.clone(), wanted: *answer_wanted }))
+                Note::Requested(Box::new(DocumentRequest { id: *id, target: target.clone(), wanted: *answer_wanted }))
             }
             Action::Answer(id, answer) => Note::Answered(*id, answer.as_ref().err().map(|error| error.code)),
             Action::Warn(warning) => Note::Told(format!("warning {}", warning.code)),

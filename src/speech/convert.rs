@@ -6,7 +6,7 @@
 //! Limits:  the rates of [`resample`](crate::audio::resample); memory is some 4 bytes a sample of the result.
 //! Errors:  [`ResampleError`].
 
-use crate::audio::resample::{Piece, ResampleError, Resampler, from_i16, to_i16};
+use crate::audio::resample::{ChunkLength, ResampleError, Resampler, from_i16, to_i16};
 use crate::audio::{self, Clip};
 
 /// The peak that a prompt is brought to: -3 dBFS. Clear on a bad line, and away from clipping.
@@ -41,7 +41,7 @@ pub(super) struct Downsampler {
 impl Downsampler {
     /// For sound of `rate` samples a second.
     pub(super) fn new(rate: u32) -> Result<Self, ResampleError> {
-        Ok(Self { resampler: Resampler::new(rate, audio::SAMPLE_RATE, Piece::Whole)?, made: Vec::new() })
+        Ok(Self { resampler: Resampler::new(rate, audio::SAMPLE_RATE, ChunkLength::Whole)?, made: Vec::new() })
     }
 
     /// Takes the next samples.

@@ -3,7 +3,7 @@
 //! Shape:   one thread a voice, which alone holds that voice's synthesizer (Pico's handles cannot change threads) and
 //!          takes requests from a queue. [`Pico::start`] opens all voices side by side and has each say a word.
 //! Limits:  `QUEUE_MAX` requests a voice wait; the next ones wait for room, until whoever asks gives up.
-//! Errors:  [`StartError`] if a voice cannot be opened; [`EngineError`] for a text. After an error or a panic the
+//! Errors:  [`VoiceError`] if a voice cannot be opened; [`EngineError`] for a text. After an error or a panic the
 //!          thread opens its voice anew. A request that nobody waits for any more is dropped, also half way through.
 //! Sources: the manual in picoapi.h; one engine a system, one system a thread (crate ttspico, `System::new`).
 
@@ -12,7 +12,7 @@ mod synthesizer;
 mod text;
 mod voice;
 
-pub use voice::{Voice, voice_for};
+pub use voice::{PicoVoice, voice_for};
 
 use super::SpeechRequest;
 use super::convert;
@@ -36,7 +36,7 @@ const FIRST_WORD: &str = "1";
 
 /// SVOX Pico, running.
 pub struct Pico {
-    threads: BTreeMap<Voice, mpsc::Sender<Job>>,
+    threads: BTreeMap<PicoVoice, mpsc::Sender<Job>>,
 }
 
 /// A text to speak, and where the audio goes.
@@ -52,7 +52,7 @@ struct Job {
      while it is opened, 1 MiB in /dev/shm or the folder for temporary files (TMPDIR); with `engine = \"none\"` under \
      [speech] touchtone starts without speech"
 )]
-pub struct StartError {
+pub struct VoiceError {
     voice: &'static str,
     #[source]
     reason: Reason,
@@ -73,11 +73,11 @@ impl Pico {
     /// for that.
     ///
     /// # Errors
-    /// [`StartError`] names the voice that could not be opened and what to do.
-    pub async fn start() -> Result<Self, StartError> {
+    /// [`VoiceError`] names the voice that could not be opened and what to do.
+    pub async fn start() -> Result<Self, VoiceError> {
         let mut opening = Vec::new();
-        for voice in Voice::ALL {
-            let failed = |reason| StartError { voice: voice.name(), reason };
+        for voice in PicoVoice::ALL {
+            let failed = |reason| VoiceError { voice: voice.name(), reason };
             let (jobs, inbox) = mpsc::channel(QUEUE_MAX);
             let (opened, when_opened) = oneshot::channel();
             thread::Builder::new()
@@ -89,7 +89,7 @@ impl Pico {
         let mut threads = BTreeMap::new();
         for (voice, jobs, when_opened) in opening {
             let opened = when_opened.await.unwrap_or(Err(Reason::Died));
-            opened.map_err(|reason| StartError { voice: voice.name(), reason })?;
+            opened.map_err(|reason| VoiceError { voice: voice.name(), reason })?;
             threads.insert(voice, jobs);
         }
         Ok(Self { threads })
@@ -99,12 +99,12 @@ impl Pico {
 impl Engine for Pico {
     /// The voice asked for by name, if it is one of Pico's (`en-GB`); else that of the language, see [`voice_for`].
     fn voice(&self, request: &SpeechRequest) -> String {
-        let named = request.voice.as_deref().and_then(Voice::named);
+        let named = request.voice.as_deref().and_then(PicoVoice::named);
         named.unwrap_or_else(|| voice_for(request.language.as_deref())).name().to_owned()
     }
 
     fn render<'a>(&'a self, voice: &'a str, text: &'a str) -> BoxFuture<'a, Result<Clip, EngineError>> {
-        let Some(jobs) = Voice::named(voice).and_then(|voice| self.threads.get(&voice)) else {
+        let Some(jobs) = PicoVoice::named(voice).and_then(|voice| self.threads.get(&voice)) else {
             return future::ready(Err(EngineError::NoVoice(voice.to_owned()))).boxed();
         };
         let Some(text) = Speakable::new(text) else {
@@ -121,7 +121,7 @@ impl Engine for Pico {
 }
 
 /// The life of a voice's thread: until the engine is dropped.
-fn serve(voice: Voice, opened: oneshot::Sender<Result<(), Reason>>, mut jobs: mpsc::Receiver<Job>) {
+fn serve(voice: PicoVoice, opened: oneshot::Sender<Result<(), Reason>>, mut jobs: mpsc::Receiver<Job>) {
     let mut synthesizer = match first_word(voice) {
         Ok(synthesizer) => Some(synthesizer),
         Err(error) => {
@@ -143,7 +143,7 @@ fn serve(voice: Voice, opened: oneshot::Sender<Result<(), Reason>>, mut jobs: mp
     }
 }
 
-fn first_word(voice: Voice) -> Result<Synthesizer, PicoError> {
+fn first_word(voice: PicoVoice) -> Result<Synthesizer, PicoError> {
     let mut synthesizer = Synthesizer::open(voice)?;
     if let Some(word) = Speakable::new(FIRST_WORD) {
         synthesizer.speak(&word, || true)?;
@@ -155,7 +155,7 @@ fn first_word(voice: Voice) -> Result<Synthesizer, PicoError> {
 /// through.
 fn speak(
     slot: &mut Option<Synthesizer>,
-    voice: Voice,
+    voice: PicoVoice,
     text: &Speakable,
     wanted: impl Fn() -> bool,
 ) -> Result<Clip, EngineError> {
@@ -183,16 +183,16 @@ mod tests {
     use std::time::Duration;
 
     /// A sentence each, and what it takes a person to say it, in ms.
-    const SENTENCES: [(Voice, &str, std::ops::Range<u128>); 6] = [
-        (Voice::EnglishUs, "Please enter your card number.", 1_500..2_500),
-        (Voice::EnglishGb, "Please enter your card number.", 1_500..2_500),
-        (Voice::German, "Bitte geben Sie Ihre Kartennummer ein.", 1_800..3_000),
-        (Voice::Spanish, "Introduzca el número de su tarjeta.", 1_800..3_200),
-        (Voice::French, "Veuillez saisir le numéro de votre carte.", 1_500..2_800),
-        (Voice::Italian, "Inserisca il numero della carta.", 1_500..2_800),
+    const SENTENCES: [(PicoVoice, &str, std::ops::Range<u128>); 6] = [
+        (PicoVoice::EnglishUs, "Please enter your card number.", 1_500..2_500),
+        (PicoVoice::EnglishGb, "Please enter your card number.", 1_500..2_500),
+        (PicoVoice::German, "Bitte geben Sie Ihre Kartennummer ein.", 1_800..3_000),
+        (PicoVoice::Spanish, "Introduzca el número de su tarjeta.", 1_800..3_200),
+        (PicoVoice::French, "Veuillez saisir le numéro de votre carte.", 1_500..2_800),
+        (PicoVoice::Italian, "Inserisca il numero della carta.", 1_500..2_800),
     ];
 
-    async fn said(pico: &Pico, voice: Voice, text: &str) -> Clip {
+    async fn said(pico: &Pico, voice: PicoVoice, text: &str) -> Clip {
         pico.render(voice.name(), text).await.unwrap_or_else(|error| panic!("{}: {text}: {error}", voice.name()))
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let given_up = tokio::time::timeout(Duration::from_millis(1), pico.render("de-DE", &lecture)).await;
         assert!(given_up.is_err());
         // Days of speech would be before this, were they not given up.
-        assert!(!said(&pico, Voice::German, "Ja.").await.is_empty());
+        assert!(!said(&pico, PicoVoice::German, "Ja.").await.is_empty());
     }
 
     #[tokio::test]
@@ -252,8 +252,8 @@ mod tests {
             assert!(off < 0.02, "{}: {twenty:?} instead of {expected:?}", voice.name());
         }
         // Without a full stop too, though Pico then breathes where it likes.
-        let words = said(&pico, Voice::EnglishUs, &"card number ".repeat(300)).await.duration();
-        let few = said(&pico, Voice::EnglishUs, &"card number ".repeat(30)).await.duration();
+        let words = said(&pico, PicoVoice::EnglishUs, &"card number ".repeat(300)).await.duration();
+        let few = said(&pico, PicoVoice::EnglishUs, &"card number ".repeat(30)).await.duration();
         assert!((9.0..11.5).contains(&(words.as_secs_f64() / few.as_secs_f64())), "{words:?}, {few:?}");
     }
 
@@ -261,13 +261,13 @@ mod tests {
     async fn digits_apart_are_read_one_by_one() {
         let pico = Pico::start().await.unwrap();
         for (voice, digits, words) in [
-            (Voice::EnglishUs, "4, 2, 4, 2", "four, two, four, two"),
-            (Voice::EnglishGb, "4, 2, 4, 2", "four, two, four, two"),
-            (Voice::German, "4, 2, 4, 2", "vier, zwei, vier, zwei"),
-            (Voice::Spanish, "4, 2, 4, 2", "cuatro, dos, cuatro, dos"),
-            (Voice::French, "4, 2, 4, 2", "quatre, deux, quatre, deux"),
-            (Voice::Italian, "4, 2, 4, 2", "quattro, due, quattro, due"),
-            (Voice::German, "4 2 4 2", "vier zwei vier zwei"),
+            (PicoVoice::EnglishUs, "4, 2, 4, 2", "four, two, four, two"),
+            (PicoVoice::EnglishGb, "4, 2, 4, 2", "four, two, four, two"),
+            (PicoVoice::German, "4, 2, 4, 2", "vier, zwei, vier, zwei"),
+            (PicoVoice::Spanish, "4, 2, 4, 2", "cuatro, dos, cuatro, dos"),
+            (PicoVoice::French, "4, 2, 4, 2", "quatre, deux, quatre, deux"),
+            (PicoVoice::Italian, "4, 2, 4, 2", "quattro, due, quattro, due"),
+            (PicoVoice::German, "4 2 4 2", "vier zwei vier zwei"),
         ] {
             let (digits, words) = (said(&pico, voice, digits).await, said(&pico, voice, words).await);
             // A number of two digits, or a comma read aloud, is longer or shorter by far more.
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn after_an_error_or_a_panic_the_voice_is_opened_anew() {
-        for voice in Voice::ALL {
+        for voice in PicoVoice::ALL {
             let hello = Speakable::new("Hello.").unwrap();
             let mut slot = None;
             let whole = speak(&mut slot, voice, &hello, || true).unwrap().duration();
@@ -326,8 +326,9 @@ mod tests {
         let file = folder.path().join("x.wav");
         let text = format!("Hello <genfile file=\"{}\"> you </genfile> all.", file.display());
         let mut slot = None;
-        let plain = speak(&mut slot, Voice::EnglishUs, &Speakable::new("Hello you all.").unwrap(), || true).unwrap();
-        let marked = speak(&mut slot, Voice::EnglishUs, &Speakable::new(&text).unwrap(), || true).unwrap();
+        let plain =
+            speak(&mut slot, PicoVoice::EnglishUs, &Speakable::new("Hello you all.").unwrap(), || true).unwrap();
+        let marked = speak(&mut slot, PicoVoice::EnglishUs, &Speakable::new(&text).unwrap(), || true).unwrap();
         assert!(!file.exists());
         assert!(marked.duration() > 2 * plain.duration());
     }
@@ -336,10 +337,10 @@ mod tests {
 
         #[test]
         fn no_text_of_a_document_leaves_a_voice_speechless(
-            number in 0..Voice::ALL.len(),
+            number in 0..PicoVoice::ALL.len(),
             text in "\\PC{0,60}|[0-9.,:/ -]{0,120}|[a-zA-ZäöüßéèñÀ' ]{0,120}|[!?.,;()\"'-]{0,60}",
         ) {
-            let voice = Voice::ALL[number];
+            let voice = PicoVoice::ALL[number];
             let mut slot = None;
             if let Some(text) = Speakable::new(&text) {
                 // Sound or an error: either will do.

@@ -30,7 +30,7 @@ const PENDING_MAX: usize = 100_000;
 
 /// Something that is to be written down.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum PendingChange {
     /// A call as it stands now.
     Call(Arc<CallRow>),
     /// A session has begun, or is told elsewhere than before.
@@ -48,7 +48,7 @@ pub(super) struct Batch {
 
 #[derive(Debug, Default)]
 struct Pending {
-    changes: VecDeque<Change>,
+    changes: VecDeque<PendingChange>,
     /// Whether a task writes the line.
     is_attended: bool,
     /// Whether changes were dropped since the line was last empty.
@@ -61,7 +61,7 @@ impl Batch {
     }
 
     /// Puts a change in line. Needs a tokio runtime.
-    pub(super) fn note(self: &Arc<Self>, backend: &Arc<dyn Backend>, node: NodeId, change: Change) {
+    pub(super) fn note(self: &Arc<Self>, backend: &Arc<dyn Backend>, node: NodeId, change: PendingChange) {
         let mut pending = self.pending();
         if pending.changes.len() >= PENDING_MAX {
             metrics::counter!("touchtone_store_changes_dropped_total").increment(1);
@@ -84,7 +84,7 @@ impl Batch {
         let _writing = self.writing.lock().await;
         let mut left = self.pending().changes.len();
         while left > 0 {
-            let batch: Vec<Change> = self.pending().changes.iter().take(left.min(BATCH_MAX)).cloned().collect();
+            let batch: Vec<PendingChange> = self.pending().changes.iter().take(left.min(BATCH_MAX)).cloned().collect();
             let taken = batch.len();
             self.writable.seen(backend.write_changes(together(batch), node).await)?;
             // Only now: a caller that goes away in between loses nothing, and a change is as good written twice.
@@ -109,12 +109,12 @@ impl Batch {
 }
 
 /// Each call and session once, as it stands last, where it stood first.
-fn together(batch: Vec<Change>) -> Changes {
+fn together(batch: Vec<PendingChange>) -> Changes {
     let (mut calls, mut sessions) = (Vec::new(), Vec::new());
     for change in batch {
         match change {
-            Change::Call(call) => calls.push(call),
-            Change::Session(session) => sessions.push(session),
+            PendingChange::Call(call) => calls.push(call),
+            PendingChange::Session(session) => sessions.push(session),
         }
     }
     Changes { calls: last_of_each(calls, |call| &call.sid), sessions: last_of_each(sessions, |session| &session.sid) }
@@ -165,11 +165,11 @@ mod tests {
     use super::*;
     use crate::store::memory::{Disk, Memory};
     use crate::store::{CallFilter, CallStatus};
-    use crate::wall::Wall;
+    use crate::wall::WallClock;
 
-    fn call(number: usize, status: CallStatus) -> Change {
-        let now = Wall::System.now();
-        Change::Call(Arc::new(CallRow {
+    fn call(number: usize, status: CallStatus) -> PendingChange {
+        let now = WallClock::System.now();
+        PendingChange::Call(Arc::new(CallRow {
             place: 0,
             sid: format!("CA{number}"),
             account: "AC1".to_owned(),

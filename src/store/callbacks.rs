@@ -8,9 +8,9 @@ use super::backend::{
     BackendError, CallbackFilter, CallbackRow, CallbackState, Inserted, NewCallback, PendingCallback, Resealed,
 };
 use super::lease::Epoch;
-use super::record::{self, RecordError};
+use super::record::{self, StoredShapeError};
 use super::request::CallbackRequest;
-use super::seal::{Opened, Place};
+use super::seal::{Opened, SealedPlace};
 use super::{PAGE_MAX, Store, StoreError, StoredCallback};
 use crate::http::shown;
 
@@ -123,15 +123,15 @@ impl Store {
 
     /// The request of a callback that was stored before.
     async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let (sealed, epoch) = (row.sealed.clone().ok_or(RecordError::Shape)?, self.epoch());
+        let (sealed, epoch) = (row.sealed.clone().ok_or(StoredShapeError::Shape)?, self.epoch());
         self.opened(&sealed, Resealed::Callback(row.token)).await?;
         self.stored_callback(row, epoch)
     }
 
     /// The request of a stored callback.
     pub(super) fn stored_callback(&self, row: CallbackRow, epoch: Epoch) -> Result<StoredCallback, StoreError> {
-        let sealed = row.sealed.as_ref().ok_or(RecordError::Shape)?;
-        let Opened { text, .. } = self.seal.open(sealed, Place::callback(row.token))?;
+        let sealed = row.sealed.as_ref().ok_or(StoredShapeError::Shape)?;
+        let Opened { text, .. } = self.seal.open(sealed, SealedPlace::callback(row.token))?;
         let (url, form, cookies) = record::read_request(&text)?;
         let CallbackRow { id, token, call_sid, tries, reason, since, kind, method, .. } = row;
         let (held, was_tried) = (row.state == CallbackState::Held, tries > 0 || reason.is_some());
@@ -155,7 +155,7 @@ impl Store {
             method: request.method,
             // An address may hold a password.
             url: shown(&request.url),
-            sealed: self.seal.close(&record::request(request), Place::callback(token))?,
+            sealed: self.seal.close(&record::request(request), SealedPlace::callback(token))?,
             state,
         })
     }

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::backend::{BackendError, CallbackState, SettledPayment};
-use super::batch::Change;
+use super::batch::PendingChange;
 use super::calls::CallRow;
 use super::sessions::NewSession;
-use super::{LeftSession, Occasion, PAGE_MAX, Place, Store, StoreError, StoredCallback, record};
+use super::{LeftSession, Occasion, PAGE_MAX, SealedPlace, Store, StoreError, StoredCallback, record};
 use crate::flow::{Begun, Settled};
 use crate::pay::outcome::Ending;
 
@@ -21,7 +21,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(2);
 impl Store {
     /// Notes a call as it stands: it is written down soon, without anybody waiting. Needs a tokio runtime.
     pub fn note_call(&self, call: CallRow) {
-        self.batch.note(&self.backend, self.node, Change::Call(Arc::new(call)));
+        self.batch.note(&self.backend, self.node, PendingChange::Call(Arc::new(call)));
     }
 
     /// Notes that a session has begun, or is told elsewhere than before: it is written down soon, without anybody waiting.
@@ -30,9 +30,9 @@ impl Store {
     /// # Errors
     /// When it cannot be sealed.
     pub fn note_session(&self, begun: &Begun, at: Timestamp) -> Result<Arc<NewSession>, StoreError> {
-        let sealed = self.seal.close(&record::begun(begun), Place::session(&begun.payment.sid))?;
+        let sealed = self.seal.close(&record::begun(begun), SealedPlace::session(&begun.payment.sid))?;
         let session = Arc::new(record::new_session(begun, sealed, at));
-        self.batch.note(&self.backend, self.node, Change::Session(Arc::clone(&session)));
+        self.batch.note(&self.backend, self.node, PendingChange::Session(Arc::clone(&session)));
         Ok(session)
     }
 
@@ -53,7 +53,7 @@ impl Store {
         let rows = self.backend.claim_sessions(self.keeper, limit.min(PAGE_MAX)).await?;
         let mut sessions = Vec::new();
         for LeftSession { sid, sealed, .. } in rows {
-            let opened = self.seal.open(&sealed, Place::session(&sid)).map_err(StoreError::from);
+            let opened = self.seal.open(&sealed, SealedPlace::session(&sid)).map_err(StoreError::from);
             match opened.and_then(|opened| Ok(record::read_begun(&opened.text)?)) {
                 Ok(begun) => sessions.push(begun),
                 // Nobody can say whom to tell.

@@ -3,7 +3,7 @@
 //! Shape:   each heartbeat that was written renews the lease ([`Lease::renew`]); whoever is about to act on something that was
 //!          stored waits until it is fresh ([`Lease::fresh`]), and looks again whether it is still this server's when the
 //!          lease was interrupted meanwhile: that is what an [`Epoch`] is for.
-//! Units:   a [`Moment`], from before a heartbeat was sent: the database heard it later than that. What passes is measured by
+//! Units:   a [`BothClocks`], from before a heartbeat was sent: the database heard it later than that. What passes is measured by
 //!          tokio's clock and by the wall clock, and the longer time counts: while a machine is suspended the first one stands
 //!          still. A wall clock that is set forward costs a heartbeat, one that is set back nothing.
 //!          What is under way is given up when the lease lapses ([`Lease::lapsed`]).
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::GONE_AFTER;
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 /// How long after a heartbeat something new may be begun. Our choice: a third of [`GONE_AFTER`] is left for it to end before
 /// anybody else begins.
@@ -36,24 +36,24 @@ pub struct Epoch(u64);
 #[derive(Debug)]
 pub(super) struct Lease {
     /// None: the database is this server's alone.
-    state: Option<watch::Sender<State>>,
-    wall: Wall,
+    state: Option<watch::Sender<LeaseState>>,
+    wall: WallClock,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct State {
-    heard: Moment,
+struct LeaseState {
+    heard: BothClocks,
     epoch: Epoch,
 }
 
 /// What time it is by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct BothClocks {
     instant: Instant,
     wall: Timestamp,
 }
 
-impl Moment {
+impl BothClocks {
     fn since(self, earlier: Self) -> Duration {
         let by_wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
         self.instant.saturating_duration_since(earlier.instant).max(by_wall)
@@ -62,19 +62,19 @@ impl Moment {
 
 impl Lease {
     /// Of a server that was just registered.
-    pub(super) fn new(is_shared: bool, wall: Wall) -> Self {
-        let heard = Moment { instant: Instant::now(), wall: wall.now() };
-        let state = || watch::Sender::new(State { heard, epoch: Epoch(1) });
+    pub(super) fn new(is_shared: bool, wall: WallClock) -> Self {
+        let heard = BothClocks { instant: Instant::now(), wall: wall.now() };
+        let state = || watch::Sender::new(LeaseState { heard, epoch: Epoch(1) });
         Self { state: is_shared.then(state), wall }
     }
 
     /// The moment.
-    pub(super) fn now(&self) -> Moment {
-        Moment { instant: Instant::now(), wall: self.wall.now() }
+    pub(super) fn now(&self) -> BothClocks {
+        BothClocks { instant: Instant::now(), wall: self.wall.now() }
     }
 
     /// A heartbeat was written that was begun at this moment.
-    pub(super) fn renew(&self, begun: Moment) {
+    pub(super) fn renew(&self, begun: BothClocks) {
         let Some(state) = &self.state else { return };
         state.send_modify(|state| {
             if begun.since(state.heard) >= HELD_FOR {
@@ -97,7 +97,7 @@ impl Lease {
         })
     }
 
-    fn is_fresh(&self, state: &State) -> bool {
+    fn is_fresh(&self, state: &LeaseState) -> bool {
         self.now().since(state.heard) < FRESH_FOR
     }
 
@@ -142,14 +142,14 @@ mod tests {
     use super::*;
 
     /// One that goes with tokio's.
-    fn wall() -> Wall {
-        Wall::simulated(Timestamp::UNIX_EPOCH)
+    fn wall() -> WallClock {
+        WallClock::simulated(Timestamp::UNIX_EPOCH)
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_was_suspended_has_to_be_heard_before_it_goes_on() {
         static SET: AtomicI64 = AtomicI64::new(0);
-        let lease = Lease::new(true, Wall::simulated_set(Timestamp::UNIX_EPOCH, &SET));
+        let lease = Lease::new(true, WallClock::simulated_set(Timestamp::UNIX_EPOCH, &SET));
         let first = lease.fresh().await;
         let (under_way, resumed) = (lease.lapsed(), async {
             advance(Duration::from_secs(1)).await;

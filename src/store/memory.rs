@@ -22,7 +22,7 @@ mod calls;
 mod sessions;
 mod tables;
 
-use tables::{Books, Silent};
+use tables::{Silent, Tables};
 
 /// What a write takes, and whether it works.
 pub trait Disk: Send + Sync {
@@ -40,16 +40,16 @@ pub trait Connection: Send + Sync {
 }
 
 /// How long the database has been there, by its own clock.
-pub type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
+pub type DatabaseClock = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// The database.
 #[derive(Default)]
 pub struct Memory {
-    books: Arc<Mutex<Books>>,
+    books: Arc<Mutex<Tables>>,
     disk: Option<Box<dyn Disk>>,
     connection: Option<Box<dyn Connection>>,
     /// What several servers share has a clock. None: one server has it to itself.
-    clock: Option<Clock>,
+    clock: Option<DatabaseClock>,
 }
 
 impl std::fmt::Debug for Memory {
@@ -73,7 +73,7 @@ impl Memory {
 
     /// The same for several servers, whose leases run by this clock.
     #[must_use]
-    pub fn shared(self, clock: Clock) -> Self {
+    pub fn shared(self, clock: DatabaseClock) -> Self {
         Self { clock: Some(clock), ..self }
     }
 
@@ -84,7 +84,7 @@ impl Memory {
     }
 
     /// Whose rows `node` may claim, but for nobody's.
-    fn silent_for(&self, books: &Books, node: NodeId) -> Silent {
+    fn silent_for(&self, books: &Tables, node: NodeId) -> Silent {
         let Some(clock) = &self.clock else { return Silent::Nobody };
         let Some(dead) = clock().checked_sub(GONE_AFTER) else { return Silent::Nobody };
         match books.nodes.get(&node) {
@@ -95,7 +95,7 @@ impl Memory {
 
     fn read<'a, T: Send + 'a>(
         &'a self,
-        read: impl FnOnce(&Books) -> T + Send + 'a,
+        read: impl FnOnce(&Tables) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, BackendError>> {
         async move {
             self.request().await?;
@@ -106,7 +106,7 @@ impl Memory {
 
     fn write<'a, T: Send + 'a>(
         &'a self,
-        write: impl FnOnce(&mut Books) -> Result<T, BackendError> + Send + 'a,
+        write: impl FnOnce(&mut Tables) -> Result<T, BackendError> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, BackendError>> {
         async move {
             self.request().await?;
@@ -129,7 +129,7 @@ impl Memory {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Books> {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

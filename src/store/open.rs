@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::backend::{Backend, BackendError, NodeId};
-use super::seal::{Place, Seal};
+use super::seal::{Seal, SealedPlace};
 use super::settings::{SecretKey, StoreSettings};
 use super::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
 use super::{Store, StoreError};
@@ -108,14 +108,14 @@ pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenErr
     let node = NodeId::random();
     let (mut folder, mut locks) = (None, Vec::new());
     if role == Role::Server {
-        folder = Some(Folder::lock(data)?);
+        folder = Some(DataFolder::lock(data)?);
         if let DatabaseAddress::Sqlite(path) = address(settings) {
             locks.push(lock_database(&path)?);
         }
     }
     let key = match &settings.secret_key {
-        Some(SecretKey(key)) => Key { text: key.clone(), made: None },
-        None => Key::of_folder(data)?,
+        Some(SecretKey(key)) => OpenedKey { text: key.clone(), made: None },
+        None => OpenedKey::of_folder(data)?,
     };
     let sql = Sql::open(&address(settings), IfMissing::Create).await?;
     let seal = Seal::new(&key.text).map_err(StoreError::from)?;
@@ -149,11 +149,12 @@ async fn check(sql: &Sql, seal: &Seal, data: &Path) -> Result<(), OpenError> {
     let sealed = match known {
         Some(known) => known,
         None => {
-            let new = seal.close(&Secret::new(SEALED.to_owned()), Place::note(SEAL_NOTE)).map_err(StoreError::from)?;
+            let new =
+                seal.close(&Secret::new(SEALED.to_owned()), SealedPlace::note(SEAL_NOTE)).map_err(StoreError::from)?;
             sql.keep_note(SEAL_NOTE, new).await?
         }
     };
-    match seal.open(&sealed, Place::note(SEAL_NOTE)) {
+    match seal.open(&sealed, SealedPlace::note(SEAL_NOTE)) {
         // It is a text that everybody knows: to whom it is bound does not matter.
         Ok(opened) if opened.text.matches(SEALED) => Ok(()),
         _ => Err(OpenError::WrongKey(data.join(KEY_FILE))),
@@ -161,12 +162,12 @@ async fn check(sql: &Sql, seal: &Seal, data: &Path) -> Result<(), OpenError> {
 }
 
 /// A key, and where it was made if it was made just now.
-struct Key {
+struct OpenedKey {
     text: Secret,
     made: Option<PathBuf>,
 }
 
-impl Key {
+impl OpenedKey {
     /// The data folder's, made if there is none.
     fn of_folder(data: &Path) -> Result<Self, OpenError> {
         let path = data.join(KEY_FILE);
@@ -207,14 +208,14 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A data folder that this process holds.
-struct Folder {
+struct DataFolder {
     path: PathBuf,
     lock: File,
     /// Who held it before, and what was written down about how.
     before: Option<(NodeId, String)>,
 }
 
-impl Folder {
+impl DataFolder {
     /// Locks the data folder, which no other server may use at the same time.
     fn lock(data: &Path) -> Result<Self, OpenError> {
         let path = data.join(NODE_FILE);

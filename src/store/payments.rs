@@ -10,7 +10,7 @@ use super::backend::{
 use super::lease::Epoch;
 use super::record;
 use super::request::{CallbackKind, CallbackRequest};
-use super::seal::Place;
+use super::seal::SealedPlace;
 use super::sessions::{NewSession, SessionState};
 use super::settling;
 use super::{Hold, Holder, Occasion, Open, PAGE_MAX, Store, StoreError, StoredCallback, token};
@@ -25,7 +25,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: then it must not be asked.
     pub async fn intend(&self, intended: &Intended, begun: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        let sealed = self.seal.close(&record::intended(intended), Place::payment(&intended.payment.sid))?;
+        let sealed = self.seal.close(&record::intended(intended), SealedPlace::payment(&intended.payment.sid))?;
         let payment = record::new_payment(intended, begun, sealed);
         self.seen(self.backend.insert_payment(payment, self.node, now).await)
     }
@@ -42,7 +42,7 @@ impl Store {
         holder: Holder,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let close = |note: &RecoveryNote| self.seal.close(&Secret::new(note.0.clone()), Place::payment_note(sid));
+        let close = |note: &RecoveryNote| self.seal.close(&Secret::new(note.0.clone()), SealedPlace::payment_note(sid));
         let note = note.map(close).transpose()?;
         self.seen(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await)
     }

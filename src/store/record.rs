@@ -1,7 +1,7 @@
 //! How what is sealed is written: JSON, so that a later version can read it.
 //!
 //! Shape:   pure; a value to a [`Secret`] text and back. Fields may be added; a reader passes over those it does not know.
-//! Errors:  [`RecordError`] names what is missing, never a value.
+//! Errors:  [`StoredShapeError`] names what is missing, never a value.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::form::{Form, Value};
 use crate::http::Jar;
 use crate::money::{Amount, Currency};
 use crate::pay::card::Brand;
-use crate::pay::gateway::{Attempt, Means, Operation, TokenType};
-use crate::pay::intent::{Intent, SessionStart, Statement};
+use crate::pay::gateway::{Means, Operation, PaymentRequest, TokenType};
+use crate::pay::intent::{CallbackFields, Intent, SessionStart};
 use crate::pay::platform::Platform;
-use crate::pay::receipt::Receipt;
+use crate::pay::receipt::CapturedFields;
 use crate::pay::step::Step;
 use crate::secret::Secret;
 use crate::twiml::Method;
 
 /// What is stored is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub enum StoredShapeError {
     /// It is no JSON of the shape that is expected.
     #[error("not in the expected form")]
     Shape,
@@ -37,7 +37,7 @@ pub enum RecordError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Field {
+struct StoredField {
     n: String,
     v: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -47,13 +47,13 @@ struct Field {
 #[derive(Serialize, Deserialize)]
 struct RequestRecord {
     url: String,
-    fields: Vec<Field>,
+    fields: Vec<StoredField>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookies: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Place {
+struct StoredTarget {
     url: String,
     method: String,
 }
@@ -77,12 +77,12 @@ struct IntendedRecord {
     postal_code: Option<String>,
     routing_number: Option<String>,
     account_number: Option<String>,
-    status_form: Vec<Field>,
-    action_form: Vec<Field>,
+    status_form: Vec<StoredField>,
+    action_form: Vec<StoredField>,
     telnyx: bool,
     step: String,
-    status: Option<Place>,
-    action: Option<Place>,
+    status: Option<StoredTarget>,
+    action: Option<StoredTarget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookies: Option<String>,
 }
@@ -97,12 +97,12 @@ struct BegunRecord {
     currency: String,
     token_type: Option<String>,
     means: String,
-    status_form: Vec<Field>,
-    action_form: Vec<Field>,
+    status_form: Vec<StoredField>,
+    action_form: Vec<StoredField>,
     telnyx: bool,
     step: String,
-    status: Option<Place>,
-    action: Option<Place>,
+    status: Option<StoredTarget>,
+    action: Option<StoredTarget>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookies: Option<String>,
 }
@@ -114,8 +114,8 @@ pub(super) fn request(request: &CallbackRequest) -> Secret {
 }
 
 /// The address, the form and the cookies of a text.
-pub(super) fn read_request(text: &Secret) -> Result<(String, Form, Jar), RecordError> {
-    let record: RequestRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
+pub(super) fn read_request(text: &Secret) -> Result<(String, Form, Jar), StoredShapeError> {
+    let record: RequestRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
     let cookies = record.cookies.map(|cookies| Jar::of_text(&Secret::new(cookies))).unwrap_or_default();
     Ok((record.url, read_fields(record.fields), cookies))
 }
@@ -175,22 +175,23 @@ pub(super) fn intended(intended: &Intended) -> Secret {
 }
 
 /// The intended payment of a text.
-pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
-    let record: IntendedRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
-    let currency = record.currency.parse::<Currency>().map_err(|_| RecordError::Word("the currency"))?;
-    let token_type = TokenType::parse(&record.token_type).ok_or(RecordError::Word("the token type"))?;
+pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError> {
+    let record: IntendedRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
+    let currency = record.currency.parse::<Currency>().map_err(|_| StoredShapeError::Word("the currency"))?;
+    let token_type = TokenType::parse(&record.token_type).ok_or(StoredShapeError::Word("the token type"))?;
     let operation = match &record.charge {
-        Some(amount) => {
-            Operation::Charge(Amount::parse(amount, currency).map_err(|_| RecordError::Word("the amount"))?, currency)
-        }
+        Some(amount) => Operation::Charge(
+            Amount::parse(amount, currency).map_err(|_| StoredShapeError::Word("the amount"))?,
+            currency,
+        ),
         None => Operation::Tokenize(token_type),
     };
     let card = match record.card {
-        Some((number, brand)) => Some((number, Brand::parse(&brand).ok_or(RecordError::Word("the brand"))?)),
+        Some((number, brand)) => Some((number, Brand::parse(&brand).ok_or(StoredShapeError::Word("the brand"))?)),
         None => None,
     };
     let led_by = read_led_by(&record.led_by)?;
-    let attempt = Attempt {
+    let attempt = PaymentRequest {
         transaction_id: record.sid.clone(),
         call_sid: record.call_sid,
         connector: record.connector,
@@ -201,7 +202,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
         parameters: record.parameters,
         metadata: record.metadata,
     };
-    let receipt = Receipt {
+    let receipt = CapturedFields {
         card,
         expiration: record.expiration,
         security_code: record.security_code,
@@ -209,13 +210,13 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, RecordError> {
         routing_number: record.routing_number,
         account_number: record.account_number,
     };
-    let statement = Statement {
+    let statement = CallbackFields {
         status: read_fields(record.status_form),
         action: read_fields(record.action_form),
         platform: platform(record.telnyx),
-        step: Step::parse(&record.step).ok_or(RecordError::Word("the step"))?,
+        step: Step::parse(&record.step).ok_or(StoredShapeError::Word("the step"))?,
     };
-    let means = Means::parse(&record.means).ok_or(RecordError::Word("what pays"))?;
+    let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Intended {
         payment: PaymentId { sid: record.sid, led_by },
         intent: Intent { attempt: Arc::new(attempt), means, receipt, statement },
@@ -249,23 +250,26 @@ pub(super) fn begun(begun: &Begun) -> Secret {
 }
 
 /// The session of a text.
-pub(super) fn read_begun(text: &Secret) -> Result<Begun, RecordError> {
-    let record: BegunRecord = serde_json::from_str(text.expose()).map_err(|_| RecordError::Shape)?;
-    let currency = record.currency.parse::<Currency>().map_err(|_| RecordError::Word("the currency"))?;
+pub(super) fn read_begun(text: &Secret) -> Result<Begun, StoredShapeError> {
+    let record: BegunRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
+    let currency = record.currency.parse::<Currency>().map_err(|_| StoredShapeError::Word("the currency"))?;
     let operation = match (&record.charge, &record.token_type) {
-        (Some(amount), _) => {
-            Operation::Charge(Amount::parse(amount, currency).map_err(|_| RecordError::Word("the amount"))?, currency)
+        (Some(amount), _) => Operation::Charge(
+            Amount::parse(amount, currency).map_err(|_| StoredShapeError::Word("the amount"))?,
+            currency,
+        ),
+        (None, Some(word)) => {
+            Operation::Tokenize(TokenType::parse(word).ok_or(StoredShapeError::Word("the token type"))?)
         }
-        (None, Some(word)) => Operation::Tokenize(TokenType::parse(word).ok_or(RecordError::Word("the token type"))?),
-        (None, None) => return Err(RecordError::Shape),
+        (None, None) => return Err(StoredShapeError::Shape),
     };
-    let statement = Statement {
+    let statement = CallbackFields {
         status: read_fields(record.status_form),
         action: read_fields(record.action_form),
         platform: platform(record.telnyx),
-        step: Step::parse(&record.step).ok_or(RecordError::Word("the step"))?,
+        step: Step::parse(&record.step).ok_or(StoredShapeError::Word("the step"))?,
     };
-    let means = Means::parse(&record.means).ok_or(RecordError::Word("what pays"))?;
+    let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Begun {
         payment: PaymentId { sid: record.sid, led_by: read_led_by(&record.led_by)? },
         call_sid: record.call_sid,
@@ -322,11 +326,11 @@ pub(super) const fn led_by(led_by: LedBy) -> &'static str {
     }
 }
 
-fn read_led_by(word: &str) -> Result<LedBy, RecordError> {
+fn read_led_by(word: &str) -> Result<LedBy, StoredShapeError> {
     [LedBy::Document, LedBy::Agent]
         .into_iter()
         .find(|known| led_by(*known) == word)
-        .ok_or(RecordError::Word("who leads it"))
+        .ok_or(StoredShapeError::Word("who leads it"))
 }
 
 const fn operated(operation: Operation) -> &'static str {
@@ -350,13 +354,13 @@ fn tokenized(operation: Operation) -> Option<&'static str> {
     }
 }
 
-fn place(to: &Option<(Url, Method)>) -> Option<Place> {
-    to.as_ref().map(|(url, method)| Place { url: url.to_string(), method: method.to_string() })
+fn place(to: &Option<(Url, Method)>) -> Option<StoredTarget> {
+    to.as_ref().map(|(url, method)| StoredTarget { url: url.to_string(), method: method.to_string() })
 }
 
-fn fields(form: &Form) -> Vec<Field> {
+fn fields(form: &Form) -> Vec<StoredField> {
     form.iter()
-        .map(|(name, value)| Field {
+        .map(|(name, value)| StoredField {
             n: name.to_owned(),
             v: value.expose().to_owned(),
             secret: matches!(value, Value::Secret(_)),
@@ -364,20 +368,20 @@ fn fields(form: &Form) -> Vec<Field> {
         .collect()
 }
 
-fn read_fields(fields: Vec<Field>) -> Form {
+fn read_fields(fields: Vec<StoredField>) -> Form {
     let mut form = Form::new();
-    for Field { n, v, secret } in fields {
+    for StoredField { n, v, secret } in fields {
         form.set(n, if secret { Value::Secret(Secret::new(v)) } else { Value::Plain(v) });
     }
     form
 }
 
-fn read_place(place: Place) -> Result<(Url, Method), RecordError> {
-    let url = Url::parse(&place.url).map_err(|_| RecordError::Word("an address"))?;
+fn read_place(place: StoredTarget) -> Result<(Url, Method), StoredShapeError> {
+    let url = Url::parse(&place.url).map_err(|_| StoredShapeError::Word("an address"))?;
     let method = match place.method.as_str() {
         "GET" => Method::Get,
         "POST" => Method::Post,
-        _ => return Err(RecordError::Word("a method")),
+        _ => return Err(StoredShapeError::Word("a method")),
     };
     Ok((url, method))
 }
@@ -409,7 +413,12 @@ mod tests {
                     operation,
                     currency: usd,
                     means: Means::BankAccount,
-                    statement: Statement { status, action, platform: Platform::Telnyx, step: Step::BankRoutingNumber },
+                    statement: CallbackFields {
+                        status,
+                        action,
+                        platform: Platform::Telnyx,
+                        step: Step::BankRoutingNumber,
+                    },
                 },
                 status: None,
                 action: Some((url, Method::Get)),
@@ -428,6 +437,6 @@ mod tests {
             assert!(told.status.is_none() && action.url.as_str().contains("hunter2@shop.example/paid?order=7"));
         }
         let text = Secret::new("{\"sid\":\"PK1\"}".to_owned());
-        assert_eq!(read_begun(&text).unwrap_err(), RecordError::Shape);
+        assert_eq!(read_begun(&text).unwrap_err(), StoredShapeError::Shape);
     }
 }

@@ -1,7 +1,7 @@
 //! Encryption at rest: what the database's files show nobody.
 //!
 //! Shape:   [`Seal::fingerprint`] tells two texts apart without showing either. [`Seal::close`] and [`Seal::open`]: AES-256-GCM, a random nonce of 12 bytes before the sealed text. A text is bound to
-//!          its place in the database ([`Place`], associated data): what somebody moves to another row does not open there.
+//!          its place in the database ([`SealedPlace`], associated data): what somebody moves to another row does not open there.
 //! Limits:  2^32 texts a key are safe with random nonces (NIST SP 800-38D, section 8.3): at a thousand a second, 49 days
 //!          of nothing else; a key per kind of server is enough for years of payments.
 //! Errors:  [`SealError::Opening`] for another key as for altered bytes: nobody can tell them apart.
@@ -32,12 +32,12 @@ pub enum SealError {
 
 /// Where a sealed text stands: the column, and what names its row.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct SealedPlace<'a> {
     column: &'static str,
     row: Cow<'a, str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SealedPlace<'a> {
     /// What a payment's outcome is told with.
     #[must_use]
     pub const fn payment(sid: &'a str) -> Self {
@@ -130,7 +130,7 @@ impl Seal {
     ///
     /// # Errors
     /// [`SealError::Random`], [`SealError::Closing`].
-    pub fn close(&self, text: &Secret, place: Place<'_>) -> Result<Vec<u8>, SealError> {
+    pub fn close(&self, text: &Secret, place: SealedPlace<'_>) -> Result<Vec<u8>, SealError> {
         self.close_with(text, Aad::from(place.data().as_bytes()))
     }
 
@@ -153,7 +153,7 @@ impl Seal {
     ///
     /// # Errors
     /// [`SealError::Opening`].
-    pub fn open(&self, sealed: &[u8], place: Place<'_>) -> Result<Opened, SealError> {
+    pub fn open(&self, sealed: &[u8], place: SealedPlace<'_>) -> Result<Opened, SealError> {
         match self.open_with(sealed, Aad::from(place.data().as_bytes())) {
             Ok(text) => Ok(Opened { text, is_bound: true }),
             Err(_) => Ok(Opened { text: self.open_with(sealed, Aad::empty())?, is_bound: false }),
@@ -189,7 +189,7 @@ impl Seal {
 mod tests {
     use super::*;
 
-    const HERE: Place<'_> = Place::note("1");
+    const HERE: SealedPlace<'_> = SealedPlace::note("1");
 
     fn seal(key: &str) -> Seal {
         Seal::new(&Secret::new(key.to_owned())).unwrap()
@@ -225,11 +225,16 @@ mod tests {
 
     #[test]
     fn what_was_sealed_for_one_place_opens_at_no_other() {
-        let sealed = seal("a").close(&Secret::new("sk_test_123".to_owned()), Place::connector("Shop")).unwrap();
-        for other in [Place::connector("Shop2"), Place::connector(""), Place::note("Shop"), Place::payment("Shop")] {
+        let sealed = seal("a").close(&Secret::new("sk_test_123".to_owned()), SealedPlace::connector("Shop")).unwrap();
+        for other in [
+            SealedPlace::connector("Shop2"),
+            SealedPlace::connector(""),
+            SealedPlace::note("Shop"),
+            SealedPlace::payment("Shop"),
+        ] {
             assert_eq!(seal("a").open(&sealed, other.clone()).unwrap_err(), SealError::Opening, "{other:?}");
         }
-        let opened = seal("a").open(&sealed, Place::connector("Shop")).unwrap();
+        let opened = seal("a").open(&sealed, SealedPlace::connector("Shop")).unwrap();
         assert!(opened.is_bound);
     }
 

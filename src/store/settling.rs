@@ -1,13 +1,13 @@
 //! What an outcome becomes in the books: the one rule for every database.
 //!
-//! Shape:   pure; what the row says and what is to be written in, an [`Entry`] out.
+//! Shape:   pure; what the row says and what is to be written in, an [`SettlingStep`] out.
 
 use super::backend::{NodeId, PaymentRow, PaymentState, SettledPayment};
 use crate::pay::outcome::{Outcome, Standing};
 
 /// What the books say of a payment that is to be settled.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownPayment {
     /// How far it is.
     pub(super) state: PaymentState,
     /// Whose it is, as it is stored.
@@ -22,7 +22,7 @@ pub(super) struct Known {
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum SettlingStep {
     /// There is no such payment: only the first callbacks are stored.
     Unbooked,
     /// Write it, and insert the first callbacks.
@@ -35,9 +35,9 @@ pub(super) enum Entry {
     Otherwise,
 }
 
-impl Entry {
+impl SettlingStep {
     /// Decides.
-    pub(super) fn of(known: Option<&Known>, payment: &SettledPayment) -> Self {
+    pub(super) fn of(known: Option<&KnownPayment>, payment: &SettledPayment) -> Self {
         let Some(known) = known else { return Self::Unbooked };
         let standing = payment.outcome.standing;
         // Somebody else may be asking the gateway by now, so that nothing is certain but that money was taken.
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-impl Known {
+impl KnownPayment {
     fn says(&self, outcome: &Outcome) -> bool {
         self.result.as_deref() == Some(outcome.result.word())
             && self.error_code == outcome.code.map(|code| code.number())
@@ -67,7 +67,7 @@ impl Known {
 
 /// Whether the books say this outcome of a payment.
 pub(super) fn says(row: &PaymentRow, outcome: &Outcome) -> bool {
-    let known = Known {
+    let known = KnownPayment {
         state: row.state,
         node: None,
         result: row.result.clone(),
@@ -104,20 +104,20 @@ mod tests {
         SettledPayment { sid: "PK1".to_owned(), outcome, owner: OURS, session: None }
     }
 
-    fn entry(state: PaymentState, node: Option<NodeId>, standing: Standing) -> Entry {
+    fn entry(state: PaymentState, node: Option<NodeId>, standing: Standing) -> SettlingStep {
         let said = payment(match state {
             PaymentState::Succeeded => Standing::Succeeded,
             PaymentState::Failed => Standing::Failed,
             PaymentState::Preparing | PaymentState::Submitting | PaymentState::Unknown => Standing::Unknown,
         });
-        let known = Known {
+        let known = KnownPayment {
             state,
             node,
             result: Some(said.outcome.result.word().to_owned()),
             error_code: said.outcome.code.map(|code| code.number()),
             confirmation_code: None,
         };
-        Entry::of(Some(&known), &payment(standing))
+        SettlingStep::of(Some(&known), &payment(standing))
     }
 
     #[test]
@@ -125,43 +125,43 @@ mod tests {
         use PaymentState::{Preparing, Submitting, Unknown};
         for state in [Preparing, Submitting] {
             for standing in [Standing::Succeeded, Standing::Failed, Standing::Unknown] {
-                assert_eq!(entry(state, Some(OURS), standing), Entry::First);
+                assert_eq!(entry(state, Some(OURS), standing), SettlingStep::First);
             }
             for node in [Some(THEIRS), None] {
-                assert_eq!(entry(state, node, Standing::Succeeded), Entry::First);
-                assert_eq!(entry(state, node, Standing::Failed), Entry::Otherwise);
-                assert_eq!(entry(state, node, Standing::Unknown), Entry::Otherwise);
+                assert_eq!(entry(state, node, Standing::Succeeded), SettlingStep::First);
+                assert_eq!(entry(state, node, Standing::Failed), SettlingStep::Otherwise);
+                assert_eq!(entry(state, node, Standing::Unknown), SettlingStep::Otherwise);
             }
         }
-        assert_eq!(entry(Unknown, Some(OURS), Standing::Failed), Entry::Late);
-        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Failed), Entry::Otherwise);
-        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Succeeded), Entry::Late);
-        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Unknown), Entry::Again, "it says what they said");
+        assert_eq!(entry(Unknown, Some(OURS), Standing::Failed), SettlingStep::Late);
+        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Failed), SettlingStep::Otherwise);
+        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Succeeded), SettlingStep::Late);
+        assert_eq!(entry(Unknown, Some(THEIRS), Standing::Unknown), SettlingStep::Again, "it says what they said");
     }
 
     #[test]
     fn a_known_outcome_never_becomes_another_one() {
         use PaymentState::{Failed, Succeeded};
         for node in [Some(OURS), Some(THEIRS), None] {
-            assert_eq!(entry(Succeeded, node, Standing::Succeeded), Entry::Again);
-            assert_eq!(entry(Failed, node, Standing::Failed), Entry::Again);
+            assert_eq!(entry(Succeeded, node, Standing::Succeeded), SettlingStep::Again);
+            assert_eq!(entry(Failed, node, Standing::Failed), SettlingStep::Again);
             for (state, standing) in [
                 (Succeeded, Standing::Failed),
                 (Succeeded, Standing::Unknown),
                 (Failed, Standing::Succeeded),
                 (Failed, Standing::Unknown),
             ] {
-                assert_eq!(entry(state, node, standing), Entry::Otherwise);
+                assert_eq!(entry(state, node, standing), SettlingStep::Otherwise);
             }
         }
-        let known = Known {
+        let known = KnownPayment {
             state: Failed,
             node: Some(OURS),
             result: Some(PayResult::InternalError.word().to_owned()),
             error_code: None,
             confirmation_code: None,
         };
-        let declined = Entry::of(Some(&known), &payment(Standing::Failed));
-        assert_eq!(declined, Entry::Otherwise, "it failed for another reason");
+        let declined = SettlingStep::of(Some(&known), &payment(Standing::Failed));
+        assert_eq!(declined, SettlingStep::Otherwise, "it failed for another reason");
     }
 }

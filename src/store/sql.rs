@@ -1,7 +1,7 @@
 //! SQLite and PostgreSQL, with one set of queries.
 //!
 //! Shape:   [`Sql`] is a [`Backend`]. The queries go through sqlx's `Any`, whose `$1` both databases take; what differs is
-//!          [`Dialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
+//!          [`SqlDialect`]: how a transaction begins, whether rows are locked, and two lines of the tables' definition.
 //!          Reads go to lent connections. So do writes on PostgreSQL, on SQLite to one writer (`work`). What keeps a server among
 //!          the others (heartbeats, claims) has connections of its own on PostgreSQL: it waits for no payment.
 //! Units:   milliseconds since 1970.
@@ -54,7 +54,7 @@ mod work;
 
 pub use address::{AddressError, DatabaseAddress};
 
-use callbacks::{HandOver, Opened};
+use callbacks::{HandOver, OpenedCallback};
 use connections::{CONNECTING, Connections};
 use connectors::{Change, ChangeConnector, KeepNote};
 use failure::{Trouble, told, unavailable};
@@ -90,12 +90,12 @@ const POSTGRES_SETTINGS: &str = "SET application_name = 'touchtone'; SET stateme
 
 /// Whose SQL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dialect {
+enum SqlDialect {
     Sqlite,
     Postgres,
 }
 
-impl Dialect {
+impl SqlDialect {
     /// A transaction that writes. On SQLite it takes the lock at once: one that takes it late cannot wait for it.
     const fn begin(self) -> &'static str {
         match self {
@@ -186,7 +186,7 @@ pub enum IfMissing {
 
 /// A database.
 pub struct Sql {
-    dialect: Dialect,
+    dialect: SqlDialect,
     connections: Connections,
     /// For heartbeats and claims.
     upkeep: Connections,
@@ -216,9 +216,9 @@ impl Sql {
         let dialect = match address {
             DatabaseAddress::Sqlite(path) => {
                 make_file(path, if_missing)?;
-                Dialect::Sqlite
+                SqlDialect::Sqlite
             }
-            DatabaseAddress::Postgres(_) => Dialect::Postgres,
+            DatabaseAddress::Postgres(_) => SqlDialect::Postgres,
         };
         let unusable = |reason: String| OpenDatabaseError::Unusable { address: address.clone(), reason };
         let options = options(address).ok_or_else(|| unusable("its address cannot be read".to_owned()))?;
@@ -227,7 +227,7 @@ impl Sql {
             let mut connection = options.connect().await?;
             prepare(&mut connection, dialect).await?;
             schema::migrate(&mut connection, dialect).await?;
-            if dialect == Dialect::Sqlite {
+            if dialect == SqlDialect::Sqlite {
                 return Ok(Some(connection));
             }
             connection.close().await?;
@@ -243,8 +243,8 @@ impl Sql {
         };
         let connections = |most| Connections::new(options.clone(), dialect, most);
         let most = match dialect {
-            Dialect::Sqlite => SQLITE_READERS,
-            Dialect::Postgres => POSTGRES_CONNECTIONS,
+            SqlDialect::Sqlite => SQLITE_READERS,
+            SqlDialect::Postgres => POSTGRES_CONNECTIONS,
         };
         let identity = match address {
             DatabaseAddress::Sqlite(path) => {
@@ -324,10 +324,10 @@ impl Sql {
     }
 }
 
-async fn prepare(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), sqlx::Error> {
+async fn prepare(connection: &mut AnyConnection, dialect: SqlDialect) -> Result<(), sqlx::Error> {
     let settings = match dialect {
-        Dialect::Sqlite => SQLITE_PRAGMAS,
-        Dialect::Postgres => POSTGRES_SETTINGS,
+        SqlDialect::Sqlite => SQLITE_PRAGMAS,
+        SqlDialect::Postgres => POSTGRES_SETTINGS,
     };
     connection.execute(sqlx::raw_sql(settings)).await?;
     Ok(())
@@ -403,8 +403,8 @@ impl Backend for Sql {
     fn open_callback(&self, id: i64, node: NodeId) -> Done<'_, Option<CallbackRow>> {
         async move {
             match self.read(async move |on| callbacks::open(on, id, node).await).await? {
-                Some(Opened::Own(row)) => Ok(Some(*row)),
-                Some(Opened::Following) => self.write(HandOver { id, node }).await.map(|()| None),
+                Some(OpenedCallback::Own(row)) => Ok(Some(*row)),
+                Some(OpenedCallback::Following) => self.write(HandOver { id, node }).await.map(|()| None),
                 None => Ok(None),
             }
         }
@@ -430,15 +430,15 @@ impl Backend for Sql {
     }
 
     fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> Done<'_, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Delivered, node, now })
+        self.write(callbacks::Mark { id, fate: callbacks::Transition::Delivered, node, now })
     }
 
     fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Failed(reason.to_owned(), number), node, now })
+        self.write(callbacks::Mark { id, fate: callbacks::Transition::Failed(reason.to_owned(), number), node, now })
     }
 
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Fate::Parked(reason.to_owned()), node, now })
+        self.write(callbacks::Mark { id, fate: callbacks::Transition::Parked(reason.to_owned()), node, now })
     }
 
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64> {
@@ -464,7 +464,7 @@ impl Backend for Sql {
     }
 
     fn is_shared(&self) -> bool {
-        self.dialect == Dialect::Postgres
+        self.dialect == SqlDialect::Postgres
     }
 
     fn release(&self, node: NodeId) -> Done<'_, ()> {

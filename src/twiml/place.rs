@@ -1,6 +1,6 @@
 //! Byte offsets to lines and columns.
 //!
-//! Shape:   [`Places`] walks a source forwards; asked in rising order it reads the source once.
+//! Shape:   [`PlaceFinder`] walks a source forwards; asked in rising order it reads the source once.
 //! Units:   offsets in bytes; lines and columns from 1, columns in characters. A line ends at a line feed; the carriage
 //!          return of a Windows line end is the last character of its line, a tab is one character.
 
@@ -11,13 +11,13 @@ pub(super) const START: Position = Position { line: 1, column: 1 };
 
 /// Finds places in one source.
 #[derive(Clone, Debug)]
-pub(super) struct Places<'s> {
+pub(super) struct PlaceFinder<'s> {
     source: &'s str,
     offset: usize,
     position: Position,
 }
 
-impl<'s> Places<'s> {
+impl<'s> PlaceFinder<'s> {
     pub(super) const fn new(source: &'s str) -> Self {
         Self { source, offset: 0, position: START }
     }
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn tabs_umlauts_and_windows_line_ends_are_counted_as_an_editor_does() {
         let source = "a\tä\r\nβ\n\n<x>";
-        let mut places = Places::new(source);
+        let mut places = PlaceFinder::new(source);
         for (part, expected) in [("a", "1:1"), ("ä", "1:3"), ("\r", "1:4"), ("\n", "1:5"), ("β", "2:1"), ("<x>", "4:1")]
         {
             assert_eq!(places.at(source.find(part).unwrap()).to_string(), expected, "{part:?}");
@@ -63,7 +63,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_place_agrees_with_counting_from_the_start(source in "[ab\r\nß€\t]{0,40}", jumps in prop::collection::vec(0usize..120, 0..20)) {
-            let mut places = Places::new(&source);
+            let mut places = PlaceFinder::new(&source);
             for jump in jumps {
                 let before: String = source.char_indices().take_while(|(offset, _)| *offset < jump).map(|(_, c)| c).collect();
                 let line = before.matches('\n').count() + 1;

@@ -15,7 +15,7 @@ use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::parse::is_xml_character;
-use super::place::{Places, START};
+use super::place::{PlaceFinder, START};
 use super::{Fault, Position, SIZE_MAX};
 
 mod view;
@@ -44,7 +44,7 @@ pub fn render(name: &str, source: &str, parameters: &BTreeMap<String, String>) -
     let environment = environment();
     let template = environment.template_from_named_str(name, source).map_err(|error| fault(source, &error))?;
     let context = Value::from_pairs(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let mut rendered = Rendered(Vec::new());
+    let mut rendered = BoundedText(Vec::new());
     template.render_captured_to(context, &mut rendered).map_err(|error| fault(source, &error))?;
     String::from_utf8(rendered.0).map_err(|_| Fault::error(START, "the rendered document is not UTF-8"))
 }
@@ -62,20 +62,23 @@ pub fn check_view(source: &str) -> Result<String, Fault> {
     environment.template_from_str(source).map_err(|error| fault(source, &error))?;
     let pieces =
         pieces.ok_or_else(|| Fault::error(START, "the template cannot be read: a tag in it is never closed"))?;
-    if let Some((offset, keyword)) = pieces.iter().find_map(view::Piece::other_template) {
-        return Err(Fault::error(Places::new(source).at(offset), format!("{{% {keyword} %}}: {NO_OTHER_TEMPLATE}")));
+    if let Some((offset, keyword)) = pieces.iter().find_map(view::TemplatePiece::other_template) {
+        return Err(Fault::error(
+            PlaceFinder::new(source).at(offset),
+            format!("{{% {keyword} %}}: {NO_OTHER_TEMPLATE}"),
+        ));
     }
-    for (offset, kind, name) in pieces.iter().flat_map(view::Piece::names_used) {
+    for (offset, kind, name) in pieces.iter().flat_map(view::TemplatePiece::names_used) {
         if !knows(&environment, kind, name) {
             let message = format!("there is no {} {name} in templates", kind.word());
-            return Err(Fault::error(Places::new(source).at(offset), message));
+            return Err(Fault::error(PlaceFinder::new(source).at(offset), message));
         }
     }
     Ok(view::of(&pieces))
 }
 
 /// `source` without its byte order mark, unless it passes a limit, and its pieces, unless minijinja will refuse it.
-fn readable(source: &str) -> Result<(&str, Option<Vec<view::Piece<'_>>>), Fault> {
+fn readable(source: &str) -> Result<(&str, Option<Vec<view::TemplatePiece<'_>>>), Fault> {
     if source.len() > SIZE_MAX {
         let message = format!("the document is {} bytes long; at most {SIZE_MAX} are read", source.len());
         return Err(Fault::error(START, message));
@@ -84,7 +87,7 @@ fn readable(source: &str) -> Result<(&str, Option<Vec<view::Piece<'_>>>), Fault>
     match view::pieces(source) {
         Ok(pieces) => Ok((source, Some(pieces))),
         Err(unreadable) => match unreadable.limit() {
-            Some((offset, message)) => Err(Fault::error(Places::new(source).at(offset), message)),
+            Some((offset, message)) => Err(Fault::error(PlaceFinder::new(source).at(offset), message)),
             None => Ok((source, None)),
         },
     }
@@ -139,7 +142,7 @@ fn escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result
 }
 
 /// Whether there is a filter or test of this name.
-fn knows(environment: &Environment<'_>, kind: view::Kind, name: &str) -> bool {
+fn knows(environment: &Environment<'_>, kind: view::HelperKind, name: &str) -> bool {
     // The template language can be asked itself; the name holds letters, digits and underscores only.
     environment
         .compile_expression_owned(format!("'{name}' is {}", kind.word()))
@@ -148,9 +151,9 @@ fn knows(environment: &Environment<'_>, kind: view::Kind, name: &str) -> bool {
 }
 
 /// The rendered text, no more than [`SIZE_MAX`] bytes of it.
-struct Rendered(Vec<u8>);
+struct BoundedText(Vec<u8>);
 
-impl io::Write for Rendered {
+impl io::Write for BoundedText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len().saturating_add(bytes.len()) > SIZE_MAX {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -168,7 +171,7 @@ impl io::Write for Rendered {
 /// the template itself; everything else may repeat a value.
 fn fault(source: &str, error: &Error) -> Fault {
     let position = match (error.range(), error.line()) {
-        (Some(range), _) => Places::new(source).at(range.start),
+        (Some(range), _) => PlaceFinder::new(source).at(range.start),
         (None, Some(line)) => Position { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 },
         (None, None) => START,
     };

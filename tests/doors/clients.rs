@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use touchtone::config::Limits;
+use touchtone::config::ConnectionLimits;
 
 use crate::SILENT;
 use crate::support::{PATIENCE, TestServer};
@@ -15,7 +15,7 @@ use crate::support::{PATIENCE, TestServer};
 pub const SHORT: Duration = Duration::from_millis(200);
 
 /// A server with these limits.
-pub async fn server(flows: &[(&str, &str)], toml: &str, limits: Limits) -> TestServer {
+pub async fn server(flows: &[(&str, &str)], toml: &str, limits: ConnectionLimits) -> TestServer {
     crate::log::begin();
     let toml = format!("{toml}\n{SILENT}");
     TestServer::start_set(flows, &toml, |config, _| config.limits = limits, |_| {}).await

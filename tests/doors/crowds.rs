@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use touchtone::account::Account;
-use touchtone::config::{Config, Limits};
+use touchtone::config::{Config, ConnectionLimits};
 use touchtone::server::Server;
 
 use crate::SILENT;
@@ -20,9 +20,15 @@ const HOLD: (&str, &str) =
     ("hold", "<Response><Gather numDigits=\"1\" timeout=\"60\"><Say>Press.</Say></Gather><Say>Bye.</Say></Response>");
 
 /// Nobody goes for being late.
-fn patient() -> Limits {
+fn patient() -> ConnectionLimits {
     let hour = Duration::from_secs(3600);
-    Limits { head_time: hour, idle_time: hour, request_time: hour, answer_time: hour, ..Limits::default() }
+    ConnectionLimits {
+        head_time: hour,
+        idle_time: hour,
+        request_time: hour,
+        answer_time: hour,
+        ..ConnectionLimits::default()
+    }
 }
 
 #[tokio::test]
@@ -102,7 +108,8 @@ async fn bad(address: SocketAddr, kind: usize) {
 async fn a_good_call_is_undisturbed(max_connections: u32, closed: &[&str]) {
     let application = Somebody::application("<Response/>").await;
     let pay = format!("<Response><Pay chargeAmount=\"3\" action=\"{}\"/></Response>", application.url("/paid"));
-    let limits = Limits { head_time: SHORT, idle_time: SHORT, answer_time: SHORT, ..Limits::default() };
+    let limits =
+        ConnectionLimits { head_time: SHORT, idle_time: SHORT, answer_time: SHORT, ..ConnectionLimits::default() };
     let server = server(&[HOLD, ("pay", &pay)], &format!("max_connections = {max_connections}"), limits).await;
     let mut caller = server.call_with("pay", "CAfirst", &[]).await;
     caller.hear().await;
@@ -157,7 +164,7 @@ async fn nobody_keeps_the_server_from_stopping() {
     );
     std::fs::write(&file, text).unwrap();
     let mut config = Config::load(Some(&file)).unwrap();
-    config.limits = Limits { head_time: SHORT, answer_time: 5 * SHORT, ..Limits::default() };
+    config.limits = ConnectionLimits { head_time: SHORT, answer_time: 5 * SHORT, ..ConnectionLimits::default() };
     let account = Account::open(&config).unwrap();
     let server = Server::open(config, account).await.unwrap();
     let address = server.address();

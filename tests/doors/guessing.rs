@@ -1,6 +1,6 @@
 //! Guesses at the account's token, from an address of one's own and through proxies.
 
-use touchtone::config::Limits;
+use touchtone::config::ConnectionLimits;
 use touchtone::rest::attempts::{FAILURES_MAX, SHARED_MAX};
 
 use crate::clients::server;
@@ -30,7 +30,7 @@ impl Guesser {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_a_guesser_is_shut_out_and_nobody_else() {
-    let server = server(&[], "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]", Limits::default()).await;
+    let server = server(&[], "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]", ConnectionLimits::default()).await;
     let guesser = Guesser::at(&server);
     let stranger = Some("198.41.0.4, 203.1.112.7, 10.1.1.1");
     for _ in 0..FAILURES_MAX {
@@ -47,7 +47,7 @@ async fn behind_a_trusted_proxy_a_guesser_is_shut_out_and_nobody_else() {
 
 #[tokio::test]
 async fn who_is_no_trusted_proxy_cannot_speak_for_others() {
-    let server = server(&[], "trusted_proxies = [\"10.0.0.0/8\"]", Limits::default()).await;
+    let server = server(&[], "trusted_proxies = [\"10.0.0.0/8\"]", ConnectionLimits::default()).await;
     let guesser = Guesser::at(&server);
     for guess in 0..FAILURES_MAX {
         assert_eq!(guesser.ask("wrong", Some(&format!("203.1.112.{guess}"))).await, 401);
@@ -58,7 +58,7 @@ async fn who_is_no_trusted_proxy_cannot_speak_for_others() {
 #[tokio::test]
 async fn guesses_from_this_machine_are_limited_too_unless_somebody_is_at_home_there() {
     for is_at_home in [false, true] {
-        let server = server(&[], "", Limits::default()).await;
+        let server = server(&[], "", ConnectionLimits::default()).await;
         let guesser = Guesser::at(&server);
         if is_at_home {
             assert_eq!(guesser.ask(TOKEN, None).await, 200);
@@ -73,7 +73,7 @@ async fn guesses_from_this_machine_are_limited_too_unless_somebody_is_at_home_th
 
 #[tokio::test]
 async fn an_account_that_is_guessed_at_from_everywhere_lets_its_owner_in() {
-    let server = server(&[], "trusted_proxies = [\"127.0.0.1\"]", Limits::default()).await;
+    let server = server(&[], "trusted_proxies = [\"127.0.0.1\"]", ConnectionLimits::default()).await;
     let guesser = Guesser::at(&server);
     let mut told_to_wait = 0;
     for guess in 0..150 {

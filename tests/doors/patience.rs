@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{interval, timeout};
-use touchtone::config::Limits;
+use touchtone::config::ConnectionLimits;
 
 use crate::clients::{HEALTHZ, SHORT, all, connect, connect_narrow, one, say, server, until_counted};
 use crate::support::certificates::Authority;
@@ -12,7 +12,7 @@ use crate::support::{ACCOUNT, PATIENCE, TOKEN};
 
 #[tokio::test]
 async fn headers_that_are_too_large_or_too_many_are_told_so() {
-    let server = server(&[], "", Limits { head_max: 2000, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { head_max: 2000, ..ConnectionLimits::default() }).await;
     let long = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(2000));
     let endless = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(2_000_000));
     let many = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: x\r\n".repeat(101));
@@ -32,7 +32,7 @@ async fn headers_that_are_too_large_or_too_many_are_told_so() {
 
 #[tokio::test]
 async fn headers_have_to_come_in_time_byte_by_byte_or_not_at_all() {
-    let server = server(&[], "", Limits { head_time: SHORT, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { head_time: SHORT, ..ConnectionLimits::default() }).await;
     let mut silent = connect(server.address).await;
     let mut halting = connect(server.address).await;
     say(&mut halting, "GET /healthz HTTP/1.1\r\nHost: ").await;
@@ -53,7 +53,7 @@ async fn headers_have_to_come_in_time_byte_by_byte_or_not_at_all() {
 
 #[tokio::test]
 async fn a_connection_that_asks_for_nothing_more_is_closed() {
-    let server = server(&[], "", Limits { idle_time: SHORT, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { idle_time: SHORT, ..ConnectionLimits::default() }).await;
     let mut client = connect(server.address).await;
     for _ in 0..3 {
         say(&mut client, HEALTHZ).await;
@@ -65,7 +65,7 @@ async fn a_connection_that_asks_for_nothing_more_is_closed() {
 
 #[tokio::test]
 async fn the_second_request_s_headers_have_to_come_in_time_too() {
-    let server = server(&[], "", Limits { head_time: SHORT, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { head_time: SHORT, ..ConnectionLimits::default() }).await;
     let mut client = connect(server.address).await;
     say(&mut client, HEALTHZ).await;
     one(&mut client, "ok\n").await;
@@ -83,7 +83,7 @@ fn post(length: usize, begin: &str) -> String {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up_and_told_so() {
-    let server = server(&[], "", Limits { request_time: SHORT, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { request_time: SHORT, ..ConnectionLimits::default() }).await;
     let mut client = connect(server.address).await;
     say(&mut client, &post(1000, "Status=comp")).await;
     let answer = all(&mut client).await;
@@ -94,7 +94,7 @@ async fn a_body_that_does_not_come_is_given_up_and_told_so() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_and_not_read_to_its_end() {
-    let server = server(&[], "", Limits::default()).await;
+    let server = server(&[], "", ConnectionLimits::default()).await;
     let (mut reading, mut writing) = connect(server.address).await.into_split();
     say(&mut writing, &post(usize::MAX >> 1, "Status=")).await;
     let sending = async { while writing.write_all(&[b'x'; 10_000]).await.is_ok() {} };
@@ -105,7 +105,7 @@ async fn a_body_that_is_too_large_is_refused_and_not_read_to_its_end() {
 
 #[tokio::test]
 async fn who_does_not_take_its_answers_is_left() {
-    let server = server(&[], "", Limits { answer_time: SHORT, ..Limits::default() }).await;
+    let server = server(&[], "", ConnectionLimits { answer_time: SHORT, ..ConnectionLimits::default() }).await;
     let mut client = connect_narrow(server.address).await;
     let requests = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     // Nothing is read meanwhile: first the system's buffers are full, then the server's, then this side's.
@@ -118,7 +118,7 @@ async fn who_does_not_take_its_answers_is_left() {
 async fn over_tls_everybody_is_held_to_the_same() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let files = authority.certificate().write(folder.path());
-    let limits = Limits { head_max: 2000, head_time: SHORT, ..Limits::default() };
+    let limits = ConnectionLimits { head_max: 2000, head_time: SHORT, ..ConnectionLimits::default() };
     let server = server(&[], &files.toml(), limits).await;
     let mut halting = authority.connect(server.address).await;
     say(&mut halting, "GET /healthz HTTP/1.1\r\nHost: ").await;
@@ -141,7 +141,7 @@ async fn a_certificate_that_has_expired_is_noticed_at_the_start() {
     std::fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
     std::fs::write(&key_file, key.serialize_pem()).unwrap();
     let toml = format!("[tls]\ncert = {cert_file:?}\nkey = {key_file:?}");
-    let _server = server(&[], &toml, Limits::default()).await;
+    let _server = server(&[], &toml, ConnectionLimits::default()).await;
     let line = crate::log::line("expired at 2024-02-29").expect("nothing was said");
     assert!(line.contains("WARN") && line.contains("old.pem"), "{line}");
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use touchtone::config::Limits;
+use touchtone::config::ConnectionLimits;
 use touchtone::rest::attempts::FAILURES_MAX;
 
 use crate::clients::server;
@@ -21,7 +21,7 @@ async fn strict(more: &str) -> TestServer {
     server(
         &FLOW,
         &format!("public_url = \"https://pay.example.com\"\n[media]\nrequire_signature = true\n{more}"),
-        Limits::default(),
+        ConnectionLimits::default(),
     )
     .await
 }
@@ -68,9 +68,9 @@ async fn without_a_secret_platforms_that_do_not_sign_are_refused_and_the_log_say
 
 #[tokio::test]
 async fn where_signatures_are_not_required_a_secret_is_demanded_once_there_is_one() {
-    let free = server(&FLOW, "", Limits::default()).await;
+    let free = server(&FLOW, "", ConnectionLimits::default()).await;
     assert!(is_let_in(free.address, "/media/telnyx/pay", None).await);
-    let set = server(&FLOW, "[media]\nsecret = \"on loopback, too\"", Limits::default()).await;
+    let set = server(&FLOW, "[media]\nsecret = \"on loopback, too\"", ConnectionLimits::default()).await;
     assert!(!is_let_in(set.address, "/media/telnyx/pay", None).await);
     assert!(is_let_in(set.address, "/media/telnyx/pay", Some("Bearer on loopback, too")).await);
     assert_eq!(upgrade(set.address, "/media/twilio/pay", None).await.0, 101, "it is nothing to Twilio");
@@ -136,7 +136,7 @@ async fn twilio_is_not_let_in_with_a_secret() {
 
 #[tokio::test]
 async fn what_is_no_flow_s_name_is_not_logged() {
-    let free = server(&FLOW, "", Limits::default()).await;
+    let free = server(&FLOW, "", ConnectionLimits::default()).await;
     assert_eq!(upgrade(free.address, "/media/twilio/hunter2-instead-of-a-flow", None).await.0, 404);
     let line = log::line("there is no flow of that name").unwrap();
     assert!(line.contains("(none of that name)"), "{line}");

@@ -9,7 +9,7 @@ use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use touchtone::config::Limits;
+use touchtone::config::ConnectionLimits;
 
 use crate::clients::{all, connect_narrow, server};
 use crate::support::{Caller, PATIENCE, Somebody, wait};
@@ -19,7 +19,7 @@ const HOLD: (&str, &str) =
 
 #[tokio::test]
 async fn a_message_in_many_small_frames_is_no_longer_than_one_in_a_large_one() {
-    let server = server(&[HOLD], "", Limits::default()).await;
+    let server = server(&[HOLD], "", ConnectionLimits::default()).await;
     let mut caller = server.call("hold").await;
     caller.hear().await;
     let piece = |code, last| Message::Frame(Frame::message("x".repeat(1000), code, last));
@@ -33,7 +33,7 @@ async fn a_message_in_many_small_frames_is_no_longer_than_one_in_a_large_one() {
 
 #[tokio::test]
 async fn a_frame_that_says_it_is_huge_is_not_waited_for() {
-    let server = server(&[HOLD], "", Limits::default()).await;
+    let server = server(&[HOLD], "", ConnectionLimits::default()).await;
     let mut caller = server.call("hold").await;
     caller.hear().await;
     // A text of 2^40 bytes, masked (RFC 6455, section 5.2).
@@ -56,7 +56,7 @@ async fn empty_frames_without_number_are_read_slowly_lose_no_key_and_disturb_no_
         "<Response><Gather numDigits=\"1\" timeout=\"60\" action=\"{}\"/></Response>",
         application.url("/keys")
     );
-    let server = server(&[("keys", &document)], "", Limits::default()).await;
+    let server = server(&[("keys", &document)], "", ConnectionLimits::default()).await;
     let mut flooding = server.call_with("keys", "CAflooding", &[]).await;
     let mut other = server.call_with("keys", "CAother", &[]).await;
     let key = json!({"event": "dtmf", "streamSid": "MZCAflooding", "dtmf": {"digit": "5"}}).to_string();
@@ -81,7 +81,7 @@ async fn empty_frames_without_number_are_read_slowly_lose_no_key_and_disturb_no_
 
 #[tokio::test]
 async fn pings_before_the_start_are_read_as_slowly_as_other_messages() {
-    let server = server(&[HOLD], "[media]\nmax_messages_per_second = 50", Limits::default()).await;
+    let server = server(&[HOLD], "[media]\nmax_messages_per_second = 50", ConnectionLimits::default()).await;
     let (mut socket, _) =
         tokio_tungstenite::connect_async(format!("ws://{}/media/twilio/hold", server.address)).await.unwrap();
     let MaybeTlsStream::Plain(stream) = socket.get_mut() else { panic!("it is plain") };
@@ -115,7 +115,7 @@ async fn a_platform_that_reads_nothing_loses_its_call_once_the_buffers_are_full(
         application.url("/paid"),
         music().await
     );
-    let server = server(&[("wait", &document)], "[media]\nidle_timeout = 1000000", Limits::default()).await;
+    let server = server(&[("wait", &document)], "[media]\nidle_timeout = 1000000", ConnectionLimits::default()).await;
     let stream = MaybeTlsStream::Plain(connect_narrow(server.address).await);
     let url = format!("ws://{}/media/twilio/wait", server.address);
     let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();

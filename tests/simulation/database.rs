@@ -15,7 +15,7 @@ use touchtone::store::{
     PaymentFilter, PaymentRow, PaymentState, Seal, SessionBackend, SessionFilter, SessionRow, SessionState, Store,
 };
 use touchtone::twiml::Method;
-use touchtone::wall::Wall;
+use touchtone::wall::WallClock;
 
 use super::clock::{BEGIN, Clock};
 use super::dice::Dice;
@@ -62,7 +62,7 @@ impl Database {
     }
 
     /// The store of a server that starts; `start` is different at each start. [`Self::open`] comes next.
-    pub fn store(&self, server: usize, start: u64, wall: Wall) -> Store {
+    pub fn store(&self, server: usize, start: u64, wall: WallClock) -> Store {
         let rows = match self.plan.trick {
             Trick::DatabaseKeepsNothing => Arc::default(),
             _ => Arc::clone(&self.rows.lock().unwrap()),

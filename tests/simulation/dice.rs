@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use touchtone::simulate::chance::Chance;
+use touchtone::simulate::chance::SeededRng;
 
 /// Throws. Every part of the world has dice of its own, so that one part's throws do not move another's.
 #[derive(Clone, Debug)]
-pub struct Dice(Chance);
+pub struct Dice(SeededRng);
 
 impl Dice {
     pub const fn new(seed: u64) -> Self {
-        Self(Chance::new(seed))
+        Self(SeededRng::new(seed))
     }
 
     /// A number of any size.

@@ -7,8 +7,8 @@ use touchtone::account::Account;
 use touchtone::call::{
     CallServices, CallSettings, Calls, DocumentServices, PaymentServices, Searches, SoundServices, recovery,
 };
-use touchtone::callback::{Application, Clocks, Deliveries, Patience};
-use touchtone::chance::Chance;
+use touchtone::callback::{Application, Clocks, Deliveries, RetryPolicy};
+use touchtone::chance::Rng;
 use touchtone::config::Config;
 use touchtone::connector::Registry;
 use touchtone::feed::Feed;
@@ -63,7 +63,7 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
     }))
     .unwrap();
     let wall = world.clocks[server].wall();
-    let chance = Chance::seeded(seed);
+    let chance = Rng::seeded(seed);
     let account = Account { sid: ACCOUNT.to_owned(), auth_token: Secret::new(TOKEN.to_owned()), is_new: false };
     let network: Arc<dyn Transport> = Arc::new(Network { world: Arc::clone(world), server });
     let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall));
@@ -73,7 +73,7 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
     let clocks = Clocks { wall, chance: chance.clone() };
     let feed = Feed::new(wall);
     let deliveries =
-        Deliveries::new(Arc::clone(&application), store.clone(), Patience::default(), clocks).telling(feed.clone());
+        Deliveries::new(Arc::clone(&application), store.clone(), RetryPolicy::default(), clocks).telling(feed.clone());
     let library = Library::new("no such folder");
     let connectors = Registry::new(&config.connectors, &gateway).unwrap();
     let speech = Speech::with_engine(Silence);

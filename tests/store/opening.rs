@@ -12,7 +12,7 @@ use touchtone::http::Jar;
 use touchtone::secret::Secret;
 use touchtone::store::open::{self, OpenError, Role};
 use touchtone::store::sql::{DatabaseAddress, IfMissing, OpenDatabaseError, Sql};
-use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState, Place, Store, StoreSettings};
+use touchtone::store::{Backend, CallbackFilter, NodeId, PaymentState, SealedPlace, Store, StoreSettings};
 use touchtone::twiml::Method;
 use uuid::Uuid;
 
@@ -37,11 +37,11 @@ async fn what_was_written_outlives_the_process() {
     let data = folder.path().join("deep/data");
     let store = open::open(&settings(&data, ""), Role::Server).await.unwrap();
     store.backend().insert_payment(payment(1), NodeId::random(), at(1)).await.unwrap();
-    let sealed = store.seal().close(&Secret::new("a token".to_owned()), Place::note("x")).unwrap();
+    let sealed = store.seal().close(&Secret::new("a token".to_owned()), SealedPlace::note("x")).unwrap();
     drop(store);
     let store = open::open(&settings(&data, ""), Role::Server).await.unwrap();
     assert_eq!(store.backend().payment(&sid(1)).await.unwrap().unwrap().state, PaymentState::Preparing);
-    assert_eq!(store.seal().open(&sealed, Place::note("x")).unwrap().text.expose(), "a token");
+    assert_eq!(store.seal().open(&sealed, SealedPlace::note("x")).unwrap().text.expose(), "a token");
     for file in ["touchtone.db", "touchtone.db-wal", "touchtone.db-shm", "secret.key", "node"] {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
@@ -263,8 +263,8 @@ async fn servers_that_share_a_database_are_two_nodes_with_one_key() {
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     let first = open::open(&settings(&one, &with_key), Role::Server).await.unwrap();
     let second = open::open(&settings(&other, &with_key), Role::Server).await.unwrap();
-    let sealed = first.seal().close(&Secret::new("a token".to_owned()), Place::note("x")).unwrap();
-    assert_eq!(second.seal().open(&sealed, Place::note("x")).unwrap().text.expose(), "a token");
+    let sealed = first.seal().close(&Secret::new("a token".to_owned()), SealedPlace::note("x")).unwrap();
+    assert_eq!(second.seal().open(&sealed, SealedPlace::note("x")).unwrap().text.expose(), "a token");
     let node = |data: &Path| std::fs::read_to_string(data.join("node")).unwrap();
     assert_ne!(node(&one), node(&other));
     assert!(!one.join("secret.key").exists() && !one.join("touchtone.db").exists());

@@ -11,7 +11,7 @@ use touchtone::store::{
     BackendError, CallbackState, GONE_AFTER, HEARTBEAT_EVERY, Holder, NewCallback, NodeId, Occasion, Seal, Store,
     StoreError, token,
 };
-use touchtone::wall::Wall;
+use touchtone::wall::WallClock;
 use uuid::Uuid;
 
 use crate::samples::{A, at, callback, payment, sid};
@@ -34,7 +34,7 @@ impl Servers {
             Arc::new(Memory::default().shared(Box::new(move || Duration::from_millis(read.load(Ordering::SeqCst)))));
         let wall: &'static AtomicI64 = Box::leak(Box::new(AtomicI64::new(0)));
         let store = |node| Store::new(Arc::clone(&memory) as _, Seal::of_bytes(&[7; 32]).unwrap(), node);
-        let suspended = store(A).by_wall(Wall::simulated_set(at(0), wall));
+        let suspended = store(A).by_wall(WallClock::simulated_set(at(0), wall));
         let servers = Self { suspended, other: store(B), database, wall };
         servers.suspended.register(None).await.unwrap();
         servers.other.register(None).await.unwrap();

@@ -8,7 +8,7 @@ use touchtone::connector::{self, Connector};
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Action, Call, Context, Event, FetchFailure, NextDocument};
 use touchtone::form::Form;
-use touchtone::pay::gateway::{Attempt, Preparation, RecoveryNote};
+use touchtone::pay::gateway::{PaymentRequest, Preparation, RecoveryNote};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::submission::Reply;
 use touchtone::time::CallTime;
@@ -22,7 +22,7 @@ pub struct Paid {
     /// The fields of the action request.
     pub told: Form,
     /// The transaction.
-    pub attempt: Option<Arc<Attempt>>,
+    pub attempt: Option<Arc<PaymentRequest>>,
     /// What the preparation left.
     pub note: Option<RecoveryNote>,
     /// Everything that may be printed or sent, in one text.

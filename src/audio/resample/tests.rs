@@ -22,7 +22,7 @@ fn resampled(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
 }
 
 fn in_chunks(samples: &[f32], from: u32, to: u32, chunk: usize) -> Vec<f32> {
-    let mut resampler = Resampler::new(from, to, Piece::Live).unwrap();
+    let mut resampler = Resampler::new(from, to, ChunkLength::Live).unwrap();
     let mut made = Vec::new();
     for chunk in samples.chunks(chunk) {
         resampler.push(chunk, &mut made).unwrap();
@@ -118,7 +118,7 @@ fn speech_keeps_its_level_and_its_place() {
 #[test]
 fn what_comes_in_is_out_within_the_latency_that_is_told() {
     for (from, to) in [(8_000, 16_000), (8_000, 24_000), (16_000, 8_000), (24_000, 8_000)] {
-        let mut resampler = Resampler::new(from, to, Piece::Live).unwrap();
+        let mut resampler = Resampler::new(from, to, ChunkLength::Live).unwrap();
         assert_eq!(resampler.latency(), Duration::from_millis(30));
         let (mut made, mut taken) = (Vec::new(), 0_usize);
         for chunk in sine(1_000.0, from, 1.0).chunks(37) {
@@ -128,13 +128,13 @@ fn what_comes_in_is_out_within_the_latency_that_is_told() {
             assert!((0.0..=0.030).contains(&behind), "{behind} s");
         }
     }
-    assert_eq!(Resampler::new(8_000, 8_000, Piece::Live).unwrap().latency(), Duration::ZERO);
+    assert_eq!(Resampler::new(8_000, 8_000, ChunkLength::Live).unwrap().latency(), Duration::ZERO);
 }
 
 #[test]
 fn a_sound_after_another_is_as_if_there_had_been_none() {
     let (one, other) = (sine(440.0, 16_000, 0.1), sine(1_000.0, 16_000, 0.1));
-    let mut resampler = Resampler::new(16_000, 8_000, Piece::Live).unwrap();
+    let mut resampler = Resampler::new(16_000, 8_000, ChunkLength::Live).unwrap();
     let mut made = Vec::new();
     resampler.push(&one, &mut made).unwrap();
     resampler.finish(&mut made).unwrap();
@@ -151,8 +151,8 @@ fn a_sound_after_another_is_as_if_there_had_been_none() {
 #[test]
 fn a_rate_that_no_sound_has_is_refused() {
     for rate in [0, 1, 3_999, 192_001, u32::MAX] {
-        assert_eq!(Resampler::new(rate, 8_000, Piece::Live).unwrap_err(), ResampleError::Rate(rate));
-        assert_eq!(Resampler::new(8_000, rate, Piece::Live).unwrap_err(), ResampleError::Rate(rate));
+        assert_eq!(Resampler::new(rate, 8_000, ChunkLength::Live).unwrap_err(), ResampleError::Rate(rate));
+        assert_eq!(Resampler::new(8_000, rate, ChunkLength::Live).unwrap_err(), ResampleError::Rate(rate));
     }
 }
 

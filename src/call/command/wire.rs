@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::super::desk::Request;
+use super::super::desk::IdempotentRequest;
 use crate::flow::link::Origin;
 use crate::flow::{AgentCommand, NextDocument, Redirection};
 use crate::form::{Form, Value};
@@ -13,24 +13,24 @@ use crate::twiml;
 /// A command's text.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
-pub(super) enum Command {
+pub(super) enum WireCommand {
     RedirectToDocument { twiml: String },
-    RedirectToUrl { url: String, method: Method },
+    RedirectToUrl { url: String, method: WireMethod },
     Complete,
-    StartPayment { request: Request, fields: Vec<Field> },
-    LeadPayment { payment: String, request: Request, fields: Vec<Field> },
+    StartPayment { request: IdempotentRequest, fields: Vec<WireField> },
+    LeadPayment { payment: String, request: IdempotentRequest, fields: Vec<WireField> },
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Method {
+pub(super) enum WireMethod {
     Get,
     Post,
 }
 
 /// A field of a form.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Field {
+pub(super) struct WireField {
     name: String,
     value: String,
     is_secret: bool,
@@ -39,16 +39,16 @@ pub(super) struct Field {
 /// A command cannot be carried out as it is written. Nothing of it is quoted.
 #[derive(Debug, thiserror::Error)]
 #[error("the command cannot be read")]
-pub(super) struct Unreadable;
+pub(super) struct UnreadableCommand;
 
-impl From<super::Command> for Command {
+impl From<super::Command> for WireCommand {
     fn from(command: super::Command) -> Self {
         match command {
             super::Command::Redirect(Redirection::Document(_, twiml)) => Self::RedirectToDocument { twiml },
             super::Command::Redirect(Redirection::Url(url, method)) => {
                 let method = match method {
-                    twiml::Method::Get => Method::Get,
-                    twiml::Method::Post => Method::Post,
+                    twiml::Method::Get => WireMethod::Get,
+                    twiml::Method::Post => WireMethod::Post,
                 };
                 Self::RedirectToUrl { url: url.into(), method }
             }
@@ -63,34 +63,34 @@ impl From<super::Command> for Command {
     }
 }
 
-impl TryFrom<Command> for super::Command {
-    type Error = Unreadable;
+impl TryFrom<WireCommand> for super::Command {
+    type Error = UnreadableCommand;
 
-    fn try_from(command: Command) -> Result<Self, Unreadable> {
+    fn try_from(command: WireCommand) -> Result<Self, UnreadableCommand> {
         Ok(match command {
-            Command::RedirectToDocument { twiml } => {
-                let document = twiml::parse(&twiml).map_err(|_| Unreadable)?;
+            WireCommand::RedirectToDocument { twiml } => {
+                let document = twiml::parse(&twiml).map_err(|_| UnreadableCommand)?;
                 let next = NextDocument { document, origin: Origin::Flow(String::new()) };
                 Self::Redirect(Redirection::Document(next, twiml))
             }
-            Command::RedirectToUrl { url, method } => {
+            WireCommand::RedirectToUrl { url, method } => {
                 let method = match method {
-                    Method::Get => twiml::Method::Get,
-                    Method::Post => twiml::Method::Post,
+                    WireMethod::Get => twiml::Method::Get,
+                    WireMethod::Post => twiml::Method::Post,
                 };
-                Self::Redirect(Redirection::Url(Url::parse(&url).map_err(|_| Unreadable)?, method))
+                Self::Redirect(Redirection::Url(Url::parse(&url).map_err(|_| UnreadableCommand)?, method))
             }
-            Command::Complete => Self::Complete,
-            Command::StartPayment { request, fields } => Self::Payment(AgentCommand::Create(form(fields)), request),
-            Command::LeadPayment { payment, request, fields } => {
+            WireCommand::Complete => Self::Complete,
+            WireCommand::StartPayment { request, fields } => Self::Payment(AgentCommand::Create(form(fields)), request),
+            WireCommand::LeadPayment { payment, request, fields } => {
                 Self::Payment(AgentCommand::Update { sid: payment, form: form(fields) }, request)
             }
         })
     }
 }
 
-fn fields(form: &Form) -> Vec<Field> {
-    let field = |(name, value): (&str, &Value)| Field {
+fn fields(form: &Form) -> Vec<WireField> {
+    let field = |(name, value): (&str, &Value)| WireField {
         name: name.to_owned(),
         value: value.expose().to_owned(),
         is_secret: matches!(value, Value::Secret(_)),
@@ -98,9 +98,9 @@ fn fields(form: &Form) -> Vec<Field> {
     form.iter().map(field).collect()
 }
 
-fn form(fields: Vec<Field>) -> Form {
+fn form(fields: Vec<WireField>) -> Form {
     let mut form = Form::new();
-    for Field { name, value, is_secret } in fields {
+    for WireField { name, value, is_secret } in fields {
         form.set(name, if is_secret { Value::Secret(Secret::new(value)) } else { Value::Plain(value) });
     }
     form

@@ -36,7 +36,7 @@ pub(super) struct Remasked<Io> {
 #[derive(Debug)]
 struct Frames {
     mask: [u8; 4],
-    at: At,
+    at: FramePart,
     opcode: u8,
     is_masked: bool,
     /// The client's mask.
@@ -52,7 +52,7 @@ struct Frames {
 
 /// The part of a frame that the next byte belongs to.
 #[derive(Clone, Copy, Debug)]
-enum At {
+enum FramePart {
     /// Flags and opcode.
     First,
     /// Mask bit and length.
@@ -90,7 +90,7 @@ impl Frames {
     const fn new(mask: [u8; 4]) -> Self {
         Self {
             mask,
-            at: At::First,
+            at: FramePart::First,
             opcode: 0,
             is_masked: false,
             theirs: [0; 4],
@@ -109,7 +109,7 @@ impl Frames {
     fn pass(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             match self.at {
-                At::First => {
+                FramePart::First => {
                     self.opcode = *byte & 0x0f;
                     if matches!(self.opcode, TEXT | BINARY) {
                         self.texts.push_back(self.opcode == TEXT);
@@ -118,43 +118,47 @@ impl Frames {
                     if self.opcode == TEXT {
                         *byte = (*byte & 0xf0) | BINARY;
                     }
-                    self.at = At::Second;
+                    self.at = FramePart::Second;
                 }
-                At::Second => {
+                FramePart::Second => {
                     self.is_masked = *byte & 0x80 != 0;
                     self.theirs = [0; 4];
                     self.passed = 0;
                     self.length = u64::from(*byte & 0x7f);
                     match self.length {
-                        126 => (self.length, self.at) = (0, At::Length(2)),
-                        127 => (self.length, self.at) = (0, At::Length(8)),
+                        126 => (self.length, self.at) = (0, FramePart::Length(2)),
+                        127 => (self.length, self.at) = (0, FramePart::Length(8)),
                         _ => self.begin_mask(),
                     }
                 }
-                At::Length(missing) => {
+                FramePart::Length(missing) => {
                     self.length = (self.length << 8) | u64::from(*byte);
                     match missing {
                         0 | 1 => self.begin_mask(),
-                        more => self.at = At::Length(more - 1),
+                        more => self.at = FramePart::Length(more - 1),
                     }
                 }
-                At::Mask(passed) => {
+                FramePart::Mask(passed) => {
                     if let Some(theirs) = self.theirs.get_mut(usize::from(passed)) {
                         *theirs = *byte;
                     }
                     if self.is_data() {
                         *byte = 0;
                     }
-                    if u64::from(passed) + 1 < MASK { self.at = At::Mask(passed + 1) } else { self.begin_payload() }
+                    if u64::from(passed) + 1 < MASK {
+                        self.at = FramePart::Mask(passed + 1)
+                    } else {
+                        self.begin_payload()
+                    }
                 }
-                At::Payload => {
+                FramePart::Payload => {
                     if self.is_data() && self.is_masked {
                         *byte ^= of(self.theirs, self.passed) ^ of(self.mask, self.message);
                         self.message = self.message.wrapping_add(1);
                     }
                     self.passed += 1;
                     if self.passed >= self.length {
-                        self.at = At::First;
+                        self.at = FramePart::First;
                     }
                 }
             }
@@ -162,11 +166,11 @@ impl Frames {
     }
 
     const fn begin_mask(&mut self) {
-        if self.is_masked { self.at = At::Mask(0) } else { self.begin_payload() }
+        if self.is_masked { self.at = FramePart::Mask(0) } else { self.begin_payload() }
     }
 
     const fn begin_payload(&mut self) {
-        self.at = if self.length == 0 { At::First } else { At::Payload };
+        self.at = if self.length == 0 { FramePart::First } else { FramePart::Payload };
     }
 }
 

@@ -5,11 +5,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::*;
-use crate::feed::Seen;
+use crate::feed::FeedItem;
 use crate::secret::Secret;
 use crate::store::memory::{Disk, Memory};
 use crate::store::{Backend, BackendError, CallbackFilter, CallbackState, NodeId, Seal};
-use crate::wall::Wall;
+use crate::wall::WallClock;
 
 mod taken_over;
 
@@ -72,7 +72,7 @@ impl Scripted {
     }
 }
 
-impl Courier for Scripted {
+impl CallbackTransport for Scripted {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, Tried> {
         async move {
             self.tries.lock().unwrap().push((self.start.elapsed(), request.url.clone(), token));
@@ -91,7 +91,7 @@ fn status(url: &str) -> CallbackRequest {
     CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.into(), form, cookies: Jar::default() }
 }
 
-fn deliveries(courier: &Arc<Scripted>, patience: Patience) -> Deliveries {
+fn deliveries(courier: &Arc<Scripted>, patience: RetryPolicy) -> Deliveries {
     Deliveries::by(Arc::<Scripted>::clone(courier), Store::in_memory().unwrap(), patience, Clocks::default())
 }
 
@@ -103,7 +103,7 @@ async fn what_becomes_of_callbacks_is_told_to_whoever_watches() {
     application.fails("a", 1);
     application.says("b", Tried::Hopeless("HTTP status 404".to_owned()));
     let feed = Feed::default();
-    let deliveries = deliveries(&application, Patience::default()).telling(feed.clone());
+    let deliveries = deliveries(&application, RetryPolicy::default()).telling(feed.clone());
     let mut watcher = feed.watch();
     let queue = deliveries.queue("CA1");
     for url in ["a", "b"] {
@@ -114,7 +114,7 @@ async fn what_becomes_of_callbacks_is_told_to_whoever_watches() {
     let failed = |callback, is_parked| EventKind::CallbackFailed { call_sid: "CA1".to_owned(), callback, is_parked };
     let delivered = |callback| EventKind::CallbackDelivered { call_sid: "CA1".to_owned(), callback };
     for expected in [failed(1, false), delivered(1), failed(2, true)] {
-        let Some(Seen::Event(event)) = watcher.next().await else { panic!("{expected:?} is missing") };
+        let Some(FeedItem::Event(event)) = watcher.next().await else { panic!("{expected:?} is missing") };
         assert_eq!(event.what, expected);
     }
 }
@@ -122,7 +122,7 @@ async fn what_becomes_of_callbacks_is_told_to_whoever_watches() {
 #[tokio::test(start_paused = true)]
 async fn each_callback_waits_until_the_one_before_was_answered() {
     let application = Scripted::new(Duration::from_secs(3));
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     for url in ["a", "b", "c"] {
         queue.send(status(url));
@@ -136,7 +136,7 @@ async fn each_callback_waits_until_the_one_before_was_answered() {
 #[tokio::test(start_paused = true)]
 async fn calls_do_not_wait_for_each_other() {
     let application = Scripted::new(Duration::from_secs(3));
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     for call in ["CA1", "CA2"] {
         deliveries.queue(call).send(status(call));
     }
@@ -148,7 +148,7 @@ async fn calls_do_not_wait_for_each_other() {
 async fn a_failed_try_is_repeated_after_waits_that_double_with_the_same_token() {
     let application = Scripted::new(Duration::ZERO);
     application.fails("a", 12);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     deliveries.queue("CA1").send(status("a"));
     deliveries.drained(DAY).await.unwrap();
     // 0.5, 1, 2, 4, ... 256 seconds between them, then 300.
@@ -163,7 +163,7 @@ async fn a_failed_try_is_repeated_after_waits_that_double_with_the_same_token() 
 #[tokio::test(start_paused = true)]
 async fn the_token_of_another_callback_is_another() {
     let application = Scripted::new(Duration::ZERO);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     queue.send(status("a"));
     queue.send(status("b"));
@@ -176,7 +176,7 @@ async fn the_token_of_another_callback_is_another() {
 async fn a_callback_that_fails_for_a_minute_steps_aside_and_is_still_tried() {
     let application = Scripted::new(Duration::ZERO);
     application.fails("a", 8);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     queue.send(status("a"));
     queue.send(status("b"));
@@ -190,7 +190,7 @@ async fn a_callback_that_fails_for_a_minute_steps_aside_and_is_still_tried() {
 async fn a_silent_application_keeps_the_next_callback_a_minute_and_no_longer() {
     let application = Scripted::new(Duration::from_secs(15));
     application.fails("a", 1000);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     queue.send(status("a"));
     queue.send(status("b"));
@@ -204,7 +204,7 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let _guard = metrics::set_default_local_recorder(&recorder);
     let application = Scripted::new(Duration::ZERO);
     application.fails("a", 1000);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let books = deliveries.store.backend();
     deliveries.queue("CA1").send(status("a"));
     assert_eq!(deliveries.drained(DAY - Duration::from_secs(900)).await, Err(Undelivered(1)));
@@ -217,7 +217,7 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let [row] = &books.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
     assert_eq!((row.reason.as_deref(), usize::try_from(row.tries).unwrap()), (Some("HTTP status 500"), tried - 1));
     // Wanted anew, it is a waiting one for whoever looks, with the token it always had.
-    assert_eq!(books.retry_callbacks(Some(vec![row.id]), Wall::System.now()).await, Ok(1));
+    assert_eq!(books.retry_callbacks(Some(vec![row.id]), WallClock::System.now()).await, Ok(1));
     application.script.lock().unwrap().clear();
     deliveries.adopt(deliveries.store.claim_callbacks(10).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
@@ -242,7 +242,7 @@ impl Servers {
     async fn start(&self, courier: &Arc<Scripted>) -> Deliveries {
         let store = self.store();
         store.heartbeat().await.unwrap();
-        Deliveries::by(Arc::<Scripted>::clone(courier), store, Patience::default(), Clocks::default())
+        Deliveries::by(Arc::<Scripted>::clone(courier), store, RetryPolicy::default(), Clocks::default())
     }
 }
 
@@ -258,7 +258,7 @@ async fn take_over(deliveries: &Deliveries) -> usize {
 async fn left_behind(servers: &Servers, call_sid: &str, urls: &[&str]) {
     let gone = servers.store();
     for url in urls {
-        gone.queue(call_sid, &status(url), Uuid::new_v4(), Wall::System.now()).await.unwrap();
+        gone.queue(call_sid, &status(url), Uuid::new_v4(), WallClock::System.now()).await.unwrap();
     }
     gone.release_own().await.unwrap();
 }
@@ -268,7 +268,7 @@ async fn what_cannot_be_read_is_parked_and_keeps_nobody_waiting() {
     let application = Scripted::new(Duration::ZERO);
     let servers = Servers::new();
     let stranger = Store::new(Arc::<Memory>::clone(&servers.0), Seal::of_bytes(&[1; 32]).unwrap(), NodeId::random());
-    stranger.queue("CA1", &status("sealed"), Uuid::new_v4(), Wall::System.now()).await.unwrap();
+    stranger.queue("CA1", &status("sealed"), Uuid::new_v4(), WallClock::System.now()).await.unwrap();
     stranger.release_own().await.unwrap();
     left_behind(&servers, "CA1", &["next"]).await;
     let deliveries = servers.start(&application).await;
@@ -283,7 +283,7 @@ async fn what_is_refused_is_parked_at_once_with_its_fields_and_sent_when_a_perso
     let application = Scripted::new(Duration::ZERO);
     application.says("refused", Tried::of_status(404, None));
     application.says("hopeless", Tried::Hopeless("not allowed".into()));
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     for url in ["refused", "hopeless", "last"] {
         queue.send(status(url));
@@ -297,7 +297,7 @@ async fn what_is_refused_is_parked_at_once_with_its_fields_and_sent_when_a_perso
     let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref().unwrap()).collect();
     assert_eq!(reasons, ["HTTP status 404", "not allowed"]);
     // Mended, and told so.
-    assert_eq!(books.retry_callbacks(Some(vec![rows[0].id]), Wall::System.now()).await, Ok(1));
+    assert_eq!(books.retry_callbacks(Some(vec![rows[0].id]), WallClock::System.now()).await, Ok(1));
     assert_eq!(take_over(&deliveries).await, 1);
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.times("refused"), [0, 0]);
@@ -311,13 +311,13 @@ async fn what_a_person_wants_again_comes_in_the_order_of_its_call() {
     for url in urls {
         application.says(url, Tried::of_status(400, None));
     }
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     for url in urls {
         queue.send(status(url));
     }
     deliveries.drained(DAY).await.unwrap();
-    assert_eq!(deliveries.store.backend().retry_callbacks(None, Wall::System.now()).await, Ok(9));
+    assert_eq!(deliveries.store.backend().retry_callbacks(None, WallClock::System.now()).await, Ok(9));
     assert_eq!(take_over(&deliveries).await, 9);
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.urls(), [urls, urls].concat());
@@ -333,7 +333,7 @@ async fn an_application_that_asks_for_time_has_it_and_its_other_callbacks_wait_n
         application.says("a", Tried::of_status(status, None));
     }
     application.says("a", Tried::of_status(429, Some(Duration::from_secs(90))));
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     queue.send(status("a"));
     queue.send(status("b"));
@@ -348,7 +348,7 @@ async fn a_disk_that_is_away_delays_callbacks_and_more_than_can_wait_are_given_u
     let memory = Arc::new(Memory::on(Box::new(Away(Arc::clone(&disk)))));
     let seal = Seal::new(&Secret::new("key".into())).unwrap();
     let application = Scripted::new(Duration::from_secs(1));
-    let patience = Patience { queue_max: 2, ..Patience::default() };
+    let patience = RetryPolicy { queue_max: 2, ..RetryPolicy::default() };
     let store = Store::new(memory, seal, NodeId::random());
     let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, patience, Clocks::default());
     let queue = deliveries.queue("CA1");
@@ -371,7 +371,7 @@ async fn that_a_callback_was_answered_is_written_down_when_the_disk_is_back() {
     let application = Scripted::new(Duration::from_secs(1));
     let store = Store::new(memory, seal, NodeId::random());
     let deliveries =
-        Deliveries::by(Arc::<Scripted>::clone(&application), store, Patience::default(), Clocks::default());
+        Deliveries::by(Arc::<Scripted>::clone(&application), store, RetryPolicy::default(), Clocks::default());
     deliveries.queue("CA1").send(status("a"));
     sleep(Duration::from_millis(500)).await;
     disk.store(true, Ordering::Release);
@@ -399,7 +399,7 @@ impl Disk for Away {
 #[tokio::test(start_paused = true)]
 async fn what_waits_when_the_call_ends_is_still_delivered() {
     let application = Scripted::new(Duration::from_secs(1));
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     let queue = deliveries.queue("CA1");
     queue.send(status("a"));
     queue.send(status("b"));
@@ -413,7 +413,7 @@ async fn what_waits_when_the_call_ends_is_still_delivered() {
 async fn error_notices_are_retried_on_their_own_and_bounded() {
     let application = Scripted::new(Duration::from_secs(1));
     application.fails("fault", 1);
-    let deliveries = deliveries(&application, Patience { notices_max: 1, ..Patience::default() });
+    let deliveries = deliveries(&application, RetryPolicy { notices_max: 1, ..RetryPolicy::default() });
     deliveries.notice("fault", "CA1", 12_100, "line 3: no <Response>");
     deliveries.notice("one too many", "CA2", 12_100, "line 3: no <Response>");
     assert_eq!(deliveries.under_way(), 1);
@@ -437,7 +437,7 @@ async fn what_waits_takes_little_memory() {
     const COUNT: usize = 200_000;
     let application = Scripted::new(Duration::ZERO);
     // Nothing is sent, so everything waits.
-    let deliveries = deliveries(&application, Patience { in_flight_max: 0, ..Patience::default() });
+    let deliveries = deliveries(&application, RetryPolicy { in_flight_max: 0, ..RetryPolicy::default() });
     let before = resident();
     deliveries.adopt((0..COUNT).map(|number| PendingCallback {
         id: i64::try_from(number).unwrap() + 1,
@@ -446,7 +446,7 @@ async fn what_waits_takes_little_memory() {
         url: "https://shop.example.com/payments/status".to_owned(),
         tries: 0,
         was_tried: false,
-        since: Wall::System.now(),
+        since: WallClock::System.now(),
     }));
     sleep(Duration::from_secs(1)).await;
     let each = resident().saturating_sub(before) / COUNT;
@@ -461,7 +461,7 @@ async fn a_server_that_nobody_hears_stops_delivering_and_never_delivers_what_ano
     application.fails("a", 5);
     let server = || {
         let store = Store::new(Arc::clone(&memory) as _, Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
-        Deliveries::by(Arc::<Scripted>::clone(&application), store, Patience::default(), Clocks::default())
+        Deliveries::by(Arc::<Scripted>::clone(&application), store, RetryPolicy::default(), Clocks::default())
     };
     let (cut_off, other) = (server(), server());
     for deliveries in [&cut_off, &other] {
@@ -494,7 +494,7 @@ async fn a_server_that_nobody_hears_stops_delivering_and_never_delivers_what_ano
 async fn a_server_that_stops_gives_up_what_it_is_sending_and_begins_nothing_more() {
     let application = Scripted::new(Duration::from_secs(10));
     application.fails("b", 1);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     deliveries.queue("CA1").send(status("a"));
     deliveries.queue("CA2").send(status("b"));
     sleep(Duration::from_secs(10)).await;
@@ -519,7 +519,7 @@ async fn an_error_notice_waits_for_no_lease() {
     let memory = Arc::new(Memory::default().shared(Box::new(move || start.elapsed())));
     let application = Scripted::new(Duration::ZERO);
     let store = Store::new(memory, Seal::of_bytes(&[7; 32]).unwrap(), NodeId::random());
-    let few = Patience { in_flight_max: 2, host_in_flight_max: 1, ..Patience::default() };
+    let few = RetryPolicy { in_flight_max: 2, host_in_flight_max: 1, ..RetryPolicy::default() };
     let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, few, Clocks::default());
     deliveries.store.register(None).await.unwrap();
     // Nobody hears of this server any more.
@@ -540,7 +540,7 @@ async fn an_error_notice_waits_for_no_lease() {
 async fn a_host_is_forgotten_with_the_last_that_leads_there() {
     let application = Scripted::new(Duration::ZERO);
     application.fails("https://away.example/", 1_000);
-    let deliveries = deliveries(&application, Patience::default());
+    let deliveries = deliveries(&application, RetryPolicy::default());
     // Something always waits.
     deliveries.queue("CA").send(status("https://away.example/"));
     for number in 0..100 {

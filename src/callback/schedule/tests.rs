@@ -7,11 +7,11 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn patience(in_flight_max: usize, host_in_flight_max: usize) -> Patience {
-    Patience { in_flight_max, host_in_flight_max, ..Patience::default() }
+fn patience(in_flight_max: usize, host_in_flight_max: usize) -> RetryPolicy {
+    RetryPolicy { in_flight_max, host_in_flight_max, ..RetryPolicy::default() }
 }
 
-fn scheduled(id: i64, call: &str, host: &str, order: Order) -> Scheduled {
+fn scheduled(id: i64, call: &str, host: &str, order: CallOrder) -> Scheduled {
     Scheduled {
         id,
         call: call.into(),
@@ -26,13 +26,13 @@ fn scheduled(id: i64, call: &str, host: &str, order: Order) -> Scheduled {
 
 /// As after a restart: it was sent before.
 fn tried_before(id: i64, call: &str, tries: u32) -> Scheduled {
-    Scheduled { tries, was_tried: true, ..scheduled(id, call, "shop", Order::InCall) }
+    Scheduled { tries, was_tried: true, ..scheduled(id, call, "shop", CallOrder::InCall) }
 }
 
 /// Everything whose turn it is now.
 fn turns(schedule: &mut Schedule, now: Duration) -> Vec<i64> {
     let next = std::iter::from_fn(|| schedule.next(now));
-    next.filter_map(|next| if let Next::Send(id) = next { Some(id) } else { None }).collect()
+    next.filter_map(|next| if let ScheduleStep::Send(id) = next { Some(id) } else { None }).collect()
 }
 
 /// The same; and all of it is sent.
@@ -44,7 +44,7 @@ fn sent(schedule: &mut Schedule, now: Duration) -> Vec<i64> {
     ids
 }
 
-fn end(schedule: &mut Schedule, id: i64, now: Duration, ended: Ended) -> After {
+fn end(schedule: &mut Schedule, id: i64, now: Duration, ended: TryEnd) -> After {
     let after = schedule.tried(id, now, ended).unwrap();
     schedule.recorded(id);
     after
@@ -54,15 +54,15 @@ fn end(schedule: &mut Schedule, id: i64, now: Duration, ended: Ended) -> After {
 fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
     let mut schedule = Schedule::new(patience(512, 256));
     for id in 1..=720 {
-        schedule.push(scheduled(id, &format!("CA{}", id % 240), "dead", Order::InCall));
+        schedule.push(scheduled(id, &format!("CA{}", id % 240), "dead", CallOrder::InCall));
     }
     assert_eq!(sent(&mut schedule, Duration::ZERO).len(), 240, "one of each call");
-    schedule.push(scheduled(1000, "CA1000", "alive", Order::InCall));
+    schedule.push(scheduled(1000, "CA1000", "alive", CallOrder::InCall));
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1000]);
     // What backs off holds no place either.
     let mut one_place = Schedule::new(patience(1, 1));
-    one_place.push(scheduled(1, "CA1", "dead", Order::Alone));
-    one_place.push(scheduled(2, "CA2", "dead", Order::Alone));
+    one_place.push(scheduled(1, "CA1", "dead", CallOrder::Alone));
+    one_place.push(scheduled(2, "CA2", "dead", CallOrder::Alone));
     assert_eq!(sent(&mut one_place, Duration::ZERO), [1]);
     assert!(matches!(end(&mut one_place, 1, Duration::ZERO, FAILED), After::Again(_)));
     assert_eq!(sent(&mut one_place, Duration::ZERO), [2]);
@@ -72,10 +72,10 @@ fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
 fn repeats_leave_half_of_the_places_to_what_was_never_sent() {
     let mut schedule = Schedule::new(patience(4, 4));
     for id in 1..=10 {
-        schedule.push(Scheduled { was_tried: true, ..scheduled(id, "CA1", "shop", Order::Alone) });
+        schedule.push(Scheduled { was_tried: true, ..scheduled(id, "CA1", "shop", CallOrder::Alone) });
     }
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1, 2]);
-    schedule.push(scheduled(11, "CA2", "shop", Order::InCall));
+    schedule.push(scheduled(11, "CA2", "shop", CallOrder::InCall));
     assert_eq!(sent(&mut schedule, Duration::ZERO), [11]);
 }
 
@@ -84,12 +84,12 @@ fn hosts_take_turns_and_so_do_the_calls_of_a_host() {
     let mut schedule = Schedule::new(patience(1, 1));
     let all = [(1, "CA1", "a"), (2, "CA1", "a"), (3, "CA1", "a"), (4, "CA2", "a"), (5, "CA3", "b"), (6, "CA3", "b")];
     for (id, call, host) in all {
-        schedule.push(scheduled(id, call, host, Order::Alone));
+        schedule.push(scheduled(id, call, host, CallOrder::Alone));
     }
     let mut order = Vec::new();
     while let [id] = sent(&mut schedule, Duration::ZERO)[..] {
         order.push(id);
-        end(&mut schedule, id, Duration::ZERO, Ended::Answered);
+        end(&mut schedule, id, Duration::ZERO, TryEnd::Answered);
     }
     assert_eq!(order, [1, 5, 4, 6, 2, 3]);
 }
@@ -98,7 +98,9 @@ fn hosts_take_turns_and_so_do_the_calls_of_a_host() {
 fn after_a_restart_only_what_had_stepped_aside_is_passed() {
     // 1 and 2 were sent, so 1 had stepped aside; 2 may have failed for a second only.
     let mut schedule = Schedule::new(patience(9, 9));
-    for callback in [tried_before(1, "CA1", 3), tried_before(2, "CA1", 1), scheduled(3, "CA1", "shop", Order::InCall)] {
+    for callback in
+        [tried_before(1, "CA1", 3), tried_before(2, "CA1", 1), scheduled(3, "CA1", "shop", CallOrder::InCall)]
+    {
         schedule.push(callback);
     }
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1, 2]);
@@ -110,7 +112,7 @@ fn after_a_restart_only_what_had_stepped_aside_is_passed() {
     // One that has failed eight times has failed for a minute.
     let mut schedule = Schedule::new(patience(9, 9));
     schedule.push(tried_before(1, "CA1", 8));
-    schedule.push(scheduled(2, "CA1", "shop", Order::InCall));
+    schedule.push(scheduled(2, "CA1", "shop", CallOrder::InCall));
     assert_eq!(sent(&mut schedule, Duration::ZERO), [2, 1]);
 }
 
@@ -118,7 +120,7 @@ fn after_a_restart_only_what_had_stepped_aside_is_passed() {
 fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
     let mut schedule = Schedule::new(patience(9, 9));
     for id in [1, 2] {
-        schedule.push(scheduled(id, "CA1", "shop", Order::InCall));
+        schedule.push(scheduled(id, "CA1", "shop", CallOrder::InCall));
     }
     for second in 0..120 {
         assert_eq!(turns(&mut schedule, seconds(second)), [1], "it does not step aside unsent");
@@ -133,15 +135,15 @@ fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
 #[test]
 fn whoever_asks_not_to_be_asked_again_for_a_while_is_not() {
     let mut schedule = Schedule::new(patience(9, 9));
-    schedule.push(scheduled(1, "CA1", "shop", Order::Alone));
-    schedule.push(Scheduled { due: seconds(7), ..scheduled(2, "CA1", "shop", Order::Alone) });
+    schedule.push(scheduled(1, "CA1", "shop", CallOrder::Alone));
+    schedule.push(Scheduled { due: seconds(7), ..scheduled(2, "CA1", "shop", CallOrder::Alone) });
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1]);
-    let asked = Ended::Failed { not_before: seconds(90) };
+    let asked = TryEnd::Failed { not_before: seconds(90) };
     assert_eq!(end(&mut schedule, 1, Duration::ZERO, asked), After::Again(seconds(90)));
     assert_eq!((sent(&mut schedule, seconds(6)).len(), sent(&mut schedule, seconds(7))), (0, vec![2]));
     assert_eq!((sent(&mut schedule, seconds(89)).len(), sent(&mut schedule, seconds(90))), (0, vec![1]));
     // A wait that was asked for is no shorter than the one there would be, and no longer than the time that is left.
-    let asked = |hours: u64| Ended::Failed { not_before: seconds(hours * 3600) };
+    let asked = |hours: u64| TryEnd::Failed { not_before: seconds(hours * 3600) };
     assert_eq!(end(&mut schedule, 1, seconds(90), asked(0)), After::Again(seconds(1)));
     assert_eq!(sent(&mut schedule, seconds(91)), [1]);
     assert_eq!(end(&mut schedule, 1, seconds(91), asked(48)), After::Again(seconds(24 * 3600 - 91)));
@@ -149,7 +151,7 @@ fn whoever_asks_not_to_be_asked_again_for_a_while_is_not() {
     assert_eq!(end(&mut schedule, 1, seconds(24 * 3600), asked(0)), After::GivenUp);
 }
 
-const FAILED: Ended = Ended::Failed { not_before: Duration::ZERO };
+const FAILED: TryEnd = TryEnd::Failed { not_before: Duration::ZERO };
 
 const CALLS: i64 = 3;
 const HOSTS: i64 = 2;
@@ -161,7 +163,7 @@ enum Event {
     /// So many milliseconds go by.
     Wait(u64),
     /// One of those in flight ends so.
-    End(usize, Ended),
+    End(usize, TryEnd),
     /// One of those whose turn it is was read and is sent.
     Send(usize),
     /// One of those whose turn it is could not be read.
@@ -175,9 +177,9 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let ended = prop_oneof![
         4 => Just(FAILED),
-        1 => (0..200_u64).prop_map(|wait| Ended::Failed { not_before: seconds(wait) }),
-        2 => Just(Ended::Answered),
-        1 => Just(Ended::Hopeless),
+        1 => (0..200_u64).prop_map(|wait| TryEnd::Failed { not_before: seconds(wait) }),
+        2 => Just(TryEnd::Answered),
+        1 => Just(TryEnd::Hopeless),
     ];
     prop_oneof![
         4 => (0..CALLS, prop::bool::weighted(0.1)).prop_map(|(call, is_action)| Event::Store(call, is_action)),
@@ -226,7 +228,7 @@ impl World {
 
     fn push(&mut self, id: i64) {
         let Known { call, is_action, tries, .. } = self.known[&id];
-        let order = if is_action { Order::Alone } else { Order::InCall };
+        let order = if is_action { CallOrder::Alone } else { CallOrder::InCall };
         let new = scheduled(id, &format!("CA{call}"), &format!("host{}", call % HOSTS), order);
         assert!(self.schedule.push(Scheduled { tries, was_tried: tries > 0, ..new }));
     }
@@ -292,7 +294,7 @@ impl World {
 
     fn ask(&mut self) {
         while let Some(next) = self.schedule.next(self.now) {
-            if let Next::Send(id) = next {
+            if let ScheduleStep::Send(id) = next {
                 self.reading.push(id);
             }
         }
@@ -313,7 +315,7 @@ impl World {
         }
         for (earlier, before) in self.known.range(..id) {
             let is_before = before.call == known.call && !before.is_action && !before.is_done;
-            let aside_at = before.first_sent.map(|at| at + Patience::default().aside_after);
+            let aside_at = before.first_sent.map(|at| at + RetryPolicy::default().aside_after);
             let has_stepped_aside = aside_at.is_some_and(|at| at <= self.now);
             assert!(!is_before || has_stepped_aside, "{id} goes before {earlier}: {before:?} at {:?}", self.now);
         }
@@ -339,7 +341,7 @@ proptest! {
             world.take(&Event::Wait(1000));
             while !(world.reading.is_empty() && world.in_flight.is_empty() && world.ended.is_empty()) {
                 world.take(&Event::Send(0));
-                world.take(&Event::End(0, Ended::Answered));
+                world.take(&Event::End(0, TryEnd::Answered));
                 world.take(&Event::Record(0));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Shape:   `KEY=VALUE`, `KEY=@FILE`, `KEY=@-`, and `KEY=` for none.
 //! Limits:  [`FILE_BYTES_MAX`].
-//! Errors:  [`Failure`]; none holds a value.
+//! Errors:  [`CommandFailure`]; none holds a value.
 //! Secrets: a command line is seen by every user of the machine and kept in a shell's history, so a secret on it is refused.
 
 use std::convert::Infallible;
@@ -13,8 +13,8 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::typed;
-use crate::cli::Failure;
-use crate::connector::config::Keys;
+use crate::cli::CommandFailure;
+use crate::connector::config::ConfigKeys;
 use crate::connector::instance::Instance;
 use crate::connector::{self, KINDS};
 use crate::secret::Secret;
@@ -63,15 +63,17 @@ impl FromStr for Given {
 }
 
 /// Reads the values.
-pub(super) fn keys(given: Vec<Given>) -> Result<Keys, Failure> {
-    let mut keys = Keys::default();
+pub(super) fn keys(given: Vec<Given>) -> Result<ConfigKeys, CommandFailure> {
+    let mut keys = ConfigKeys::default();
     for one in given {
         let (key, value) = match one {
             Given::Unreadable => {
-                return Err(Failure("a key is given as KEY=VALUE, KEY=@FILE, or KEY=@- to type or pipe it".to_owned()));
+                return Err(CommandFailure(
+                    "a key is given as KEY=VALUE, KEY=@FILE, or KEY=@- to type or pipe it".to_owned(),
+                ));
             }
             Given::Value(key, _) if secrets().any(|secret| secret == key) => {
-                return Err(Failure(format!(
+                return Err(CommandFailure(format!(
                     "{key} is a secret, and a command line is seen by others and kept in a history: give {key}=@FILE, or \
                      {key}=@- to type or pipe it"
                 )));
@@ -83,7 +85,7 @@ pub(super) fn keys(given: Vec<Given>) -> Result<Keys, Failure> {
                 (key, Some(value))
             }
             Given::File(key, path) => {
-                let failed = |error: std::io::Error| Failure(format!("{key}: {}: {error}", path.display()));
+                let failed = |error: std::io::Error| CommandFailure(format!("{key}: {}: {error}", path.display()));
                 let mut text = Zeroizing::new(String::new());
                 let file = std::fs::File::open(&path).map_err(failed)?;
                 file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
@@ -92,7 +94,7 @@ pub(super) fn keys(given: Vec<Given>) -> Result<Keys, Failure> {
             }
         };
         if keys.has(&key) {
-            return Err(Failure(format!("{key} is given twice")));
+            return Err(CommandFailure(format!("{key} is given twice")));
         }
         match value {
             Some(value) => keys.set(&key, value),
@@ -103,7 +105,7 @@ pub(super) fn keys(given: Vec<Given>) -> Result<Keys, Failure> {
 }
 
 /// Asks a person for the credential that an instance cannot be without. Where there is none, it will be said to be missing.
-pub(super) fn ask_for_missing(keys: &mut Keys) -> Result<(), Failure> {
+pub(super) fn ask_for_missing(keys: &mut ConfigKeys) -> Result<(), CommandFailure> {
     if !std::io::stdin().is_terminal() || secrets().any(|key| keys.has(key)) {
         return Ok(());
     }
@@ -115,7 +117,7 @@ pub(super) fn ask_for_missing(keys: &mut Keys) -> Result<(), Failure> {
 }
 
 /// Asks a person for the credentials of an instance that are others in the other mode.
-pub(super) fn ask_for_mode(keys: &mut Keys, instance: &Instance) -> Result<(), Failure> {
+pub(super) fn ask_for_mode(keys: &mut ConfigKeys, instance: &Instance) -> Result<(), CommandFailure> {
     if !std::io::stdin().is_terminal() {
         return Ok(());
     }
@@ -128,7 +130,7 @@ pub(super) fn ask_for_mode(keys: &mut Keys, instance: &Instance) -> Result<(), F
 }
 
 /// Asks a person for the credentials that an instance has, anew.
-pub(super) fn ask_again(keys: &mut Keys, instance: &Instance) -> Result<(), Failure> {
+pub(super) fn ask_again(keys: &mut ConfigKeys, instance: &Instance) -> Result<(), CommandFailure> {
     if std::io::stdin().is_terminal() {
         for key in instance.secrets.keys() {
             keys.set(key, typed::secret(key)?);
@@ -137,15 +139,15 @@ pub(super) fn ask_again(keys: &mut Keys, instance: &Instance) -> Result<(), Fail
     Ok(())
 }
 
-fn read(key: &str) -> Result<Secret, Failure> {
+fn read(key: &str) -> Result<Secret, CommandFailure> {
     if std::io::stdin().is_terminal() {
         return typed::secret(key);
     }
     let mut line = Zeroizing::new(String::new());
     match std::io::stdin().lock().read_line(&mut line) {
-        Ok(0) => Err(Failure(format!("{key}: nothing was piped in"))),
+        Ok(0) => Err(CommandFailure(format!("{key}: nothing was piped in"))),
         Ok(_) => Ok(Secret::new(without_end(&line).to_owned())),
-        Err(error) => Err(Failure(format!("{key}: {error}"))),
+        Err(error) => Err(CommandFailure(format!("{key}: {error}"))),
     }
 }
 
@@ -162,7 +164,7 @@ fn without_end(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn read_all(texts: &[&str]) -> Result<Keys, Failure> {
+    fn read_all(texts: &[&str]) -> Result<ConfigKeys, CommandFailure> {
         keys(texts.iter().map(|text| text.parse().unwrap_or_else(|never: Infallible| match never {})).collect())
     }
 

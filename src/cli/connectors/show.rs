@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::connector::instance::{Instance, Origin, State};
 use crate::connector::{self, Kind, Mode};
 use crate::pay::gateway::TokenType;
@@ -22,7 +22,7 @@ pub(super) const NO_DEFAULT: &str = "There is no Default any more: the sandbox t
                                      stored, and a <Pay> without paymentConnector ends with 64004. Name this one in \
                                      paymentConnector, or store one named Default.";
 
-pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
+pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), CommandFailure> {
     if json {
         return print(&instances);
     }
@@ -56,7 +56,7 @@ pub(super) fn list(instances: &[Instance], json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn one(instance: &Instance, json: bool) -> Result<(), Failure> {
+pub(super) fn one(instance: &Instance, json: bool) -> Result<(), CommandFailure> {
     if json {
         return print(instance);
     }
@@ -92,7 +92,7 @@ pub(super) fn address(instance: &Instance) -> String {
     address.map_or_else(|| "a sandbox that moves no money".to_owned(), |address| format!("the address {address}"))
 }
 
-pub(super) fn kinds(kinds: &[&Kind], json: bool) -> Result<(), Failure> {
+pub(super) fn kinds(kinds: &[&Kind], json: bool) -> Result<(), CommandFailure> {
     if json {
         return print(&kinds.iter().map(|kind| listed(kind)).collect::<Vec<_>>());
     }
@@ -111,7 +111,7 @@ pub(super) fn kinds(kinds: &[&Kind], json: bool) -> Result<(), Failure> {
 
 /// A kind as JSON.
 fn listed(kind: &Kind) -> Value {
-    let key = |key: &connector::kind::Key| {
+    let key = |key: &connector::kind::KindKey| {
         json!({
             "name": key.name, "secret": key.secret, "required": key.required, "default": key.default.shown(),
             "meaning": key.meaning,
@@ -135,8 +135,8 @@ fn listed(kind: &Kind) -> Value {
     })
 }
 
-fn print(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(Failure::new)?);
+fn print(value: &impl Serialize) -> Result<(), CommandFailure> {
+    println!("{}", serde_json::to_string_pretty(value).map_err(CommandFailure::new)?);
     Ok(())
 }
 

@@ -8,23 +8,23 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use zeroize::Zeroizing;
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::secret::Secret;
 
 /// The longest text that is typed or pasted, in bytes: kept in one block that never grows, for that leaves copies behind.
 const TYPED_MAX: usize = 4096;
 
 /// The terminal in raw mode as long as it lives.
-struct Raw;
+struct RawTerminal;
 
-impl Raw {
-    fn new() -> Result<Self, Failure> {
-        enable_raw_mode().map_err(Failure::new)?;
+impl RawTerminal {
+    fn new() -> Result<Self, CommandFailure> {
+        enable_raw_mode().map_err(CommandFailure::new)?;
         Ok(Self)
     }
 }
 
-impl Drop for Raw {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
         let _ = disable_raw_mode();
         eprintln!();
@@ -32,19 +32,19 @@ impl Drop for Raw {
 }
 
 /// Asks for a secret on the terminal.
-pub(super) fn secret(key: &str) -> Result<Secret, Failure> {
+pub(super) fn secret(key: &str) -> Result<Secret, CommandFailure> {
     eprint!("{key} (not shown): ");
-    std::io::stderr().flush().map_err(Failure::new)?;
-    let raw = Raw::new()?;
+    std::io::stderr().flush().map_err(CommandFailure::new)?;
+    let raw = RawTerminal::new()?;
     let mut text = Zeroizing::new(String::with_capacity(TYPED_MAX));
     loop {
-        let Event::Key(pressed) = event::read().map_err(Failure::new)? else { continue };
+        let Event::Key(pressed) = event::read().map_err(CommandFailure::new)? else { continue };
         match take(&mut text, &pressed) {
             Pressed::More => {}
             Pressed::Done => break,
             Pressed::Stop => {
                 drop(raw);
-                return Err(Failure("nothing was done".to_owned()));
+                return Err(CommandFailure("nothing was done".to_owned()));
             }
         }
     }

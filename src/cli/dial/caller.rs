@@ -16,7 +16,7 @@ const BETWEEN_KEYS: Duration = Duration::from_millis(100);
 
 /// What a line says.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum InputLine {
     /// These keys.
     Keys(Vec<Key>),
     /// Nothing for so long.
@@ -34,24 +34,24 @@ pub(super) enum Line {
 pub(super) struct BadLine(pub(super) usize);
 
 /// Reads the line of that number; `None` for an empty one.
-pub(super) fn read(number: usize, text: &str) -> Result<Option<Line>, BadLine> {
+pub(super) fn read(number: usize, text: &str) -> Result<Option<InputLine>, BadLine> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
         [] => Ok(None),
-        ["hang", "up"] | ["hangup"] => Ok(Some(Line::HangUp)),
+        ["hang", "up"] | ["hangup"] => Ok(Some(InputLine::HangUp)),
         ["wait", rest @ ..] => {
-            duration(&rest.concat()).map(|length| Some(Line::Wait(length))).map_err(|_| BadLine(number))
+            duration(&rest.concat()).map(|length| Some(InputLine::Wait(length))).map_err(|_| BadLine(number))
         }
         words => {
             let keys: Option<Vec<Key>> = words.iter().flat_map(|word| word.chars()).map(Key::parse).collect();
-            keys.map(|keys| Some(Line::Keys(keys))).ok_or(BadLine(number))
+            keys.map(|keys| Some(InputLine::Keys(keys))).ok_or(BadLine(number))
         }
     }
 }
 
 /// What a caller hears at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ear {
+pub(super) enum Hearing {
     /// Speech, or a silence in which no key is waited for.
     Busy,
     /// Silence after keys: nobody knows yet whether they were all.
@@ -62,7 +62,7 @@ pub(super) enum Ear {
 
 /// What to do now.
 #[derive(Debug)]
-pub(super) enum Act {
+pub(super) enum CallerAction {
     /// Press a key.
     Press(Key),
     /// Hang up.
@@ -101,46 +101,46 @@ impl Hand {
     }
 
     /// Takes a line; none: there will be no more.
-    pub(super) fn take(&mut self, now: CallTime, line: Option<Line>) {
+    pub(super) fn take(&mut self, now: CallTime, line: Option<InputLine>) {
         self.doing = match line {
-            Some(Line::Keys(keys)) => Doing::Listening(keys.into()),
-            Some(Line::Wait(length)) => Doing::Waiting(now + length),
-            Some(Line::HangUp) => Doing::HangingUp,
+            Some(InputLine::Keys(keys)) => Doing::Listening(keys.into()),
+            Some(InputLine::Wait(length)) => Doing::Waiting(now + length),
+            Some(InputLine::HangUp) => Doing::HangingUp,
             None => Doing::Leaving,
         };
     }
 
     /// What to do now. What it says is taken as done.
-    pub(super) fn act(&mut self, now: CallTime, ear: Ear) -> Act {
+    pub(super) fn act(&mut self, now: CallTime, ear: Hearing) -> CallerAction {
         if let Doing::Listening(keys) = &mut self.doing {
             // A field of which some keys are there takes the next ones: a number may be spread over lines.
-            if ear == Ear::Busy {
-                return Act::Listen;
+            if ear == Hearing::Busy {
+                return CallerAction::Listen;
             }
             self.doing = Doing::Pressing(std::mem::take(keys));
         }
         match &mut self.doing {
-            Doing::Nothing | Doing::Listening(_) => Act::ReadOn,
-            Doing::Pressing(_) if now < self.next_key => Act::Until(self.next_key),
+            Doing::Nothing | Doing::Listening(_) => CallerAction::ReadOn,
+            Doing::Pressing(_) if now < self.next_key => CallerAction::Until(self.next_key),
             Doing::Pressing(keys) => match keys.pop_front() {
                 Some(key) => {
                     self.next_key = now + BETWEEN_KEYS;
-                    Act::Press(key)
+                    CallerAction::Press(key)
                 }
                 None => {
                     self.doing = Doing::Nothing;
-                    Act::ReadOn
+                    CallerAction::ReadOn
                 }
             },
-            Doing::Waiting(until) if now < *until => Act::Until(*until),
+            Doing::Waiting(until) if now < *until => CallerAction::Until(*until),
             Doing::Waiting(_) => {
                 self.doing = Doing::Nothing;
-                Act::ReadOn
+                CallerAction::ReadOn
             }
-            Doing::Leaving if ear != Ear::Asked => Act::Listen,
+            Doing::Leaving if ear != Hearing::Asked => CallerAction::Listen,
             Doing::HangingUp | Doing::Leaving => {
                 self.doing = Doing::Nothing;
-                Act::HangUp
+                CallerAction::HangUp
             }
         }
     }
@@ -156,9 +156,11 @@ mod tests {
 
     #[test]
     fn a_line_is_keys_a_wait_or_the_end_and_nothing_else() {
-        assert!(matches!(read(1, " 4242 4242 *# "), Ok(Some(Line::Keys(keys))) if keys.len() == 10));
-        assert!(matches!(read(1, "wait 800ms"), Ok(Some(Line::Wait(length))) if length == Duration::from_millis(800)));
-        assert!(matches!(read(1, "hang up"), Ok(Some(Line::HangUp))));
+        assert!(matches!(read(1, " 4242 4242 *# "), Ok(Some(InputLine::Keys(keys))) if keys.len() == 10));
+        assert!(
+            matches!(read(1, "wait 800ms"), Ok(Some(InputLine::Wait(length))) if length == Duration::from_millis(800))
+        );
+        assert!(matches!(read(1, "hang up"), Ok(Some(InputLine::HangUp))));
         assert!(matches!(read(1, "  "), Ok(None)));
         for bad in ["hang", "wait", "wait long", "12x", "wait 3", "hello"] {
             let error = read(7, bad).unwrap_err();
@@ -170,23 +172,23 @@ mod tests {
     #[test]
     fn a_caller_hears_the_prompt_out_and_takes_time_between_keys() {
         let mut hand = Hand::new();
-        assert!(matches!(hand.act(at(0), Ear::Busy), Act::ReadOn));
+        assert!(matches!(hand.act(at(0), Hearing::Busy), CallerAction::ReadOn));
         hand.take(at(0), read(1, "12").unwrap());
-        assert!(matches!(hand.act(at(0), Ear::Busy), Act::Listen));
-        assert!(matches!(hand.act(at(500), Ear::Asked), Act::Press(_)));
-        assert!(matches!(hand.act(at(500), Ear::Busy), Act::Until(then) if then == at(600)));
-        assert!(matches!(hand.act(at(600), Ear::Open), Act::Press(_)));
-        assert!(matches!(hand.act(at(600), Ear::Open), Act::Until(_)));
-        assert!(matches!(hand.act(at(700), Ear::Open), Act::ReadOn));
+        assert!(matches!(hand.act(at(0), Hearing::Busy), CallerAction::Listen));
+        assert!(matches!(hand.act(at(500), Hearing::Asked), CallerAction::Press(_)));
+        assert!(matches!(hand.act(at(500), Hearing::Busy), CallerAction::Until(then) if then == at(600)));
+        assert!(matches!(hand.act(at(600), Hearing::Open), CallerAction::Press(_)));
+        assert!(matches!(hand.act(at(600), Hearing::Open), CallerAction::Until(_)));
+        assert!(matches!(hand.act(at(700), Hearing::Open), CallerAction::ReadOn));
     }
 
     #[test]
     fn the_end_of_the_input_hangs_up_once_it_would_be_the_callers_turn() {
         let mut hand = Hand::new();
         hand.take(at(0), None);
-        for ear in [Ear::Busy, Ear::Open] {
-            assert!(matches!(hand.act(at(0), ear), Act::Listen));
+        for ear in [Hearing::Busy, Hearing::Open] {
+            assert!(matches!(hand.act(at(0), ear), CallerAction::Listen));
         }
-        assert!(matches!(hand.act(at(9), Ear::Asked), Act::HangUp));
+        assert!(matches!(hand.act(at(9), Hearing::Asked), CallerAction::HangUp));
     }
 }

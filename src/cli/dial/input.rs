@@ -1,8 +1,8 @@
 //! Where keys come from in real time: the keyboard of a terminal, or lines of standard input.
 //!
-//! Shape:   a thread reads, a channel brings [`Input`]s. [`Keyboard`] has the terminal in raw mode as long as it lives.
+//! Shape:   a thread reads, a channel brings [`CallerInput`]s. [`Keyboard`] has the terminal in raw mode as long as it lives.
 //! Limits:  [`READ_AHEAD`] inputs wait; a reader of lines then waits too.
-//! Errors:  [`Failure`], when the terminal cannot be had.
+//! Errors:  [`CommandFailure`], when the terminal cannot be had.
 //! Secrets: a raw terminal echoes nothing, and what is read goes nowhere but into a [`Key`].
 
 use std::io::BufRead;
@@ -15,8 +15,8 @@ use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use tokio::sync::mpsc;
 
-use super::caller::{self, BadLine, Line};
-use crate::cli::Failure;
+use super::caller::{self, BadLine, InputLine};
+use crate::cli::CommandFailure;
 use crate::tone::Key;
 
 /// How many inputs are read before they can be used. Chosen freely: no one types that far ahead.
@@ -27,11 +27,11 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 
 /// Something the caller does.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum CallerInput {
     /// Presses a key, now.
     Key(Key),
     /// Says what to do next.
-    Line(Line),
+    Line(InputLine),
     /// Hangs up, now.
     HangUp,
     /// Wants to know what can be done.
@@ -41,15 +41,15 @@ pub(super) enum Input {
 }
 
 /// Lines of standard input. The reader may stay behind in a read that never ends: it holds nothing.
-pub(super) fn lines() -> mpsc::Receiver<Input> {
+pub(super) fn lines() -> mpsc::Receiver<CallerInput> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     std::thread::spawn(move || {
         for (number, line) in std::io::stdin().lock().lines().enumerate() {
             let Ok(line) = line.map(zeroize::Zeroizing::new) else { return };
             let input = match caller::read(number + 1, &line) {
                 Ok(None) => continue,
-                Ok(Some(line)) => Input::Line(line),
-                Err(bad) => Input::Bad(bad),
+                Ok(Some(line)) => CallerInput::Line(line),
+                Err(bad) => CallerInput::Bad(bad),
             };
             if sender.blocking_send(input).is_err() {
                 return;
@@ -66,14 +66,14 @@ pub(super) struct Keyboard {
 }
 
 impl Keyboard {
-    pub(super) fn open() -> Result<(Self, mpsc::Receiver<Input>), Failure> {
+    pub(super) fn open() -> Result<(Self, mpsc::Receiver<CallerInput>), CommandFailure> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let _ = disable_raw_mode();
             before(panic);
         }));
         enable_raw_mode().map_err(|error| {
-            Failure(format!("this terminal cannot be read key by key ({error}); pipe lines of keys instead"))
+            CommandFailure(format!("this terminal cannot be read key by key ({error}); pipe lines of keys instead"))
         })?;
         let unwanted = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
@@ -93,7 +93,7 @@ impl Drop for Keyboard {
     }
 }
 
-fn read_keys(unwanted: &AtomicBool, inputs: &mpsc::Sender<Input>) {
+fn read_keys(unwanted: &AtomicBool, inputs: &mpsc::Sender<CallerInput>) {
     while !unwanted.load(Ordering::Relaxed) {
         let input =
             match event::poll(LOOK_AROUND).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
@@ -101,7 +101,7 @@ fn read_keys(unwanted: &AtomicBool, inputs: &mpsc::Sender<Input>) {
                 Ok(_) => None,
                 // The terminal is gone.
                 Err(_) => {
-                    let _ = inputs.blocking_send(Input::HangUp);
+                    let _ = inputs.blocking_send(CallerInput::HangUp);
                     return;
                 }
             };
@@ -112,14 +112,14 @@ fn read_keys(unwanted: &AtomicBool, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-fn meaning(key: KeyEvent) -> Option<Input> {
+fn meaning(key: KeyEvent) -> Option<CallerInput> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return matches!(key.code, KeyCode::Char('c' | 'd' | '\\')).then_some(Input::HangUp);
+        return matches!(key.code, KeyCode::Char('c' | 'd' | '\\')).then_some(CallerInput::HangUp);
     }
     match key.code {
-        KeyCode::Char('h' | 'H' | 'q' | 'Q') => Some(Input::HangUp),
-        KeyCode::Char('?') => Some(Input::Help),
-        KeyCode::Char(symbol) => Key::parse(symbol).map(Input::Key),
+        KeyCode::Char('h' | 'H' | 'q' | 'Q') => Some(CallerInput::HangUp),
+        KeyCode::Char('?') => Some(CallerInput::Help),
+        KeyCode::Char(symbol) => Key::parse(symbol).map(CallerInput::Key),
         _ => None,
     }
 }
@@ -172,12 +172,12 @@ mod tests {
     fn telephone_keys_are_keys_and_the_rest_is_help_or_the_end() {
         let press = |code| meaning(KeyEvent::new(KeyCode::Char(code), KeyModifiers::NONE));
         for symbol in "0123456789*#ABCDabcd".chars() {
-            assert!(matches!(press(symbol), Some(Input::Key(_))), "{symbol}");
+            assert!(matches!(press(symbol), Some(CallerInput::Key(_))), "{symbol}");
         }
-        assert!(matches!(press('h'), Some(Input::HangUp)) && matches!(press('q'), Some(Input::HangUp)));
-        assert!(matches!(press('?'), Some(Input::Help)));
+        assert!(matches!(press('h'), Some(CallerInput::HangUp)) && matches!(press('q'), Some(CallerInput::HangUp)));
+        assert!(matches!(press('?'), Some(CallerInput::Help)));
         assert!(press('x').is_none());
         let interrupt = meaning(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
-        assert!(matches!(interrupt, Some(Input::HangUp)), "Ctrl-C is no key C");
+        assert!(matches!(interrupt, Some(CallerInput::HangUp)), "Ctrl-C is no key C");
     }
 }

@@ -1,9 +1,9 @@
 //! What is around a call that is made from here: nothing but the flows folder and the sandbox, or the real thing.
 //!
-//! Shape:   [`Local`] answers at once and is also the [`World`] of a call in virtual time. [`Live`] sends requests and asks
+//! Shape:   [`Local`] answers at once and is also the [`World`] of a call in virtual time. [`LiveServices`] sends requests and asks
 //!          connectors; what comes of it arrives as events.
 //! Limits:  those of `callback` and `connector`; [`SENT_WITHIN`] for what is still under way when the call is over.
-//! Errors:  those of [`Live::open`], for the person at the terminal; later ones are events of the call.
+//! Errors:  those of [`LiveServices::open`], for the person at the terminal; later ones are events of the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use url::Url;
 
 use crate::account::Account;
 use crate::callback::{
-    Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks, Deliveries, FetchedDocument, Patience,
+    Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks, Deliveries, FetchedDocument, RetryPolicy,
 };
-use crate::chance::Chance;
-use crate::cli::Failure;
+use crate::chance::Rng;
+use crate::cli::CommandFailure;
 use crate::config::Config;
 use crate::connector::registry::Registry;
 use crate::exposure::Exposure;
@@ -26,7 +26,7 @@ use crate::flow::{Event, Fetch, Fetched, Purpose, Warning};
 use crate::form::Form;
 use crate::http::{Crowd, Gateway, Outbound, Resolver, TargetPolicy};
 use crate::library::Library;
-use crate::pay::gateway::{Attempt, Capabilities, Instrument};
+use crate::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use crate::pay::sandbox;
 use crate::pay::submission::{Question, Reply};
 use crate::simulate::{World, sandbox_reply};
@@ -56,7 +56,7 @@ impl World for Local {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)))
@@ -78,7 +78,7 @@ fn loaded(library: &Library, name: &str, fetch: &Fetch) -> Fetched {
 }
 
 /// The application, the connectors and the account of a configuration.
-pub(super) struct Live {
+pub(super) struct LiveServices {
     library: Library,
     application: Arc<Application>,
     deliveries: Deliveries,
@@ -90,21 +90,26 @@ pub(super) struct Live {
     asking: Option<AbortHandle>,
 }
 
-impl Live {
+impl LiveServices {
     /// Needs a tokio runtime.
-    pub(super) fn open(config: &Config, account: &Account, library: Library, call_sid: &str) -> Result<Self, Failure> {
+    pub(super) fn open(
+        config: &Config,
+        account: &Account,
+        library: Library,
+        call_sid: &str,
+    ) -> Result<Self, CommandFailure> {
         // A phone in a terminal is at home on this machine only, whatever address a server would listen at.
         let policy = TargetPolicy::of(config.allow_http_callbacks, Exposure::LOOPBACK);
         let resolver = Resolver::new(config.resolver);
-        let outbound = Outbound::with(policy, &resolver, Crowd::default()).map_err(Failure::new)?;
-        let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Chance::System));
-        let store = Store::in_memory().map_err(Failure::new)?;
-        let deliveries = Deliveries::new(Arc::clone(&application), store, Patience::default(), Clocks::default());
+        let outbound = Outbound::with(policy, &resolver, Crowd::default()).map_err(CommandFailure::new)?;
+        let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Rng::System));
+        let store = Store::in_memory().map_err(CommandFailure::new)?;
+        let deliveries = Deliveries::new(Arc::clone(&application), store, RetryPolicy::default(), Clocks::default());
         let registry = if config.connectors.is_empty() {
             Registry::sandbox()
         } else {
-            let gateway = Arc::new(Gateway::with(&resolver, Crowd::default()).map_err(Failure::new)?);
-            Registry::new(&config.connectors, &gateway).map_err(Failure::new)?
+            let gateway = Arc::new(Gateway::with(&resolver, Crowd::default()).map_err(CommandFailure::new)?);
+            Registry::new(&config.connectors, &gateway).map_err(CommandFailure::new)?
         };
         Ok(Self {
             library,
@@ -127,7 +132,7 @@ impl Live {
     pub(super) fn ask(
         &mut self,
         question: Question,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Arc<Instrument>,
         events: &UnboundedSender<Event>,
     ) {

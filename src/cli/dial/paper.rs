@@ -52,7 +52,7 @@ pub(super) enum Mode {
 }
 
 /// Standard output.
-pub(super) struct Paper {
+pub(super) struct Screen {
     out: Box<dyn Write + Send>,
     mode: Mode,
     colour: bool,
@@ -63,7 +63,7 @@ pub(super) struct Paper {
     written: Option<String>,
 }
 
-impl Paper {
+impl Screen {
     pub(super) fn new(mode: Mode) -> Self {
         let is_terminal = std::io::stdout().is_terminal();
         let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());

@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::caller::{Act, BadLine, Hand};
-use super::input::{Input, Stop};
-use super::outside::{Live, Local};
+use super::caller::{BadLine, CallerAction, Hand};
+use super::input::{CallerInput, Stop};
+use super::outside::{LiveServices, Local};
 use super::paper::Ink;
-use super::teller::Teller;
+use super::teller::Printer;
 use super::{TICK, ear};
 use crate::flow::{Action, Call, Context, Event, Fetch, FetchFailure, Fetched, NextDocument, Telling, TurnId, Wait};
 use crate::form::Form;
@@ -26,14 +26,14 @@ use crate::twiml::{Method, Utterance};
 /// What is around the call.
 pub(super) enum Outside {
     Local(Local),
-    Live(Box<Live>),
+    Live(Box<LiveServices>),
 }
 
 /// A call under way.
 pub(super) struct Phone<'a> {
     call: Call,
     outside: Outside,
-    teller: &'a mut Teller,
+    teller: &'a mut Printer,
     answered: Instant,
     /// What will have happened at a known time.
     inbox: BTreeMap<(CallTime, u64), Event>,
@@ -50,8 +50,8 @@ pub(super) async fn run(
     first: Result<NextDocument, FetchFailure>,
     context: Context,
     outside: Outside,
-    mut inputs: mpsc::Receiver<Input>,
-    teller: &mut Teller,
+    mut inputs: mpsc::Receiver<CallerInput>,
+    teller: &mut Printer,
 ) -> Result<(), BadLine> {
     let (events, mut happened) = mpsc::unbounded_channel();
     let mut phone = Phone {
@@ -77,18 +77,18 @@ pub(super) async fn run(
         let mut wake = phone.due().unwrap_or(now + TICK);
         let mut read_on = false;
         match hand.act(now, ear(&phone.call, phone.pressed_last)) {
-            Act::Press(key) => {
+            CallerAction::Press(key) => {
                 phone.press(key);
                 continue;
             }
-            Act::HangUp => {
+            CallerAction::HangUp => {
                 there = false;
                 phone.hang_up();
                 continue;
             }
-            Act::Until(then) => wake = wake.min(then),
-            Act::Listen => {}
-            Act::ReadOn => read_on = there,
+            CallerAction::Until(then) => wake = wake.min(then),
+            CallerAction::Listen => {}
+            CallerAction::ReadOn => read_on = there,
         }
         if phone.teller.paper.has_status() {
             let line = phone.status(now);
@@ -97,13 +97,13 @@ pub(super) async fn run(
         }
         tokio::select! { biased;
             input = inputs.recv(), if open && (read_on || !there) => match input {
-                Some(Input::HangUp) if !there => left = true,
+                Some(CallerInput::HangUp) if !there => left = true,
                 Some(_) if !there => {}
-                Some(Input::Key(key)) => phone.press(key),
-                Some(Input::Line(line)) => hand.take(phone.now(), Some(line)),
-                Some(Input::HangUp) => { there = false; phone.hang_up() }
-                Some(Input::Help) => phone.help(),
-                Some(Input::Bad(line)) => { there = false; bad = Some(line); phone.hang_up() }
+                Some(CallerInput::Key(key)) => phone.press(key),
+                Some(CallerInput::Line(line)) => hand.take(phone.now(), Some(line)),
+                Some(CallerInput::HangUp) => { there = false; phone.hang_up() }
+                Some(CallerInput::Help) => phone.help(),
+                Some(CallerInput::Bad(line)) => { there = false; bad = Some(line); phone.hang_up() }
                 None => { open = false; if there { hand.take(phone.now(), None) } }
             },
             () = stop.asked() => if there { there = false; phone.hang_up() } else { left = true },

@@ -1,9 +1,9 @@
 //! A call in virtual time, its keys from lines: over in milliseconds, however long the caller waits.
 
-use super::caller::{Act, Hand, Line};
+use super::caller::{CallerAction, Hand, InputLine};
 use super::ear;
 use super::outside::Local;
-use super::teller::Teller;
+use super::teller::Printer;
 use crate::flow::{Context, FetchFailure, NextDocument};
 use crate::simulate::{Record, Simulation};
 
@@ -12,8 +12,8 @@ pub(super) fn run(
     first: Result<NextDocument, FetchFailure>,
     context: Context,
     outside: Local,
-    lines: Vec<Line>,
-    teller: &mut Teller,
+    lines: Vec<InputLine>,
+    teller: &mut Printer,
 ) {
     let mut simulation = Simulation::start(first, context, outside);
     let (mut hand, mut lines, mut told) = (Hand::new(), lines.into_iter(), 0);
@@ -25,21 +25,21 @@ pub(super) fn run(
         }
         let now = simulation.now();
         match hand.act(now, ear(simulation.call(), pending)) {
-            Act::Press(key) => simulation.press(key),
-            Act::HangUp => {
+            CallerAction::Press(key) => simulation.press(key),
+            CallerAction::HangUp => {
                 simulation.hang_up();
                 simulation.run_to_end();
                 tell(&simulation, told, teller);
                 return;
             }
-            Act::Until(then) => simulation.advance_to(then),
-            Act::Listen => {
+            CallerAction::Until(then) => simulation.advance_to(then),
+            CallerAction::Listen => {
                 // A call in which nothing will ever happen again is left.
                 if !simulation.step() {
                     simulation.hang_up();
                 }
             }
-            Act::ReadOn => hand.take(now, lines.next()),
+            CallerAction::ReadOn => hand.take(now, lines.next()),
         }
     }
 }
@@ -51,7 +51,7 @@ fn pressed_last(records: &[(crate::time::CallTime, Record)]) -> bool {
 }
 
 /// Tells what was not told yet; how much has been told then.
-fn tell(simulation: &Simulation<Local>, told: usize, teller: &mut Teller) -> usize {
+fn tell(simulation: &Simulation<Local>, told: usize, teller: &mut Printer) -> usize {
     let records = simulation.records();
     for (at, record) in records.iter().skip(told) {
         teller.tell(*at, record);

@@ -10,13 +10,13 @@ use crate::time::CallTime;
 
 /// Sounds that are being played, and what was told of them.
 #[derive(Debug, Default)]
-pub(super) struct Playback {
+pub(super) struct SimulatedPlayback {
     pub(super) playout: Playout<String>,
     /// The sound that nobody was told of, in samples.
     untold: usize,
 }
 
-impl Playback {
+impl SimulatedPlayback {
     /// Appends a sound of so many samples.
     pub(super) fn media(&mut self, now: CallTime, samples: usize) {
         self.playout.sound(now, audio::duration(samples));
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_sound_is_told_once_in_whole_milliseconds() {
-        let mut playback = Playback::default();
+        let mut playback = SimulatedPlayback::default();
         playback.media(CallTime::ZERO, 8000);
         playback.media(CallTime::ZERO, 4007);
         assert_eq!(playback.untold(), Some(Duration::from_millis(1500)));

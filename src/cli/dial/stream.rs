@@ -1,8 +1,8 @@
 //! Dials a running server as Twilio would: its media-stream protocol from the platform's side.
 //!
-//! Shape:   one WebSocket; silence goes out every [`FRAME`], sounds come in and are "played" by [`Playback`].
+//! Shape:   one WebSocket; silence goes out every [`FRAME`], sounds come in and are "played" by [`SimulatedPlayback`].
 //! Limits:  [`CLOSE_WITHIN`] for the server to close after the caller hung up.
-//! Errors:  [`Failure`] when there is no call, saying what to do about it. A server's mistakes are warnings.
+//! Errors:  [`CommandFailure`] when there is no call, saying what to do about it. A server's mistakes are warnings.
 //! Secrets: keys go to the server and nowhere else; the auth token signs the upgrade.
 //! Sources: spec/media-streams.md, section 1.
 
@@ -20,14 +20,14 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::caller::{Act, Ear, Hand};
-use super::input::{Input, Stop};
+use super::caller::{CallerAction, Hand, Hearing};
+use super::input::{CallerInput, Stop};
 use super::paper::Ink;
-use super::playback::Playback;
-use super::target::{Target, refused};
-use super::teller::Teller;
+use super::playback::SimulatedPlayback;
+use super::target::{DialTarget, refused};
+use super::teller::Printer;
 use super::{KEYS_HELP, TICK};
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::secret::Secret;
 use crate::signature;
 use crate::simulate::Record;
@@ -54,11 +54,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The platform's side of a stream.
-struct Line<'a> {
+struct PlatformSide<'a> {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    teller: &'a mut Teller,
+    teller: &'a mut Printer,
     since: Instant,
-    playback: Playback,
+    playback: SimulatedPlayback,
     sids: [String; 3],
     /// The number of the last message after `connected`, and of the last `media`.
     sequence: u64,
@@ -70,23 +70,23 @@ struct Line<'a> {
 
 /// Dials and stays on the line until it is closed.
 pub(super) async fn run(
-    target: &Target,
+    target: &DialTarget,
     parameters: &[(String, String)],
     token: Option<&Secret>,
-    mut inputs: mpsc::Receiver<Input>,
-    teller: &mut Teller,
-) -> Result<(), Failure> {
+    mut inputs: mpsc::Receiver<CallerInput>,
+    teller: &mut Printer,
+) -> Result<(), CommandFailure> {
     let socket = connect(target, token).await?;
     teller.paper.line(Ink::Strong, &format!("Calling {} at {}, as Twilio would.", target.flow, target.place));
     if teller.paper.has_status() {
         teller.paper.line(Ink::Faint, KEYS_HELP);
     }
     let sid = |prefix: &str| format!("{prefix}{}", uuid::Uuid::new_v4().simple());
-    let mut line = Line {
+    let mut line = PlatformSide {
         socket,
         teller,
         since: Instant::now(),
-        playback: Playback::default(),
+        playback: SimulatedPlayback::default(),
         sids: [sid("AC"), sid("CA"), sid("MZ")],
         sequence: 0,
         chunk: 0,
@@ -100,17 +100,17 @@ pub(super) async fn run(
         let mut read_on = false;
         let mut wake = line.frame_due().min(now + TICK);
         match hand.act(now, line.ear(now, ended)) {
-            Act::Press(key) => {
+            CallerAction::Press(key) => {
                 up = line.press(key).await;
                 continue;
             }
-            Act::HangUp => {
+            CallerAction::HangUp => {
                 line.hang_up().await;
                 break;
             }
-            Act::Until(then) => wake = wake.min(then),
-            Act::Listen => {}
-            Act::ReadOn => read_on = !ended,
+            CallerAction::Until(then) => wake = wake.min(then),
+            CallerAction::Listen => {}
+            CallerAction::ReadOn => read_on = !ended,
         }
         if let Some(mark) = line.playback.playout.next_mark() {
             wake = wake.min(mark);
@@ -118,15 +118,15 @@ pub(super) async fn run(
         line.show(now);
         tokio::select! { biased;
             input = inputs.recv(), if read_on => match input {
-                Some(Input::Key(key)) => up = line.press(key).await,
-                Some(Input::Line(said)) => hand.take(line.now(), Some(said)),
-                Some(Input::Help) => line.teller.note(now, "help", Ink::Faint, KEYS_HELP),
-                Some(Input::HangUp) => {
+                Some(CallerInput::Key(key)) => up = line.press(key).await,
+                Some(CallerInput::Line(said)) => hand.take(line.now(), Some(said)),
+                Some(CallerInput::Help) => line.teller.note(now, "help", Ink::Faint, KEYS_HELP),
+                Some(CallerInput::HangUp) => {
                     line.hang_up().await;
                     break;
                 }
-                Some(Input::Bad(bad)) => {
-                    failed = Some(Failure::new(bad));
+                Some(CallerInput::Bad(bad)) => {
+                    failed = Some(CommandFailure::new(bad));
                     line.hang_up().await;
                     break;
                 }
@@ -149,22 +149,23 @@ pub(super) async fn run(
 }
 
 async fn connect(
-    target: &Target,
+    target: &DialTarget,
     token: Option<&Secret>,
-) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Failure> {
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, CommandFailure> {
     let place = &target.place;
-    let mut request = target.url.as_str().into_client_request().map_err(|error| Failure(format!("--url: {error}")))?;
+    let mut request =
+        target.url.as_str().into_client_request().map_err(|error| CommandFailure(format!("--url: {error}")))?;
     if let Some(token) = token {
         let signature = signature::sign(token, target.url.as_str(), None);
-        let value = HeaderValue::from_str(&signature).map_err(Failure::new)?;
+        let value = HeaderValue::from_str(&signature).map_err(CommandFailure::new)?;
         request.headers_mut().insert("X-Twilio-Signature", value);
     }
     let answer = tokio::time::timeout(CONNECT_WITHIN, connect_async(request)).await;
-    let answer = answer.map_err(|_| Failure(format!("{place} does not answer")))?;
+    let answer = answer.map_err(|_| CommandFailure(format!("{place} does not answer")))?;
     answer.map(|(socket, _)| socket).map_err(|error| refused(target, token.is_some(), &error))
 }
 
-impl Line<'_> {
+impl PlatformSide<'_> {
     fn now(&self) -> CallTime {
         CallTime::ZERO + self.since.elapsed()
     }
@@ -321,12 +322,12 @@ impl Line<'_> {
     }
 
     /// Whether it is the caller's turn: everything was heard, and nothing came for a while.
-    fn ear(&self, now: CallTime, at_end: bool) -> Ear {
+    fn ear(&self, now: CallTime, at_end: bool) -> Hearing {
         // The first words of a call take a server longest.
         let quiet = if at_end || !self.heard_any { QUIET_LONG } else { QUIET };
         let heard = self.playback.playout.ends().max(self.last);
         let silent = self.playback.playout.next_mark().is_none() && now >= heard + quiet;
-        if silent { Ear::Asked } else { Ear::Busy }
+        if silent { Hearing::Asked } else { Hearing::Busy }
     }
 
     fn show(&mut self, now: CallTime) {

@@ -1,27 +1,28 @@
 //! What `--url` dials: a server and a flow there, or a document that the call names, and what to do when it takes no call.
 //!
-//! Errors:  [`Failure`], with how an address is written or what the server wants.
+//! Errors:  [`CommandFailure`], with how an address is written or what the server wants.
 
 use tokio_tungstenite::tungstenite::Error;
 use url::Url;
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::flow::link::is_flow_name;
 use crate::media::nonce::StreamNonce;
 
 /// A server and a flow there.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct DialTarget {
     pub(super) url: Url,
     /// Host and port.
     pub(super) place: String,
     pub(super) flow: String,
 }
 
-impl Target {
+impl DialTarget {
     /// Puts address and flow together; either may name the flow, or the call's own parameter `url` its document.
-    pub(super) fn read(text: &str, flow: Option<&str>, names_url: bool) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure(format!("--url {why}; write it as ws://127.0.0.1:8080/media/twilio/FLOW"));
+    pub(super) fn read(text: &str, flow: Option<&str>, names_url: bool) -> Result<Self, CommandFailure> {
+        let wrong =
+            |why: &str| CommandFailure(format!("--url {why}; write it as ws://127.0.0.1:8080/media/twilio/FLOW"));
         let mut url = Url::parse(text).map_err(|_| wrong("is not a URL"))?;
         match url.scheme() {
             "ws" if url.host().is_some() => {}
@@ -45,7 +46,7 @@ impl Target {
         };
         let flow = match (named, flow) {
             (Some(named), Some(flow)) if named != flow => {
-                return Err(Failure(format!(
+                return Err(CommandFailure(format!(
                     "--url names the flow {named}, the command {flow}: leave one of them out"
                 )));
             }
@@ -75,13 +76,13 @@ fn port(url: &Url) -> String {
 }
 
 /// Why there is no call, and what to do about it.
-pub(super) fn refused(target: &Target, signed: bool, error: &Error) -> Failure {
-    let Target { place, flow, .. } = target;
+pub(super) fn refused(target: &DialTarget, signed: bool, error: &Error) -> CommandFailure {
+    let DialTarget { place, flow, .. } = target;
     let status = match error {
         Error::Http(answer) => Some(answer.status().as_u16()),
         _ => None,
     };
-    Failure(match (status, error) {
+    CommandFailure(match (status, error) {
         (Some(403), _) if signed => format!(
             "{place} refused the signature (HTTP 403): is it the server's auth token, and is the server's public_url \
              the address dialled here? Where media.max_age is set, dial what `touchtone stream-url` prints, once"
@@ -107,11 +108,11 @@ mod tests {
     #[test]
     fn a_call_that_names_its_document_needs_no_flow() {
         for text in ["ws://127.0.0.1:8080", "ws://127.0.0.1:8080/media/twilio"] {
-            let target = Target::read(text, None, true).map_err(|failure| failure.0).unwrap();
+            let target = DialTarget::read(text, None, true).map_err(|failure| failure.0).unwrap();
             assert_eq!(target.url.path(), "/media/twilio", "{text}");
-            let target = Target::read(text, Some("donate"), true).map_err(|failure| failure.0).unwrap();
+            let target = DialTarget::read(text, Some("donate"), true).map_err(|failure| failure.0).unwrap();
             assert_eq!(target.url.path(), "/media/twilio/donate", "a flow goes before it");
-            assert!(Target::read(text, None, false).is_err());
+            assert!(DialTarget::read(text, None, false).is_err());
         }
     }
 
@@ -120,12 +121,12 @@ mod tests {
         let end = "1795000300/abcdefghijklmnopqrstuv";
         for (flow, is) in [("donate", "donate"), ("~", "a document at a URL")] {
             let text = format!("ws://127.0.0.1:8080/media/twilio/{flow}/{end}");
-            let target = Target::read(&text, None, false).map_err(|failure| failure.0).unwrap();
+            let target = DialTarget::read(&text, None, false).map_err(|failure| failure.0).unwrap();
             assert_eq!((target.url.as_str(), target.flow.as_str()), (text.as_str(), is));
         }
         for wrong in ["donate/1/short", "donate/now/abcdefghijklmnopqrstuv", "donate/1795000300"] {
             assert!(
-                Target::read(&format!("ws://127.0.0.1:8080/media/twilio/{wrong}"), None, false).is_err(),
+                DialTarget::read(&format!("ws://127.0.0.1:8080/media/twilio/{wrong}"), None, false).is_err(),
                 "{wrong}"
             );
         }

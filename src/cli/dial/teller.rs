@@ -1,15 +1,15 @@
 //! What is shown of a call, whatever runs it.
 //!
-//! Shape:   the [`Record`]s of a call in their order, lines on [`Paper`] out. [`Teller::flush`] after each batch.
+//! Shape:   the [`Record`]s of a call in their order, lines on [`Screen`] out. [`Printer::flush`] after each batch.
 //! Secrets: a key is `•`; secret fields are masked by [`Value::shown`], the rest of a form is masked where it is made.
 
 use std::time::Duration;
 
-use super::paper::{Ink, Paper};
+use super::paper::{Ink, Screen};
 use crate::flow::link::Target;
 use crate::flow::{Ended, Fetch, Purpose, Wait, Warning};
 use crate::form::{Form, Value};
-use crate::pay::gateway::{Attempt, Operation};
+use crate::pay::gateway::{Operation, PaymentRequest};
 use crate::pay::session::{Progress, Timer, What};
 use crate::pay::step::{PayResult, Step};
 use crate::pay::submission::Ask;
@@ -21,10 +21,10 @@ use crate::twiml::Method;
 const IN_EVERY_REQUEST: [&str; 7] = ["AccountSid", "CallSid", "CallStatus", "ApiVersion", "Direction", "From", "To"];
 
 /// Tells people what happens.
-pub(super) struct Teller {
-    pub(super) paper: Paper,
+pub(super) struct Printer {
+    pub(super) paper: Screen,
     /// Keys pressed since the last line.
-    keys: Keys,
+    keys: ShownKeys,
     /// A status callback that is told below the step it tells of.
     callback: Option<(CallTime, String, Form)>,
     /// How a payment ended, unless its action tells so.
@@ -35,15 +35,22 @@ pub(super) struct Teller {
 }
 
 #[derive(Default)]
-struct Keys {
+struct ShownKeys {
     since: CallTime,
     count: usize,
     cut_in: bool,
 }
 
-impl Teller {
-    pub(super) fn new(paper: Paper) -> Self {
-        Self { paper, keys: Keys::default(), callback: None, outcome: None, told: Form::new(), standard_told: false }
+impl Printer {
+    pub(super) fn new(paper: Screen) -> Self {
+        Self {
+            paper,
+            keys: ShownKeys::default(),
+            callback: None,
+            outcome: None,
+            told: Form::new(),
+            standard_told: false,
+        }
     }
 
     /// How many keys were pressed that no line tells of yet.
@@ -266,7 +273,7 @@ fn request(method: Method, target: &Target) -> String {
     format!("{method} {target}")
 }
 
-fn asked(attempt: &Attempt) -> String {
+fn asked(attempt: &PaymentRequest) -> String {
     let what = match attempt.operation {
         Operation::Charge(amount, currency) => format!("charge {} {}", amount.text(currency), currency.code()),
         Operation::Tokenize(kind) => format!("make a {kind} token"),

@@ -1,6 +1,6 @@
 //! Sessions whose gateway was not asked, as `touchtone payments` shows them.
 
-use super::super::Failure;
+use super::super::CommandFailure;
 use super::super::books::{or_dash, plain, say, say_json, second, table};
 use super::{amount, first, named, there_are_more, together};
 use crate::rest::books::session::SessionView;
@@ -15,7 +15,7 @@ pub(super) async fn list(
     filter: SessionFilter,
     limit: u32,
     json: bool,
-) -> Result<bool, Failure> {
+) -> Result<bool, CommandFailure> {
     if json {
         let (rows, _) = listed(backend, filter, limit).await?;
         say_json(&rows.into_iter().map(SessionView::of).collect::<Vec<_>>())?;
@@ -25,13 +25,21 @@ pub(super) async fn list(
     Ok(true)
 }
 
-async fn listed(backend: &dyn Backend, filter: SessionFilter, limit: u32) -> Result<(Vec<SessionRow>, bool), Failure> {
+async fn listed(
+    backend: &dyn Backend,
+    filter: SessionFilter,
+    limit: u32,
+) -> Result<(Vec<SessionRow>, bool), CommandFailure> {
     let page = async |after_sid| backend.sessions(SessionFilter { after_sid, ..filter.clone() }).await;
     first(limit, |row: &SessionRow| &row.sid, page).await
 }
 
 /// The first `limit` of them as a table; none: there are none.
-pub(super) async fn told(backend: &dyn Backend, filter: SessionFilter, limit: u32) -> Result<Option<String>, Failure> {
+pub(super) async fn told(
+    backend: &dyn Backend,
+    filter: SessionFilter,
+    limit: u32,
+) -> Result<Option<String>, CommandFailure> {
     let (rows, more) = listed(backend, filter, limit).await?;
     if rows.is_empty() {
         return Ok(None);

@@ -19,9 +19,9 @@ const NOT_KEYS: &str = "a connector is a table of keys";
 
 /// Keys and values before they mean anything.
 #[derive(Default)]
-pub struct Keys(pub(super) BTreeMap<String, Value>);
+pub struct ConfigKeys(pub(super) BTreeMap<String, ConfigValue>);
 
-impl Keys {
+impl ConfigKeys {
     /// Reads a JSON object. No error quotes a value.
     ///
     /// # Errors
@@ -36,12 +36,12 @@ impl Keys {
 
     /// Gives a key a text.
     pub fn set(&mut self, key: &str, value: Secret) {
-        self.0.insert(key.to_owned(), Value::Text(value));
+        self.0.insert(key.to_owned(), ConfigValue::Text(value));
     }
 
     /// Takes a key back to its default.
     pub fn clear(&mut self, key: &str) {
-        self.0.insert(key.to_owned(), Value::Other(NOTHING));
+        self.0.insert(key.to_owned(), ConfigValue::Other(NOTHING));
     }
 
     /// Whether no key is given.
@@ -61,13 +61,13 @@ impl Keys {
     pub fn public(&self, key: &str) -> Option<&str> {
         let is_secret = KINDS.iter().flat_map(|kind| kind.keys).any(|known| known.secret && known.name == key);
         match self.0.get(key) {
-            Some(Value::Text(text)) if !is_secret => Some(text.expose()),
+            Some(ConfigValue::Text(text)) if !is_secret => Some(text.expose()),
             _ => None,
         }
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for ConfigKeys {
     /// The keys alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -75,7 +75,7 @@ impl fmt::Debug for Keys {
 }
 
 /// A value.
-pub(super) enum Value {
+pub(super) enum ConfigValue {
     Text(Secret),
     /// A number; none if it is not a whole one, or less than 0.
     Number(Option<u64>),
@@ -87,18 +87,18 @@ pub(super) enum Value {
     Other(&'static str),
 }
 
-impl<'de> Deserialize<'de> for Keys {
+impl<'de> Deserialize<'de> for ConfigKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Table;
 
         impl<'de> Visitor<'de> for Table {
-            type Value = Keys;
+            type Value = ConfigKeys;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the keys of a connector")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigKeys, A::Error> {
                 let mut keys = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
                     let value = map.next_value()?;
@@ -107,27 +107,27 @@ impl<'de> Deserialize<'de> for Keys {
                     }
                     keys.insert(key, value);
                 }
-                Ok(Keys(keys))
+                Ok(ConfigKeys(keys))
             }
 
             // What stands instead of the keys is not quoted.
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Keys, E> {
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<ConfigKeys, E> {
                 Err(E::custom(NOT_KEYS))
             }
 
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Keys, E> {
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<ConfigKeys, E> {
                 Err(E::custom(NOT_KEYS))
             }
 
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Keys, E> {
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<ConfigKeys, E> {
                 Err(E::custom(NOT_KEYS))
             }
 
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Keys, E> {
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<ConfigKeys, E> {
                 Err(E::custom(NOT_KEYS))
             }
 
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Keys, E> {
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<ConfigKeys, E> {
                 Err(E::custom(NOT_KEYS))
             }
         }
@@ -137,61 +137,63 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for ConfigValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
 
         impl<'de> Visitor<'de> for Any {
-            type Value = Value;
+            type Value = ConfigValue;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a value")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::Text(Secret::new(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Text(Secret::new(text.to_owned())))
             }
 
-            fn visit_string<E>(self, text: String) -> Result<Value, E> {
-                Ok(Value::Text(Secret::new(text)))
+            fn visit_string<E>(self, text: String) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Text(Secret::new(text)))
             }
 
-            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-                Ok(Value::Flag(flag))
+            fn visit_bool<E>(self, flag: bool) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Flag(flag))
             }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-                Ok(Value::Number(u64::try_from(number).ok()))
+            fn visit_i64<E>(self, number: i64) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Number(u64::try_from(number).ok()))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-                Ok(Value::Number(Some(number)))
+            fn visit_u64<E>(self, number: u64) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Number(Some(number)))
             }
 
-            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+            fn visit_f64<E>(self, number: f64) -> Result<ConfigValue, E> {
                 // 9.0 is a whole number too (JSON Schema, "integer").
                 let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
-                Ok(Value::Number(is_whole.then_some(number as u64)))
+                Ok(ConfigValue::Number(is_whole.then_some(number as u64)))
             }
 
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Other(NOTHING))
+            fn visit_unit<E>(self) -> Result<ConfigValue, E> {
+                Ok(ConfigValue::Other(NOTHING))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ConfigValue, A::Error> {
                 let mut numbers = Vec::new();
-                while let Some(value) = list.next_element::<Value>()? {
+                while let Some(value) = list.next_element::<ConfigValue>()? {
                     numbers.push(match value {
-                        Value::Number(number) => number,
-                        Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => None,
+                        ConfigValue::Number(number) => number,
+                        ConfigValue::Text(_) | ConfigValue::Flag(_) | ConfigValue::List(_) | ConfigValue::Other(_) => {
+                            None
+                        }
                     });
                 }
-                Ok(Value::List(numbers))
+                Ok(ConfigValue::List(numbers))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigValue, A::Error> {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Value::Other("a table"))
+                Ok(ConfigValue::Other("a table"))
             }
         }
 

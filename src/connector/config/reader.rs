@@ -1,6 +1,6 @@
 //! The keys of one instance, read one by one as its kind says what they are.
 //!
-//! Shape:   a method for each [`Shape`]. A key that is not given is its default; what was read is kept as it will be stored and
+//! Shape:   a method for each [`ValueShape`]. A key that is not given is its default; what was read is kept as it will be stored and
 //!          shown ([`Values`]).
 //! Errors:  [`ConnectorConfigError`], which names instance and key.
 //! Secrets: no error quotes the value of a key that is secret.
@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
-use super::keys::{Keys, Value};
+use super::keys::{ConfigKeys, ConfigValue};
 use super::{COMMON_KEYS, ConnectorConfigError};
-use crate::connector::kind::{Key, KeyDefault, Kind, Shape};
+use crate::connector::kind::{KeyDefault, Kind, KindKey, ValueShape};
 use crate::connector::{Description, Mode};
 use crate::http::Endpoint;
 use crate::secret::Secret;
 
 /// The keys of one instance, with its name for errors.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct ConfigReader<'a> {
     pub(super) connector: &'a str,
     pub(super) mode: Mode,
-    pub(super) keys: Keys,
+    pub(super) keys: ConfigKeys,
     pub(super) values: Values,
 }
 
@@ -33,18 +33,18 @@ pub(super) struct Values(BTreeMap<&'static str, Checked>);
 
 #[derive(Clone)]
 struct Checked {
-    value: Known,
+    value: KnownKey,
     /// Whether it is stored: what another mode has otherwise is not.
     stored: bool,
 }
 
 #[derive(Clone)]
-enum Known {
+enum KnownKey {
     Text(Secret),
     Address(Endpoint),
 }
 
-impl Known {
+impl KnownKey {
     fn expose(&self) -> &str {
         match self {
             Self::Text(text) => text.expose(),
@@ -67,17 +67,17 @@ impl Values {
     /// The address under a key.
     pub(super) fn address(&self, key: &str) -> Option<&Endpoint> {
         match &self.0.get(key)?.value {
-            Known::Address(endpoint) => Some(endpoint),
-            Known::Text(_) => None,
+            KnownKey::Address(endpoint) => Some(endpoint),
+            KnownKey::Text(_) => None,
         }
     }
 
     /// What an instance with these values says of itself: nothing secret, addresses without their query.
     pub(super) fn described(&self, kind: &Kind, mode: Mode) -> Description {
-        let shown = |key: &'static Key| {
+        let shown = |key: &'static KindKey| {
             let value = match &self.0.get(key.name)?.value {
-                Known::Text(text) => text.expose().to_owned(),
-                Known::Address(endpoint) => endpoint.to_string(),
+                KnownKey::Text(text) => text.expose().to_owned(),
+                KnownKey::Address(endpoint) => endpoint.to_string(),
             };
             Some((key.name, value))
         };
@@ -93,7 +93,7 @@ impl fmt::Debug for Values {
     }
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// The mode of the instance.
     #[must_use]
     pub const fn mode(&self) -> Mode {
@@ -104,23 +104,23 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When it is no text.
-    pub fn text(&mut self, key: &'static Key) -> Result<Option<Secret>, ConnectorConfigError> {
+    pub fn text(&mut self, key: &'static KindKey) -> Result<Option<Secret>, ConnectorConfigError> {
         let text = match self.keys.0.remove(key.name) {
             None => match key.default.of(self.mode) {
                 None => return Ok(None),
                 Some(default) => {
                     let text = Secret::new(default.to_owned());
-                    self.keep(key, Known::Text(text.clone()), false);
+                    self.keep(key, KnownKey::Text(text.clone()), false);
                     return Ok(Some(text));
                 }
             },
-            Some(Value::Text(text)) => text,
-            Some(Value::Number(_)) => return Err(self.not_text(key, "a number")),
-            Some(Value::Flag(_)) => return Err(self.not_text(key, "true or false")),
-            Some(Value::List(_)) => return Err(self.not_text(key, "a list")),
-            Some(Value::Other(found)) => return Err(self.not_text(key, found)),
+            Some(ConfigValue::Text(text)) => text,
+            Some(ConfigValue::Number(_)) => return Err(self.not_text(key, "a number")),
+            Some(ConfigValue::Flag(_)) => return Err(self.not_text(key, "true or false")),
+            Some(ConfigValue::List(_)) => return Err(self.not_text(key, "a list")),
+            Some(ConfigValue::Other(found)) => return Err(self.not_text(key, found)),
         };
-        self.keep(key, Known::Text(text.clone()), true);
+        self.keep(key, KnownKey::Text(text.clone()), true);
         Ok(Some(text))
     }
 
@@ -128,7 +128,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When it is no text, or there is none.
-    pub fn needed(&mut self, key: &'static Key) -> Result<Secret, ConnectorConfigError> {
+    pub fn needed(&mut self, key: &'static KindKey) -> Result<Secret, ConnectorConfigError> {
         self.text(key)?.ok_or_else(|| self.missing(key))
     }
 
@@ -136,7 +136,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When no header can carry it.
-    pub fn token(&mut self, key: &'static Key) -> Result<Option<Secret>, ConnectorConfigError> {
+    pub fn token(&mut self, key: &'static KindKey) -> Result<Option<Secret>, ConnectorConfigError> {
         match self.text(key)? {
             Some(token) if token.expose().is_empty() || HeaderValue::from_str(token.expose()).is_err() => {
                 Err(self.invalid(key, "it is empty or holds what no header can carry"))
@@ -149,14 +149,14 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When there is none, or card data must not be sent there.
-    pub fn address(&mut self, key: &'static Key) -> Result<Endpoint, ConnectorConfigError> {
+    pub fn address(&mut self, key: &'static KindKey) -> Result<Endpoint, ConnectorConfigError> {
         let given = self.keys.has(key.name);
         let text = self.needed(key)?;
         let endpoint = Endpoint::parse(text.expose()).map_err(|error| self.invalid(key, error.to_string()))?;
-        if endpoint.has_query() && !matches!(key.shape, Shape::Address { query: true }) {
+        if endpoint.has_query() && !matches!(key.shape, ValueShape::Address { query: true }) {
             return Err(self.invalid(key, "it has no query (?...)"));
         }
-        self.keep(key, Known::Address(endpoint.clone()), given);
+        self.keep(key, KnownKey::Address(endpoint.clone()), given);
         Ok(endpoint)
     }
 
@@ -164,8 +164,8 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When it is none that the key allows, or there is none.
-    pub fn whole(&mut self, key: &'static Key) -> Result<u8, ConnectorConfigError> {
-        let Shape::Whole(from, to) = key.shape else { return Err(self.invalid(key, "it is no whole number")) };
+    pub fn whole(&mut self, key: &'static KindKey) -> Result<u8, ConnectorConfigError> {
+        let ValueShape::Whole(from, to) = key.shape else { return Err(self.invalid(key, "it is no whole number")) };
         let of_text = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| digits)
@@ -175,14 +175,14 @@ impl Reader<'_> {
                 None => return Err(self.missing(key)),
                 Some(default) => of_text(default),
             },
-            Some(Value::Number(number)) => number.and_then(|number| u8::try_from(number).ok()),
-            Some(Value::Text(text)) => of_text(text.expose()),
-            Some(Value::Flag(_) | Value::List(_) | Value::Other(_)) => None,
+            Some(ConfigValue::Number(number)) => number.and_then(|number| u8::try_from(number).ok()),
+            Some(ConfigValue::Text(text)) => of_text(text.expose()),
+            Some(ConfigValue::Flag(_) | ConfigValue::List(_) | ConfigValue::Other(_)) => None,
         };
         let Some(number) = found.filter(|number| (from..=to).contains(number)) else {
             return Err(self.invalid(key, format!("it is a whole number from {from} to {to}")));
         };
-        self.keep(key, Known::Text(Secret::new(number.to_string())), true);
+        self.keep(key, KnownKey::Text(Secret::new(number.to_string())), true);
         Ok(number)
     }
 
@@ -190,7 +190,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// As [`Self::whole`].
-    pub fn seconds(&mut self, key: &'static Key) -> Result<Duration, ConnectorConfigError> {
+    pub fn seconds(&mut self, key: &'static KindKey) -> Result<Duration, ConnectorConfigError> {
         Ok(Duration::from_secs(self.whole(key)?.into()))
     }
 
@@ -198,7 +198,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When it is neither, or there is none.
-    pub fn flag(&mut self, key: &'static Key) -> Result<bool, ConnectorConfigError> {
+    pub fn flag(&mut self, key: &'static KindKey) -> Result<bool, ConnectorConfigError> {
         let of_text = |text: &str| match text {
             "true" => Some(true),
             "false" => Some(false),
@@ -209,12 +209,12 @@ impl Reader<'_> {
                 None => return Err(self.missing(key)),
                 Some(default) => of_text(default),
             },
-            Some(Value::Flag(flag)) => Some(flag),
-            Some(Value::Text(text)) => of_text(text.expose()),
-            Some(Value::Number(_) | Value::List(_) | Value::Other(_)) => None,
+            Some(ConfigValue::Flag(flag)) => Some(flag),
+            Some(ConfigValue::Text(text)) => of_text(text.expose()),
+            Some(ConfigValue::Number(_) | ConfigValue::List(_) | ConfigValue::Other(_)) => None,
         };
         let flag = found.ok_or_else(|| self.invalid(key, "it is true or false"))?;
-        self.keep(key, Known::Text(Secret::new(flag.to_string())), true);
+        self.keep(key, KnownKey::Text(Secret::new(flag.to_string())), true);
         Ok(flag)
     }
 
@@ -224,12 +224,12 @@ impl Reader<'_> {
     /// When it is another word, or there is none.
     pub fn word<T>(
         &mut self,
-        key: &'static Key,
+        key: &'static KindKey,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, ConnectorConfigError> {
         let word = self.needed(key)?;
         parse(word.expose()).ok_or_else(|| {
-            let Shape::Word(known) = key.shape else { return self.invalid(key, "it is no word that is known") };
+            let ValueShape::Word(known) = key.shape else { return self.invalid(key, "it is no word that is known") };
             self.invalid(key, format!("`{}` is none of {}", word.expose(), known.join(", ")))
         })
     }
@@ -239,15 +239,17 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When something else is in it.
-    pub fn some(&mut self, key: &'static Key) -> Result<Vec<u16>, ConnectorConfigError> {
-        let Shape::Some(allowed) = key.shape else { return Err(self.invalid(key, "it is no list of numbers")) };
+    pub fn some(&mut self, key: &'static KindKey) -> Result<Vec<u16>, ConnectorConfigError> {
+        let ValueShape::Some(allowed) = key.shape else { return Err(self.invalid(key, "it is no list of numbers")) };
         let text_of = |numbers: &[u16]| numbers.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         let found: Option<Vec<Option<u64>>> = match self.keys.0.remove(key.name) {
             None => return Ok(Vec::new()),
-            Some(Value::List(numbers)) => Some(numbers),
-            Some(Value::Number(number)) => Some(vec![number]),
-            Some(Value::Text(text)) => Some(text.expose().split(',').map(|part| part.trim().parse().ok()).collect()),
-            Some(Value::Flag(_) | Value::Other(_)) => None,
+            Some(ConfigValue::List(numbers)) => Some(numbers),
+            Some(ConfigValue::Number(number)) => Some(vec![number]),
+            Some(ConfigValue::Text(text)) => {
+                Some(text.expose().split(',').map(|part| part.trim().parse().ok()).collect())
+            }
+            Some(ConfigValue::Flag(_) | ConfigValue::Other(_)) => None,
         };
         let is_allowed = |number: &Option<u64>| allowed.iter().any(|known| Some(u64::from(*known)) == *number);
         let found = found
@@ -255,13 +257,13 @@ impl Reader<'_> {
             .ok_or_else(|| self.invalid(key, format!("it is a list of some of {}", text_of(allowed))))?;
         let some: Vec<u16> = allowed.iter().copied().filter(|known| found.contains(&Some(u64::from(*known)))).collect();
         if !some.is_empty() {
-            self.keep(key, Known::Text(Secret::new(text_of(&some))), true);
+            self.keep(key, KnownKey::Text(Secret::new(text_of(&some))), true);
         }
         Ok(some)
     }
 
     /// Keeps what is under a key as that of another one of the same meaning.
-    pub fn rename(&mut self, key: &'static Key, as_key: &'static Key) {
+    pub fn rename(&mut self, key: &'static KindKey, as_key: &'static KindKey) {
         if let Some(checked) = self.values.0.remove(key.name) {
             self.values.0.insert(as_key.name, checked);
         }
@@ -269,19 +271,19 @@ impl Reader<'_> {
 
     /// The key is needed and not there.
     #[must_use]
-    pub fn missing(&self, key: &'static Key) -> ConnectorConfigError {
+    pub fn missing(&self, key: &'static KindKey) -> ConnectorConfigError {
         ConnectorConfigError::Missing { connector: self.connector.to_owned(), key: key.name }
     }
 
     /// The value cannot be; `reason` says what is allowed and quotes nothing secret.
     #[must_use]
-    pub fn invalid(&self, key: &'static Key, reason: impl Into<String>) -> ConnectorConfigError {
+    pub fn invalid(&self, key: &'static KindKey, reason: impl Into<String>) -> ConnectorConfigError {
         ConnectorConfigError::Invalid { connector: self.connector.to_owned(), key: key.name, reason: reason.into() }
     }
 
     /// The credential is for the other mode.
     #[must_use]
-    pub fn wrong_mode(&self, key: &'static Key, found: Mode) -> ConnectorConfigError {
+    pub fn wrong_mode(&self, key: &'static KindKey, found: Mode) -> ConnectorConfigError {
         ConnectorConfigError::WrongMode { connector: self.connector.to_owned(), key: key.name, found, mode: self.mode }
     }
 
@@ -297,11 +299,11 @@ impl Reader<'_> {
         })
     }
 
-    fn not_text(&self, key: &'static Key, found: &'static str) -> ConnectorConfigError {
+    fn not_text(&self, key: &'static KindKey, found: &'static str) -> ConnectorConfigError {
         ConnectorConfigError::NotText { connector: self.connector.to_owned(), key: key.name.to_owned(), found }
     }
 
-    fn keep(&mut self, key: &'static Key, value: Known, given: bool) {
+    fn keep(&mut self, key: &'static KindKey, value: KnownKey, given: bool) {
         let stored = given || !matches!(key.default, KeyDefault::PerMode { .. });
         self.values.0.insert(key.name, Checked { value, stored });
     }

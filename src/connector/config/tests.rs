@@ -73,8 +73,8 @@ fn a_key_stands_once() {
 fn keys_as_json_are_an_object_and_no_error_quotes_a_value() {
     for json in ["\"4815162342\"", "[\"4815162342\"]", "4815162342", "", "{\"bearer\": \"4815162342\"", "{4815162342}"]
     {
-        let message = Keys::from_json(json.as_bytes()).unwrap_err().to_string();
+        let message = ConfigKeys::from_json(json.as_bytes()).unwrap_err().to_string();
         assert!(message.contains("a JSON object") && !message.contains("4815162342"), "{json}: {message}");
     }
-    assert_eq!(format!("{:?}", Keys::from_json(b"{\"bearer\": \"4815162342\"}").unwrap()), "{\"bearer\"}");
+    assert_eq!(format!("{:?}", ConfigKeys::from_json(b"{\"bearer\": \"4815162342\"}").unwrap()), "{\"bearer\"}");
 }

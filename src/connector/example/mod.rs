@@ -17,16 +17,16 @@ use ring::hmac;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::config::{ConnectorConfigError, Reader};
-use super::kind::{Build, Key, Kind, Sample, Settings, Shape};
+use super::config::{ConfigReader, ConnectorConfigError};
+use super::kind::{Build, Kind, KindKey, KindSettings, Sample, ValueShape};
 use super::{CheckRefused, Connector, Description, Mode};
 use crate::http::{
-    Authorization, Body, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX, RequestToSign,
-    SignRequest,
+    Authorization, Endpoint, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX, RequestToSign,
+    SignRequest, WipedBody,
 };
 use crate::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, REPLAY_WINDOW,
-    RecoveryNote, Resolution,
+    Answer, Approval, Capabilities, Denial, Idempotency, Instrument, Operation, PaymentRequest, Preparation,
+    REPLAY_WINDOW, RecoveryNote, Resolution,
 };
 use crate::pay::step::PayErrorCode;
 use crate::pay::test_numbers::{AcceptedNumbers, TestNumbers};
@@ -35,16 +35,20 @@ use crate::secret::Secret;
 #[cfg(test)]
 mod tests;
 
-const MERCHANT: Key = Key::new("merchant", Shape::Text(Some("^[a-z]+$")), "The merchant's name.").required();
+const MERCHANT: KindKey =
+    KindKey::new("merchant", ValueShape::Text(Some("^[a-z]+$")), "The merchant's name.").required();
 
-const API_KEY: Key = Key::new("api_key", Shape::Text(Some("^[!-~]+$")), "The API key.").secret().per_mode();
+const API_KEY: KindKey =
+    KindKey::new("api_key", ValueShape::Text(Some("^[!-~]+$")), "The API key.").secret().per_mode();
 
-const SIGNING_KEY: Key = Key::new("signing_key", Shape::Text(None), "The key that requests are signed with.").secret();
+const SIGNING_KEY: KindKey =
+    KindKey::new("signing_key", ValueShape::Text(None), "The key that requests are signed with.").secret();
 
-const ADDRESS: Key = Key::new("base_url", Shape::Address { query: false }, "Where the gateway is.")
+const ADDRESS: KindKey = KindKey::new("base_url", ValueShape::Address { query: false }, "Where the gateway is.")
     .defaults("https://test.gateway.example/", "https://live.gateway.example/");
 
-const TIMEOUT: Key = Key::new("timeout", Shape::Whole(1, 60), "How many seconds it has for an answer.").default("35");
+const TIMEOUT: KindKey =
+    KindKey::new("timeout", ValueShape::Whole(1, 60), "How many seconds it has for an answer.").default("35");
 
 /// The kind.
 pub(super) static KIND: Kind = Kind {
@@ -100,7 +104,7 @@ struct ExampleSettings {
     timeout: Duration,
 }
 
-fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
+fn read(keys: &mut ConfigReader<'_>) -> Result<Arc<dyn KindSettings>, ConnectorConfigError> {
     let merchant = keys.needed(&MERCHANT)?.expose().to_owned();
     let Some(api_key) = keys.token(&API_KEY)? else { return Err(keys.missing(&API_KEY)) };
     let signing_key = keys.needed(&SIGNING_KEY)?;
@@ -115,7 +119,7 @@ fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError
     Ok(Arc::new(ExampleSettings { merchant, authorization, base_url, timeout }))
 }
 
-impl Settings for ExampleSettings {
+impl KindSettings for ExampleSettings {
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
         let Build { gateway, description, .. } = from;
         Arc::new(Example { settings: self.clone(), description, gateway: Arc::clone(gateway) })
@@ -154,7 +158,7 @@ struct Example {
 }
 
 impl Example {
-    async fn charge(&self, attempt: &Attempt, instrument: &Instrument) -> Answer {
+    async fn charge(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
         let (Operation::Charge(amount, currency), Instrument::Card(card)) = (attempt.operation, instrument) else {
             return Answer::Refused(PayErrorCode::ChargeUnsupported, Denial::default());
         };
@@ -171,7 +175,7 @@ impl Example {
             endpoint: &self.settings.base_url.at("/payments", &[]),
             authorization: &self.settings.authorization,
             headers,
-            body: Some(Body::new(Zeroizing::new(body.to_string().into_bytes()))),
+            body: Some(WipedBody::new(Zeroizing::new(body.to_string().into_bytes()))),
             timeout: self.settings.timeout,
             reply_bytes_max: REPLY_BYTES_MAX,
         };
@@ -208,13 +212,13 @@ impl Connector for Example {
         ready(Ok(())).boxed()
     }
 
-    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _: Arc<PaymentRequest>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         ready(Preparation::Nothing).boxed()
     }
 
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
@@ -227,7 +231,7 @@ impl Connector for Example {
         .boxed()
     }
 
-    fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _: Arc<PaymentRequest>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
     }
 }

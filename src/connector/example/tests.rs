@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Config;
-use crate::connector::config::Keys;
+use crate::connector::config::ConfigKeys;
 use crate::connector::generic::samples::{card, charge};
 use crate::connector::{ConnectorConfig, Registry, ask};
 use crate::http::test_server::TestServer;
@@ -65,7 +65,7 @@ fn its_keys_are_shown_stored_and_checked_as_its_kind_says() {
     );
     let again: ConnectorConfig = serde_json::from_str(config.to_json().expose()).unwrap();
     assert_eq!(again.to_json().expose(), config.to_json().expose());
-    let keys = Keys::from_json(br#"{"name": "Shop", "kind": "example", "merchent": "shop"}"#).unwrap();
+    let keys = ConfigKeys::from_json(br#"{"name": "Shop", "kind": "example", "merchent": "shop"}"#).unwrap();
     let said = ConnectorConfig::of(keys).unwrap_err().to_string();
     assert!(said.contains("unknown key `merchent`; the nearest known one is `merchant`"), "{said}");
 }
@@ -74,15 +74,15 @@ fn its_keys_are_shown_stored_and_checked_as_its_kind_says() {
 fn going_live_takes_it_to_its_live_address_with_other_credentials() {
     let config = configured("");
     assert!(!config.to_json().expose().contains("gateway.example"), "what the mode decides is not stored");
-    let keys = Keys::from_json(br#"{"api_key": "key_live", "signing_key": "other"}"#).unwrap();
+    let keys = ConfigKeys::from_json(br#"{"api_key": "key_live", "signing_key": "other"}"#).unwrap();
     let live = config.live(keys).unwrap();
     assert_eq!(live.shown_address().as_deref(), Some("https://live.gateway.example/"));
     assert!(!live.to_json().expose().contains("4815"));
-    let elsewhere = Keys::from_json(br#"{"base_url": "https://elsewhere.example/"}"#).unwrap();
+    let elsewhere = ConfigKeys::from_json(br#"{"base_url": "https://elsewhere.example/"}"#).unwrap();
     let fixed = ConnectorConfigError::Fixed { connector: "Shop".into(), key: "base_url" };
     assert_eq!(live.with(elsewhere).unwrap_err(), fixed);
     // One of two credentials is none: the other is not kept to go with it.
-    let half = Keys::from_json(br#"{"api_key": "key_live"}"#).unwrap();
+    let half = ConfigKeys::from_json(br#"{"api_key": "key_live"}"#).unwrap();
     let missing = ConnectorConfigError::Missing { connector: "Shop".into(), key: "signing_key" };
     assert_eq!(live.with(half).unwrap_err(), missing);
 }

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::Dialect;
+use super::ContractVariant;
 use crate::http::GatewayReply;
 use crate::pay::gateway::{Answer, Approval, Denial, Operation};
 use crate::pay::step::PayErrorCode;
@@ -41,7 +41,7 @@ const LATE: u16 = 408;
 
 /// What a reply holds, of all dialects. Members are read one by one: one that is odd does not spoil the others.
 #[derive(Deserialize)]
-struct Reply<'a> {
+struct ContractReply<'a> {
     /// `null` is kept apart from no member: it says that nothing was charged.
     #[serde(borrow, default, deserialize_with = "given")]
     charge_id: Option<&'a RawValue>,
@@ -80,7 +80,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 ///
 /// `retry_safe`: the statuses of [`BUSY`] with which, by the operator's word, the gateway did nothing.
 #[must_use]
-pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &GatewayReply) -> Answer {
+pub fn read(dialect: ContractVariant, retry_safe: &[u16], operation: Operation, reply: &GatewayReply) -> Answer {
     let status = reply.status;
     let retry_after = reply.retry_after;
     let unknown = |what: &str| Answer::Unknown { reason: format!("HTTP status {status}, {what}"), retry_after };
@@ -91,7 +91,7 @@ pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &
         };
         return match (named, &reply.body) {
             (None, _) => unknown("and the body cannot be read"),
-            (Some(named), _) if named != ids::Named::default() => unknown("and the body has an id"),
+            (Some(named), _) if named != ids::NamedIds::default() => unknown("and the body has an id"),
             (Some(_), _) if retry_safe.contains(&status) => {
                 Answer::NotSent { reason: format!("HTTP status {status}"), retry_after }
             }
@@ -122,7 +122,7 @@ pub fn read(dialect: Dialect, retry_safe: &[u16], operation: Operation, reply: &
 }
 
 /// The object of the contract; nothing else is one.
-fn parse(body: &[u8]) -> Option<Reply<'_>> {
+fn parse(body: &[u8]) -> Option<ContractReply<'_>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     // Asked for by name: an array of the members' values would be taken for the object otherwise.
     (body.first() == Some(&b'{')).then(|| serde_json::from_slice(body).ok()).flatten()

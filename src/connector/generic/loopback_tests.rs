@@ -219,30 +219,34 @@ async fn what_the_contract_cannot_do_is_said_and_nothing_is_sent() {
 }
 
 /// A processor that was written to a vendor's page: it takes that dialect and nothing else, and says no as that page wants.
-fn processor(dialect: Dialect, body: &[u8]) -> (StatusCode, String) {
+fn processor(dialect: ContractVariant, body: &[u8]) -> (StatusCode, String) {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let charge = match dialect {
-        Dialect::Twilio | Dialect::Telnyx => text("method") == "charge" && text("amount") == "20.50",
-        Dialect::SignalWire => text("method") == "credit-card" && body["chargeAmount"] == 20.5,
-        Dialect::SignalWireSwml => text("method") == "credit-card" && text("chargeAmount") == "20.50",
+        ContractVariant::Twilio | ContractVariant::Telnyx => text("method") == "charge" && text("amount") == "20.50",
+        ContractVariant::SignalWire => text("method") == "credit-card" && body["chargeAmount"] == 20.5,
+        ContractVariant::SignalWireSwml => text("method") == "credit-card" && text("chargeAmount") == "20.50",
     };
     let tokenize = match dialect {
-        Dialect::Twilio | Dialect::Telnyx => text("method") == "tokenize" && body.get("amount").is_none(),
-        Dialect::SignalWire => body.get("method").is_none() && body["amount"] == 0 && text("token_type") == "one-time",
-        Dialect::SignalWireSwml => text("chargeAmount") == "0" && text("token_type") == "one-time",
+        ContractVariant::Twilio | ContractVariant::Telnyx => {
+            text("method") == "tokenize" && body.get("amount").is_none()
+        }
+        ContractVariant::SignalWire => {
+            body.get("method").is_none() && body["amount"] == 0 && text("token_type") == "one-time"
+        }
+        ContractVariant::SignalWireSwml => text("chargeAmount") == "0" && text("token_type") == "one-time",
     };
     assert!(charge != tokenize, "{dialect:?}: {body}");
-    assert_eq!(body.get("parameters").is_some(), dialect == Dialect::Telnyx);
+    assert_eq!(body.get("parameters").is_some(), dialect == ContractVariant::Telnyx);
     let id = if charge { "charge_id" } else { "token_id" };
     let refused = text("cvv") == "999";
     match (dialect, refused) {
         (_, false) => (StatusCode::OK, format!(r#"{{"{id}":"id_1","error_code":null,"error_message":null}}"#)),
-        (Dialect::Twilio, true) => {
+        (ContractVariant::Twilio, true) => {
             (StatusCode::OK, format!(r#"{{"{id}":null,"error_code":"no","error_message":"No."}}"#))
         }
-        (Dialect::Telnyx, true) => (StatusCode::OK, r#"{"error_code":"no","error_message":"No."}"#.to_owned()),
-        (Dialect::SignalWire | Dialect::SignalWireSwml, true) => {
+        (ContractVariant::Telnyx, true) => (StatusCode::OK, r#"{"error_code":"no","error_message":"No."}"#.to_owned()),
+        (ContractVariant::SignalWire | ContractVariant::SignalWireSwml, true) => {
             (StatusCode::INTERNAL_SERVER_ERROR, format!(r#"{{"{id}":null,"error_code":"no","error_message":"No."}}"#))
         }
     }
@@ -250,7 +254,7 @@ fn processor(dialect: Dialect, body: &[u8]) -> (StatusCode, String) {
 
 #[tokio::test]
 async fn each_dialect_is_understood_by_a_processor_of_its_vendor() {
-    for dialect in Dialect::ALL {
+    for dialect in ContractVariant::ALL {
         let server = TestServer::start(|seen, _| processor(*dialect, &seen.body).into_response()).await;
         let connector = connector(&server.url("/pay"), &[("dialect", dialect.word()), ("bearer", "key_1")]);
         assert!(connector.describe().settings.contains(&("dialect", dialect.word().to_owned())));
@@ -282,10 +286,10 @@ async fn each_dialect_is_understood_by_a_processor_of_its_vendor() {
 #[tokio::test]
 async fn signalwire_s_dialects_are_for_cards_only() {
     let server = TestServer::answering(200, r#"{"charge_id":"ch_1"}"#).await;
-    for dialect in Dialect::ALL {
+    for dialect in ContractVariant::ALL {
         let connector = connector(&server.url("/"), &[("dialect", dialect.word())]);
         let can = connector.capabilities();
-        let banks = matches!(dialect, Dialect::Twilio | Dialect::Telnyx);
+        let banks = matches!(dialect, ContractVariant::Twilio | ContractVariant::Telnyx);
         assert_eq!((can.charge_card, can.charge_bank, can.charge_token), (true, banks, false), "{dialect:?}");
         assert_eq!(can.tokenize_bank.is_empty(), !banks);
         assert_eq!(can.tokenize_card.contains(&TokenType::PaymentMethod), banks, "no such token_type in its contract");

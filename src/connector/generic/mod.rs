@@ -21,7 +21,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::{CheckRefused, Connector, Description, Mode};
 use crate::http::{Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Preparation, REPLAY_WINDOW, RecoveryNote,
+    Answer, Capabilities, Denial, Idempotency, Instrument, PaymentRequest, Preparation, REPLAY_WINDOW, RecoveryNote,
     Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
@@ -48,7 +48,7 @@ const PAUSES: Duration = Duration::from_secs(15);
 
 /// Whose variant of the contract is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
+pub enum ContractVariant {
     /// Twilio's, the original.
     #[default]
     Twilio,
@@ -60,7 +60,7 @@ pub enum Dialect {
     SignalWireSwml,
 }
 
-impl Dialect {
+impl ContractVariant {
     /// Every one.
     pub const ALL: &'static [Self] = &[Self::Twilio, Self::Telnyx, Self::SignalWire, Self::SignalWireSwml];
 
@@ -136,13 +136,13 @@ fn capabilities(mode: Mode) -> Capabilities {
 }
 
 /// What the reader of each dialect makes of a reply.
-fn readings(reply: &GatewayReply, attempt: &Attempt) -> Vec<(&'static str, Preparation)> {
+fn readings(reply: &GatewayReply, attempt: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
     let read = |dialect| Preparation::Answered(answer::read(dialect, &[], attempt.operation, reply));
-    Dialect::ALL.iter().map(|dialect| (dialect.word(), read(*dialect))).collect()
+    ContractVariant::ALL.iter().map(|dialect| (dialect.word(), read(*dialect))).collect()
 }
 
 impl Generic {
-    async fn ask(&self, attempt: &Attempt, instrument: &Instrument) -> Answer {
+    async fn ask(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
         let dialect = self.settings.dialect;
         let body = match request::write(dialect, attempt, instrument) {
             Ok(body) => body,
@@ -234,13 +234,13 @@ impl Connector for Generic {
         self.look().boxed()
     }
 
-    fn prepare(&self, _attempt: Arc<Attempt>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _attempt: Arc<PaymentRequest>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         ready(Preparation::Nothing).boxed()
     }
 
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
@@ -254,7 +254,7 @@ impl Connector for Generic {
         .boxed()
     }
 
-    fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _attempt: Arc<PaymentRequest>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
     }
 }

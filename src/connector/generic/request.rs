@@ -15,9 +15,9 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::Dialect;
-use crate::http::Body;
-use crate::pay::gateway::{Attempt, Instrument, Operation};
+use super::ContractVariant;
+use crate::http::WipedBody;
+use crate::pay::gateway::{Instrument, Operation, PaymentRequest};
 
 #[cfg(test)]
 mod tests;
@@ -43,42 +43,46 @@ pub enum Unsupported {
 ///
 /// # Errors
 /// When the dialect cannot say it; then nothing may be sent.
-pub fn write(dialect: Dialect, attempt: &Attempt, instrument: &Instrument) -> Result<Body, Unsupported> {
+pub fn write(
+    dialect: ContractVariant,
+    attempt: &PaymentRequest,
+    instrument: &Instrument,
+) -> Result<WipedBody, Unsupported> {
     let (month, year);
     let keyed = match instrument {
         Instrument::Card(card) => {
             month = format!("{:02}", card.expiration.month());
             year = format!("{:02}", card.expiration.year().rem_euclid(100));
-            Keyed {
+            KeyedFields {
                 cardnumber: Some(card.number.expose()),
                 cvv: card.security_code.as_ref().map(|code| code.expose()),
                 expiry_month: Some(&month),
                 expiry_year: Some(&year),
                 postal_code: card.postal_code.as_deref(),
-                ..Keyed::default()
+                ..KeyedFields::default()
             }
         }
         Instrument::BankAccount(_) if !dialect.takes_bank_accounts() => return Err(Unsupported::BankAccount),
-        Instrument::BankAccount(account) => Keyed {
+        Instrument::BankAccount(account) => KeyedFields {
             bankaccountnumber: Some(account.account_number.expose()),
             routingnumber: Some(&account.routing_number),
-            ..Keyed::default()
+            ..KeyedFields::default()
         },
         // No vendor tells under which name it would be sent.
         Instrument::Token(_) => return Err(Unsupported::Token),
     };
     let written = match dialect {
-        Dialect::Twilio => twilio(attempt, &keyed),
-        Dialect::Telnyx => telnyx(attempt, &keyed),
-        Dialect::SignalWire => signalwire(attempt, &keyed),
-        Dialect::SignalWireSwml => signalwire_swml(attempt, &keyed),
+        ContractVariant::Twilio => twilio(attempt, &keyed),
+        ContractVariant::Telnyx => telnyx(attempt, &keyed),
+        ContractVariant::SignalWire => signalwire(attempt, &keyed),
+        ContractVariant::SignalWireSwml => signalwire_swml(attempt, &keyed),
     };
     written.ok_or(Unsupported::Unwritable)
 }
 
 /// What the caller keyed, by the names that all dialects share.
 #[derive(Default)]
-struct Keyed<'a> {
+struct KeyedFields<'a> {
     cardnumber: Option<&'a str>,
     cvv: Option<&'a str>,
     expiry_month: Option<&'a str>,
@@ -89,14 +93,14 @@ struct Keyed<'a> {
 }
 
 /// `charge` and `tokenize`, with the amount and currency of a charge: what Twilio and Telnyx begin with.
-fn operation(attempt: &Attempt) -> (&'static str, Option<String>, Option<&'static str>) {
+fn operation(attempt: &PaymentRequest) -> (&'static str, Option<String>, Option<&'static str>) {
     match attempt.operation {
         Operation::Charge(amount, currency) => ("charge", Some(amount.text(currency)), Some(currency.code())),
         Operation::Tokenize(_) => ("tokenize", None, None),
     }
 }
 
-fn twilio(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+fn twilio(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
     let (method, amount, currency) = operation(attempt);
     written(&[
         ("method", text(method)),
@@ -116,7 +120,7 @@ fn twilio(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
 }
 
 /// As Twilio's, but that `parameters` are there even when there are none.
-fn telnyx(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+fn telnyx(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
     let (method, amount, currency) = operation(attempt);
     written(&[
         ("method", text(method)),
@@ -131,12 +135,12 @@ fn telnyx(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
         ("expiry_month", keyed.expiry_month.map(Member::Text)),
         ("expiry_year", keyed.expiry_year.map(Member::Text)),
         ("postal_code", keyed.postal_code.map(Member::Text)),
-        ("parameters", Some(Member::Parameters(Parameters(&attempt.parameters)))),
+        ("parameters", Some(Member::Parameters(OrderedParameters(&attempt.parameters)))),
     ])
 }
 
 /// A charge has a `method` and a `chargeAmount`; a tokenization has neither, but an `amount` of 0 and a `token_type`.
-fn signalwire(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+fn signalwire(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
     let number;
     let (method, charge_amount, amount, token_type) = match attempt.operation {
         Operation::Charge(amount, currency) => {
@@ -167,7 +171,7 @@ fn signalwire(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
 }
 
 /// Charge and tokenization have the same members; an amount of 0 tokenizes.
-fn signalwire_swml(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
+fn signalwire_swml(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
     let (amount, token_type) = match attempt.operation {
         Operation::Charge(amount, currency) => (amount.text(currency), attempt.token_type),
         Operation::Tokenize(token_type) => ("0".to_owned(), token_type),
@@ -195,21 +199,21 @@ fn signalwire_swml(attempt: &Attempt, keyed: &Keyed<'_>) -> Option<Body> {
 enum Member<'a> {
     Text(&'a str),
     Number(&'a RawValue),
-    Parameters(Parameters<'a>),
+    Parameters(OrderedParameters<'a>),
 }
 
 fn text(text: &str) -> Option<Member<'_>> {
     Some(Member::Text(text))
 }
 
-fn parameters_if_any(attempt: &Attempt) -> Option<Member<'_>> {
-    (!attempt.parameters.is_empty()).then_some(Member::Parameters(Parameters(&attempt.parameters)))
+fn parameters_if_any(attempt: &PaymentRequest) -> Option<Member<'_>> {
+    (!attempt.parameters.is_empty()).then_some(Member::Parameters(OrderedParameters(&attempt.parameters)))
 }
 
 /// The members that are there, in their order.
-struct Members<'a>(&'a [(&'static str, Option<Member<'a>>)]);
+struct OrderedMembers<'a>(&'a [(&'static str, Option<Member<'a>>)]);
 
-impl Serialize for Members<'_> {
+impl Serialize for OrderedMembers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let there = self.0.iter().filter_map(|(name, member)| member.map(|member| (name, member)));
         serializer.collect_map(there)
@@ -217,14 +221,14 @@ impl Serialize for Members<'_> {
 }
 
 /// Writes the members twice: once to learn how long they are, then into memory of that size, which never moves.
-fn written(members: &[(&'static str, Option<Member<'_>>)]) -> Option<Body> {
-    let members = Members(members);
+fn written(members: &[(&'static str, Option<Member<'_>>)]) -> Option<WipedBody> {
+    let members = OrderedMembers(members);
     let mut length = Counter(0);
     serde_json::to_writer(&mut length, &members).ok()?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
     serde_json::to_writer(&mut *bytes, &members).ok()?;
     debug_assert_eq!(bytes.len(), length.0);
-    Some(Body::new(bytes))
+    Some(WipedBody::new(bytes))
 }
 
 /// Counts what is written and keeps nothing.
@@ -244,9 +248,9 @@ impl Write for Counter {
 /// `<Parameter>`s as an object, in their order. Of several with one name the last counts, in the first one's place: an
 /// object with a name twice means something else to every reader.
 #[derive(Clone, Copy)]
-struct Parameters<'a>(&'a [(String, String)]);
+struct OrderedParameters<'a>(&'a [(String, String)]);
 
-impl Serialize for Parameters<'_> {
+impl Serialize for OrderedParameters<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (place, (name, _)) in self.0.iter().enumerate() {

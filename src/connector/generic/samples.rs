@@ -2,12 +2,12 @@
 
 use crate::money::{Amount, Currency};
 use crate::pay::card::{Brand, Expiration, YearMonth};
-use crate::pay::gateway::{Attempt, Instrument, TokenType};
 use crate::pay::gateway::{BankAccount, BankAccountType, Card, Operation};
+use crate::pay::gateway::{Instrument, PaymentRequest, TokenType};
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
 
-fn attempt(operation: Operation) -> Attempt {
-    Attempt {
+fn attempt(operation: Operation) -> PaymentRequest {
+    PaymentRequest {
         transaction_id: "PK0123456789abcdef0123456789abcdef".into(),
         call_sid: "CA1".into(),
         connector: "Shop".into(),
@@ -20,11 +20,11 @@ fn attempt(operation: Operation) -> Attempt {
     }
 }
 
-pub(in crate::connector) fn charge() -> Attempt {
+pub(in crate::connector) fn charge() -> PaymentRequest {
     attempt(Operation::Charge(Amount::parse("20.5", Currency::USD).unwrap(), Currency::USD))
 }
 
-pub(in crate::connector) fn tokenize() -> Attempt {
+pub(in crate::connector) fn tokenize() -> PaymentRequest {
     attempt(Operation::Tokenize(TokenType::OneTime))
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::BUSY;
-use super::{Dialect, Generic, capabilities, readings, replies};
-use crate::connector::config::{ConnectorConfigError, Reader};
-use crate::connector::kind::{Build, Key, Kind, Settings, Shape};
+use super::{ContractVariant, Generic, capabilities, readings, replies};
+use crate::connector::config::{ConfigReader, ConnectorConfigError};
+use crate::connector::kind::{Build, Kind, KindKey, KindSettings, ValueShape};
 use crate::connector::{Connector, Description};
 use crate::http::{Authorization, Endpoint};
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -20,58 +20,59 @@ const USER: &str = r"^[^:\r\n\u0000]+$";
 /// What a header can carry.
 const TOKEN: &str = "^[!-~]+$";
 
-const ENDPOINT: Key = Key::new(
+const ENDPOINT: KindKey = KindKey::new(
     "endpoint",
-    Shape::Address { query: true },
+    ValueShape::Address { query: true },
     "Where the processor listens: https, or http on this machine.",
 )
 .required();
 
-const USERNAME: Key = Key::new("username", Shape::Text(Some(USER)), "The user for HTTP Basic; goes with password.");
+const USERNAME: KindKey =
+    KindKey::new("username", ValueShape::Text(Some(USER)), "The user for HTTP Basic; goes with password.");
 
-const PASSWORD: Key =
-    Key::new("password", Shape::Text(None), "The password for HTTP Basic; goes with username.").secret();
+const PASSWORD: KindKey =
+    KindKey::new("password", ValueShape::Text(None), "The password for HTTP Basic; goes with username.").secret();
 
-const BEARER: Key =
-    Key::new("bearer", Shape::Text(Some(TOKEN)), "A bearer token, instead of username and password.").secret();
+const BEARER: KindKey =
+    KindKey::new("bearer", ValueShape::Text(Some(TOKEN)), "A bearer token, instead of username and password.").secret();
 
-const DIALECT: Key = Key::new(
+const DIALECT: KindKey = KindKey::new(
     "dialect",
-    Shape::Word(&["twilio", "telnyx", "signalwire", "signalwire-swml"]),
+    ValueShape::Word(&["twilio", "telnyx", "signalwire", "signalwire-swml"]),
     "Whose variant of the contract the processor speaks: twilio, telnyx, signalwire (that of cXML) or signalwire-swml. \
      SignalWire's are for cards only.",
 )
 .default("twilio");
 
-const TIMEOUT: Key = Key::new(
+const TIMEOUT: KindKey = KindKey::new(
     "timeout",
     // Our choice: the caller waits.
-    Shape::Whole(1, 60),
+    ValueShape::Whole(1, 60),
     "How many seconds the processor has for an answer, 1 to 60.",
 )
 // Twilio; the others do not say.
 .default("10");
 
-const RETRIES: Key = Key::new(
+const RETRIES: KindKey = KindKey::new(
     "retries",
     // Our choice, as above.
-    Shape::Whole(0, 10),
+    ValueShape::Whole(0, 10),
     "How often an unanswered request is repeated, with the same transaction_id, 0 to 10.",
 )
 // Twilio; the others do not say.
 .default("5");
 
-const REPLAYS_FIRST_RESULT: Key = Key::new(
+const REPLAYS_FIRST_RESULT: KindKey = KindKey::new(
     "replays_first_result",
-    Shape::Flag,
+    ValueShape::Flag,
     "Whether you vouch that the processor answers a repeat with the first result: true or false. Unless it does, an error \
      that a repeat gets (duplicate, say) leaves the outcome unknown.",
 )
 .default("false");
 
-const RETRY_SAFE: Key = Key::new(
+const RETRY_SAFE: KindKey = KindKey::new(
     "retry_safe",
-    Shape::Some(&BUSY),
+    ValueShape::Some(&BUSY),
     "The busy statuses with which, as you vouch, the processor did nothing: 429, 503 or both. With one that is not named, \
      or with an id in the body, nobody knows what was done until a repeat tells.",
 );
@@ -102,7 +103,7 @@ pub struct GenericSettings {
     /// How it knows us.
     pub authorization: Authorization,
     /// Whose contract it keeps.
-    pub dialect: Dialect,
+    pub dialect: ContractVariant,
     /// How long one request may go unanswered.
     pub timeout: Duration,
     /// How often an unanswered request is repeated.
@@ -114,7 +115,7 @@ pub struct GenericSettings {
     pub retry_safe: Vec<u16>,
 }
 
-impl Settings for GenericSettings {
+impl KindSettings for GenericSettings {
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
         let Build { mode, gateway, description, .. } = from;
         let Description { mut settings, .. } = description;
@@ -139,17 +140,18 @@ impl Settings for GenericSettings {
     }
 }
 
-fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
+fn read(keys: &mut ConfigReader<'_>) -> Result<Arc<dyn KindSettings>, ConnectorConfigError> {
     Ok(Arc::new(settings(keys)?))
 }
 
-fn settings(keys: &mut Reader<'_>) -> Result<GenericSettings, ConnectorConfigError> {
+fn settings(keys: &mut ConfigReader<'_>) -> Result<GenericSettings, ConnectorConfigError> {
     let endpoint = keys.address(&ENDPOINT)?;
     let word = keys.needed(&DIALECT)?;
-    let dialect = Dialect::ALL.iter().copied().find(|known| known.word() == word.expose()).ok_or_else(|| {
-        let known: Vec<&str> = Dialect::ALL.iter().map(|known| known.word()).collect();
-        keys.invalid(&DIALECT, format!("`{}` is not supported; supported: {}", word.expose(), known.join(", ")))
-    })?;
+    let dialect =
+        ContractVariant::ALL.iter().copied().find(|known| known.word() == word.expose()).ok_or_else(|| {
+            let known: Vec<&str> = ContractVariant::ALL.iter().map(|known| known.word()).collect();
+            keys.invalid(&DIALECT, format!("`{}` is not supported; supported: {}", word.expose(), known.join(", ")))
+        })?;
     let authorization = match (keys.text(&USERNAME)?, keys.text(&PASSWORD)?, keys.token(&BEARER)?) {
         (None, None, None) => Authorization::None,
         (Some(username), Some(password), None) => {

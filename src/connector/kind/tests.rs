@@ -38,7 +38,7 @@ fn every_kind_agrees_with_itself() {
         assert!(kind.keys.iter().all(|key| key.secret || !key.per_mode), "{name}: a key that is asked for is secret");
         assert!(!kind.authentication.is_empty(), "{name}: at least the empty set");
         let address = kind.address.map(|key| kind.key(key).unwrap());
-        assert!(address.is_none_or(|key| matches!(key.shape, Shape::Address { .. })), "{name}: its address");
+        assert!(address.is_none_or(|key| matches!(key.shape, ValueShape::Address { .. })), "{name}: its address");
         assert_eq!(address.is_some(), kind.moves_money, "{name}: whoever moves money is somewhere");
     }
 }
@@ -102,7 +102,8 @@ fn every_sample_is_read_by_the_reader_that_it_names() {
         for Sample { reader, status, body } in kind.samples {
             let body = Some(Zeroizing::new(body.as_bytes().to_vec()));
             let reply = GatewayReply { status: *status, retry_after: Some(Duration::ZERO), date: None, body };
-            let read = |attempt: &Attempt| (kind.readings)(&reply, attempt).iter().any(|(name, _)| name == reader);
+            let read =
+                |attempt: &PaymentRequest| (kind.readings)(&reply, attempt).iter().any(|(name, _)| name == reader);
             // An empty list has nothing to read.
             assert!(read(&charge()) || read(&tokenize()) || *reader == "customers", "{}: {reader}", kind.name);
         }

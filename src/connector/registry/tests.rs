@@ -5,17 +5,19 @@ use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 
 use super::*;
-use crate::connector::config::Keys;
+use crate::connector::config::ConfigKeys;
 use crate::connector::generic::samples::{card, charge};
-use crate::connector::shelf::{Replace, Shelf};
+use crate::connector::shelf::{ConnectorStore, Replace};
 use crate::connector::{CheckRefused, Description, ask};
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Denial, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{
+    Answer, Capabilities, Denial, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution,
+};
 use crate::pay::step::PayErrorCode;
 use crate::pay::submission::{Ask, Reply};
 use crate::secret::Secret;
 use crate::store::audit::{Actor, ConnectorChange, NewAudit};
 use crate::store::memory::Memory;
-use crate::store::{Backend, NodeId, Place};
+use crate::store::{Backend, NodeId, SealedPlace};
 
 static NOBODY: LazyLock<Actor> = LazyLock::new(|| Actor { name: "nobody".to_owned(), origin: "here".to_owned() });
 
@@ -42,12 +44,12 @@ fn moment(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
 
-fn keys(json: &str) -> Keys {
-    Keys::from_json(json.as_bytes()).unwrap()
+fn keys(json: &str) -> ConfigKeys {
+    ConfigKeys::from_json(json.as_bytes()).unwrap()
 }
 
 async fn add(store: &Store, registry: &Registry, json: &str) {
-    Shelf::new(store, registry, &NOBODY).add(keys(json), Replace::No, moment(0)).await.unwrap();
+    ConnectorStore::new(store, registry, &NOBODY).add(keys(json), Replace::No, moment(0)).await.unwrap();
 }
 
 /// A gateway that no longer lets us in.
@@ -70,15 +72,20 @@ impl Connector for Revoked {
         ready(Err(CheckRefused("no".to_owned()))).boxed()
     }
 
-    fn prepare(&self, _: Arc<Attempt>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _: Arc<PaymentRequest>, _: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         ready(Preparation::Answered(revoked())).boxed()
     }
 
-    fn submit(&self, _: Arc<Attempt>, _: Option<Arc<Instrument>>, _: Option<RecoveryNote>) -> BoxFuture<'_, Answer> {
+    fn submit(
+        &self,
+        _: Arc<PaymentRequest>,
+        _: Option<Arc<Instrument>>,
+        _: Option<RecoveryNote>,
+    ) -> BoxFuture<'_, Answer> {
         ready(revoked()).boxed()
     }
 
-    fn resolve(&self, _: Arc<Attempt>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _: Arc<PaymentRequest>, _: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::Answer(revoked())).boxed()
     }
 }
@@ -86,7 +93,7 @@ impl Connector for Revoked {
 /// Puts a gateway that no longer lets us in where a stored instance is.
 fn revoke(registry: &Registry, name: &str) {
     let keeper = Keeper::Store(Arc::clone(&registry.0.lost));
-    let connector = Arc::new(Watched::new(name, Arc::new(Revoked), keeper, Wall::System));
+    let connector = Arc::new(WatchedConnector::new(name, Arc::new(Revoked), keeper, WallClock::System));
     let mut instances = registry.write();
     instances.stored.get_mut(name).unwrap().found = Ok(Readable { connector, secrets: Vec::new() });
 }
@@ -126,7 +133,7 @@ fn public() -> Exposure {
 }
 
 fn with_stand_in(configs: &[ConnectorConfig], exposure: Exposure) -> Registry {
-    Registry::with_stand_in(configs, &gateway(), Wall::System, exposure).unwrap()
+    Registry::with_stand_in(configs, &gateway(), WallClock::System, exposure).unwrap()
 }
 
 #[tokio::test]
@@ -139,7 +146,7 @@ async fn the_stand_in_is_there_only_where_nothing_was_ever_configured_or_stored(
     assert!(registry.find("Default").is_some() && registry.find("Shop").is_none());
     add(&store, &registry, r#"{"name":"Shop","kind":"sandbox"}"#).await;
     assert!(registry.find("Default").is_none() && registry.find("Shop").is_some());
-    Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
+    ConnectorStore::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     let later = with_stand_in(&[], Exposure::LOOPBACK);
     later.refresh(&other).await.unwrap();
     for registry in [registry, later] {
@@ -161,7 +168,7 @@ async fn the_stand_in_goes_when_another_process_stored_a_connector_or_has_one_co
         if is_stored {
             // Between two looks of the other process.
             add(&there, &elsewhere, r#"{"name":"Shop","kind":"sandbox"}"#).await;
-            Shelf::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
+            ConnectorStore::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
         }
         sleep(Duration::from_secs(1)).await;
         assert!(!registry.is_stand_in() && registry.is_empty(), "{is_stored}");
@@ -204,7 +211,7 @@ async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
         serde_json::from_str::<ConnectorConfig>(&format!(r#"{{"name":"{name}","kind":"sandbox","mode":"live"}}"#))
             .unwrap()
     };
-    let refused = Registry::with_stand_in(&[live("Shop")], &gateway(), Wall::System, public());
+    let refused = Registry::with_stand_in(&[live("Shop")], &gateway(), WallClock::System, public());
     assert!(refused.unwrap_err().to_string().contains("mode = \"test\""));
     let (_, store, other) = stores();
     let here = with_stand_in(&[live("Shop")], Exposure::LOOPBACK);
@@ -216,12 +223,12 @@ async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
     assert!(registry.refuse_live_sandboxes().unwrap_err().to_string().contains("connectors remove Other"));
     let shown = registry.instance("Other").unwrap();
     assert_eq!((shown.state, shown.kind, shown.mode), (State::Refused, Some("sandbox"), Some(Mode::Live)));
-    let shelf = Shelf::new(&other, &registry, &NOBODY);
+    let shelf = ConnectorStore::new(&other, &registry, &NOBODY);
     let refused = shelf.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), Replace::No, moment(1)).await;
-    assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
+    assert!(matches!(refused, Err(crate::connector::ConnectorStoreError::LiveSandbox(_))));
     shelf.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), Replace::No, moment(1)).await.unwrap();
-    let refused = shelf.live("Third", Keys::default(), moment(2)).await;
-    assert!(matches!(refused, Err(crate::connector::ShelfError::LiveSandbox(_))));
+    let refused = shelf.live("Third", ConfigKeys::default(), moment(2)).await;
+    assert!(matches!(refused, Err(crate::connector::ConnectorStoreError::LiveSandbox(_))));
     // What the error says helps.
     shelf.remove("Other", moment(9)).await.unwrap();
     assert_eq!(registry.refuse_live_sandboxes(), Ok(()));
@@ -230,13 +237,13 @@ async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
 #[tokio::test]
 async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     let (memory, store, _) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), WallClock::System, Exposure::LOOPBACK).unwrap();
     let others = Seal::new(&Secret::new("another key".to_owned())).unwrap();
     let json = Secret::new(r#"{"name":"Lost","kind":"sandbox"}"#.to_owned());
     memory
         .change_connector(
             "Lost",
-            ConnectorChange::Insert { sealed: others.close(&json, Place::connector("Lost")).unwrap() },
+            ConnectorChange::Insert { sealed: others.close(&json, SealedPlace::connector("Lost")).unwrap() },
             NewAudit::of_tests("Lost"),
             moment(0),
         )
@@ -249,7 +256,7 @@ async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     memory
         .change_connector(
             "Strange",
-            ConnectorChange::Insert { sealed: seal().close(&strange, Place::connector("Strange")).unwrap() },
+            ConnectorChange::Insert { sealed: seal().close(&strange, SealedPlace::connector("Strange")).unwrap() },
             NewAudit::of_tests("Strange"),
             moment(0),
         )
@@ -259,7 +266,7 @@ async fn what_cannot_be_read_still_counts_as_stored_and_hinders_nothing() {
     memory
         .change_connector(
             "Moved",
-            ConnectorChange::Insert { sealed: seal().close(&json, Place::connector("Lost")).unwrap() },
+            ConnectorChange::Insert { sealed: seal().close(&json, SealedPlace::connector("Lost")).unwrap() },
             NewAudit::of_tests("Moved"),
             moment(0),
         )
@@ -298,18 +305,18 @@ async fn a_name_that_is_configured_and_stored_is_refused_and_the_configured_one_
     assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Test);
     assert_eq!(registry.list().len(), 1);
     // What the error says helps.
-    Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
+    ConnectorStore::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     assert_eq!(registry.refuse_twins(), Ok(()));
     assert!(matches!(
-        Shelf::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await,
-        Err(crate::connector::ShelfError::Configured(_))
+        ConnectorStore::new(&store, &registry, &NOBODY).remove("Shop", moment(9)).await,
+        Err(crate::connector::ConnectorStoreError::Configured(_))
     ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_process_s_changes_are_seen_within_a_second() {
     let (_, here, there) = stores();
-    let registry = Registry::with_stand_in(&[], &gateway(), Wall::System, Exposure::LOOPBACK).unwrap();
+    let registry = Registry::with_stand_in(&[], &gateway(), WallClock::System, Exposure::LOOPBACK).unwrap();
     registry.refresh(&here).await.unwrap();
     tokio::spawn(registry.follow(here));
     let elsewhere = Registry::new(&[], &gateway()).unwrap();
@@ -317,11 +324,11 @@ async fn another_process_s_changes_are_seen_within_a_second() {
     assert!(registry.find("Shop").is_none());
     sleep(Duration::from_secs(1)).await;
     let held = registry.find("Shop").unwrap();
-    Shelf::new(&there, &elsewhere, &NOBODY).live("Shop", Keys::default(), moment(1)).await.unwrap();
+    ConnectorStore::new(&there, &elsewhere, &NOBODY).live("Shop", ConfigKeys::default(), moment(1)).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(registry.find("Shop").unwrap().describe().mode, Mode::Live);
     assert_eq!(held.describe().mode, Mode::Test, "a payment goes on with the instance it holds");
-    Shelf::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
+    ConnectorStore::new(&there, &elsewhere, &NOBODY).remove("Shop", moment(9)).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert!(registry.find("Shop").is_none() && registry.find("Default").is_none());
 }
@@ -382,7 +389,7 @@ async fn a_withdrawn_authorization_is_written_down_and_seen_by_every_process() {
     assert!(elsewhere.find("Shop").unwrap().capabilities().withdrawn);
     assert_eq!(elsewhere.instance("Shop").unwrap().state, State::NeedsAuthorization);
     // What is changed beside the credentials authorizes nothing.
-    let shelf = Shelf::new(&there, &elsewhere, &NOBODY);
+    let shelf = ConnectorStore::new(&there, &elsewhere, &NOBODY);
     let changed = shelf.change("Shop", keys(r#"{"retries":1}"#), moment(5)).await.unwrap();
     assert_eq!((changed.state, changed.settings["retries"].as_str()), (State::NeedsAuthorization, "1"));
     let authorized = shelf.authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(6)).await.unwrap();
@@ -401,7 +408,10 @@ async fn a_loss_of_old_credentials_does_not_withdraw_new_ones() {
     let held = registry.find("Shop").unwrap();
     // Authorized anew elsewhere before the answer for the old credentials comes.
     let elsewhere = Registry::new(&[], &gateway()).unwrap();
-    Shelf::new(&there, &elsewhere, &NOBODY).authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(1)).await.unwrap();
+    ConnectorStore::new(&there, &elsewhere, &NOBODY)
+        .authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(1))
+        .await
+        .unwrap();
     charge_through(&*held).await;
     registry.refresh(&here).await.unwrap();
     assert_eq!(memory.connectors().await.unwrap()[0].withdrawn, None);
@@ -458,8 +468,8 @@ async fn what_an_earlier_version_sealed_is_bound_to_its_row_when_it_is_read() {
     registry.refresh(&store).await.unwrap();
     assert!(registry.find("Shop").is_some());
     let rows = memory.connectors().await.unwrap();
-    assert!(seal().open(&rows[0].sealed, Place::connector("Shop")).unwrap().is_bound);
-    assert!(seal().open(&rows[0].sealed, Place::connector("Other")).is_err());
+    assert!(seal().open(&rows[0].sealed, SealedPlace::connector("Shop")).unwrap().is_bound);
+    assert!(seal().open(&rows[0].sealed, SealedPlace::connector("Other")).is_err());
     registry.refresh(&store).await.unwrap();
     assert!(registry.find("Shop").is_some());
 }

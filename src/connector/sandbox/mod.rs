@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
-use super::config::{ConnectorConfigError, Reader};
-use super::kind::{Build, Kind, Sample, Settings};
+use super::config::{ConfigReader, ConnectorConfigError};
+use super::kind::{Build, Kind, KindSettings, Sample};
 use super::{CheckRefused, Connector, Description, Mode};
 use crate::http::GatewayReply;
-use crate::pay::gateway::{Answer, Attempt, Capabilities, Instrument, Preparation, RecoveryNote, Resolution};
+use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
 use crate::pay::sandbox;
 use crate::pay::test_numbers::AcceptedNumbers;
 
@@ -39,7 +39,7 @@ pub static KIND: Kind = Kind {
 /// It has no replies: nobody is asked.
 const SAMPLES: &[Sample] = &[];
 
-fn readings(_: &GatewayReply, _: &Attempt) -> Vec<(&'static str, Preparation)> {
+fn readings(_: &GatewayReply, _: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
     Vec::new()
 }
 
@@ -47,11 +47,11 @@ fn readings(_: &GatewayReply, _: &Attempt) -> Vec<(&'static str, Preparation)> {
 #[derive(Clone, Copy, Debug)]
 struct Nothing;
 
-fn read(_: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
+fn read(_: &mut ConfigReader<'_>) -> Result<Arc<dyn KindSettings>, ConnectorConfigError> {
     Ok(Arc::new(Nothing))
 }
 
-impl Settings for Nothing {
+impl KindSettings for Nothing {
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
         let is_public = from.exposure.has_public_url();
         let numbers = if is_public { AcceptedNumbers::SandboxTest } else { AcceptedNumbers::Any };
@@ -87,13 +87,13 @@ impl Connector for Sandbox {
         ready(Ok(())).boxed()
     }
 
-    fn prepare(&self, _attempt: Arc<Attempt>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, _attempt: Arc<PaymentRequest>, _instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         ready(Preparation::Nothing).boxed()
     }
 
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
@@ -104,7 +104,7 @@ impl Connector for Sandbox {
         ready(answer).boxed()
     }
 
-    fn resolve(&self, _attempt: Arc<Attempt>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, _attempt: Arc<PaymentRequest>, _note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         ready(Resolution::CannotTell).boxed()
     }
 }

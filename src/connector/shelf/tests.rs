@@ -26,17 +26,17 @@ impl House {
         Self { memory, store, registry, actor }
     }
 
-    fn shelf(&self) -> Shelf<'_> {
-        Shelf::new(&self.store, &self.registry, &self.actor)
+    fn shelf(&self) -> ConnectorStore<'_> {
+        ConnectorStore::new(&self.store, &self.registry, &self.actor)
     }
 
-    async fn add(&self, json: &str) -> Result<Instance, ShelfError> {
+    async fn add(&self, json: &str) -> Result<Instance, ConnectorStoreError> {
         self.shelf().add(keys(json), Replace::No, moment(0)).await
     }
 }
 
-fn keys(json: &str) -> Keys {
-    Keys::from_json(json.as_bytes()).unwrap()
+fn keys(json: &str) -> ConfigKeys {
+    ConfigKeys::from_json(json.as_bytes()).unwrap()
 }
 
 fn moment(second: i64) -> Timestamp {
@@ -81,7 +81,7 @@ async fn a_name_that_is_configured_or_stored_is_not_taken_twice() {
     house.add(r#"{"name":"Shop","kind":"sandbox"}"#).await.unwrap();
     for name in ["Shop", "Fixed"] {
         let again = house.add(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).await.unwrap_err();
-        assert!(matches!(&again, ShelfError::Exists(known) if known == name), "{again}");
+        assert!(matches!(&again, ConnectorStoreError::Exists(known) if known == name), "{again}");
     }
 }
 
@@ -98,7 +98,10 @@ async fn a_name_that_looks_like_another_one_is_refused() {
         ("D\u{435}fault", "Default"),
     ] {
         let refused = house.add(&format!(r#"{{"name":"{name}","kind":"sandbox"}}"#)).await.unwrap_err();
-        assert!(matches!(&refused, ShelfError::Alike { known: found, .. } if found == known), "{name}: {refused}");
+        assert!(
+            matches!(&refused, ConnectorStoreError::Alike { known: found, .. } if found == known),
+            "{name}: {refused}"
+        );
     }
     house.add(r#"{"name":"Default","kind":"sandbox"}"#).await.unwrap();
     let config = |name: &str| {
@@ -112,10 +115,19 @@ async fn a_name_that_looks_like_another_one_is_refused() {
 async fn a_configured_instance_is_changed_in_the_configuration_only() {
     let house = House::new();
     let shelf = house.shelf();
-    assert!(matches!(shelf.remove("Fixed", moment(9)).await, Err(ShelfError::Configured(_))));
-    assert!(matches!(shelf.live("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
-    assert!(matches!(shelf.change("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
-    assert!(matches!(shelf.authorize("Fixed", Keys::default(), moment(1)).await, Err(ShelfError::Configured(_))));
+    assert!(matches!(shelf.remove("Fixed", moment(9)).await, Err(ConnectorStoreError::Configured(_))));
+    assert!(matches!(
+        shelf.live("Fixed", ConfigKeys::default(), moment(1)).await,
+        Err(ConnectorStoreError::Configured(_))
+    ));
+    assert!(matches!(
+        shelf.change("Fixed", ConfigKeys::default(), moment(1)).await,
+        Err(ConnectorStoreError::Configured(_))
+    ));
+    assert!(matches!(
+        shelf.authorize("Fixed", ConfigKeys::default(), moment(1)).await,
+        Err(ConnectorStoreError::Configured(_))
+    ));
     assert_eq!(shelf.show("Fixed").await.unwrap().origin, Origin::Configured);
 }
 
@@ -142,7 +154,7 @@ async fn a_name_that_was_live_is_not_taken_for_another_query_or_account() {
         house.shelf().remove("Shop", moment(1)).await.unwrap();
         for other in others {
             let refused = house.add(&other).await.unwrap_err();
-            assert!(matches!(refused, ShelfError::WasLive { .. }), "{other}: {refused}");
+            assert!(matches!(refused, ConnectorStoreError::WasLive { .. }), "{other}: {refused}");
         }
         // Another password is none of it.
         let again = was.replace("4815162342", "2342161584");
@@ -165,7 +177,7 @@ async fn an_unknown_name_is_told_with_one_that_may_have_been_meant() {
 async fn a_test_key_cannot_go_live_and_a_live_key_takes_its_place() {
     let house = House::new();
     house.add(STRIPE).await.unwrap();
-    let refused = house.shelf().live("Stripe_DevTest", Keys::default(), moment(1)).await.unwrap_err().to_string();
+    let refused = house.shelf().live("Stripe_DevTest", ConfigKeys::default(), moment(1)).await.unwrap_err().to_string();
     assert!(refused.contains("this is a test key, and the connector's mode is live"), "{refused}");
     assert_eq!(house.shelf().show("Stripe_DevTest").await.unwrap().mode, Some(Mode::Test));
     let live = keys(r#"{"secret_key":"sk_live_4815162342"}"#);
@@ -183,9 +195,9 @@ async fn going_live_is_for_good_and_fixes_the_address() {
     let shelf = house.shelf();
     let moved = shelf.change("Shop", keys(r#"{"endpoint":"https://other.example.com/"}"#), moment(1)).await.unwrap();
     assert_eq!(moved.settings["endpoint"], "https://other.example.com/", "for a test the address may change");
-    let live = shelf.live("Shop", Keys::default(), moment(2)).await.unwrap();
+    let live = shelf.live("Shop", ConfigKeys::default(), moment(2)).await.unwrap();
     assert_eq!((live.mode, live.updated), (Some(Mode::Live), Some(moment(2))));
-    let again = shelf.live("Shop", Keys::default(), moment(3)).await.unwrap();
+    let again = shelf.live("Shop", ConfigKeys::default(), moment(3)).await.unwrap();
     assert_eq!(again, live, "what is live stays as it is");
     for json in [
         r#"{"endpoint":"https://third.example.com/"}"#,
@@ -200,8 +212,8 @@ async fn going_live_is_for_good_and_fixes_the_address() {
             let refused = refused.unwrap_err();
             let expected = matches!(
                 refused,
-                ShelfError::Config(ConnectorConfigError::Fixed { key: "endpoint", .. })
-                    | ShelfError::NoCredential { .. }
+                ConnectorStoreError::Config(ConnectorConfigError::Fixed { key: "endpoint", .. })
+                    | ConnectorStoreError::NoCredential { .. }
             );
             assert!(expected, "{json}: {refused}");
         }
@@ -215,8 +227,7 @@ async fn going_live_is_for_good_and_fixes_the_address() {
         [(r#"{"mode":"test"}"#, "mode"), (r#"{"kind":"stripe"}"#, "kind"), (r#"{"name":"Other"}"#, "name")]
     {
         let refused = shelf.change("Shop", keys(json), moment(6)).await.unwrap_err();
-        let expected =
-            matches!(refused, ShelfError::Config(ConnectorConfigError::Settled { key: settled, .. }) if settled == key);
+        let expected = matches!(refused, ConnectorStoreError::Config(ConnectorConfigError::Settled { key: settled, .. }) if settled == key);
         assert!(expected, "{json}: {refused}");
     }
 }
@@ -238,7 +249,7 @@ async fn credentials_are_given_all_or_none() {
     assert!(foreign.contains("unknown key `account`"), "{foreign}");
     house.add(r#"{"name":"Sand","kind":"sandbox"}"#).await.unwrap();
     let none = shelf.authorize("Sand", keys("{}"), moment(1)).await.unwrap_err();
-    assert!(matches!(none, ShelfError::NothingToAuthorize(_)));
+    assert!(matches!(none, ConnectorStoreError::NothingToAuthorize(_)));
 }
 
 #[tokio::test]
@@ -246,12 +257,12 @@ async fn of_two_changes_at_the_same_moment_one_is_refused() {
     let house = House::new();
     house.add(GENERIC).await.unwrap();
     let (row, config) = house.shelf().stored("Shop").await.unwrap();
-    house.shelf().live("Shop", Keys::default(), moment(1)).await.unwrap();
+    house.shelf().live("Shop", ConfigKeys::default(), moment(1)).await.unwrap();
     // What was read in test mode must not take the instance back to it.
     let late = config.with(keys(r#"{"retries":"1"}"#)).unwrap();
     let how = (AuditAction::ConnectorChanged, Authorized::AsBefore);
     let refused = house.shelf().put(&row, (&late, &late), how, moment(2)).await.unwrap_err();
-    assert!(matches!(refused, ShelfError::Meanwhile(_)), "{refused}");
+    assert!(matches!(refused, ConnectorStoreError::Meanwhile(_)), "{refused}");
     assert_eq!(house.shelf().show("Shop").await.unwrap().mode, Some(Mode::Live));
 }
 
@@ -268,10 +279,10 @@ async fn what_cannot_be_read_can_be_removed_and_nothing_else() {
         )
         .await
         .unwrap();
-    let refused = house.shelf().live("Odd", Keys::default(), moment(1)).await.unwrap_err();
-    assert!(matches!(refused, ShelfError::Unreadable { .. }), "{refused}");
+    let refused = house.shelf().live("Odd", ConfigKeys::default(), moment(1)).await.unwrap_err();
+    assert!(matches!(refused, ConnectorStoreError::Unreadable { .. }), "{refused}");
     house.shelf().remove("Odd", moment(9)).await.unwrap();
-    assert!(matches!(house.shelf().show("Odd").await, Err(ShelfError::Unknown { .. })));
+    assert!(matches!(house.shelf().show("Odd").await, Err(ConnectorStoreError::Unknown { .. })));
 }
 
 impl House {
@@ -295,8 +306,8 @@ async fn the_audit_trail_tells_every_change_and_no_secret() {
     let shelf = house.shelf();
     shelf.change("Shop", keys(r#"{"retries":1}"#), moment(1)).await.unwrap();
     shelf.authorize("Shop", keys(r#"{"bearer":"4815162342-new"}"#), moment(2)).await.unwrap();
-    shelf.live("Shop", Keys::default(), moment(3)).await.unwrap();
-    shelf.live("Shop", Keys::default(), moment(4)).await.unwrap();
+    shelf.live("Shop", ConfigKeys::default(), moment(3)).await.unwrap();
+    shelf.live("Shop", ConfigKeys::default(), moment(4)).await.unwrap();
     shelf.live("Shop", keys(r#"{"retries":2}"#), moment(5)).await.unwrap();
     shelf.remove("Shop", moment(6)).await.unwrap();
     // What is refused changes nothing, and is no change.
@@ -341,7 +352,7 @@ async fn a_name_that_was_live_sends_payments_nowhere_else_unless_it_is_replaced_
     house.add(&there).await.unwrap();
     house.shelf().remove("Shop", moment(1)).await.unwrap();
     house.add(&here).await.unwrap();
-    house.shelf().live("Shop", Keys::default(), moment(2)).await.unwrap();
+    house.shelf().live("Shop", ConfigKeys::default(), moment(2)).await.unwrap();
     house.shelf().remove("Shop", moment(3)).await.unwrap();
     for other in [
         &there,
@@ -349,7 +360,7 @@ async fn a_name_that_was_live_sends_payments_nowhere_else_unless_it_is_replaced_
         r#"{"name":"Shop","kind":"stripe","secret_key":"sk_test_1","base_url":"https://pay.example.com/"}"#,
     ] {
         let refused = house.add(other).await.unwrap_err();
-        assert!(matches!(refused, ShelfError::WasLive { .. }), "{refused:?}");
+        assert!(matches!(refused, ConnectorStoreError::WasLive { .. }), "{refused:?}");
         let said = refused.to_string();
         assert!(said.contains("generic with https://pay.example.com/:") && said.contains("--replace"), "{said}");
     }
@@ -364,7 +375,7 @@ async fn a_name_that_was_live_sends_payments_nowhere_else_unless_it_is_replaced_
     assert_eq!(value(row.old_value.as_ref())["address"], "https://pay.example.com/");
     assert_eq!(value(row.new_value.as_ref())["address"], "https://evil.example.com/");
     // From now on it is there that the name leads, once it is live.
-    house.shelf().live("Shop", Keys::default(), moment(6)).await.unwrap();
+    house.shelf().live("Shop", ConfigKeys::default(), moment(6)).await.unwrap();
     house.shelf().remove("Shop", moment(7)).await.unwrap();
     assert!(house.add(&here).await.is_err());
     house.add(&there).await.unwrap();

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::denial;
-use super::note::{Note, is_id};
+use super::note::{StripeNote, is_id};
 use super::request::PAY_SID;
 use crate::connector::Mode;
 use crate::http::GatewayReply;
-use crate::pay::gateway::{Answer, Approval, Attempt, Denial, Operation, Preparation};
+use crate::pay::gateway::{Answer, Approval, Denial, Operation, PaymentRequest, Preparation};
 use crate::pay::step::PayErrorCode;
 use crate::secret::Secret;
 
@@ -30,7 +30,7 @@ const WORD_CHARS_MAX: usize = 64;
 /// A JSON object of Stripe's: every member that any of them is read for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Object<'a> {
+pub(super) struct StripeObject<'a> {
     #[serde(borrow)]
     address_postal_code_check: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -81,7 +81,7 @@ pub(super) struct Object<'a> {
     kind: Option<&'a RawValue>,
 }
 
-impl<'a> Object<'a> {
+impl<'a> StripeObject<'a> {
     /// Reads an object; nothing else is one.
     fn read(json: &'a [u8]) -> Option<Self> {
         let json = json.trim_ascii_start();
@@ -143,7 +143,7 @@ impl<'a> Object<'a> {
 
     /// The status of the payment that an error names.
     pub(super) fn payment_status(&self) -> Option<Cow<'a, str>> {
-        Object::within(self.payment_intent).and_then(|payment| payment.status())
+        StripeObject::within(self.payment_intent).and_then(|payment| payment.status())
     }
 }
 
@@ -182,12 +182,12 @@ pub(super) fn prepared(
     operation: Operation,
     mode: Mode,
     prefixes: &[&str],
-) -> Result<Note, Answer> {
+) -> Result<StripeNote, Answer> {
     let object = made(reply, operation)?;
     in_mode(&object, mode)?;
     let id = object.id(prefixes).ok_or_else(|| unread(reply))?;
     let since = object.created.and_then(|raw| raw.get().parse().ok()).unwrap_or_else(|| told_at(reply));
-    Ok(Note { id, since, customer: reference(object.customer, &["cus_"]) })
+    Ok(StripeNote { id, since, customer: reference(object.customer, &["cus_"]) })
 }
 
 /// Reads the reply to the payment itself.
@@ -211,7 +211,7 @@ pub(super) fn tokenized(reply: &GatewayReply, operation: Operation, mode: Mode, 
 }
 
 /// Reads the reply to a customer: the token is the note's, or what Stripe made of it.
-pub(super) fn kept(reply: &GatewayReply, operation: Operation, mode: Mode, note: &Note) -> Answer {
+pub(super) fn kept(reply: &GatewayReply, operation: Operation, mode: Mode, note: &StripeNote) -> Answer {
     match made(reply, operation) {
         Ok(customer) => customer_says(&customer, mode, note).unwrap_or_else(|| unread(reply)),
         Err(answer) => answer,
@@ -220,26 +220,26 @@ pub(super) fn kept(reply: &GatewayReply, operation: Operation, mode: Mode, note:
 
 /// Whether a cancellation left nothing standing, as far as Stripe says: only a payment that went through is something.
 pub(super) fn went_through(reply: &GatewayReply) -> bool {
-    let body = reply.body.as_ref().and_then(|body| Object::read(body)).unwrap_or_default();
-    let status = Object::within(body.error).and_then(|error| error.payment_status()).or_else(|| body.status());
+    let body = reply.body.as_ref().and_then(|body| StripeObject::read(body)).unwrap_or_default();
+    let status = StripeObject::within(body.error).and_then(|error| error.payment_status()).or_else(|| body.status());
     matches!(status.as_deref(), Some("succeeded" | "processing" | "requires_capture"))
 }
 
 /// Whether it is the object of that id.
 pub(super) fn is_object(reply: &GatewayReply, id: &str) -> bool {
-    let body = reply.body.as_ref().and_then(|body| Object::read(body)).unwrap_or_default();
+    let body = reply.body.as_ref().and_then(|body| StripeObject::read(body)).unwrap_or_default();
     (200..=299).contains(&reply.status) && text(body.id).is_some_and(|found| found == id)
 }
 
 /// What mode the objects of a list are of, if they tell.
 pub(super) fn live(reply: &GatewayReply) -> Option<Mode> {
-    let list = reply.body.as_ref().and_then(|body| Object::read(body))?;
+    let list = reply.body.as_ref().and_then(|body| StripeObject::read(body))?;
     let items: Vec<&RawValue> = list.data.and_then(|raw| serde_json::from_str(raw.get()).ok())?;
-    mode_of(&Object::within(items.first().copied())?)
+    mode_of(&StripeObject::within(items.first().copied())?)
 }
 
 /// Reads a page of payments.
-pub(super) fn payments(reply: &GatewayReply, attempt: &Attempt, mode: Mode) -> Result<Page, Answer> {
+pub(super) fn payments(reply: &GatewayReply, attempt: &PaymentRequest, mode: Mode) -> Result<Page, Answer> {
     page(reply, attempt, "pi_", |payment| {
         let paid = payment.status().as_deref() == Some("succeeded");
         (payment_says(payment, reply.status, mode), paid)
@@ -247,7 +247,12 @@ pub(super) fn payments(reply: &GatewayReply, attempt: &Attempt, mode: Mode) -> R
 }
 
 /// Reads a page of customers.
-pub(super) fn customers(reply: &GatewayReply, attempt: &Attempt, mode: Mode, note: &Note) -> Result<Page, Answer> {
+pub(super) fn customers(
+    reply: &GatewayReply,
+    attempt: &PaymentRequest,
+    mode: Mode,
+    note: &StripeNote,
+) -> Result<Page, Answer> {
     page(reply, attempt, "cus_", |customer| {
         (Charged::Answer(customer_says(customer, mode, note).unwrap_or_else(|| unread(reply))), false)
     })
@@ -256,9 +261,9 @@ pub(super) fn customers(reply: &GatewayReply, attempt: &Attempt, mode: Mode, not
 /// What every reader makes of a reply, under its name: for the fuzz target.
 pub(super) fn readings(
     reply: &GatewayReply,
-    attempt: &Attempt,
+    attempt: &PaymentRequest,
     mode: Mode,
-    note: &Note,
+    note: &StripeNote,
 ) -> Vec<(&'static str, Preparation)> {
     let says = |charged| match charged {
         Charged::Answer(answer) => Preparation::Answered(answer),
@@ -287,9 +292,9 @@ pub(super) fn readings(
 
 fn page<'a>(
     reply: &'a GatewayReply,
-    attempt: &Attempt,
+    attempt: &PaymentRequest,
     prefix: &str,
-    says: impl Fn(&Object<'a>) -> (Charged, bool),
+    says: impl Fn(&StripeObject<'a>) -> (Charged, bool),
 ) -> Result<Page, Answer> {
     let list = made(reply, attempt.operation)?;
     let items: Vec<&RawValue> =
@@ -302,7 +307,7 @@ fn page<'a>(
     let mut found = Vec::new();
     let mut last = None;
     for item in items {
-        let object = Object::within(Some(item)).ok_or_else(|| unread(reply))?;
+        let object = StripeObject::within(Some(item)).ok_or_else(|| unread(reply))?;
         let id = object.id(&[prefix]).ok_or_else(|| unread(reply))?;
         if bears(&object, &attempt.transaction_id) {
             let (says, paid) = says(&object);
@@ -317,7 +322,7 @@ fn page<'a>(
 }
 
 /// Whether the metadata hold the transaction id.
-fn bears(object: &Object<'_>, transaction_id: &str) -> bool {
+fn bears(object: &StripeObject<'_>, transaction_id: &str) -> bool {
     let metadata: Option<std::collections::BTreeMap<Cow<'_, str>, &RawValue>> =
         object.metadata.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let sid = metadata.and_then(|metadata| metadata.get(PAY_SID).copied());
@@ -326,7 +331,7 @@ fn bears(object: &Object<'_>, transaction_id: &str) -> bool {
 
 /// What a payment's status means. Only one of them is a success, and only in the connector's own mode: a test payment moved
 /// no money, whatever its status says.
-fn payment_says(payment: &Object<'_>, status: u16, mode: Mode) -> Charged {
+fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged {
     let unknown = |what: &str| Charged::Answer(Answer::unknown(format!("HTTP status {status}, {what}")));
     let Some(id) = payment.id(&["pi_"]) else { return unknown("and the body is no payment") };
     match (in_mode(payment, mode), mode) {
@@ -338,7 +343,7 @@ fn payment_says(payment: &Object<'_>, status: u16, mode: Mode) -> Charged {
         Some("succeeded") => Charged::Answer(Answer::Approved(approval(payment, id))),
         Some("requires_action" | "requires_source_action") => Charged::NeedsPayer(id),
         Some("requires_payment_method" | "requires_source") => {
-            let error = Object::within(payment.last_payment_error).unwrap_or_default();
+            let error = StripeObject::within(payment.last_payment_error).unwrap_or_default();
             let mut denial = denial::declined(&error);
             if !denial.parameters.iter().any(|(name, _)| name == "payment_intent") {
                 denial.parameters.insert(0, ("payment_intent".to_owned(), id));
@@ -360,11 +365,12 @@ pub(super) fn needs_payer(payment_intent: String) -> Denial {
     }
 }
 
-fn approval(payment: &Object<'_>, id: String) -> Approval {
-    let charge = Object::within(payment.latest_charge).unwrap_or_default();
+fn approval(payment: &StripeObject<'_>, id: String) -> Approval {
+    let charge = StripeObject::within(payment.latest_charge).unwrap_or_default();
     let confirmation_code = reference(payment.latest_charge, &["ch_", "py_"]);
-    let details = Object::within(charge.payment_method_details).unwrap_or_default();
-    let checks = Object::within(details.card).and_then(|card| Object::within(card.checks)).unwrap_or_default();
+    let details = StripeObject::within(charge.payment_method_details).unwrap_or_default();
+    let checks =
+        StripeObject::within(details.card).and_then(|card| StripeObject::within(card.checks)).unwrap_or_default();
     let mut parameters = vec![("payment_intent".to_owned(), id.clone())];
     for (name, check) in
         [("address_postal_code_check", checks.address_postal_code_check), ("cvc_check", checks.cvc_check)]
@@ -374,7 +380,7 @@ fn approval(payment: &Object<'_>, id: String) -> Approval {
     Approval { confirmation_code: Some(confirmation_code.unwrap_or(id)), parameters, ..Approval::default() }
 }
 
-fn customer_says(customer: &Object<'_>, mode: Mode, note: &Note) -> Option<Answer> {
+fn customer_says(customer: &StripeObject<'_>, mode: Mode, note: &StripeNote) -> Option<Answer> {
     if let Err(refused) = in_mode(customer, mode) {
         return Some(refused);
     }
@@ -392,8 +398,8 @@ fn customer_says(customer: &Object<'_>, mode: Mode, note: &Note) -> Option<Answe
 }
 
 /// The object that was made, or what Stripe says instead.
-fn made(reply: &GatewayReply, operation: Operation) -> Result<Object<'_>, Answer> {
-    let body = reply.body.as_ref().and_then(|body| Object::read(body));
+fn made(reply: &GatewayReply, operation: Operation) -> Result<StripeObject<'_>, Answer> {
+    let body = reply.body.as_ref().and_then(|body| StripeObject::read(body));
     match body {
         Some(object) if (200..=299).contains(&reply.status) && object.error.is_none() => Ok(object),
         body => Err(denial::answer(reply, body.as_ref(), operation)),
@@ -401,13 +407,13 @@ fn made(reply: &GatewayReply, operation: Operation) -> Result<Object<'_>, Answer
 }
 
 /// Refuses what belongs to the other mode: a key without a prefix that tells is told by what it makes.
-fn in_mode(object: &Object<'_>, mode: Mode) -> Result<(), Answer> {
+fn in_mode(object: &StripeObject<'_>, mode: Mode) -> Result<(), Answer> {
     let Some(live) = mode_of(object).filter(|live| *live != mode) else { return Ok(()) };
     let message = format!("Stripe's key is for {live} payments, the connector is for {mode} ones");
     Err(Answer::Refused(PayErrorCode::Configuration, Denial { message: Some(message), ..Denial::default() }))
 }
 
-fn mode_of(object: &Object<'_>) -> Option<Mode> {
+fn mode_of(object: &StripeObject<'_>) -> Option<Mode> {
     match object.livemode.map(RawValue::get) {
         Some("true") => Some(Mode::Live),
         Some("false") => Some(Mode::Test),
@@ -421,7 +427,7 @@ fn unread(reply: &GatewayReply) -> Answer {
 
 /// The id of a member that is an object or the id of one.
 fn reference(raw: Option<&RawValue>, prefixes: &[&str]) -> Option<String> {
-    id(raw, prefixes).or_else(|| Object::within(raw).and_then(|object| object.id(prefixes)))
+    id(raw, prefixes).or_else(|| StripeObject::within(raw).and_then(|object| object.id(prefixes)))
 }
 
 fn id(raw: Option<&RawValue>, prefixes: &[&str]) -> Option<String> {

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::answer::Object;
+use super::answer::StripeObject;
 use crate::http::GatewayReply;
 use crate::pay::gateway::{Answer, Denial, Operation};
 use crate::pay::step::PayErrorCode;
@@ -77,16 +77,16 @@ const BANK: &[&str] = &[
 /// | a code of the card or the bank account; 402 | declined |
 /// | the currency | refused, 64011 |
 /// | another 4xx | refused, 64008 for a charge, 64010 for a token |
-pub(super) fn answer(reply: &GatewayReply, body: Option<&Object<'_>>, operation: Operation) -> Answer {
+pub(super) fn answer(reply: &GatewayReply, body: Option<&StripeObject<'_>>, operation: Operation) -> Answer {
     let status = reply.status;
     let unknown = |what: &str| Answer::Unknown {
         reason: format!("HTTP status {status}, {what}"),
         retry_after: reply.retry_after,
     };
-    let error = body.and_then(Object::error);
+    let error = body.and_then(StripeObject::error);
     let error = error.as_ref();
     if status == 429 {
-        if reply.body.is_none() || body.into_iter().chain(error).any(Object::is_named) {
+        if reply.body.is_none() || body.into_iter().chain(error).any(StripeObject::is_named) {
             return unknown("and the body does not say that nothing was done");
         }
         return Answer::NotSent { reason: "HTTP status 429".to_owned(), retry_after: reply.retry_after };
@@ -137,7 +137,7 @@ pub(super) fn answer(reply: &GatewayReply, body: Option<&Object<'_>>, operation:
 }
 
 /// A no because of the card or the account: the most telling code that may be told.
-pub(super) fn declined(error: &Object<'_>) -> Denial {
+pub(super) fn declined(error: &StripeObject<'_>) -> Denial {
     let (code, reason) = (error.code(), error.decline_code());
     let told = reason.as_deref().filter(|reason| *reason != "generic_decline").or(code.as_deref());
     match told.unwrap_or(DECLINED) {
@@ -150,7 +150,7 @@ pub(super) fn declined(error: &Object<'_>) -> Denial {
     }
 }
 
-fn denial(code: &str, error: &Object<'_>) -> Denial {
+fn denial(code: &str, error: &StripeObject<'_>) -> Denial {
     Denial {
         code: (!code.is_empty()).then(|| without_digits(code)),
         message: error.message().filter(|text| !text.is_empty()).map(|text| without_digits(&text)),

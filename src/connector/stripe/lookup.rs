@@ -11,10 +11,10 @@
 //! Sources: Stripe, "List all PaymentIntents", "Pagination", "Search"; spec/connectors.md, section 4.6.
 
 use super::answer::{self, Charged, Found, Page};
-use super::note::Note;
+use super::note::StripeNote;
 use super::{Stripe, request};
 use crate::http::GatewayReply;
-use crate::pay::gateway::{Answer, Attempt, Operation, Resolution};
+use crate::pay::gateway::{Answer, Operation, PaymentRequest, Resolution};
 
 #[cfg(test)]
 mod tests;
@@ -32,27 +32,27 @@ const SENT_WITHIN: i64 = 600;
 const CLOCKS_DIFFER: i64 = 60;
 
 /// What was found, and whether all there is was looked through.
-struct Looked {
+struct LookUpResult {
     found: Vec<Found>,
     whole: bool,
 }
 
 /// What a look-up may still do.
-struct Left {
+struct LookUpBudget {
     pages: usize,
     searches: usize,
 }
 
 /// A part of a list, by when its objects were made.
 #[derive(Clone, Copy)]
-struct Window {
+struct ListWindow {
     from: i64,
     until: Option<i64>,
 }
 
 impl Stripe {
     /// What became of a payment or a customer.
-    pub(super) async fn find_out(&self, attempt: &Attempt, note: &Note) -> Resolution {
+    pub(super) async fn find_out(&self, attempt: &PaymentRequest, note: &StripeNote) -> Resolution {
         let looked = match self.look_up(attempt, note).await {
             Ok(looked) => looked,
             Err(answer) => return Resolution::Answer(unclear(answer)),
@@ -67,23 +67,23 @@ impl Stripe {
     }
 
     /// The objects of this attempt.
-    async fn look_up(&self, attempt: &Attempt, note: &Note) -> Result<Looked, Answer> {
+    async fn look_up(&self, attempt: &PaymentRequest, note: &StripeNote) -> Result<LookUpResult, Answer> {
         let from = note.since.saturating_sub(CLOCKS_DIFFER).max(0);
-        let near = Window { from, until: Some(from.saturating_add(SENT_WITHIN)) };
-        let rest = Window { from: from.saturating_add(SENT_WITHIN + 1), until: None };
-        let all = Window { from, until: None };
+        let near = ListWindow { from, until: Some(from.saturating_add(SENT_WITHIN)) };
+        let rest = ListWindow { from: from.saturating_add(SENT_WITHIN + 1), until: None };
+        let all = ListWindow { from, until: None };
         let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
-        let mut left = Left { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
+        let mut left = LookUpBudget { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
         for window in windows {
             let looked = self.look_through(attempt, note, *window, &mut left).await?;
             if !looked.found.is_empty() {
                 return Ok(looked);
             }
             if !looked.whole {
-                return Ok(Looked { found: self.search(attempt, note).await, whole: false });
+                return Ok(LookUpResult { found: self.search(attempt, note).await, whole: false });
             }
         }
-        Ok(Looked { found: Vec::new(), whole: true })
+        Ok(LookUpResult { found: Vec::new(), whole: true })
     }
 
     /// Turns the pages of a part of the list, the newest first. One that took money is enough. Where there is more than a
@@ -91,11 +91,11 @@ impl Stripe {
     /// with the first one.
     async fn look_through(
         &self,
-        attempt: &Attempt,
-        note: &Note,
-        window: Window,
-        left: &mut Left,
-    ) -> Result<Looked, Answer> {
+        attempt: &PaymentRequest,
+        note: &StripeNote,
+        window: ListWindow,
+        left: &mut LookUpBudget,
+    ) -> Result<LookUpResult, Answer> {
         let path = list(attempt);
         let (from, until) = (window.from.to_string(), window.until.map(|until| until.to_string()));
         let mut found = Vec::new();
@@ -119,12 +119,12 @@ impl Stripe {
                         // What it says may be of before: only that money was taken cannot be taken back so.
                         searched.retain(|found| found.paid);
                         if !searched.is_empty() {
-                            return Ok(Looked { found: searched, whole: false });
+                            return Ok(LookUpResult { found: searched, whole: false });
                         }
                     }
                     after = Some(id);
                 }
-                _ => return Ok(Looked { found, whole: true }),
+                _ => return Ok(LookUpResult { found, whole: true }),
             }
         }
         tracing::warn!(
@@ -132,11 +132,11 @@ impl Stripe {
             transaction_id = attempt.transaction_id,
             "too many payments since this one to look through"
         );
-        Ok(Looked { found, whole: false })
+        Ok(LookUpResult { found, whole: false })
     }
 
     /// What Stripe's search finds; nothing, if it cannot be had.
-    async fn search(&self, attempt: &Attempt, note: &Note) -> Vec<Found> {
+    async fn search(&self, attempt: &PaymentRequest, note: &StripeNote) -> Vec<Found> {
         // An id of ours has letters and digits; another one could be a query of its own.
         if !attempt.transaction_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Vec::new();
@@ -149,7 +149,7 @@ impl Stripe {
         }
     }
 
-    fn page(&self, reply: &GatewayReply, attempt: &Attempt, note: &Note) -> Result<Page, Answer> {
+    fn page(&self, reply: &GatewayReply, attempt: &PaymentRequest, note: &StripeNote) -> Result<Page, Answer> {
         match is_charge(attempt) {
             true => answer::payments(reply, attempt, self.description.mode),
             false => answer::customers(reply, attempt, self.description.mode, note),
@@ -157,7 +157,7 @@ impl Stripe {
     }
 
     /// Nothing bears the transaction id: not here, at least. The account may be another one than the payment was sent to.
-    async fn not_found(&self, attempt: &Attempt, note: &Note) -> Resolution {
+    async fn not_found(&self, attempt: &PaymentRequest, note: &StripeNote) -> Resolution {
         let is_token = ["tok_", "btok_"].iter().any(|prefix| note.id.starts_with(prefix));
         let kind = if is_token { "tokens" } else { "payment_methods" };
         match self.get(attempt, &format!("/v1/{kind}/{}", note.id), &[]).await {
@@ -177,12 +177,12 @@ impl Stripe {
     }
 }
 
-const fn is_charge(attempt: &Attempt) -> bool {
+const fn is_charge(attempt: &PaymentRequest) -> bool {
     matches!(attempt.operation, Operation::Charge(..))
 }
 
 /// Where the objects of this attempt are listed.
-const fn list(attempt: &Attempt) -> &'static str {
+const fn list(attempt: &PaymentRequest) -> &'static str {
     if is_charge(attempt) { "/v1/payment_intents" } else { "/v1/customers" }
 }
 

@@ -8,9 +8,9 @@ use super::*;
 use crate::connector::generic::samples::{account, card, charge, tokenize};
 use crate::connector::{self, ConnectorConfig, word};
 use crate::exposure::Exposure;
-use crate::http::test_server::{Seen, TestServer, with_header};
-use crate::pay::recovery::{self, Recovery, Remembered, Sent};
-use crate::pay::submission::{Ask, Question, Reply, Step, Submission, Verdict};
+use crate::http::test_server::{SeenRequest, TestServer, with_header};
+use crate::pay::recovery::{self, Recovery, Remembered, SentTimes};
+use crate::pay::submission::{Ask, Question, Reply, Submission, SubmissionStep, Verdict};
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::time::CallTime;
 
@@ -28,11 +28,11 @@ pub(super) fn connector(base_url: &str, keys: &[(&str, &str)]) -> Arc<dyn Connec
     config.build(&Arc::new(Gateway::new().unwrap()), Exposure::LOOPBACK)
 }
 
-fn reusable() -> Attempt {
-    Attempt { operation: Operation::Tokenize(TokenType::Reusable), ..with_holder(tokenize()) }
+fn reusable() -> PaymentRequest {
+    PaymentRequest { operation: Operation::Tokenize(TokenType::Reusable), ..with_holder(tokenize()) }
 }
 
-fn with_holder(mut attempt: Attempt) -> Attempt {
+fn with_holder(mut attempt: PaymentRequest) -> PaymentRequest {
     attempt.parameters.push(("AVSName".into(), "Ada".into()));
     attempt
 }
@@ -42,7 +42,7 @@ pub(super) fn json(status: u16, body: &str) -> Response {
 }
 
 /// A Stripe where everything goes well.
-pub(super) fn fine(seen: &Seen, _: usize) -> Response {
+pub(super) fn fine(seen: &SeenRequest, _: usize) -> Response {
     let path = seen.target.trim_start_matches("/stripe").split('?').next().unwrap();
     json(
         200,
@@ -64,7 +64,7 @@ pub(super) fn fine(seen: &Seen, _: usize) -> Response {
 }
 
 /// Prepares and submits, as the machine does.
-async fn both(connector: &dyn Connector, attempt: &Attempt, instrument: Instrument) -> Answer {
+async fn both(connector: &dyn Connector, attempt: &PaymentRequest, instrument: Instrument) -> Answer {
     let (attempt, instrument) = (Arc::new(attempt.clone()), Arc::new(instrument));
     let note = match connector.prepare(Arc::clone(&attempt), Arc::clone(&instrument)).await {
         Preparation::Note(note) => Some(note),
@@ -141,8 +141,8 @@ async fn each_token_type_is_made_by_its_own_calls() {
     let newer = connector(&server.url(""), &[]);
     let older = connector(&server.url(""), &[("reusable_token", "card")]);
     let one_time = || with_holder(tokenize());
-    let payment_method = || Attempt { operation: Operation::Tokenize(TokenType::PaymentMethod), ..one_time() };
-    type Case<'a> = (&'a Arc<dyn Connector>, Attempt, Instrument, &'a str, Option<&'a str>, &'a [&'a str]);
+    let payment_method = || PaymentRequest { operation: Operation::Tokenize(TokenType::PaymentMethod), ..one_time() };
+    type Case<'a> = (&'a Arc<dyn Connector>, PaymentRequest, Instrument, &'a str, Option<&'a str>, &'a [&'a str]);
     let cases: [Case<'_>; 7] = [
         (&newer, one_time(), card(None, None), "tok_1", None, &["/v1/tokens"]),
         (&newer, payment_method(), card(None, None), "pm_1", None, &["/v1/payment_methods"]),
@@ -196,13 +196,13 @@ async fn what_stripe_cannot_do_is_refused_before_anything_is_sent() {
     let connector = connector(&server.url(""), &[]);
     let money = |text: &str, code: &str| {
         let currency = code.parse().unwrap();
-        Attempt { operation: Operation::Charge(Amount::parse(text, currency).unwrap(), currency), ..charge() }
+        PaymentRequest { operation: Operation::Charge(Amount::parse(text, currency).unwrap(), currency), ..charge() }
     };
     let token = || Instrument::Token(Secret::new("pm_1".to_owned()));
     for (attempt, instrument, code) in [
         (charge(), account(), PayErrorCode::MethodUnsupported),
         (tokenize(), account(), PayErrorCode::AvsNameNeeded),
-        (Attempt { parameters: Vec::new(), ..reusable() }, account(), PayErrorCode::AvsNameNeeded),
+        (PaymentRequest { parameters: Vec::new(), ..reusable() }, account(), PayErrorCode::AvsNameNeeded),
         (tokenize(), token(), PayErrorCode::TokenizeUnsupported),
         (reusable(), token(), PayErrorCode::TokenizeUnsupported),
         (money("10", "ISK"), card(None, None), PayErrorCode::CurrencyUnsupported),
@@ -420,26 +420,26 @@ fn not_found_is_not_believed_before_stripe_has_had_its_own_time_however_short_ou
         let mut now = CallTime::ZERO;
         let ended = loop {
             step = match step {
-                Step::Ask(Question { number, what: Ask::Resolve(_) }) => {
+                SubmissionStep::Ask(Question { number, what: Ask::Resolve(_) }) => {
                     submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound))
                 }
-                Step::Ask(_) | Step::Wait => {
+                SubmissionStep::Ask(_) | SubmissionStep::Wait => {
                     now = submission.poll_timeout().unwrap();
                     submission.handle_timeout(now)
                 }
-                Step::Over(verdict) => break verdict,
+                SubmissionStep::Over(verdict) => break verdict,
             };
         };
         // It charges in the eighth second; what is told in the 27th must not be that nothing was taken.
         assert!(matches!(ended, Verdict::Unknown), "{timeout}: {ended:?} at {now:?}");
-        let sent = Sent { first: Duration::from_secs(30), last: Duration::from_secs(30) };
+        let sent = SentTimes { first: Duration::from_secs(30), last: Duration::from_secs(30) };
         let mut recovery = Recovery::start(Some(can), Remembered { sent: Some(sent), note: None, told_unknown: false });
-        let recovery::Step::Ask(question) = recovery.handle_timeout(CallTime::ZERO) else {
+        let recovery::RecoveryStep::Ask(question) = recovery.handle_timeout(CallTime::ZERO) else {
             panic!("it can be looked up")
         };
         let not_found = Reply::Resolved(Resolution::NotFound);
         let step = recovery.handle_reply(CallTime::ZERO, question.number, not_found);
-        assert!(matches!(step, recovery::Step::Wait), "{timeout}: {step:?}");
+        assert!(matches!(step, recovery::RecoveryStep::Wait), "{timeout}: {step:?}");
     }
 }
 

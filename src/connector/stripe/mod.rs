@@ -19,16 +19,16 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::{CheckRefused, Connector, Description, Mode};
-use crate::http::{Body, Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX};
+use crate::http::{Gateway, GatewayFault, GatewayReply, GatewayRequest, REPLY_BYTES_MAX, WipedBody};
 use crate::money::{Amount, Currency};
 use crate::pay::gateway::{
-    Answer, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, REPLAY_WINDOW,
+    Answer, Capabilities, Denial, Idempotency, Instrument, Operation, PaymentRequest, Preparation, REPLAY_WINDOW,
     RecoveryNote, Resolution, TokenType,
 };
 use crate::pay::step::PayErrorCode;
 use crate::secret::Secret;
 use answer::Charged;
-use note::Note;
+use note::StripeNote;
 
 mod answer;
 pub mod currency;
@@ -96,11 +96,11 @@ fn capabilities(mode: Mode) -> Capabilities {
 struct Post<'a> {
     path: &'a str,
     step: &'a str,
-    body: Body,
+    body: WipedBody,
 }
 
 impl Stripe {
-    async fn post(&self, attempt: &Attempt, post: Post<'_>) -> Result<GatewayReply, Answer> {
+    async fn post(&self, attempt: &PaymentRequest, post: Post<'_>) -> Result<GatewayReply, Answer> {
         let not_sent = |reason: &str| Answer::NotSent { reason: reason.to_owned(), retry_after: None };
         let key = format!("{}-{}", attempt.transaction_id, post.step);
         let key = HeaderValue::try_from(key).map_err(|_| not_sent("the transaction id fits into no header"))?;
@@ -121,7 +121,7 @@ impl Stripe {
         self.send(attempt, request).await
     }
 
-    async fn get(&self, attempt: &Attempt, path: &str, query: &[(&str, &str)]) -> Result<GatewayReply, Answer> {
+    async fn get(&self, attempt: &PaymentRequest, path: &str, query: &[(&str, &str)]) -> Result<GatewayReply, Answer> {
         let endpoint = self.settings.base_url.at(path, query);
         let request = GatewayRequest {
             method: Method::GET,
@@ -135,7 +135,7 @@ impl Stripe {
         self.send(attempt, request).await
     }
 
-    async fn send(&self, attempt: &Attempt, request: GatewayRequest<'_>) -> Result<GatewayReply, Answer> {
+    async fn send(&self, attempt: &PaymentRequest, request: GatewayRequest<'_>) -> Result<GatewayReply, Answer> {
         match self.gateway.send(request).await {
             Ok(reply) => {
                 tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
@@ -158,7 +158,7 @@ impl Stripe {
     }
 
     /// The first call, which moves no money.
-    async fn first(&self, attempt: &Attempt, instrument: &Instrument) -> Result<Option<Note>, Answer> {
+    async fn first(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Result<Option<StripeNote>, Answer> {
         let (operation, mode) = (attempt.operation, self.description.mode);
         if let Operation::Charge(amount, currency) = operation {
             wire_amount(amount, currency)?;
@@ -198,7 +198,7 @@ impl Stripe {
     }
 
     /// Looks a saved card up: one that hangs on a customer is charged with its customer only.
-    async fn saved(&self, attempt: &Attempt, token: &Secret) -> Result<Note, Answer> {
+    async fn saved(&self, attempt: &PaymentRequest, token: &Secret) -> Result<StripeNote, Answer> {
         let path = format!("/v1/payment_methods/{}", token.expose());
         let reply = self.get(attempt, &path, &[]).await?;
         let note = answer::prepared(&reply, attempt.operation, self.description.mode, &["pm_", "card_"])?;
@@ -206,14 +206,14 @@ impl Stripe {
             return Err(Answer::unknown("Stripe told of another payment method"));
         }
         // It may be years old; the payment is not. Our own clock may be wrong, and a look-up would be believed.
-        Ok(Note { since: answer::told_at(&reply), ..note })
+        Ok(StripeNote { since: answer::told_at(&reply), ..note })
     }
 
     async fn second(
         &self,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: Option<&Instrument>,
-        note: Option<&Note>,
+        note: Option<&StripeNote>,
     ) -> Result<Answer, Answer> {
         let operation = attempt.operation;
         match (operation, note) {
@@ -234,8 +234,8 @@ impl Stripe {
 
     async fn charge(
         &self,
-        attempt: &Attempt,
-        note: &Note,
+        attempt: &PaymentRequest,
+        note: &StripeNote,
         amount: Amount,
         currency: Currency,
     ) -> Result<Answer, Answer> {
@@ -250,7 +250,7 @@ impl Stripe {
 
     /// Ends a payment that waits for the payer. Nothing was taken, and nobody has what it takes to go on with it; so it is
     /// declined, even if the cancellation does not arrive, unless Stripe says that it went through.
-    async fn cancel(&self, attempt: &Attempt, payment_intent: String) -> Answer {
+    async fn cancel(&self, attempt: &PaymentRequest, payment_intent: String) -> Answer {
         let path = format!("/v1/payment_intents/{payment_intent}/cancel");
         match self.post(attempt, Post { path: &path, step: "cancel", body: request::nothing() }).await {
             Ok(reply) if answer::went_through(&reply) => {
@@ -267,7 +267,7 @@ impl Stripe {
     }
 
     /// The tokens that are one call. None of them moves money.
-    async fn tokenize(&self, attempt: &Attempt, instrument: Option<&Instrument>) -> Result<Answer, Answer> {
+    async fn tokenize(&self, attempt: &PaymentRequest, instrument: Option<&Instrument>) -> Result<Answer, Answer> {
         let operation = attempt.operation;
         let payment_method = operation == Operation::Tokenize(TokenType::PaymentMethod);
         let (path, step) = if payment_method { ("/v1/payment_methods", "pm") } else { ("/v1/tokens", "tok") };
@@ -346,7 +346,7 @@ impl Connector for Stripe {
         self.look().boxed()
     }
 
-    fn prepare(&self, attempt: Arc<Attempt>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         async move {
             match self.first(&attempt, &instrument).await {
                 Ok(Some(note)) => Preparation::Note(note.written()),
@@ -359,20 +359,20 @@ impl Connector for Stripe {
 
     fn submit(
         &self,
-        attempt: Arc<Attempt>,
+        attempt: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         async move {
-            let note = Note::read(note.as_ref());
+            let note = StripeNote::read(note.as_ref());
             self.second(&attempt, instrument.as_deref(), note.as_ref()).await.unwrap_or_else(|answer| answer)
         }
         .boxed()
     }
 
-    fn resolve(&self, attempt: Arc<Attempt>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         async move {
-            match Note::read(note.as_ref()) {
+            match StripeNote::read(note.as_ref()) {
                 Some(note) => self.find_out(&attempt, &note).await,
                 // Tokens that are one call leave no note and cannot be looked up.
                 None => Resolution::CannotTell,
@@ -383,8 +383,8 @@ impl Connector for Stripe {
 }
 
 /// What every reader of replies makes of one, under its name, where the first call left a token.
-fn readings(reply: &GatewayReply, attempt: &Attempt) -> Vec<(&'static str, Preparation)> {
-    let note = Note { id: "tok_1".to_owned(), since: 1, customer: None };
+fn readings(reply: &GatewayReply, attempt: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
+    let note = StripeNote { id: "tok_1".to_owned(), since: 1, customer: None };
     answer::readings(reply, attempt, Mode::Test, &note)
 }
 

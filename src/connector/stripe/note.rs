@@ -1,6 +1,6 @@
 //! What the first of two calls leaves for the second, and for a look-up: Stripe's id of the card, never the card.
 //!
-//! Shape:   [`Note`] to and from a [`RecoveryNote`]: the id, then `since=` and, where there is one, `customer=`.
+//! Shape:   [`StripeNote`] to and from a [`RecoveryNote`]: the id, then `since=` and, where there is one, `customer=`.
 //! Units:   `since` is Unix seconds of Stripe's clock, so that a look-up needs no clock of ours.
 //! Errors:  a text that is no note is `None`.
 
@@ -14,7 +14,7 @@ const DIGITS_MAX: usize = 12;
 
 /// What is known after the preparation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Note {
+pub(super) struct StripeNote {
     /// `pm_...`, or in the compatible shape `tok_...` and `btok_...`.
     pub(super) id: String,
     /// Nothing of this payment is older; 0: it is not known what is.
@@ -23,7 +23,7 @@ pub(super) struct Note {
     pub(super) customer: Option<String>,
 }
 
-impl Note {
+impl StripeNote {
     /// As the engine keeps it.
     pub(super) fn written(&self) -> RecoveryNote {
         let mut text = format!("{} since={}", self.id, self.since);
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn a_note_reads_back_as_it_was_written() {
         for customer in [None, Some("cus_1".to_owned())] {
-            let note = Note { id: "pm_1".into(), since: 1_700_000_000, customer };
-            assert_eq!(Note::read(Some(&note.written())), Some(note));
+            let note = StripeNote { id: "pm_1".into(), since: 1_700_000_000, customer };
+            assert_eq!(StripeNote::read(Some(&note.written())), Some(note));
         }
     }
 
@@ -77,8 +77,8 @@ mod tests {
             "pm_1 since=1 customer=a/b",
             "pm_1 since=1 customer=a b",
         ] {
-            assert_eq!(Note::read(Some(&RecoveryNote(text.into()))), None, "{text}");
+            assert_eq!(StripeNote::read(Some(&RecoveryNote(text.into()))), None, "{text}");
         }
-        assert_eq!(Note::read(None), None);
+        assert_eq!(StripeNote::read(None), None);
     }
 }

@@ -13,10 +13,10 @@ use std::borrow::Cow;
 use form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
-use super::note::Note;
-use crate::http::Body;
+use super::note::StripeNote;
+use crate::http::WipedBody;
 use crate::money::Currency;
-use crate::pay::gateway::{Attempt, BankAccount, BankAccountType, Card};
+use crate::pay::gateway::{BankAccount, BankAccountType, Card, PaymentRequest};
 use crate::secret::Secret;
 
 #[cfg(test)]
@@ -42,10 +42,10 @@ const METADATA_VALUE_CHARS_MAX: usize = 500;
 pub(super) struct NoHolder;
 
 /// Names and values in their order. A secret is only ever borrowed.
-type Fields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+type StripeFields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// `POST /v1/payment_methods` with a card.
-pub(super) fn card_payment_method(attempt: &Attempt, card: &Card) -> Body {
+pub(super) fn card_payment_method(attempt: &PaymentRequest, card: &Card) -> WipedBody {
     let mut fields = vec![field("type", "card"), field("card[number]", card.number.expose())];
     fields.extend([owned("card[exp_month]", card.expiration.month()), owned("card[exp_year]", card.expiration.year())]);
     fields.extend(card.security_code.as_ref().map(|code| field("card[cvc]", code.expose())));
@@ -55,12 +55,12 @@ pub(super) fn card_payment_method(attempt: &Attempt, card: &Card) -> Body {
 }
 
 /// `POST /v1/payment_methods` with a one-time token made earlier.
-pub(super) fn token_payment_method(token: &Secret) -> Body {
+pub(super) fn token_payment_method(token: &Secret) -> WipedBody {
     encoded(&[field("type", "card"), field("card[token]", token.expose())])
 }
 
 /// `POST /v1/payment_methods` with a bank account.
-pub(super) fn bank_payment_method(attempt: &Attempt, account: &BankAccount) -> Result<Body, NoHolder> {
+pub(super) fn bank_payment_method(attempt: &PaymentRequest, account: &BankAccount) -> Result<WipedBody, NoHolder> {
     let (holder_type, account_type) = account_types(account);
     Ok(encoded(&[
         field("type", "us_bank_account"),
@@ -73,7 +73,7 @@ pub(super) fn bank_payment_method(attempt: &Attempt, account: &BankAccount) -> R
 }
 
 /// `POST /v1/tokens` with a card.
-pub(super) fn card_token(attempt: &Attempt, card: &Card) -> Body {
+pub(super) fn card_token(attempt: &PaymentRequest, card: &Card) -> WipedBody {
     let mut fields = vec![field("card[number]", card.number.expose())];
     fields.extend([owned("card[exp_month]", card.expiration.month()), owned("card[exp_year]", card.expiration.year())]);
     fields.extend(card.security_code.as_ref().map(|code| field("card[cvc]", code.expose())));
@@ -83,7 +83,7 @@ pub(super) fn card_token(attempt: &Attempt, card: &Card) -> Body {
 }
 
 /// `POST /v1/tokens` with a bank account.
-pub(super) fn bank_token(attempt: &Attempt, account: &BankAccount) -> Result<Body, NoHolder> {
+pub(super) fn bank_token(attempt: &PaymentRequest, account: &BankAccount) -> Result<WipedBody, NoHolder> {
     let (holder_type, account_type) = account_types(account);
     Ok(encoded(&[
         field("bank_account[country]", "US"),
@@ -97,7 +97,13 @@ pub(super) fn bank_token(attempt: &Attempt, account: &BankAccount) -> Result<Bod
 }
 
 /// `POST /v1/payment_intents`: the one request that moves money. It holds no card data.
-pub(super) fn payment_intent(attempt: &Attempt, note: &Note, amount: u64, currency: Currency, moto: bool) -> Body {
+pub(super) fn payment_intent(
+    attempt: &PaymentRequest,
+    note: &StripeNote,
+    amount: u64,
+    currency: Currency,
+    moto: bool,
+) -> WipedBody {
     let mut fields = vec![
         owned("amount", amount),
         owned("currency", lower(currency)),
@@ -122,7 +128,7 @@ pub(super) fn payment_intent(attempt: &Attempt, note: &Note, amount: u64, curren
 }
 
 /// `POST /v1/customers`: keeps what the note names for later payments.
-pub(super) fn customer(attempt: &Attempt, note: &Note) -> Body {
+pub(super) fn customer(attempt: &PaymentRequest, note: &StripeNote) -> WipedBody {
     let name = if note.id.starts_with("pm_") { "payment_method" } else { "source" };
     let mut fields = vec![field(name, &note.id)];
     let description = attempt.description.as_deref().filter(|text| !text.is_empty());
@@ -133,13 +139,13 @@ pub(super) fn customer(attempt: &Attempt, note: &Note) -> Body {
 }
 
 /// A request without fields.
-pub(super) fn nothing() -> Body {
+pub(super) fn nothing() -> WipedBody {
     encoded(&[])
 }
 
 /// The transaction id and the verb's parameters. Of several with one name the last counts.
-fn metadata(attempt: &Attempt) -> Fields<'_> {
-    let mut fields: Fields<'_> =
+fn metadata(attempt: &PaymentRequest) -> StripeFields<'_> {
+    let mut fields: StripeFields<'_> =
         vec![(Cow::Owned(format!("metadata[{PAY_SID}]")), Cow::Borrowed(&attempt.transaction_id))];
     let mut left_out = 0_usize;
     for (place, (name, value)) in attempt.parameters.iter().enumerate() {
@@ -168,7 +174,7 @@ fn metadata(attempt: &Attempt) -> Fields<'_> {
 }
 
 /// The holder's name, if the document gives it.
-fn holder(attempt: &Attempt) -> Option<&str> {
+fn holder(attempt: &PaymentRequest) -> Option<&str> {
     let given = attempt.parameters.iter().rev().find(|(name, _)| name == HOLDER);
     given.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
 }
@@ -201,13 +207,13 @@ fn cut(text: &str, chars_max: usize) -> &str {
 }
 
 /// Encodes the fields twice: once to learn how long they are, then into memory of that size, which never moves.
-fn encoded(fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Body {
+fn encoded(fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> WipedBody {
     let mut length = 0_usize;
     pieces(fields, |piece| length = length.saturating_add(piece.len()));
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
     pieces(fields, |piece| bytes.extend_from_slice(piece.as_bytes()));
     debug_assert_eq!(bytes.len(), length);
-    Body::new(bytes)
+    WipedBody::new(bytes)
 }
 
 /// The encoded form piece by piece: each is a part of a field or of a table, never a copy.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{BASE_URL, Stripe, capabilities, readings, replies};
 use crate::connector::Connector;
-use crate::connector::config::{ConnectorConfigError, Mode, Reader};
-use crate::connector::kind::{Build, Key, Kind, Settings, Shape};
+use crate::connector::config::{ConfigReader, ConnectorConfigError, Mode};
+use crate::connector::kind::{Build, Kind, KindKey, KindSettings, ValueShape};
 use crate::http::{Authorization, Endpoint};
 use crate::pay::step::words;
 use crate::pay::test_numbers::AcceptedNumbers;
@@ -15,9 +15,9 @@ use crate::secret::Secret;
 #[cfg(test)]
 mod tests;
 
-const SECRET_KEY: Key = Key::new(
+const SECRET_KEY: KindKey = KindKey::new(
     "secret_key",
-    Shape::TextOfMode {
+    ValueShape::TextOfMode {
         pattern: "^[sr]k_(test|live)_[A-Za-z0-9_]*$",
         test: "^[sr]k_test_[A-Za-z0-9_]*$",
         live: "^[sr]k_live_[A-Za-z0-9_]*$",
@@ -28,54 +28,54 @@ const SECRET_KEY: Key = Key::new(
 .secret()
 .per_mode();
 
-const ACCESS_TOKEN: Key = Key::new(
+const ACCESS_TOKEN: KindKey = KindKey::new(
     "access_token",
-    Shape::Text(Some("^[!-~]+$")),
+    ValueShape::Text(Some("^[!-~]+$")),
     "The access token that Stripe's OAuth gave for an account, instead of secret_key.",
 )
 .secret();
 
-const ACCOUNT: Key = Key::new(
+const ACCOUNT: KindKey = KindKey::new(
     "account",
-    Shape::Text(Some("^acct_[A-Za-z0-9]{1,64}$")),
+    ValueShape::Text(Some("^acct_[A-Za-z0-9]{1,64}$")),
     "The connected account that payments are for: acct_...",
 );
 
-const ADDRESS: Key = Key::new(
+const ADDRESS: KindKey = KindKey::new(
     "base_url",
-    Shape::Address { query: false },
+    ValueShape::Address { query: false },
     "Where Stripe's API is: for a stand-in, https, or http on this machine.",
 )
 .default(BASE_URL);
 
-const MOTO: Key = Key::new(
+const MOTO: KindKey = KindKey::new(
     "moto",
-    Shape::Flag,
+    ValueShape::Flag,
     "Whether charges are marked as telephone orders (true or false); Stripe must have enabled it for the account.",
 )
 .default("false");
 
-const REUSABLE_TOKEN: Key = Key::new(
+const REUSABLE_TOKEN: KindKey = KindKey::new(
     "reusable_token",
-    Shape::Word(&["payment-method", "card"]),
+    ValueShape::Word(&["payment-method", "card"]),
     "What a reusable token of a card is: payment-method (pm_...), or card (card_...) for applications that know the older \
      shape.",
 )
 .default("payment-method");
 
-const TIMEOUT: Key = Key::new(
+const TIMEOUT: KindKey = KindKey::new(
     "timeout",
     // Our choice: the caller waits.
-    Shape::Whole(1, 60),
+    ValueShape::Whole(1, 60),
     "How many seconds Stripe has for an answer, 1 to 60.",
 )
 // spec/connectors.md, section 2.5.
 .default("35");
 
-const RETRIES: Key = Key::new(
+const RETRIES: KindKey = KindKey::new(
     "retries",
     // Our choice, as above.
-    Shape::Whole(0, 10),
+    ValueShape::Whole(0, 10),
     "How often an unanswered request is repeated, with the same idempotency key, 0 to 10.",
 )
 // Our choice, as for the other kinds.
@@ -128,7 +128,7 @@ pub struct StripeSettings {
     pub retries: u8,
 }
 
-impl Settings for StripeSettings {
+impl KindSettings for StripeSettings {
     fn build(&self, from: Build<'_>) -> Arc<dyn Connector> {
         let Build { gateway, description, .. } = from;
         Arc::new(Stripe { settings: self.clone(), description, gateway: Arc::clone(gateway) })
@@ -139,11 +139,11 @@ impl Settings for StripeSettings {
     }
 }
 
-fn read(keys: &mut Reader<'_>) -> Result<Arc<dyn Settings>, ConnectorConfigError> {
+fn read(keys: &mut ConfigReader<'_>) -> Result<Arc<dyn KindSettings>, ConnectorConfigError> {
     Ok(Arc::new(settings(keys)?))
 }
 
-fn settings(keys: &mut Reader<'_>) -> Result<StripeSettings, ConnectorConfigError> {
+fn settings(keys: &mut ConfigReader<'_>) -> Result<StripeSettings, ConnectorConfigError> {
     let token = match (keys.token(&SECRET_KEY)?, keys.token(&ACCESS_TOKEN)?) {
         (Some(key), None) => of_mode(keys, &SECRET_KEY, key)?,
         (None, Some(token)) => {
@@ -172,7 +172,7 @@ fn settings(keys: &mut Reader<'_>) -> Result<StripeSettings, ConnectorConfigErro
 }
 
 /// Checks a key against the mode. No error quotes any of it.
-fn of_mode(keys: &Reader<'_>, key: &'static Key, token: Secret) -> Result<Secret, ConnectorConfigError> {
+fn of_mode(keys: &ConfigReader<'_>, key: &'static KindKey, token: Secret) -> Result<Secret, ConnectorConfigError> {
     if token.expose().contains(' ') {
         return Err(keys.invalid(key, "it is empty or holds what no header can carry"));
     }

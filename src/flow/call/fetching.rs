@@ -1,6 +1,6 @@
 //! Asking for documents, and what comes back taking over.
 
-use super::{Call, Line, Stage};
+use super::{Call, CallStage, LineState};
 use crate::flow::context::{FETCH_LIMIT, LOOP_LIMIT};
 use crate::flow::event::{Action, Ended, Fetch, FetchId, Fetched, NextDocument, Purpose, Unwritten};
 use crate::flow::link::Target;
@@ -45,10 +45,10 @@ impl Call {
         told: (Form, Option<Unwritten>),
     ) {
         let id = self.request(purpose, target, method, told);
-        if self.line == Line::Up && self.elsewhere.is_none() {
+        if self.line == LineState::Up && self.elsewhere.is_none() {
             self.documents.stop(now);
-            self.stage = Stage::Fetching { id, until: now + FETCH_LIMIT };
-        } else if self.line != Line::Up {
+            self.stage = CallStage::Fetching { id, until: now + FETCH_LIMIT };
+        } else if self.line != LineState::Up {
             self.end(Ended::Caller);
         }
     }
@@ -62,14 +62,14 @@ impl Call {
     ) -> FetchId {
         self.fetches = self.fetches.saturating_add(1);
         let id = FetchId(self.fetches);
-        let standard = self.context.standard(if self.line == Line::Up { "in-progress" } else { "completed" });
+        let standard = self.context.standard(if self.line == LineState::Up { "in-progress" } else { "completed" });
         let whole = |form: &Form| {
             let mut fields = standard.clone();
             fields.extend(form);
             fields
         };
         let unwritten = unwritten.map(|told| Box::new(Unwritten { form: whole(&told.form), ..told }));
-        let answer_wanted = self.line == Line::Up && self.elsewhere.is_none();
+        let answer_wanted = self.line == LineState::Up && self.elsewhere.is_none();
         // A flow that nobody hears is not run, but its request is still told.
         let parameters = self.context.parameters.clone();
         self.actions.push_back(Action::Fetch(Fetch {
@@ -93,10 +93,10 @@ impl Call {
     }
 
     pub(super) fn handle_fetched(&mut self, now: CallTime, fetched_id: FetchId, fetched: Fetched) {
-        if !matches!(&self.stage, Stage::Fetching { id, .. } if *id == fetched_id) {
+        if !matches!(&self.stage, CallStage::Fetching { id, .. } if *id == fetched_id) {
             return;
         }
-        self.stage = Stage::Ready;
+        self.stage = CallStage::Ready;
         match fetched {
             Fetched::Document(next) => {
                 self.documents.documents = self.documents.documents.saturating_add(1);

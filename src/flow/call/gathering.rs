@@ -1,6 +1,6 @@
 //! A `<Gather>` inside a call: its keys and what they lead to.
 
-use super::{Call, Stage};
+use super::{Call, CallStage};
 use crate::flow::event::Purpose;
 use crate::flow::gather::{self, Gathered, Listening};
 use crate::flow::link::{Origin, Target};
@@ -15,13 +15,13 @@ impl Call {
         self.documents.start(now);
         let listening = Listening::new(&gather);
         let prompts = std::mem::take(&mut gather.prompts);
-        self.stage = Stage::Gathering { listening, verb: Box::new(gather), position };
-        while let Stage::Gathering { .. } = self.stage {
+        self.stage = CallStage::Gathering { listening, verb: Box::new(gather), position };
+        while let CallStage::Gathering { .. } = self.stage {
             let Some((pressed, key)) = self.keypad.take() else { break };
             self.gather_key(now, pressed, key);
         }
         // Keys that were here already make the prompt needless.
-        if let Stage::Gathering { listening, .. } = &self.stage
+        if let CallStage::Gathering { listening, .. } = &self.stage
             && listening.is_prompting()
         {
             self.speak(now, prompts);
@@ -30,13 +30,15 @@ impl Call {
     }
 
     pub(super) fn gather_key(&mut self, now: CallTime, pressed: CallTime, key: Key) {
-        let Stage::Gathering { listening, .. } = &mut self.stage else { return };
+        let CallStage::Gathering { listening, .. } = &mut self.stage else { return };
         match listening.handle_key(now, pressed, key, &mut self.keypad) {
-            gather::Next::Wait => {}
-            gather::Next::Clear => self.clear(),
-            gather::Next::Over(gathered) => {
+            gather::GatherStep::Wait => {}
+            gather::GatherStep::Clear => self.clear(),
+            gather::GatherStep::Over(gathered) => {
                 self.clear();
-                if let Stage::Gathering { verb, position, .. } = std::mem::replace(&mut self.stage, Stage::Ready) {
+                if let CallStage::Gathering { verb, position, .. } =
+                    std::mem::replace(&mut self.stage, CallStage::Ready)
+                {
                     self.gathered(now, position, &verb, gathered);
                 }
             }

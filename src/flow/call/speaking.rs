@@ -1,6 +1,6 @@
 //! What the caller hears, and what the merchant is warned of.
 
-use super::{Call, Line, Stage};
+use super::{Call, CallStage, LineState};
 use crate::flow::event::{Action, Ended, Warning};
 use crate::flow::link::Origin;
 use crate::pay::prompts::{BuiltIn, Language};
@@ -10,7 +10,7 @@ use crate::twiml::{Play, PlaySource, Position, Say, Utterance};
 impl Call {
     pub(super) fn say(&mut self, now: CallTime, heard: Vec<Utterance>) {
         self.documents.start(now);
-        self.stage = Stage::Saying;
+        self.stage = CallStage::Saying;
         self.speak(now, heard);
         self.handle_silence(now);
     }
@@ -19,7 +19,7 @@ impl Call {
     pub(in crate::flow) fn speak(&mut self, now: CallTime, heard: Vec<Utterance>) {
         let heard: Vec<Utterance> =
             heard.into_iter().filter(is_audible).map(|utterance| self.located(utterance)).collect();
-        if !heard.is_empty() && self.line == Line::Up {
+        if !heard.is_empty() && self.line == LineState::Up {
             let turn = self.voice.begin(now);
             self.actions.push_back(Action::Speak(turn, heard));
         }

@@ -1,12 +1,12 @@
 //! Where a call is, for whoever runs or watches it.
 
-use super::{Call, Stage};
+use super::{Call, CallStage};
 
 impl Call {
     /// Whether the call is over: it wants nothing more.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, CallStage::Over)
     }
 
     /// Whether something is being said.
@@ -20,8 +20,8 @@ impl Call {
     pub fn is_listening(&self) -> bool {
         let listens = match (&self.stage, &self.assisting) {
             (_, Some(assisting)) => assisting.session.is_listening(),
-            (Stage::Gathering { .. }, None) => true,
-            (Stage::Paying(paying), None) => paying.session.is_listening(),
+            (CallStage::Gathering { .. }, None) => true,
+            (CallStage::Paying(paying), None) => paying.session.is_listening(),
             _ => false,
         };
         listens && self.voice.is_silent()
@@ -33,12 +33,12 @@ impl Call {
     pub fn is_entering(&self) -> bool {
         match (&self.stage, &self.assisting) {
             (_, Some(assisting)) => assisting.session.is_capturing(),
-            (Stage::Gathering { .. }, None) => true,
-            (Stage::Paying(paying), None) => paying.session.is_capturing() || !self.keypad.is_empty(),
-            (Stage::Ready | Stage::Saying | Stage::Pausing { .. } | Stage::Fetching { .. }, None) => {
+            (CallStage::Gathering { .. }, None) => true,
+            (CallStage::Paying(paying), None) => paying.session.is_capturing() || !self.keypad.is_empty(),
+            (CallStage::Ready | CallStage::Saying | CallStage::Pausing { .. } | CallStage::Fetching { .. }, None) => {
                 !self.keypad.is_empty()
             }
-            (Stage::Ending(_) | Stage::Over, None) => false,
+            (CallStage::Ending(_) | CallStage::Over, None) => false,
         }
     }
 
@@ -46,7 +46,7 @@ impl Call {
     #[must_use]
     pub fn is_processing(&self) -> bool {
         let assisted = self.assisting.as_ref().is_some_and(|assisting| assisting.session.is_processing());
-        assisted || matches!(&self.stage, Stage::Paying(paying) if paying.session.is_processing())
+        assisted || matches!(&self.stage, CallStage::Paying(paying) if paying.session.is_processing())
     }
 
     /// Where the call is, in a word or two: for traces and for counting what tests have passed through.
@@ -56,14 +56,14 @@ impl Call {
             return assisting.session.phase_name();
         }
         match &self.stage {
-            Stage::Ready => "ready",
-            Stage::Saying => "saying",
-            Stage::Pausing { .. } => "pausing",
-            Stage::Gathering { .. } => "gathering",
-            Stage::Paying(paying) => paying.session.phase_name(),
-            Stage::Fetching { .. } => "fetching",
-            Stage::Ending(_) => "ending",
-            Stage::Over => "over",
+            CallStage::Ready => "ready",
+            CallStage::Saying => "saying",
+            CallStage::Pausing { .. } => "pausing",
+            CallStage::Gathering { .. } => "gathering",
+            CallStage::Paying(paying) => paying.session.phase_name(),
+            CallStage::Fetching { .. } => "fetching",
+            CallStage::Ending(_) => "ending",
+            CallStage::Over => "over",
         }
     }
 }

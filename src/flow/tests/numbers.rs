@@ -52,7 +52,7 @@ fn the_name_of_a_flow_that_was_gathered_is_not_told() {
         fn connector(&mut self, _: &str) -> Option<Capabilities> {
             None
         }
-        fn gateway(&mut self, _: &Question, _: &Attempt, _: &Instrument) -> Option<(Duration, Reply)> {
+        fn gateway(&mut self, _: &Question, _: &PaymentRequest, _: &Instrument) -> Option<(Duration, Reply)> {
             None
         }
         fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched) {

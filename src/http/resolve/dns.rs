@@ -1,6 +1,6 @@
 //! Asks name servers.
 //!
-//! Shape:   [`Servers::addresses`]: a name in, its addresses out, by the search list of resolv.conf. Each server is asked by
+//! Shape:   [`NameServers::addresses`]: a name in, its addresses out, by the search list of resolv.conf. Each server is asked by
 //!          hickory's resolver, which does the protocol: UDP with repeats, TCP for what was truncated, aliases.
 //! Limits:  a question is answered within [`super::DNS_LIMIT`]; another server is asked besides after [`NEXT_SERVER_AFTER`],
 //!          or at once when one fails.
@@ -24,7 +24,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::{sleep, timeout};
 
 use super::files::{Candidate, ResolvConf};
-use super::known::Answer;
+use super::known::Resolved;
 use super::{DNS_LIMIT, LookupError};
 
 /// When a server that says nothing is not waited for alone any longer.
@@ -38,7 +38,7 @@ const OTHER_KIND_AFTER: Duration = Duration::from_millis(250);
 const HALF_HOLDS: Duration = Duration::from_secs(5);
 
 /// The servers of a resolv.conf.
-pub(super) struct Servers {
+pub(super) struct NameServers {
     conf: Arc<ResolvConf>,
     servers: Vec<TokioResolver>,
     /// The one that answered last.
@@ -53,7 +53,7 @@ struct Records {
     ttl: Duration,
 }
 
-impl Servers {
+impl NameServers {
     /// Those of `conf`, at `port`.
     pub(super) fn new(conf: &Arc<ResolvConf>, port: u16) -> Result<Self, LookupError> {
         let server = |address: &IpAddr| {
@@ -82,15 +82,15 @@ impl Servers {
     }
 
     /// The addresses of `name`.
-    pub(super) async fn addresses(&self, name: &str) -> Result<Answer, LookupError> {
+    pub(super) async fn addresses(&self, name: &str) -> Result<Resolved, LookupError> {
         let mut absent: Option<Duration> = None;
         let mut failed = None;
         for Candidate { name, searched } in self.conf.candidates(name) {
             let mut name = Name::from_ascii(&name).map_err(|_| LookupError::NoName)?;
             name.set_fqdn(true);
             match self.of_both_kinds(&name).await {
-                Ok(found @ Answer::Found(..)) => return Ok(found),
-                Ok(Answer::Absent(ttl)) => absent = Some(absent.map_or(ttl, |before| before.min(ttl))),
+                Ok(found @ Resolved::Found(..)) => return Ok(found),
+                Ok(Resolved::Absent(ttl)) => absent = Some(absent.map_or(ttl, |before| before.min(ttl))),
                 // A server may have no say in a domain of the search list, and knows the name that is meant all the same.
                 Err(error @ LookupError::Refused(_)) if searched => failed = Some(error),
                 Err(error) => return Err(error),
@@ -98,11 +98,11 @@ impl Servers {
         }
         match failed {
             Some(error) => Err(error),
-            None => Ok(Answer::Absent(absent.unwrap_or_default())),
+            None => Ok(Resolved::Absent(absent.unwrap_or_default())),
         }
     }
 
-    async fn of_both_kinds(&self, name: &Name) -> Result<Answer, LookupError> {
+    async fn of_both_kinds(&self, name: &Name) -> Result<Resolved, LookupError> {
         if self.conf.no_aaaa {
             return of(None, Some(self.ask(name, RecordType::A).await));
         }
@@ -147,7 +147,7 @@ impl Servers {
     }
 }
 
-impl std::fmt::Debug for Servers {
+impl std::fmt::Debug for NameServers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Servers").field("conf", &self.conf).finish_non_exhaustive()
     }
@@ -170,7 +170,7 @@ async fn after(
 fn of(
     v6: Option<Result<Records, LookupError>>,
     v4: Option<Result<Records, LookupError>>,
-) -> Result<Answer, LookupError> {
+) -> Result<Resolved, LookupError> {
     let mut addresses = Vec::new();
     let (mut holds, mut absent): (Option<Duration>, Option<Duration>) = (None, None);
     let mut failed = None;
@@ -190,10 +190,10 @@ fn of(
     match (holds, failed) {
         (Some(holds), _) => {
             let holds = if is_half { holds.min(HALF_HOLDS) } else { holds };
-            Ok(Answer::Found(addresses.into(), holds))
+            Ok(Resolved::Found(addresses.into(), holds))
         }
         (None, Some(error)) => Err(error),
-        (None, None) => Ok(Answer::Absent(absent.unwrap_or_default())),
+        (None, None) => Ok(Resolved::Absent(absent.unwrap_or_default())),
     }
 }
 

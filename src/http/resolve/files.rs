@@ -1,6 +1,6 @@
 //! `/etc/hosts` and `/etc/resolv.conf`, read again when they change.
 //!
-//! Shape:   [`Files::current`] gives what they said last. [`Hosts`] and [`ResolvConf`] are pure readers of their texts.
+//! Shape:   [`ResolverFiles::current`] gives what they said last. [`Hosts`] and [`ResolvConf`] are pure readers of their texts.
 //! Limits:  looked at once a second at most ([`LOOK_EVERY`]: two `stat` calls); [`FILE_MAX`] bytes of each are read, on a
 //!          thread for blocking work that is waited for [`READ_WAIT`] at most.
 //! Errors:  none: a line that cannot be read is passed over, a file that cannot be read counts as before.
@@ -63,13 +63,13 @@ pub(super) struct Read {
 
 /// The two files.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct ResolverFiles {
     paths: Paths,
-    state: Mutex<State>,
+    state: Mutex<FilesState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FilesState {
     looked_at: Instant,
     stamps: [Option<Stamp>; 2],
     read: Arc<Read>,
@@ -90,12 +90,12 @@ impl Paths {
     }
 }
 
-impl Files {
+impl ResolverFiles {
     /// Reads both.
     pub(super) fn open(paths: Paths) -> Self {
         let stamps = paths.stamps();
         let read = Arc::new(read(&paths, &Read::default()));
-        Self { paths, state: Mutex::new(State { looked_at: Instant::now(), stamps, read }) }
+        Self { paths, state: Mutex::new(FilesState { looked_at: Instant::now(), stamps, read }) }
     }
 
     /// What they say, as of a second ago.
@@ -131,7 +131,7 @@ impl Files {
         (state.stamps, state.read) = (stamps, read);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FilesState> {
         // Nothing in there is left half done by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -339,7 +339,7 @@ mod tests {
             resolv_conf: folder.path().join("resolv.conf"),
             look_every: Duration::ZERO,
         };
-        let files = Arc::new(Files::open(paths.clone()));
+        let files = Arc::new(ResolverFiles::open(paths.clone()));
         let first = files.current().await;
         assert_eq!(first.hosts.addresses("pay"), None);
         assert_eq!(first.resolv_conf.servers, ResolvConf::default().servers);
@@ -369,7 +369,7 @@ mod tests {
             resolv_conf: folder.path().join("resolv.conf"),
             look_every: LOOK_EVERY,
         };
-        let files = Arc::new(Files::open(paths.clone()));
+        let files = Arc::new(ResolverFiles::open(paths.clone()));
         std::fs::write(&paths.hosts, "10.0.0.1 pay\n").unwrap();
         assert_eq!(files.current().await.hosts.addresses("pay"), None);
         tokio::time::advance(LOOK_EVERY).await;

@@ -1,6 +1,6 @@
 //! What is known of names: found addresses, names without any, lookups that failed.
 //!
-//! Shape:   [`Known`], told the time: pure.
+//! Shape:   [`NameCache`], told the time: pure.
 //! Units:   [`Instant`] of tokio's clock.
 //! Limits:  [`NAMES_MAX`] names, the one that expires next makes room; found addresses for their TTL, [`FOUND_MAX`] at most;
 //!          absent names for [`ABSENT`]; failures for a second, doubled with each failure after the other.
@@ -30,7 +30,7 @@ const FAILED_MIN: Duration = Duration::from_secs(1);
 
 /// What a lookup found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Resolved {
     /// Addresses, in the order they are to be tried, and how long they hold.
     Found(Arc<[IpAddr]>, Duration),
     /// The name has no address, and how long that holds.
@@ -38,11 +38,11 @@ pub(super) enum Answer {
 }
 
 /// How a lookup ended.
-pub(super) type Outcome = Result<Arc<[IpAddr]>, LookupError>;
+pub(super) type LookupOutcome = Result<Arc<[IpAddr]>, LookupError>;
 
 #[derive(Debug)]
-struct Entry {
-    outcome: Outcome,
+struct CachedName {
+    outcome: LookupOutcome,
     until: Instant,
     /// How long a failure was remembered.
     failed_for: Duration,
@@ -50,14 +50,14 @@ struct Entry {
 
 /// The names.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct NameCache {
     /// Of which configuration this is known.
     generation: u64,
     failed_max: Duration,
-    names: BTreeMap<String, Entry>,
+    names: BTreeMap<String, CachedName>,
 }
 
-impl Known {
+impl NameCache {
     /// Nothing yet; failures will be remembered for `failed_max` at most.
     pub(super) const fn new(failed_max: Duration) -> Self {
         Self { generation: 0, failed_max, names: BTreeMap::new() }
@@ -73,7 +73,7 @@ impl Known {
     }
 
     /// What is known of `name`.
-    pub(super) fn get(&self, name: &str, now: Instant) -> Option<Outcome> {
+    pub(super) fn get(&self, name: &str, now: Instant) -> Option<LookupOutcome> {
         self.names.get(name).filter(|entry| now < entry.until).map(|entry| entry.outcome.clone())
     }
 
@@ -82,13 +82,13 @@ impl Known {
         &mut self,
         name: &str,
         generation: u64,
-        result: Result<Answer, LookupError>,
+        result: Result<Resolved, LookupError>,
         now: Instant,
-    ) -> Outcome {
+    ) -> LookupOutcome {
         let mut failed_for = Duration::ZERO;
         let (outcome, time) = match result {
-            Ok(Answer::Found(addresses, ttl)) => (Ok(addresses), ttl.min(FOUND_MAX)),
-            Ok(Answer::Absent(ttl)) => (Err(LookupError::Absent), ttl.clamp(*ABSENT.start(), *ABSENT.end())),
+            Ok(Resolved::Found(addresses, ttl)) => (Ok(addresses), ttl.min(FOUND_MAX)),
+            Ok(Resolved::Absent(ttl)) => (Err(LookupError::Absent), ttl.clamp(*ABSENT.start(), *ABSENT.end())),
             // That says nothing of the name.
             Err(error @ (LookupError::TooMany | LookupError::Late | LookupError::BrokenDown)) => {
                 (Err(error), Duration::ZERO)
@@ -101,7 +101,7 @@ impl Known {
         };
         if generation == self.generation && !time.is_zero() {
             self.make_room(name);
-            self.names.insert(name.to_owned(), Entry { outcome: outcome.clone(), until: now + time, failed_for });
+            self.names.insert(name.to_owned(), CachedName { outcome: outcome.clone(), until: now + time, failed_for });
         }
         outcome
     }
@@ -118,8 +118,8 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn found(ttl: u64) -> Result<Answer, LookupError> {
-        Ok(Answer::Found(Arc::new(["10.0.0.1".parse().unwrap()]), Duration::from_secs(ttl)))
+    fn found(ttl: u64) -> Result<Resolved, LookupError> {
+        Ok(Resolved::Found(Arc::new(["10.0.0.1".parse().unwrap()]), Duration::from_secs(ttl)))
     }
 
     fn seconds(seconds: u64) -> Duration {
@@ -128,14 +128,14 @@ mod tests {
 
     #[test]
     fn addresses_hold_for_their_ttl_and_an_hour_at_most() {
-        let (mut known, now) = (Known::new(seconds(30)), Instant::now());
+        let (mut known, now) = (NameCache::new(seconds(30)), Instant::now());
         for (ttl, holds) in [(0, 0), (7, 7), (100_000, 3_600)] {
             assert!(known.put("a", 0, found(ttl), now).is_ok());
             assert_eq!(known.get("a", now + seconds(holds)), None, "{ttl}");
             if holds > 0 {
                 assert!(known.get("a", now + seconds(holds - 1)).unwrap().is_ok(), "{ttl}");
             }
-            known = Known::new(seconds(30));
+            known = NameCache::new(seconds(30));
         }
     }
 
@@ -143,8 +143,8 @@ mod tests {
     fn a_name_without_address_is_remembered_for_a_second_to_a_minute() {
         let now = Instant::now();
         for (ttl, holds) in [(0, 1), (5, 5), (86_400, 60)] {
-            let mut known = Known::new(seconds(30));
-            assert_eq!(known.put("a", 0, Ok(Answer::Absent(seconds(ttl))), now), Err(LookupError::Absent));
+            let mut known = NameCache::new(seconds(30));
+            assert_eq!(known.put("a", 0, Ok(Resolved::Absent(seconds(ttl))), now), Err(LookupError::Absent));
             assert_eq!(known.get("a", now + seconds(holds) - Duration::from_millis(1)), Some(Err(LookupError::Absent)));
             assert_eq!(known.get("a", now + seconds(holds)), None, "{ttl}");
         }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn failures_one_after_the_other_are_remembered_longer_and_longer() {
-        let (mut known, mut now) = (Known::new(seconds(5)), Instant::now());
+        let (mut known, mut now) = (NameCache::new(seconds(5)), Instant::now());
         for holds in [1, 2, 4, 5, 5] {
             assert_eq!(known.put("a", 0, Err(LookupError::NoAnswer), now), Err(LookupError::NoAnswer));
             assert!(known.get("a", now + seconds(holds) - Duration::from_millis(1)).is_some(), "{holds}");
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_of_the_name_is_not_remembered() {
-        let (mut known, now) = (Known::new(seconds(30)), Instant::now());
+        let (mut known, now) = (NameCache::new(seconds(30)), Instant::now());
         for error in [LookupError::TooMany, LookupError::Late, LookupError::BrokenDown] {
             assert_eq!(known.put("a", 0, Err(error.clone()), now), Err(error));
             assert_eq!(known.get("a", now), None);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn another_configuration_begins_anew_and_late_results_of_the_old_one_do_not_count() {
-        let (mut known, now) = (Known::new(seconds(30)), Instant::now());
+        let (mut known, now) = (NameCache::new(seconds(30)), Instant::now());
         let _first = known.of_generation(1).put("a", 1, found(100), now);
         assert!(known.of_generation(1).get("a", now).is_some());
         assert_eq!(known.of_generation(2).get("a", now), None);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_name_that_expires_next_makes_room() {
-        let (mut known, now) = (Known::new(seconds(30)), Instant::now());
+        let (mut known, now) = (NameCache::new(seconds(30)), Instant::now());
         for place in 0..=NAMES_MAX as u64 {
             let _found = known.put(&format!("n{place}"), 0, found(2_000 - place), now);
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::LookupError;
-use super::known::Answer;
+use super::known::Resolved;
 
 /// getaddrinfo(3), or what stands in for it.
 pub(super) type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
@@ -36,7 +36,7 @@ impl System {
 
     /// The addresses of `name`; `place` is given back when the thread is done, whether anybody waits for it or not. How long
     /// addresses hold is not told, so they do not.
-    pub(super) async fn addresses(&self, name: &str, place: OwnedSemaphorePermit) -> Result<Answer, LookupError> {
+    pub(super) async fn addresses(&self, name: &str, place: OwnedSemaphorePermit) -> Result<Resolved, LookupError> {
         let (tell, told) = oneshot::channel();
         let (look_up, name) = (Arc::clone(&self.0), name.to_owned());
         let thread = std::thread::Builder::new().name("getaddrinfo".to_owned()).spawn(move || {
@@ -47,8 +47,8 @@ impl System {
         });
         thread.map_err(|error| LookupError::System(error.to_string()))?;
         match told.await {
-            Ok(Ok(found)) if found.is_empty() => Ok(Answer::Absent(Duration::ZERO)),
-            Ok(Ok(found)) => Ok(Answer::Found(found.into(), Duration::ZERO)),
+            Ok(Ok(found)) if found.is_empty() => Ok(Resolved::Absent(Duration::ZERO)),
+            Ok(Ok(found)) => Ok(Resolved::Found(found.into(), Duration::ZERO)),
             Ok(Err(error)) => Err(LookupError::System(error.to_string())),
             Err(_) => Err(LookupError::BrokenDown),
         }

@@ -17,7 +17,7 @@ use crate::http::bulkhead::Bulkhead;
 
 /// What is answered to a question.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(super) enum DnsReply {
     /// Those of these addresses that are of the kind asked for, or that there are none; with this TTL.
     Addresses(u32, Vec<&'static str>),
     /// There is no such name, for so many seconds.
@@ -34,7 +34,7 @@ pub(super) enum Reply {
 
 /// A question as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct DnsQuery {
     pub(super) name: String,
     pub(super) kind: RecordType,
     pub(super) by_tcp: bool,
@@ -43,19 +43,19 @@ pub(super) struct Asked {
 /// The name server.
 pub(super) struct TestDns {
     pub(super) address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<DnsQuery>>>,
 }
 
 impl TestDns {
     /// Answers each name (without the dot at its end) as `reply` says.
-    pub(super) async fn start(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(reply: impl Fn(&str) -> DnsReply + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap(), reply).await
     }
 
-    pub(super) async fn start_at(at: SocketAddr, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start_at(at: SocketAddr, reply: impl Fn(&str) -> DnsReply + Send + Sync + 'static) -> Self {
         let (udp, tcp) = sockets(at).await;
         let address = udp.local_addr().unwrap();
-        let (asked, reply): (Arc<Mutex<Vec<Asked>>>, _) = (Arc::default(), Arc::new(reply));
+        let (asked, reply): (Arc<Mutex<Vec<DnsQuery>>>, _) = (Arc::default(), Arc::new(reply));
         let (noted, replies) = (Arc::clone(&asked), Arc::clone(&reply));
         tokio::spawn(async move {
             let mut buffer = [0; 4096];
@@ -84,7 +84,7 @@ impl TestDns {
         Self { address, asked }
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<DnsQuery> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -119,15 +119,15 @@ async fn sockets(at: SocketAddr) -> (UdpSocket, TcpListener) {
 fn answered(
     question: &[u8],
     by_tcp: bool,
-    noted: &Mutex<Vec<Asked>>,
-    reply: &(dyn Fn(&str) -> Reply + Send + Sync),
+    noted: &Mutex<Vec<DnsQuery>>,
+    reply: &(dyn Fn(&str) -> DnsReply + Send + Sync),
 ) -> Option<Vec<u8>> {
     let message = Message::from_vec(question).unwrap();
     let query = message.queries[0].clone();
     let name = query.name().to_ascii();
     let name = name.trim_end_matches('.').to_owned();
     let kind = query.query_type();
-    noted.lock().unwrap().push(Asked { name: name.clone(), kind, by_tcp });
+    noted.lock().unwrap().push(DnsQuery { name: name.clone(), kind, by_tcp });
     let mut answer = Message::response(message.metadata.id, message.metadata.op_code);
     answer.metadata.recursion_desired = true;
     answer.metadata.recursion_available = true;
@@ -142,17 +142,17 @@ fn answered(
         }
     };
     match reply(&name) {
-        Reply::Addresses(ttl, found) => addresses(ttl, &found),
-        Reply::Truncated(found) if by_tcp => addresses(60, &found),
-        Reply::Truncated(_) => answer.metadata.truncation = true,
-        Reply::NoName(ttl) => {
+        DnsReply::Addresses(ttl, found) => addresses(ttl, &found),
+        DnsReply::Truncated(found) if by_tcp => addresses(60, &found),
+        DnsReply::Truncated(_) => answer.metadata.truncation = true,
+        DnsReply::NoName(ttl) => {
             answer.metadata.response_code = ResponseCode::NXDomain;
             let soa = SOA::new(Name::root(), Name::root(), 1, 1, 1, 1, ttl);
             answer.add_authority(Record::from_rdata(Name::root(), ttl, RData::SOA(soa)));
         }
-        Reply::Failure(code) => answer.metadata.response_code = code,
-        Reply::SilenceForIpv6(found) if kind == RecordType::A => addresses(60, &[found]),
-        Reply::SilenceForIpv6(_) | Reply::Silence => return None,
+        DnsReply::Failure(code) => answer.metadata.response_code = code,
+        DnsReply::SilenceForIpv6(found) if kind == RecordType::A => addresses(60, &[found]),
+        DnsReply::SilenceForIpv6(_) | DnsReply::Silence => return None,
     }
     Some(answer.to_vec().unwrap())
 }

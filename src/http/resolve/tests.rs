@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hickory_resolver::proto::op::ResponseCode;
 use tokio::task::JoinSet;
 
-use super::test_dns::{Machine, Reply, TestDns};
+use super::test_dns::{DnsReply, Machine, TestDns};
 use super::*;
 use crate::form::Form;
 use crate::http::test_server::TestServer;
@@ -15,7 +15,7 @@ use crate::library::Library;
 /// So long that no test ends by it.
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn plain(outcome: Outcome) -> Result<Vec<String>, LookupError> {
+fn plain(outcome: LookupOutcome) -> Result<Vec<String>, LookupError> {
     outcome.map(|found| found.iter().map(IpAddr::to_string).collect())
 }
 
@@ -51,13 +51,13 @@ async fn loads(library: &Library) -> bool {
 #[tokio::test]
 async fn while_a_name_is_dead_gateways_documents_localhost_other_callbacks_and_flows_go_on() {
     let dns = TestDns::start(|name| match name {
-        "dead.example" => Reply::Silence,
-        _ => Reply::Addresses(60, vec!["127.0.0.1"]),
+        "dead.example" => DnsReply::Silence,
+        _ => DnsReply::Addresses(60, vec!["127.0.0.1"]),
     })
     .await;
     let machine = Machine::asking(&dns, "");
     let resolver = machine.resolver();
-    let limits = Limits { at_once: DNS_AT_ONCE, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
+    let limits = LookupLimits { at_once: DNS_AT_ONCE, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
     let callbacks = resolver.lookups_within(Bulkhead::Callbacks, limits);
     let mut dead = JoinSet::new();
     for _ in 0..600 {
@@ -86,12 +86,12 @@ async fn while_a_name_is_dead_gateways_documents_localhost_other_callbacks_and_f
 #[tokio::test]
 async fn six_hundred_dead_names_of_callbacks_hold_up_callbacks_only() {
     let dns = TestDns::start(|name| {
-        if name.ends_with("dead.example") { Reply::Silence } else { Reply::Addresses(60, vec!["127.0.0.1"]) }
+        if name.ends_with("dead.example") { DnsReply::Silence } else { DnsReply::Addresses(60, vec!["127.0.0.1"]) }
     })
     .await;
     let machine = Machine::asking(&dns, "");
     let resolver = machine.resolver();
-    let limits = Limits { at_once: DNS_AT_ONCE, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
+    let limits = LookupLimits { at_once: DNS_AT_ONCE, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
     let callbacks = resolver.lookups_within(Bulkhead::Callbacks, limits);
     let mut dead = JoinSet::new();
     for place in 0..600 {
@@ -113,8 +113,8 @@ async fn six_hundred_dead_names_of_callbacks_hold_up_callbacks_only() {
 
 #[tokio::test]
 async fn more_names_than_may_wait_are_refused_at_once() {
-    let dns = TestDns::start(|_| Reply::Silence).await;
-    let limits = Limits { at_once: 1, waiting: 2, wait: FOR_EVER, dns: FOR_EVER };
+    let dns = TestDns::start(|_| DnsReply::Silence).await;
+    let limits = LookupLimits { at_once: 1, waiting: 2, wait: FOR_EVER, dns: FOR_EVER };
     let machine = Machine::asking(&dns, "");
     let lookups = machine.resolver().lookups_within(Bulkhead::Callbacks, limits);
     let mut waiting = JoinSet::new();
@@ -131,7 +131,7 @@ async fn more_names_than_may_wait_are_refused_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_nobody_answers_is_an_error_after_four_seconds_and_then_at_once_for_a_while() {
-    let dns = TestDns::start(|_| Reply::Silence).await;
+    let dns = TestDns::start(|_| DnsReply::Silence).await;
     let machine = Machine::asking(&dns, "");
     let lookups = machine.lookups();
     let since = Instant::now();
@@ -150,11 +150,11 @@ async fn a_name_that_nobody_answers_is_an_error_after_four_seconds_and_then_at_o
 #[tokio::test]
 async fn a_name_is_asked_for_once_as_long_as_its_answer_holds() {
     let dns = TestDns::start(|name| match name {
-        "here.example" => Reply::Addresses(60, vec!["127.0.0.1", "::1"]),
-        "no-address.example" => Reply::Addresses(60, vec![]),
-        "fails.example" => Reply::Failure(ResponseCode::ServFail),
-        "brief.example" => Reply::Addresses(0, vec!["127.0.0.1"]),
-        _ => Reply::NoName(60),
+        "here.example" => DnsReply::Addresses(60, vec!["127.0.0.1", "::1"]),
+        "no-address.example" => DnsReply::Addresses(60, vec![]),
+        "fails.example" => DnsReply::Failure(ResponseCode::ServFail),
+        "brief.example" => DnsReply::Addresses(0, vec!["127.0.0.1"]),
+        _ => DnsReply::NoName(60),
     })
     .await;
     let machine = Machine::asking(&dns, "");
@@ -175,7 +175,7 @@ async fn a_name_is_asked_for_once_as_long_as_its_answer_holds() {
 
 #[tokio::test]
 async fn literal_addresses_localhost_and_the_hosts_file_are_asked_of_nobody() {
-    let dns = TestDns::start(|_| Reply::Addresses(60, vec!["10.9.9.9"])).await;
+    let dns = TestDns::start(|_| DnsReply::Addresses(60, vec!["10.9.9.9"])).await;
     let machine = Machine::asking(&dns, "search example");
     machine.has_hosts("10.0.0.7 app.example\n10.0.0.8 local.localhost\n");
     let lookups = machine.lookups();
@@ -198,9 +198,9 @@ async fn literal_addresses_localhost_and_the_hosts_file_are_asked_of_nobody() {
 
 #[tokio::test]
 async fn a_changed_hosts_file_and_a_changed_resolv_conf_count_at_once() {
-    let first = TestDns::start(|_| Reply::Addresses(3600, vec!["10.0.0.1"])).await;
+    let first = TestDns::start(|_| DnsReply::Addresses(3600, vec!["10.0.0.1"])).await;
     let other = SocketAddr::new("127.0.0.2".parse().unwrap(), first.address.port());
-    let second = TestDns::start_at(other, |_| Reply::Addresses(3600, vec!["10.0.0.2"])).await;
+    let second = TestDns::start_at(other, |_| DnsReply::Addresses(3600, vec!["10.0.0.2"])).await;
     let machine = Machine::asking(&first, "");
     let lookups = machine.lookups();
     assert_eq!(found(&lookups, "app.example").await, ["10.0.0.1"]);
@@ -216,11 +216,11 @@ async fn a_changed_hosts_file_and_a_changed_resolv_conf_count_at_once() {
 #[tokio::test]
 async fn domains_of_the_search_list_are_tried_until_there_is_an_address() {
     let dns = TestDns::start(|name| match name {
-        "pay.b.example" | "x.pay.shop" => Reply::Addresses(60, vec!["10.0.0.1"]),
-        "fails.a.example" => Reply::Failure(ResponseCode::ServFail),
-        "fails" => Reply::Addresses(60, vec!["10.0.0.2"]),
-        "broken.shop" => Reply::Failure(ResponseCode::ServFail),
-        _ => Reply::NoName(60),
+        "pay.b.example" | "x.pay.shop" => DnsReply::Addresses(60, vec!["10.0.0.1"]),
+        "fails.a.example" => DnsReply::Failure(ResponseCode::ServFail),
+        "fails" => DnsReply::Addresses(60, vec!["10.0.0.2"]),
+        "broken.shop" => DnsReply::Failure(ResponseCode::ServFail),
+        _ => DnsReply::NoName(60),
     })
     .await;
     let machine = Machine::asking(&dns, "search a.example b.example\noptions ndots:1");
@@ -248,7 +248,7 @@ async fn domains_of_the_search_list_are_tried_until_there_is_an_address() {
 
 #[tokio::test]
 async fn a_truncated_answer_is_asked_for_again_by_tcp() {
-    let dns = TestDns::start(|_| Reply::Truncated(vec!["10.0.0.1", "10.0.0.2"])).await;
+    let dns = TestDns::start(|_| DnsReply::Truncated(vec!["10.0.0.1", "10.0.0.2"])).await;
     let machine = Machine::asking(&dns, "options no-aaaa");
     let lookups = machine.lookups();
     assert_eq!(found(&lookups, "many.example").await, ["10.0.0.1", "10.0.0.2"]);
@@ -263,10 +263,12 @@ async fn a_truncated_answer_is_asked_for_again_by_tcp() {
 
 #[tokio::test]
 async fn a_server_that_fails_or_says_nothing_is_made_up_for_by_the_next_one() {
-    for reply in [Reply::Failure(ResponseCode::Refused), Reply::Failure(ResponseCode::ServFail), Reply::Silence] {
+    for reply in
+        [DnsReply::Failure(ResponseCode::Refused), DnsReply::Failure(ResponseCode::ServFail), DnsReply::Silence]
+    {
         let first = TestDns::start(move |_| reply.clone()).await;
         let other = SocketAddr::new("127.0.0.2".parse().unwrap(), first.address.port());
-        let _second = TestDns::start_at(other, |_| Reply::Addresses(3600, vec!["10.0.0.2"])).await;
+        let _second = TestDns::start_at(other, |_| DnsReply::Addresses(3600, vec!["10.0.0.2"])).await;
         let machine = Machine::asking(&first, "nameserver 127.0.0.2");
         let lookups = machine.lookups();
         assert_eq!(found(&lookups, "app.example").await, ["10.0.0.2"]);
@@ -278,8 +280,8 @@ async fn a_server_that_fails_or_says_nothing_is_made_up_for_by_the_next_one() {
 
 #[tokio::test]
 async fn addresses_of_one_kind_are_enough_while_the_other_is_not_answered() {
-    let dns = TestDns::start(|_| Reply::SilenceForIpv6("10.0.0.1")).await;
-    let limits = Limits { at_once: 1, waiting: 1, wait: FOR_EVER, dns: FOR_EVER };
+    let dns = TestDns::start(|_| DnsReply::SilenceForIpv6("10.0.0.1")).await;
+    let limits = LookupLimits { at_once: 1, waiting: 1, wait: FOR_EVER, dns: FOR_EVER };
     let machine = Machine::asking(&dns, "");
     let lookups = machine.resolver().lookups_within(Bulkhead::Documents, limits);
     assert_eq!(found(&lookups, "half.example").await, ["10.0.0.1"]);
@@ -292,7 +294,7 @@ async fn a_name_that_leads_inside_is_refused_whatever_it_led_to_before() {
     let dns = TestDns::start(move |_| {
         // Both kinds of address are asked for each time.
         let inside = answers.fetch_add(1, Ordering::Relaxed) >= 2;
-        Reply::Addresses(0, vec![if inside { "10.0.0.1" } else { "127.0.0.1" }])
+        DnsReply::Addresses(0, vec![if inside { "10.0.0.1" } else { "127.0.0.1" }])
     })
     .await;
     let machine = Machine::asking(&dns, "");
@@ -309,7 +311,7 @@ async fn a_name_that_leads_inside_is_refused_whatever_it_led_to_before() {
 #[tokio::test]
 async fn of_several_addresses_only_those_that_may_be_reached_are_tried() {
     let server = TestServer::answering(200, "").await;
-    let dns = TestDns::start(|_| Reply::Addresses(60, vec!["10.0.0.1", "169.254.169.254", "127.0.0.1"])).await;
+    let dns = TestDns::start(|_| DnsReply::Addresses(60, vec!["10.0.0.1", "169.254.169.254", "127.0.0.1"])).await;
     let machine = Machine::asking(&dns, "");
     let resolver = machine.resolver();
     let outbound = Outbound::with(TargetPolicy::PublicHttpsAndLoopback, &resolver, Crowd::default()).unwrap();
@@ -358,7 +360,7 @@ async fn the_systems_resolver_blocks_sixteen_threads_of_one_bulkhead_and_nothing
     let blocking = Arc::new(Blocking::default());
     let stand_in = Arc::clone(&blocking);
     let resolver = Resolver(Way::System(System::standing_in(move |name| stand_in.look_up(name))));
-    let limits = Limits { at_once: THREADS_MAX, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
+    let limits = LookupLimits { at_once: THREADS_MAX, waiting: WAITING_MAX, wait: FOR_EVER, dns: FOR_EVER };
     let callbacks = resolver.lookups_within(Bulkhead::Callbacks, limits);
     let mut dead = JoinSet::new();
     for place in 0..600 {

@@ -96,7 +96,7 @@ fn call() -> impl Strategy<Value = (Vec<Step>, Vec<String>)> {
 proptest! {
     #[test]
     fn no_text_brings_a_stream_down(messages in vec(".{0,80}", 0..8), start in any::<bool>()) {
-        let mut stream = if start { running() } else { Stream::new() };
+        let mut stream = if start { running() } else { TwilioStream::new() };
         for message in &messages {
             let _ = stream.decode(Incoming::Text(message));
             let _ = stream.decode(Incoming::Binary(message.as_bytes()));
@@ -114,13 +114,13 @@ proptest! {
         let at = place.index(message.len());
         let rest = message.get(at + cut..).unwrap_or_default();
         let damaged = format!("{}{damage}{rest}", &message[..at]);
-        let mut stream = if start { running() } else { Stream::new() };
+        let mut stream = if start { running() } else { TwilioStream::new() };
         let _ = stream.decode(Incoming::Text(&damaged));
     }
 
     #[test]
     fn however_it_is_written_a_call_is_the_same((steps, messages) in call()) {
-        let mut stream = Stream::new();
+        let mut stream = TwilioStream::new();
         let (first, rest) = messages.split_first().unwrap();
         prop_assert_eq!(stream.decode(Incoming::Text(first)), Ok(MediaEvent::Started(start())));
         let (last, told) = rest.split_last().unwrap();

@@ -14,21 +14,21 @@ pub(super) const STOP: &str =
     r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#;
 
 /// The stream after the messages; each must be read without an error.
-pub(super) fn after(messages: &[&str]) -> Stream {
-    let mut stream = Stream::new();
+pub(super) fn after(messages: &[&str]) -> TwilioStream {
+    let mut stream = TwilioStream::new();
     for message in messages {
         stream.decode(Incoming::Text(message)).unwrap();
     }
     stream
 }
 
-pub(super) fn running() -> Stream {
+pub(super) fn running() -> TwilioStream {
     after(&[CONNECTED, START])
 }
 
 /// What the first message of a fresh stream is refused with.
 fn refused(message: &str) -> MediaError {
-    Stream::new().decode(Incoming::Text(message)).unwrap_err()
+    TwilioStream::new().decode(Incoming::Text(message)).unwrap_err()
 }
 
 /// What a message of a running stream is.
@@ -56,7 +56,7 @@ pub(super) fn start() -> Start {
 
 #[test]
 fn the_documented_messages_are_read_in_the_documented_order() {
-    let mut stream = Stream::new();
+    let mut stream = TwilioStream::new();
     let mut reads = |message, event| assert_eq!(stream.decode(Incoming::Text(message)), Ok(event));
     reads(CONNECTED, MediaEvent::Connected);
     reads(START, MediaEvent::Started(start()));
@@ -72,7 +72,7 @@ fn the_documented_messages_are_read_in_the_documented_order() {
 
 #[test]
 fn a_near_clone_may_leave_out_what_twilio_repeats() {
-    let mut stream = Stream::new();
+    let mut stream = TwilioStream::new();
     let mut reads = |message, event| assert_eq!(stream.decode(Incoming::Text(message)), Ok(event));
     reads(
         r#"{"start":{"streamSid":"7d56cc11","callSid":"76ac3c36"},"event":"start"}"#,
@@ -94,26 +94,26 @@ fn a_near_clone_may_leave_out_what_twilio_repeats() {
 #[test]
 fn the_stream_may_be_named_at_the_top_alone() {
     let message = r#"{"event":"start","streamSid":"MZ9","start":{"callSid":"CA9"}}"#;
-    let mut stream = Stream::new();
+    let mut stream = TwilioStream::new();
     let Ok(MediaEvent::Started(start)) = stream.decode(Incoming::Text(message)) else { panic!() };
     assert_eq!(start.stream_sid, "MZ9");
 }
 
 #[test]
 fn what_comes_before_the_start_is_passed_over_and_a_stop_ends_the_stream() {
-    for mut stream in [Stream::new(), after(&[CONNECTED])] {
+    for mut stream in [TwilioStream::new(), after(&[CONNECTED])] {
         for message in [MEDIA, DTMF, MARK] {
             assert_eq!(stream.decode(Incoming::Text(message)), Ok(ignored(Ignored::NotStarted)), "{message}");
         }
         assert!(matches!(stream.decode(Incoming::Text(START)), Ok(MediaEvent::Started(_))));
     }
-    for mut stream in [Stream::new(), after(&[CONNECTED])] {
+    for mut stream in [TwilioStream::new(), after(&[CONNECTED])] {
         assert_eq!(stream.decode(Incoming::Text(STOP)), Ok(MediaEvent::Stopped));
         assert_eq!(stream.decode(Incoming::Text(START)), Ok(ignored(Ignored::AfterStop)));
     }
-    assert_eq!(Stream::new().encode(MediaCommand::Clear), Err(MediaError::NotStarted { message: "clear" }));
+    assert_eq!(TwilioStream::new().encode(MediaCommand::Clear), Err(MediaError::NotStarted { message: "clear" }));
     assert_eq!(after(&[START, STOP]).encode(MediaCommand::Clear), Err(MediaError::Stopped));
-    assert_eq!(Stream::new().encode(MediaCommand::Close), Ok(None));
+    assert_eq!(TwilioStream::new().encode(MediaCommand::Close), Ok(None));
     assert_eq!(after(&[START, STOP]).encode(MediaCommand::Close), Ok(None));
 }
 
@@ -131,7 +131,7 @@ fn a_second_start_is_passed_over_unless_it_is_another_call_s() {
 #[test]
 fn a_start_has_at_most_16_kib() {
     let padded = |length: usize| format!("{START}{}", " ".repeat(length - START.len()));
-    assert!(matches!(Stream::new().decode(Incoming::Text(&padded(START_MAX))), Ok(MediaEvent::Started(_))));
+    assert!(matches!(TwilioStream::new().decode(Incoming::Text(&padded(START_MAX))), Ok(MediaEvent::Started(_))));
     assert_eq!(refused(&padded(START_MAX + 1)), MediaError::StartTooLong { bytes: START_MAX + 1 });
 }
 
@@ -160,7 +160,7 @@ fn a_start_must_name_its_stream_and_call() {
     }
     let named =
         |length| format!(r#"{{"event":"start","streamSid":"MZ","start":{{"callSid":"{}"}}}}"#, "C".repeat(length));
-    assert!(matches!(Stream::new().decode(Incoming::Text(&named(ID_MAX))), Ok(MediaEvent::Started(_))));
+    assert!(matches!(TwilioStream::new().decode(Incoming::Text(&named(ID_MAX))), Ok(MediaEvent::Started(_))));
     assert_eq!(refused(&named(ID_MAX + 1)), MediaError::BadIdentifier { field: "start.callSid" });
 }
 
@@ -169,7 +169,7 @@ fn only_the_one_format_of_sound_is_taken() {
     let with = |format: &str| {
         let text =
             format!(r#"{{"event":"start","start":{{"streamSid":"MZ1","callSid":"CA1","mediaFormat":{{{format}}}}}}}"#);
-        Stream::new().decode(Incoming::Text(&text)).map(|_| ())
+        TwilioStream::new().decode(Incoming::Text(&text)).map(|_| ())
     };
     for format in [
         r#""encoding":"AUDIO/X-MULAW","sampleRate":"8000","channels":"1""#,
@@ -196,7 +196,7 @@ fn custom_parameters_become_text_within_bounds() {
         let text = format!(
             r#"{{"event":"start","start":{{"streamSid":"MZ1","callSid":"CA1","customParameters":{parameters}}}}}"#
         );
-        let mut stream = Stream::new();
+        let mut stream = TwilioStream::new();
         match stream.decode(Incoming::Text(&text)) {
             Ok(MediaEvent::Started(start)) => Ok(start.custom_parameters),
             Ok(event) => panic!("{event:?}"),
@@ -267,7 +267,7 @@ fn what_cannot_be_read_and_may_be_a_key_is_a_lost_one_once_there_is_a_call() {
         r#"{"event":"dtmf","dtmf":{"digit":"1"#,
     ] {
         is(message, Ok(MediaEvent::KeyLost));
-        let early = Stream::new().decode(Incoming::Text(message)).map(|event| format!("{event:?}"));
+        let early = TwilioStream::new().decode(Incoming::Text(message)).map(|event| format!("{event:?}"));
         assert!(early.is_ok_and(|event| event.starts_with("Ignored")), "{message}");
     }
     assert_eq!(running().decode(Incoming::Binary(DTMF.as_bytes())), Ok(MediaEvent::KeyLost));
@@ -328,7 +328,10 @@ fn unknown_events_and_fields_are_passed_over_whatever_they_hold() {
     is(r#"{"event":"weather","media":7,"dtmf":[],"streamSid":{}}"#, Ok(ignored(Ignored::UnknownEvent)));
     is(r#"{"event":"","x":1e999}"#, Ok(ignored(Ignored::UnknownEvent)));
     is(r#"{"x":{"event":"stop"},"event":"dtmf","dtmf":{"digit":"1","y":[{}]}}"#, Ok(key('1')));
-    assert_eq!(Stream::new().decode(Incoming::Text(r#"{"event":"weather"}"#)), Ok(ignored(Ignored::UnknownEvent)));
+    assert_eq!(
+        TwilioStream::new().decode(Incoming::Text(r#"{"event":"weather"}"#)),
+        Ok(ignored(Ignored::UnknownEvent))
+    );
 }
 
 #[test]

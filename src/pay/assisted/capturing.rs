@@ -2,7 +2,7 @@
 //!
 //! Sources: spec/pay.md, section 8.
 
-use super::{AssistedSession, Phase};
+use super::{AssistedPhase, AssistedSession};
 use crate::pay::card::Completeness;
 use crate::pay::command::{AgentError, Capture};
 use crate::pay::entry::FieldEntry;
@@ -51,7 +51,7 @@ impl AssistedSession {
         }
         // No prompt is said: the first digit has its time from now on.
         let listening = ListeningState::FirstDigit { until: now + self.core.settings.timeout };
-        self.phase = Phase::Capturing { entry: FieldEntry::new(field, listening), matcher };
+        self.phase = AssistedPhase::Capturing { entry: FieldEntry::new(field, listening), matcher };
         self.report(What::Begun);
         Ok(())
     }
@@ -67,7 +67,7 @@ impl AssistedSession {
     }
 
     pub(super) fn digit_in(&mut self, now: CallTime, digit: Digit, keypad: &mut Keypad) {
-        let Phase::Capturing { entry, matcher } = &mut self.phase else { return };
+        let AssistedPhase::Capturing { entry, matcher } = &mut self.phase else { return };
         let first = Self::first(&self.firsts, entry.field, *matcher);
         let completeness = entry.handle_digit(now, digit, first, &self.core, keypad);
         self.report_partial();
@@ -78,7 +78,7 @@ impl AssistedSession {
 
     /// `*` takes back what was keyed: in these sessions it ends nothing, for the agent is there to cancel.
     pub(super) fn restart_entry(&mut self, now: CallTime) {
-        let Phase::Capturing { entry, .. } = &mut self.phase else { return };
+        let AssistedPhase::Capturing { entry, .. } = &mut self.phase else { return };
         entry.digits = Digits::new();
         entry.listening = ListeningState::FirstDigit { until: now + self.core.settings.timeout };
         self.report_partial();
@@ -86,7 +86,10 @@ impl AssistedSession {
 
     /// The entry of the moment is over: judge it. The next one is the agent's to ask for.
     pub(super) fn end_entry(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
-        let Phase::Capturing { entry, matcher } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let AssistedPhase::Capturing { entry, matcher } = std::mem::replace(&mut self.phase, AssistedPhase::Idle)
+        else {
+            return;
+        };
         let FieldEntry { field, mut digits, .. } = entry;
         if !matcher {
             // The rest was typed ahead, and keys that no field was asked for are dropped.

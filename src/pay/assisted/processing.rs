@@ -2,11 +2,11 @@
 //!
 //! Sources: spec/pay.md, sections 3 and 8.
 
-use super::{AssistedSession, Phase};
+use super::{AssistedPhase, AssistedSession};
 use crate::pay::command::AgentError;
 use crate::pay::outcome::Ending;
 use crate::pay::session::{Output, What};
-use crate::pay::settlement::Settled;
+use crate::pay::settlement::ExchangeStep;
 use crate::pay::step::{PayResult, Step};
 use crate::time::CallTime;
 
@@ -20,14 +20,14 @@ impl AssistedSession {
         match self.core.submit(now, statement) {
             Ok((settlement, question)) => {
                 self.core.ask(&settlement, question);
-                self.phase = Phase::Processing(Box::new(settlement));
+                self.phase = AssistedPhase::Processing(Box::new(settlement));
             }
             Err(ending) => self.finish(*ending),
         }
     }
 
-    pub(super) fn advance(&mut self, now: CallTime, next: Settled) {
-        let Phase::Processing(settlement) = &self.phase else { return };
+    pub(super) fn advance(&mut self, now: CallTime, next: ExchangeStep) {
+        let AssistedPhase::Processing(settlement) = &self.phase else { return };
         if let Some(ending) = self.core.advance(settlement, next) {
             self.updated = now;
             self.finish(*ending);
@@ -38,21 +38,23 @@ impl AssistedSession {
     pub(super) fn interrupt(&mut self, now: CallTime, result: PayResult) {
         self.updated = now;
         match &mut self.phase {
-            Phase::Finding { .. } => self.refuse(AgentError::over()),
-            Phase::Idle | Phase::Capturing { .. } | Phase::Confirming(_) => self.cut_short(Ending::plain(result)),
+            AssistedPhase::Finding { .. } => self.refuse(AgentError::over()),
+            AssistedPhase::Idle | AssistedPhase::Capturing { .. } | AssistedPhase::Confirming(_) => {
+                self.cut_short(Ending::plain(result))
+            }
             // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
-            Phase::Processing(settlement) => {
+            AssistedPhase::Processing(settlement) => {
                 let next = settlement.handle_interrupt(result);
                 self.advance(now, next);
             }
-            Phase::Finished => {}
+            AssistedPhase::Finished => {}
         }
     }
 
     /// Ends it before the gateway is asked.
     pub(super) fn cut_short(&mut self, ending: Ending) {
         // Only a confirmation says anything: what the document says goes on.
-        if let Phase::Confirming(_) = self.phase {
+        if let AssistedPhase::Confirming(_) = self.phase {
             self.core.outputs.push_back(Output::Clear);
         }
         self.finish(ending);
@@ -60,7 +62,7 @@ impl AssistedSession {
 
     /// The one place where a session's outcome is decided.
     pub(super) fn finish(&mut self, ending: Ending) {
-        self.phase = Phase::Finished;
+        self.phase = AssistedPhase::Finished;
         let told = self.statement().told(&ending);
         self.core.settle(&ending, told);
         self.firsts.clear();

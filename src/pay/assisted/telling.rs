@@ -2,11 +2,11 @@
 //!
 //! Secrets: of a field that is still being keyed only the number of digits is told.
 
-use super::{AssistedSession, Phase};
+use super::{AssistedPhase, AssistedSession};
 use crate::form::Form;
 use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
-use crate::pay::intent::Statement;
+use crate::pay::intent::CallbackFields;
 use crate::pay::platform::Platform;
 use crate::pay::receipt::Mask;
 use crate::pay::session::What;
@@ -48,7 +48,7 @@ impl AssistedSession {
 
     /// One more digit was keyed, or all of them were taken back.
     pub(super) fn report_partial(&mut self) {
-        let Phase::Capturing { entry, .. } = &self.phase else { return };
+        let AssistedPhase::Capturing { entry, .. } = &self.phase else { return };
         let partial = Partial::Yes { field: entry.field, typed: entry.digits.len() };
         self.tell(What::Keyed, Some(partial));
     }
@@ -64,9 +64,9 @@ impl AssistedSession {
     }
 
     /// What the last status callback will tell, but for the outcome.
-    pub(super) fn statement(&self) -> Statement {
+    pub(super) fn statement(&self) -> CallbackFields {
         // An agent's session has no action, and is told as Twilio's API tells it, whatever carries the call.
-        Statement {
+        CallbackFields {
             status: self.status_fields(None, None),
             action: Form::new(),
             platform: Platform::Twilio,

@@ -51,7 +51,7 @@ impl Led {
 
     /// Has `word` captured and `keys` pressed, a second apart.
     fn capture(&mut self, word: &str, keys: &str) {
-        self.ask(Command::Capture(Capture::parse(word).unwrap())).unwrap();
+        self.ask(AgentRequest::Capture(Capture::parse(word).unwrap())).unwrap();
         self.press(keys);
     }
 
@@ -62,7 +62,7 @@ impl Led {
         }
     }
 
-    fn ask(&mut self, command: Command) -> Result<(), AgentError> {
+    fn ask(&mut self, command: AgentRequest) -> Result<(), AgentError> {
         self.session.handle_command(self.now, command)
     }
 
@@ -128,9 +128,9 @@ fn what_is_refused_changes_nothing_and_does_not_count_as_an_attempt() {
     led.outputs();
     let until = led.session.poll_timeout();
     for command in ["security-code", "postal-code", "bank-account-number", "expiration-date-matcher"] {
-        assert!(led.ask(Command::Capture(Capture::parse(command).unwrap())).is_err(), "{command}");
+        assert!(led.ask(AgentRequest::Capture(Capture::parse(command).unwrap())).is_err(), "{command}");
     }
-    assert!(led.ask(Command::Complete).is_err());
+    assert!(led.ask(AgentRequest::Complete).is_err());
     assert_eq!((led.session.poll_timeout(), led.session.capturing()), (until, Some(Field::ExpirationDate)));
     let [sequence_error] = &led.reports()[..] else { panic!("only the security code's is told") };
     assert_eq!(value(sequence_error, "ErrorType"), "invalid-card-number-security-code-capture-sequence");
@@ -177,7 +177,7 @@ fn a_session_that_waits_for_the_agent_has_no_deadline_and_every_other_wait_has_o
 fn a_pound_after_the_answer_to_the_question_is_not_kept_for_the_document() {
     let mut led = open(&[QUICK, &[("Confirmation", "true")]].concat());
     led.card();
-    led.ask(Command::Complete).unwrap();
+    led.ask(AgentRequest::Complete).unwrap();
     led.tell(Input::Heard);
     led.press("2");
     assert!(led.session.is_finished());
@@ -188,7 +188,7 @@ fn a_pound_after_the_answer_to_the_question_is_not_kept_for_the_document() {
 fn an_answer_to_another_question_is_not_this_ones() {
     let mut led = open(QUICK);
     led.card();
-    led.ask(Command::Complete).unwrap();
+    led.ask(AgentRequest::Complete).unwrap();
     let question = led.question();
     assert_eq!(question.what, Ask::Prepare);
     led.tell(Input::Replied(question.number, Reply::Prepared(Preparation::Nothing)));
@@ -204,7 +204,7 @@ fn an_answer_to_another_question_is_not_this_ones() {
 fn nothing_follows_the_outcome() {
     let mut led = open(QUICK);
     led.card();
-    led.ask(Command::Cancel).unwrap();
+    led.ask(AgentRequest::Cancel).unwrap();
     let results: Vec<Form> = led.reports().into_iter().filter(|form| form.value("Result").is_some()).collect();
     assert_eq!(results.len(), 1);
     led.press("4#*");
@@ -212,7 +212,7 @@ fn nothing_follows_the_outcome() {
     led.tell(Input::ConnectorFound(None));
     led.tell(Input::CallerHungUp);
     led.session.handle_timeout(led.now, &mut led.keypad);
-    assert_eq!(led.ask(Command::Cancel).unwrap_err().code, 64021);
+    assert_eq!(led.ask(AgentRequest::Cancel).unwrap_err().code, 64021);
     assert!(led.outputs().is_empty() && led.session.poll_timeout().is_none());
 }
 
@@ -225,7 +225,7 @@ fn what_was_keyed_is_never_shown_and_not_kept_after_the_end() {
     for digits in ["424242424242", CARD] {
         assert!(!shown.contains(digits), "{shown}");
     }
-    led.ask(Command::Cancel).unwrap();
+    led.ask(AgentRequest::Cancel).unwrap();
     assert!(led.session.firsts.is_empty());
     assert!(Field::ALL.iter().all(|field| !led.session.core.captured.has(*field)));
 }
@@ -248,8 +248,8 @@ fn a_capture_is_named_in_any_case_and_only_four_fields_have_a_matcher() {
 
 #[test]
 fn an_empty_parameter_is_none() {
-    let read = |pairs: &[(&'static str, &str)]| Command::read(&form(pairs)).map_err(|error| error.code);
-    assert_eq!(read(&[("Capture", ""), ("Status", "cancel")]), Ok(Command::Cancel));
+    let read = |pairs: &[(&'static str, &str)]| AgentRequest::read(&form(pairs)).map_err(|error| error.code);
+    assert_eq!(read(&[("Capture", ""), ("Status", "cancel")]), Ok(AgentRequest::Cancel));
     assert_eq!(read(&[("Capture", ""), ("Status", "")]), Err(64018));
     assert_eq!(read(&[("Status", "Complete")]), Err(64020));
 }

@@ -16,7 +16,7 @@ fn card(security_code: &str) -> Instrument {
 }
 
 /// What is told of a gateway's words: `PaymentError`, `ConnectorError` and a parameter.
-fn told(words: &str, keyed: &Keyed<'_>) -> [String; 3] {
+fn told(words: &str, keyed: &KeyedKnown<'_>) -> [String; 3] {
     let denial = Denial {
         code: Some(words.to_owned()),
         message: Some(words.to_owned()),
@@ -41,13 +41,13 @@ fn a_number_that_a_gateway_quotes_back_is_hidden_however_it_is_written() {
         "card &#52;&#53;&#51;&#57;&#53;&#55;&#56;&#55;&#54;&#51;&#54;&#50;&#49;&#52;&#56;&#54; declined",
         "card 4539578763 declined",
     ] {
-        for told in told(text, &Keyed::Known(&instrument)) {
+        for told in told(text, &KeyedKnown::Known(&instrument)) {
             assert!(!told.chars().any(char::is_numeric), "{text}: {told}");
             assert!(told.starts_with("card ") && told.ends_with(" declined"), "{told}");
         }
     }
     let eight = "the issuer of 45395787 said no";
-    assert_eq!(told(eight, &Keyed::Known(&instrument))[0], eight);
+    assert_eq!(told(eight, &KeyedKnown::Known(&instrument))[0], eight);
 }
 
 #[test]
@@ -55,17 +55,17 @@ fn what_hides_a_short_number_does_not_tell_the_security_code() {
     let texts = ["cvv 737 wrong", "737", "CVV737", "737, 738 and 7371, not 73711", "limit 500", "in 2026"];
     let of = |code: &str| {
         let instrument = card(code);
-        texts.map(|text| told(text, &Keyed::Known(&instrument)))
+        texts.map(|text| told(text, &KeyedKnown::Known(&instrument)))
     };
     assert_eq!(of("737"), of("500"));
-    let gone = Receipt {
+    let gone = CapturedFields {
         card: Some(("xxxxxxxxxxxx1486".into(), Brand::Visa)),
         security_code: Some("xxx".into()),
-        ..Receipt::default()
+        ..CapturedFields::default()
     };
     let known = of("737");
     for (text, told_live) in texts.iter().zip(&known) {
-        assert_eq!(&told(text, &Keyed::Gone(Means::Card, &gone)), told_live, "{text}");
+        assert_eq!(&told(text, &KeyedKnown::Gone(Means::Card, &gone)), told_live, "{text}");
     }
     assert_eq!(known[0][0], "cvv xxx wrong");
     assert_eq!(known[3][0], "xxx, xxx and xxxx, not 73711");
@@ -83,7 +83,7 @@ fn codes_and_tokens_keep_all_digits_but_those_of_the_number() {
     };
     let operation = Operation::Tokenize(TokenType::OneTime);
     let Approval { confirmation_code, token, profile_id, .. } =
-        Ending::of_verdict(Verdict::Approved(approval), None, operation, &Keyed::Known(&instrument)).approval;
+        Ending::of_verdict(Verdict::Approved(approval), None, operation, &KeyedKnown::Known(&instrument)).approval;
     assert_eq!(confirmation_code.unwrap(), "ch_123");
     assert_eq!(token.unwrap().expose(), "tok_xxxxxxxxxxxxxxxx");
     assert_eq!(profile_id.unwrap().expose(), "cus_4111111111111111");
@@ -91,8 +91,9 @@ fn codes_and_tokens_keep_all_digits_but_those_of_the_number() {
 
 #[test]
 fn what_only_its_mask_is_known_of_is_hidden_all_the_same() {
-    let gone = Receipt { account_number: Some("********89".into()), ..Receipt::default() };
-    let said = |text: &str| told(text, &Keyed::Gone(Means::BankAccount, &gone)).map(|told| told.clone())[0].clone();
+    let gone = CapturedFields { account_number: Some("********89".into()), ..CapturedFields::default() };
+    let said =
+        |text: &str| told(text, &KeyedKnown::Gone(Means::BankAccount, &gone)).map(|told| told.clone())[0].clone();
     assert_eq!(said("account 1234-5678 89 closed"), "account xxxx-xxxx xx closed");
     assert_eq!(said("account 0123456788 closed"), "account 0123456788 closed");
 }

@@ -8,7 +8,7 @@ fn at(seconds: u64) -> CallTime {
 }
 
 fn recovery(can: Capabilities, note: Option<&str>, sent_ago: Option<u64>) -> Recovery {
-    let sent = sent_ago.map(Duration::from_secs).map(|ago| Sent { first: ago, last: ago });
+    let sent = sent_ago.map(Duration::from_secs).map(|ago| SentTimes { first: ago, last: ago });
     let note = note.map(|note| RecoveryNote(note.to_owned()));
     Recovery::start(Some(can), Remembered { sent, note, told_unknown: false })
 }
@@ -18,9 +18,9 @@ fn gateway(replays: bool, looks_up: bool) -> Capabilities {
     Capabilities { idempotency, looks_up, ..sandbox::capabilities() }
 }
 
-fn asked(step: Step) -> Question {
+fn asked(step: RecoveryStep) -> Question {
     match step {
-        Step::Ask(question) => question,
+        RecoveryStep::Ask(question) => question,
         other => panic!("{other:?}"),
     }
 }
@@ -32,7 +32,7 @@ fn approved() -> Answer {
 #[test]
 fn what_never_left_is_over_at_once() {
     let mut recovery = recovery(gateway(true, true), Some("pm_1"), None);
-    assert!(matches!(recovery.handle_timeout(at(0)), Step::Over(Verdict::Unavailable)));
+    assert!(matches!(recovery.handle_timeout(at(0)), RecoveryStep::Over(Verdict::Unavailable)));
     assert_eq!(recovery.poll_timeout(), None);
 }
 
@@ -42,7 +42,7 @@ fn a_note_that_stands_for_the_card_is_submitted_again() {
     let question = asked(recovery.handle_timeout(at(0)));
     assert_eq!(question.what, Ask::Submit(Some(RecoveryNote("pm_1".into()))));
     let step = recovery.handle_reply(at(1), question.number, Reply::Submitted(approved()));
-    assert!(matches!(step, Step::Over(Verdict::Approved(_))));
+    assert!(matches!(step, RecoveryStep::Over(Verdict::Approved(_))));
 }
 
 #[test]
@@ -50,12 +50,12 @@ fn a_gateway_that_repeats_that_it_broke_down_is_asked_what_it_did_before() {
     let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
     let question = asked(recovery.handle_timeout(at(0)));
     let broken = Reply::Submitted(Answer::unknown("HTTP status 500"));
-    assert!(matches!(recovery.handle_reply(at(0), question.number, broken), Step::Wait));
+    assert!(matches!(recovery.handle_reply(at(0), question.number, broken), RecoveryStep::Wait));
     let question = asked(recovery.handle_timeout(recovery.poll_timeout().unwrap()));
     assert_eq!(question.what, Ask::Resolve(Some(RecoveryNote("pm_1".into()))));
     // It may not have arrived there: then it is repeated.
     let not_found = Reply::Resolved(Resolution::NotFound);
-    assert!(matches!(recovery.handle_reply(at(1), question.number, not_found), Step::Wait));
+    assert!(matches!(recovery.handle_reply(at(1), question.number, not_found), RecoveryStep::Wait));
     let question = asked(recovery.handle_timeout(recovery.poll_timeout().unwrap()));
     assert!(matches!(question.what, Ask::Submit(_)));
     let mut blind = super::tests::recovery(gateway(true, false), Some("pm_1"), Some(5));
@@ -74,18 +74,18 @@ fn after_the_gateway_has_forgotten_the_key_nothing_is_submitted() {
     let question = asked(recovery(gateway(true, true), Some("pm_1"), Some(day)).handle_timeout(at(0)));
     assert!(matches!(question.what, Ask::Resolve(_)));
     let mut blind = recovery(gateway(true, false), Some("pm_1"), Some(day));
-    assert!(matches!(blind.handle_timeout(at(0)), Step::TellUnknown));
-    assert!(matches!(blind.handle_timeout(at(0)), Step::GivenUp));
+    assert!(matches!(blind.handle_timeout(at(0)), RecoveryStep::TellUnknown));
+    assert!(matches!(blind.handle_timeout(at(0)), RecoveryStep::GivenUp));
 }
 
 #[test]
 fn where_nobody_can_tell_it_is_told_as_unknown_at_once_and_never_again() {
     for can in [Some(gateway(true, false)), Some(gateway(false, false)), None] {
-        let sent = Some(Sent { first: Duration::ZERO, last: Duration::ZERO });
+        let sent = Some(SentTimes { first: Duration::ZERO, last: Duration::ZERO });
         let mut recovery = Recovery::start(can, Remembered { sent, note: None, told_unknown: false });
-        assert!(matches!(recovery.handle_timeout(at(0)), Step::TellUnknown));
-        assert!(matches!(recovery.handle_timeout(at(0)), Step::GivenUp));
-        assert!(matches!(recovery.handle_timeout(at(9)), Step::GivenUp));
+        assert!(matches!(recovery.handle_timeout(at(0)), RecoveryStep::TellUnknown));
+        assert!(matches!(recovery.handle_timeout(at(0)), RecoveryStep::GivenUp));
+        assert!(matches!(recovery.handle_timeout(at(9)), RecoveryStep::GivenUp));
     }
 }
 
@@ -94,11 +94,11 @@ fn a_payment_that_a_look_up_does_not_find_was_not_made_once_the_gateway_has_had_
     let mut recovery = recovery(gateway(false, true), None, Some(5));
     let question = asked(recovery.handle_timeout(at(0)));
     let step = recovery.handle_reply(at(1), question.number, Reply::Resolved(Resolution::NotFound));
-    assert!(matches!(step, Step::Wait), "it may be on its way there");
+    assert!(matches!(step, RecoveryStep::Wait), "it may be on its way there");
     let due = recovery.poll_timeout().unwrap();
     let question = asked(recovery.handle_timeout(due));
     let step = recovery.handle_reply(at(5), question.number, Reply::Resolved(Resolution::NotFound));
-    assert!(matches!(step, Step::Over(Verdict::Unavailable)));
+    assert!(matches!(step, RecoveryStep::Over(Verdict::Unavailable)));
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn a_gateway_that_cannot_tell_is_not_asked_again() {
     let mut recovery = recovery(gateway(true, true), None, Some(5));
     let question = asked(recovery.handle_timeout(at(0)));
     let step = recovery.handle_reply(at(1), question.number, Reply::Resolved(Resolution::CannotTell));
-    assert!(matches!(step, Step::TellUnknown), "{step:?}");
-    assert!(matches!(recovery.handle_timeout(at(1)), Step::GivenUp));
+    assert!(matches!(step, RecoveryStep::TellUnknown), "{step:?}");
+    assert!(matches!(recovery.handle_timeout(at(1)), RecoveryStep::GivenUp));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_repeat_that_is_refused_says_nothing_of_the_first() {
     let mut recovery = recovery(gateway(true, true), Some("pm_1"), Some(5));
     let question = asked(recovery.handle_timeout(at(0)));
     let refused = Answer::Refused(PayErrorCode::Configuration, Denial::default());
-    assert!(matches!(recovery.handle_reply(at(1), question.number, Reply::Submitted(refused)), Step::Wait));
+    assert!(matches!(recovery.handle_reply(at(1), question.number, Reply::Submitted(refused)), RecoveryStep::Wait));
     let question = asked(recovery.handle_timeout(recovery.poll_timeout().unwrap()));
     assert!(matches!(question.what, Ask::Resolve(_)));
 }
@@ -129,19 +129,19 @@ fn a_repeat_that_is_declined_is_the_outcome_only_where_it_is_the_first_result() 
             let question = asked(recovery.handle_timeout(at(0)));
             let duplicate = Answer::Declined(Denial { code: Some("duplicate".into()), ..Denial::default() });
             match recovery.handle_reply(at(1), question.number, Reply::Submitted(duplicate)) {
-                Step::Over(Verdict::Declined(_)) => assert_eq!(idempotency, Idempotency::FirstResult),
-                Step::TellUnknown => {
+                RecoveryStep::Over(Verdict::Declined(_)) => assert_eq!(idempotency, Idempotency::FirstResult),
+                RecoveryStep::TellUnknown => {
                     assert!(idempotency == Idempotency::ActsOnce && !looks_up);
-                    assert!(matches!(recovery.handle_timeout(at(1)), Step::GivenUp));
+                    assert!(matches!(recovery.handle_timeout(at(1)), RecoveryStep::GivenUp));
                 }
-                Step::Wait => {
+                RecoveryStep::Wait => {
                     assert!(idempotency == Idempotency::ActsOnce && looks_up);
                     let question = asked(recovery.handle_timeout(recovery.poll_timeout().unwrap()));
                     assert!(matches!(question.what, Ask::Resolve(_)), "{question:?}");
                     // What it was asked about is the first one.
                     let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
                     let step = recovery.handle_reply(at(9), question.number, found);
-                    assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+                    assert!(matches!(step, RecoveryStep::Over(Verdict::Declined(_))), "{step:?}");
                 }
                 step => panic!("{step:?}"),
             }
@@ -156,15 +156,15 @@ fn a_gateway_that_is_away_is_asked_for_a_day_and_the_application_told_after_a_mi
     let mut step = recovery.handle_timeout(now);
     loop {
         match step {
-            Step::Ask(_) => questions += 1,
-            Step::TellUnknown => {
+            RecoveryStep::Ask(_) => questions += 1,
+            RecoveryStep::TellUnknown => {
                 assert!(told.replace(now).is_none(), "told once");
                 step = recovery.handle_timeout(now);
                 continue;
             }
-            Step::GivenUp => break,
-            Step::Wait => {}
-            Step::Over(verdict) => panic!("{verdict:?}"),
+            RecoveryStep::GivenUp => break,
+            RecoveryStep::Wait => {}
+            RecoveryStep::Over(verdict) => panic!("{verdict:?}"),
         }
         now = recovery.poll_timeout().unwrap();
         step = recovery.handle_timeout(now);
@@ -182,17 +182,17 @@ fn a_server_that_starts_again_and_again_tells_that_nobody_knows_all_the_same() {
     let mut step = recovery.handle_timeout(now);
     loop {
         step = match step {
-            Step::Ask(question) => {
+            RecoveryStep::Ask(question) => {
                 questions += 1;
                 let unclear = Resolution::Answer(Answer::unknown("HTTP status 503"));
                 recovery.handle_reply(now, question.number, Reply::Resolved(unclear))
             }
-            Step::Wait => {
+            RecoveryStep::Wait => {
                 now = recovery.poll_timeout().unwrap();
                 recovery.handle_timeout(now)
             }
             step => {
-                assert!(matches!(step, Step::TellUnknown), "{step:?}");
+                assert!(matches!(step, RecoveryStep::TellUnknown), "{step:?}");
                 break;
             }
         };
@@ -202,12 +202,12 @@ fn a_server_that_starts_again_and_again_tells_that_nobody_knows_all_the_same() {
 
 #[test]
 fn a_late_answer_is_an_outcome_and_a_stray_one_nothing() {
-    let sent = Some(Sent { first: Duration::from_secs(90), last: Duration::from_secs(90) });
+    let sent = Some(SentTimes { first: Duration::from_secs(90), last: Duration::from_secs(90) });
     let remembered = Remembered { sent, note: None, told_unknown: true };
     let mut recovery = Recovery::start(Some(gateway(false, true)), remembered);
     let question = asked(recovery.handle_timeout(at(0)));
     let stray = recovery.handle_reply(at(1), question.number + 1, Reply::Resolved(Resolution::CannotTell));
-    assert!(matches!(stray, Step::Wait));
+    assert!(matches!(stray, RecoveryStep::Wait));
     let late = Reply::Resolved(Resolution::Answer(approved()));
-    assert!(matches!(recovery.handle_reply(at(2), question.number, late), Step::Over(Verdict::Approved(_))));
+    assert!(matches!(recovery.handle_reply(at(2), question.number, late), RecoveryStep::Over(Verdict::Approved(_))));
 }

@@ -1,6 +1,6 @@
 //! Attributes become settings: what each may be, and what is said of one that may not.
 //!
-//! Shape:   [`Reader`] goes through a verb's attributes and notes what it refuses; the JSON attributes and prompts are in files of
+//! Shape:   [`SettingsReader`] goes through a verb's attributes and notes what it refuses; the JSON attributes and prompts are in files of
 //!          their own.
 //! Errors:  [`Refusal`]s, which name the attribute, the value and what is allowed.
 //! Sources: spec/pay.md, section 2.
@@ -28,7 +28,7 @@ impl Settings {
     /// Reads a verb that stands at `position`, by the rules of the platform that carries the call.
     #[must_use]
     pub fn read(verb: &Pay, position: Position, platform: Platform) -> Reading {
-        Reader::read(verb, position, platform)
+        SettingsReader::read(verb, position, platform)
     }
 
     /// Whether a verb has an attribute of this name.
@@ -92,7 +92,7 @@ const KNOWN: &[&str] = &[
     "paymentToken",
 ];
 
-pub(super) struct Reader<'a> {
+pub(super) struct SettingsReader<'a> {
     verb: &'a Pay,
     position: Position,
     wording: Wording,
@@ -100,7 +100,7 @@ pub(super) struct Reader<'a> {
     warnings: Vec<Fault>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     fn read(verb: &'a Pay, position: Position, platform: Platform) -> Reading {
         let mut reader = Self::new(verb, position, Wording::Verb);
         let settings = reader.settings(platform.rules());

@@ -1,6 +1,6 @@
 //! The parameters of a REST request that starts an agent-assisted session: the verb's attributes under their REST names.
 
-use super::reader::{Reader, Wording};
+use super::reader::{SettingsReader, Wording};
 use super::{Reading, Refusal, Settings};
 use crate::form::{Form, Value};
 use crate::mask::refused;
@@ -62,7 +62,7 @@ impl Requested {
         }
         let known: Vec<&str> =
             PARAMETERS.iter().map(|(parameter, _)| *parameter).chain(OTHERS.iter().copied()).collect();
-        let mut reader = Reader::new(&verb, NOWHERE, Wording::Request);
+        let mut reader = SettingsReader::new(&verb, NOWHERE, Wording::Request);
         // Twilio's API, whatever carries the call.
         let settings = reader.settings(Platform::Twilio.rules());
         for name in unknown {

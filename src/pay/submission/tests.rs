@@ -31,9 +31,9 @@ fn submitting(limits: Capabilities) -> (Submission, u16) {
     (submission, number)
 }
 
-fn asked(step: Step) -> u16 {
+fn asked(step: SubmissionStep) -> u16 {
     match step {
-        Step::Ask(question) => question.number,
+        SubmissionStep::Ask(question) => question.number,
         other => panic!("expected a question, got {other:?}"),
     }
 }
@@ -51,7 +51,7 @@ fn run(mut submission: Submission, mut number: u16, reply: impl Fn() -> Option<R
     let mut now = CallTime::ZERO;
     loop {
         let step = match reply() {
-            Some(reply) if !matches!(submission.stage, Stage::Pausing { .. }) => {
+            Some(reply) if !matches!(submission.stage, SubmissionStage::Pausing { .. }) => {
                 submission.handle_reply(now, number, reply)
             }
             _ => {
@@ -60,9 +60,9 @@ fn run(mut submission: Submission, mut number: u16, reply: impl Fn() -> Option<R
             }
         };
         match step {
-            Step::Over(verdict) => return (verdict, number, now),
-            Step::Ask(question) => number = question.number,
-            Step::Wait => {}
+            SubmissionStep::Over(verdict) => return (verdict, number, now),
+            SubmissionStep::Ask(question) => number = question.number,
+            SubmissionStep::Wait => {}
         }
     }
 }
@@ -87,7 +87,7 @@ fn an_unreachable_gateway_ends_as_unavailable_and_never_as_unknown() {
 #[test]
 fn one_doubt_among_refused_connections_is_still_a_doubt() {
     let (mut submission, number) = submitting(limits());
-    assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), Step::Wait));
+    assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), SubmissionStep::Wait));
     let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let (verdict, ..) = run(submission, number, || Some(not_sent()));
     assert!(matches!(verdict, Verdict::Unknown));
@@ -109,13 +109,13 @@ fn repeating(limits: Capabilities, lost: impl FnOnce() -> Option<Reply>) -> (Sub
         None => submission.handle_timeout(submission.poll_timeout().unwrap()),
     };
     match step {
-        Step::Ask(question) => (submission, question.number, CallTime::from_millis(10_000)),
-        Step::Wait => {
+        SubmissionStep::Ask(question) => (submission, question.number, CallTime::from_millis(10_000)),
+        SubmissionStep::Wait => {
             let now = submission.poll_timeout().unwrap();
             let number = asked(submission.handle_timeout(now));
             (submission, number, now)
         }
-        Step::Over(verdict) => panic!("{verdict:?}"),
+        SubmissionStep::Over(verdict) => panic!("{verdict:?}"),
     }
 }
 
@@ -124,10 +124,10 @@ fn a_first_answer_that_says_no_is_final() {
     for idempotency in [Idempotency::None, Idempotency::ActsOnce, Idempotency::FirstResult] {
         let (mut submission, number) = submitting(Capabilities { idempotency, ..limits() });
         let step = submission.handle_reply(CallTime::ZERO, number, declined());
-        assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+        assert!(matches!(step, SubmissionStep::Over(Verdict::Declined(_))), "{step:?}");
         let (mut submission, number) = submitting(Capabilities { idempotency, ..limits() });
         let step = submission.handle_reply(CallTime::ZERO, number, refused());
-        assert!(matches!(step, Step::Over(Verdict::Refused(..))), "{step:?}");
+        assert!(matches!(step, SubmissionStep::Over(Verdict::Refused(..))), "{step:?}");
     }
 }
 
@@ -144,9 +144,10 @@ fn a_repeat_that_gets_an_error_does_not_settle_the_doubt_before_it() {
         ] {
             let (mut submission, number, now) = repeating(Capabilities { idempotency, looks_up, ..limits() }, lost);
             match submission.handle_reply(now, number, no()) {
-                Step::Over(Verdict::Unknown) => assert!(!looks_up),
-                Step::Wait => {
-                    let Step::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap()) else {
+                SubmissionStep::Over(Verdict::Unknown) => assert!(!looks_up),
+                SubmissionStep::Wait => {
+                    let SubmissionStep::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap())
+                    else {
                         panic!()
                     };
                     assert!(looks_up && question.what == Ask::Resolve(None));
@@ -161,7 +162,7 @@ fn a_repeat_that_gets_an_error_does_not_settle_the_doubt_before_it() {
 fn a_decline_of_a_repeat_is_final_where_it_is_the_first_result() {
     let (mut submission, number, now) = repeating(limits(), || Some(unknown()));
     let step = submission.handle_reply(now, number, declined());
-    assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Declined(_))), "{step:?}");
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn an_approval_of_a_repeat_is_final_everywhere() {
     let (mut submission, number, now) =
         repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || None);
     let step = submission.handle_reply(now, number, Reply::Submitted(Answer::Approved(Approval::default())));
-    assert!(matches!(step, Step::Over(Verdict::Approved(_))), "{step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Approved(_))), "{step:?}");
 }
 
 #[test]
@@ -177,27 +178,27 @@ fn a_decline_after_a_request_that_did_not_leave_is_the_first_answer() {
     let (mut submission, number, now) =
         repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || Some(not_sent()));
     let step = submission.handle_reply(now, number, declined());
-    assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Declined(_))), "{step:?}");
 }
 
 #[test]
 fn an_error_of_a_repeat_is_unknown_for_whoever_wants_it_ended_too() {
     let (mut submission, number, now) =
         repeating(Capabilities { idempotency: Idempotency::ActsOnce, ..limits() }, || None);
-    assert!(matches!(submission.handle_stop(), Step::Wait));
+    assert!(matches!(submission.handle_stop(), SubmissionStep::Wait));
     let step = submission.handle_reply(now, number, declined());
-    assert!(matches!(step, Step::Over(Verdict::Unknown)), "{step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Unknown)), "{step:?}");
 }
 
 #[test]
 fn what_a_look_up_says_is_about_the_first_request() {
     let limits = Capabilities { idempotency: Idempotency::ActsOnce, looks_up: true, ..limits() };
     let (mut submission, number, now) = repeating(limits, || None);
-    assert!(matches!(submission.handle_reply(now, number, declined()), Step::Wait));
+    assert!(matches!(submission.handle_reply(now, number, declined()), SubmissionStep::Wait));
     let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let found = Reply::Resolved(Resolution::Answer(Answer::Declined(Denial::default())));
     let step = submission.handle_reply(now, number, found);
-    assert!(matches!(step, Step::Over(Verdict::Declined(_))), "{step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Declined(_))), "{step:?}");
 }
 
 #[test]
@@ -205,31 +206,31 @@ fn a_preparation_that_is_asked_for_again_leaves_no_doubt() {
     let limits = Capabilities { idempotency: Idempotency::ActsOnce, ..limits() };
     let (mut submission, question) = Submission::start(CallTime::ZERO, limits);
     assert_eq!(question.what, Ask::Prepare);
-    assert!(matches!(submission.handle_timeout(submission.poll_timeout().unwrap()), Step::Wait));
+    assert!(matches!(submission.handle_timeout(submission.poll_timeout().unwrap()), SubmissionStep::Wait));
     let now = submission.poll_timeout().unwrap();
     let number = asked(submission.handle_timeout(now));
     let declined = Reply::Prepared(Preparation::Answered(Answer::Declined(Denial::default())));
     let step = submission.handle_reply(now, number, declined);
-    assert!(matches!(step, Step::Over(Verdict::Declined(_))), "it moves no money: {step:?}");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Declined(_))), "it moves no money: {step:?}");
 }
 
 #[test]
 fn a_gateway_that_does_not_replay_is_never_asked_twice() {
     let (mut submission, number) = submitting(Capabilities { idempotency: Idempotency::None, ..limits() });
     let step = submission.handle_reply(CallTime::ZERO, number, unknown());
-    assert!(matches!(step, Step::Over(Verdict::Unknown)));
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Unknown)));
 }
 
 #[test]
 fn a_gateway_that_looks_up_is_asked_what_became_of_it() {
     let (mut submission, number) =
         submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
-    assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), Step::Wait));
-    let Step::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap()) else { panic!() };
+    assert!(matches!(submission.handle_reply(CallTime::ZERO, number, unknown()), SubmissionStep::Wait));
+    let SubmissionStep::Ask(question) = submission.handle_timeout(submission.poll_timeout().unwrap()) else { panic!() };
     assert_eq!(question.what, Ask::Resolve(None));
     let found = Reply::Resolved(Resolution::Answer(Answer::Approved(Approval::default())));
     let step = submission.handle_reply(CallTime::from_millis(2000), question.number, found);
-    assert!(matches!(step, Step::Over(Verdict::Approved(_))));
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Approved(_))));
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn not_found_is_believed_only_after_the_gateway_s_own_time() {
         let mut number = asked(submission.handle_timeout(now));
         loop {
             match submission.handle_reply(now, number, Reply::Resolved(Resolution::NotFound)) {
-                Step::Over(verdict) => break (verdict, number, now),
+                SubmissionStep::Over(verdict) => break (verdict, number, now),
                 _ => {
                     now = submission.poll_timeout().unwrap();
                     number = asked(submission.handle_timeout(now));
@@ -257,21 +258,24 @@ fn not_found_is_believed_only_after_the_gateway_s_own_time() {
 #[test]
 fn it_stops_only_while_nothing_can_have_been_sent() {
     let (mut submission, _) = Submission::start(CallTime::ZERO, limits());
-    assert!(matches!(submission.handle_stop(), Step::Over(Verdict::Stopped)));
+    assert!(matches!(submission.handle_stop(), SubmissionStep::Over(Verdict::Stopped)));
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, not_sent());
-    assert!(matches!(submission.handle_stop(), Step::Over(Verdict::Stopped)), "between two tries that did not leave");
+    assert!(
+        matches!(submission.handle_stop(), SubmissionStep::Over(Verdict::Stopped)),
+        "between two tries that did not leave"
+    );
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
-    assert!(matches!(submission.handle_stop(), Step::Wait), "in doubt");
+    assert!(matches!(submission.handle_stop(), SubmissionStep::Wait), "in doubt");
 }
 
 #[test]
 fn a_request_that_did_not_leave_is_not_repeated_once_it_is_to_stop() {
     let (mut submission, number) = submitting(limits());
-    assert!(matches!(submission.handle_stop(), Step::Wait), "on its way");
+    assert!(matches!(submission.handle_stop(), SubmissionStep::Wait), "on its way");
     let step = submission.handle_reply(CallTime::from_millis(100), number, not_sent());
-    assert!(matches!(step, Step::Over(Verdict::Stopped)));
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Stopped)));
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
     let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
@@ -284,7 +288,7 @@ fn a_request_that_did_not_leave_is_not_repeated_once_it_is_to_stop() {
 fn a_breakdown_before_sending_is_our_fault_and_one_after_it_is_a_doubt() {
     let (mut submission, question) = Submission::start(CallTime::ZERO, limits());
     let step = submission.handle_reply(CallTime::ZERO, question.number, Reply::Panicked);
-    assert!(matches!(step, Step::Over(Verdict::BrokenDown)));
+    assert!(matches!(step, SubmissionStep::Over(Verdict::BrokenDown)));
     let (submission, number) = submitting(limits());
     let (verdict, ..) = run(submission, number, || Some(Reply::Panicked));
     assert!(matches!(verdict, Verdict::Unknown));
@@ -294,15 +298,15 @@ fn a_breakdown_before_sending_is_our_fault_and_one_after_it_is_a_doubt() {
 fn what_cannot_be_written_down_is_not_asked_for_again() {
     let (mut submission, question) = Submission::start(CallTime::ZERO, limits());
     let step = submission.handle_reply(CallTime::ZERO, question.number, Reply::NotWritten);
-    assert!(matches!(step, Step::Over(Verdict::NotWritten)), "before the preparation");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::NotWritten)), "before the preparation");
     let (mut submission, number) = submitting(limits());
     let step = submission.handle_reply(CallTime::ZERO, number, Reply::NotWritten);
-    assert!(matches!(step, Step::Over(Verdict::NotWritten)), "before the submission");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::NotWritten)), "before the submission");
     let (mut submission, number) = submitting(limits());
     submission.handle_reply(CallTime::ZERO, number, unknown());
     let number = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let step = submission.handle_reply(CallTime::from_millis(500), number, Reply::NotWritten);
-    assert!(matches!(step, Step::Over(Verdict::Unknown)), "the doubt of before is not forgotten");
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Unknown)), "the doubt of before is not forgotten");
 }
 
 #[test]
@@ -310,10 +314,10 @@ fn late_answers_to_a_question_given_up_change_nothing() {
     let (mut submission, number) = submitting(limits());
     let next = asked(submission.handle_timeout(submission.poll_timeout().unwrap()));
     let late = Reply::Submitted(Answer::Declined(Denial::default()));
-    assert!(matches!(submission.handle_reply(CallTime::from_millis(10_001), number, late), Step::Wait));
+    assert!(matches!(submission.handle_reply(CallTime::from_millis(10_001), number, late), SubmissionStep::Wait));
     let approved = Reply::Submitted(Answer::Approved(Approval::default()));
     let step = submission.handle_reply(CallTime::from_millis(10_500), next, approved);
-    assert!(matches!(step, Step::Over(Verdict::Approved(_))));
+    assert!(matches!(step, SubmissionStep::Over(Verdict::Approved(_))));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Sources: spec/pay.md, sections 3 and 4.
 
-use super::{Asked, PaySession, Phase};
+use super::{FieldAsked, PaySession, VerbPhase};
 use crate::pay::card::{Brand, Completeness};
 use crate::pay::confirmation::Confirmation;
 use crate::pay::entry::FieldEntry;
@@ -18,7 +18,7 @@ use crate::time::CallTime;
 use crate::tone::{Digit, Key};
 use crate::twiml::Utterance;
 
-impl Asked {
+impl FieldAsked {
     /// A try whose prompt is due.
     fn due(field: Field, attempt: u8, complaint: Option<Complaint>, card_type: Option<Brand>) -> Self {
         let entry = FieldEntry::new(field, ListeningState::Due { complaint, card_type });
@@ -42,18 +42,18 @@ impl PaySession {
             Some(field) => {
                 self.core.at = (field.step(), 1);
                 self.report(What::Begun);
-                self.phase = Phase::Asking(Asked::due(field, 1, None, self.core.captured.brand()));
+                self.phase = VerbPhase::Asking(FieldAsked::due(field, 1, None, self.core.captured.brand()));
             }
             // With a token made earlier nothing was keyed that could be read back.
             None if self.core.settings.confirmation && self.core.captured.last_digits().is_some() => {
-                self.phase = Phase::Confirming(Confirmation::first(&self.core));
+                self.phase = VerbPhase::Confirming(Confirmation::first(&self.core));
             }
             None => self.process(now),
         }
     }
 
     pub(super) fn digit_in(&mut self, now: CallTime, digit: Digit, keypad: &mut Keypad) {
-        let Phase::Asking(Asked { entry, first, typed, .. }) = &mut self.phase else { return };
+        let VerbPhase::Asking(FieldAsked { entry, first, typed, .. }) = &mut self.phase else { return };
         let completeness = entry.handle_digit(now, digit, first.as_ref(), &self.core, keypad);
         if let (Field::PostalCode, Some(pressed)) = (entry.field, self.core.last_key) {
             typed.push(keypad.at_hand(pressed, Key::Digit(digit)));
@@ -65,8 +65,8 @@ impl PaySession {
 
     /// The entry of the moment is over: judge it.
     pub(super) fn complete(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
-        let Phase::Asking(asked) = std::mem::replace(&mut self.phase, Phase::Finished) else { return };
-        let Asked { entry: FieldEntry { field, mut digits, .. }, attempt, first, typed } = asked;
+        let VerbPhase::Asking(asked) = std::mem::replace(&mut self.phase, VerbPhase::Finished) else { return };
+        let FieldAsked { entry: FieldEntry { field, mut digits, .. }, attempt, first, typed } = asked;
         let last_key = self.core.last_key;
         let mut by = by;
         if first.is_none() && field.keep_own(&mut digits, &self.core.settings) {
@@ -85,8 +85,8 @@ impl PaySession {
             }
             Ok(()) if first.is_none() && self.core.settings.prompts.wants_matching(field.step().into()) => {
                 keypad.field_accepted(by);
-                let second = Asked::due(field, attempt, None, self.core.captured.brand());
-                self.phase = Phase::Asking(Asked { first: Some(digits), ..second });
+                let second = FieldAsked::due(field, attempt, None, self.core.captured.brand());
+                self.phase = VerbPhase::Asking(FieldAsked { first: Some(digits), ..second });
             }
             Ok(()) => {
                 keypad.field_accepted(by);
@@ -107,6 +107,6 @@ impl PaySession {
         }
         let attempt = attempt.saturating_add(1);
         self.core.at = (field.step(), attempt);
-        self.phase = Phase::Asking(Asked::due(field, attempt, Some(Complaint::Entry(error)), card_type));
+        self.phase = VerbPhase::Asking(FieldAsked::due(field, attempt, Some(Complaint::Entry(error)), card_type));
     }
 }

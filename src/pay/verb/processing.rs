@@ -2,11 +2,11 @@
 //!
 //! Sources: spec/pay.md, section 3, "Keys"; spec/connectors.md, section 19.
 
-use super::{PaySession, Phase};
+use super::{PaySession, VerbPhase};
 use crate::pay::gateway::Capabilities;
 use crate::pay::outcome::Ending;
 use crate::pay::session::{Output, What};
-use crate::pay::settlement::Settled;
+use crate::pay::settlement::ExchangeStep;
 use crate::pay::step::{Moment, PayResult, Step};
 use crate::pay::submission::Reply;
 use crate::time::CallTime;
@@ -14,7 +14,7 @@ use crate::time::CallTime;
 impl PaySession {
     pub(super) fn handle_connector(&mut self, now: CallTime, found: Option<Capabilities>) {
         // One that comes late was given up already.
-        if !matches!(self.phase, Phase::Finding { .. }) {
+        if !matches!(self.phase, VerbPhase::Finding { .. }) {
             return;
         }
         match self.core.connector_found(found) {
@@ -38,22 +38,22 @@ impl PaySession {
                 let heard = self.heard_at(Moment::PaymentProcessing);
                 self.core.outputs.push_back(Output::Speak(heard));
                 self.core.ask(&settlement, question);
-                self.phase = Phase::Processing(settlement);
+                self.phase = VerbPhase::Processing(settlement);
             }
             Err(ending) => self.finish(*ending),
         }
     }
 
     pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) {
-        if let Phase::Processing(settlement) = &mut self.phase {
+        if let VerbPhase::Processing(settlement) = &mut self.phase {
             let next = settlement.handle_reply(now, number, reply);
             self.advance(next);
         }
     }
 
     /// Does what the payment wants next.
-    pub(super) fn advance(&mut self, next: Settled) {
-        let Phase::Processing(settlement) = &self.phase else { return };
+    pub(super) fn advance(&mut self, next: ExchangeStep) {
+        let VerbPhase::Processing(settlement) = &self.phase else { return };
         if let Some(ending) = self.core.advance(settlement, next) {
             self.finish(*ending);
         }
@@ -62,15 +62,17 @@ impl PaySession {
     /// The caller or the application ends it, unless the outcome is already on its way.
     pub(super) fn interrupt(&mut self, result: PayResult) {
         match &mut self.phase {
-            Phase::Finding { .. } | Phase::Asking(_) | Phase::Confirming(_) => self.finish(Ending::plain(result)),
+            VerbPhase::Finding { .. } | VerbPhase::Asking(_) | VerbPhase::Confirming(_) => {
+                self.finish(Ending::plain(result))
+            }
             // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
-            Phase::Processing(settlement) => {
+            VerbPhase::Processing(settlement) => {
                 let next = settlement.handle_interrupt(result);
                 self.advance(next);
             }
             // Nobody hears the rest of the closing prompt.
-            Phase::Closing { .. } if self.caller_gone => self.close(),
-            Phase::Closing { .. } | Phase::Finished => {}
+            VerbPhase::Closing { .. } if self.caller_gone => self.close(),
+            VerbPhase::Closing { .. } | VerbPhase::Finished => {}
         }
     }
 }

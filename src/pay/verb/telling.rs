@@ -2,9 +2,9 @@
 //!
 //! Sources: spec/pay.md, sections 5 to 7.
 
-use super::{PaySession, Phase};
+use super::{PaySession, VerbPhase};
 use crate::form::Form;
-use crate::pay::intent::Statement;
+use crate::pay::intent::CallbackFields;
 use crate::pay::outcome::Ending;
 use crate::pay::prompts::Scene;
 use crate::pay::receipt::Mask;
@@ -18,7 +18,7 @@ impl PaySession {
         let told = self.statement().told(&ending);
         let form = told.action.clone();
         self.core.settle(&ending, told);
-        self.phase = Phase::Closing { result: ending.result, form };
+        self.phase = VerbPhase::Closing { result: ending.result, form };
         let closing = closing_moment(&ending).filter(|_| !self.caller_gone);
         let heard = closing.map(|moment| self.heard_at(moment));
         match heard {
@@ -29,7 +29,7 @@ impl PaySession {
 
     /// The closing prompt is over, or there is none: it plays before the action is asked, whose answer goes on with the call.
     pub(super) fn close(&mut self) {
-        if let Phase::Closing { result, form } = std::mem::replace(&mut self.phase, Phase::Finished) {
+        if let VerbPhase::Closing { result, form } = std::mem::replace(&mut self.phase, VerbPhase::Finished) {
             self.core.outputs.push_back(Output::Finish(result, form));
         }
     }
@@ -47,13 +47,18 @@ impl PaySession {
     }
 
     /// What the last requests will tell, but for the outcome.
-    pub(super) fn statement(&self) -> Statement {
+    pub(super) fn statement(&self) -> CallbackFields {
         let settings = &self.core.settings;
         let mut action = Form::new();
         action.set("PaymentMethod", settings.payment_method.word());
         action.set("PaymentConnector", settings.connector.clone());
         self.core.receipt.tell(&mut action, Mask::Grouped, settings);
-        Statement { status: self.status_fields(), action, platform: self.core.around.platform, step: self.core.at.0 }
+        CallbackFields {
+            status: self.status_fields(),
+            action,
+            platform: self.core.around.platform,
+            step: self.core.at.0,
+        }
     }
 
     /// The fields of a status callback.

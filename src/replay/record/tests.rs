@@ -4,7 +4,7 @@ use super::*;
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
 use crate::simulate::chance::spelling::{SPELLINGS, spelt};
-use crate::simulate::chance::{self, Chance, Flows, Move};
+use crate::simulate::chance::{self, Flows, Move, SeededRng};
 use crate::tone::Key;
 
 /// Flows that between them have every kind of verb that listens, and show what was keyed where they can.
@@ -48,12 +48,12 @@ const SAMPLES: &[(&str, &str)] = &[
     ("wrong", "<Response><Pay chargeAmount='-1'/><Dial>+1</Dial><Gather><Say>x</Say></Gather></Response>"),
 ];
 
-struct Shelf {
+struct RecordedFlows {
     library: Library,
     _folder: tempfile::TempDir,
 }
 
-impl Shelf {
+impl RecordedFlows {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in SAMPLES {
@@ -63,7 +63,7 @@ impl Shelf {
     }
 }
 
-impl Flows for Shelf {
+impl Flows for RecordedFlows {
     fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
         self.library.load(name, parameters)
     }
@@ -87,7 +87,7 @@ fn pressed(moves: &[Move]) -> Vec<String> {
 
 #[test]
 fn a_recorded_call_replays_to_the_millisecond_and_shows_no_digit_that_was_keyed() {
-    let shelf = Shelf::new();
+    let shelf = RecordedFlows::new();
     let (mut same, mut numbers) = (0, 0);
     for seed in 0..400_u64 {
         let flow = SAMPLES[usize::try_from(seed).unwrap() % SAMPLES.len()].0;
@@ -193,7 +193,7 @@ fn a_call_whose_replay_parts_from_it_is_recorded_with_a_line_that_says_so() {
 fn a_gateway_that_quotes_the_number_in_any_spelling_is_recorded_without_it() {
     let number = "4929420573595709";
     for spelling in 0..SPELLINGS {
-        let mut chance = Chance::new(spelling);
+        let mut chance = SeededRng::new(spelling);
         for _ in 0..6 {
             let said = format!("card {} cvv 837 refused", spelt(number, spelling, &mut chance));
             let script = format!(

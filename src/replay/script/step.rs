@@ -6,34 +6,34 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::{EVERY, Length, Step, Text};
+use super::{EVERY, Length, ScriptStep, Text};
 use crate::tone::Key;
 
-impl<'de> Deserialize<'de> for Step {
+impl<'de> Deserialize<'de> for ScriptStep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneStep;
         impl<'de> Visitor<'de> for OneStep {
-            type Value = Step;
+            type Value = ScriptStep;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(STEPS)
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Step, E> {
-                if text == "hang up" { Ok(Step::HangUp) } else { Err(unknown_step(text)) }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ScriptStep, E> {
+                if text == "hang up" { Ok(ScriptStep::HangUp) } else { Err(unknown_step(text)) }
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ScriptStep, A::Error> {
                 let Some(name) = map.next_key::<String>()? else { return Err(unknown_step("{}")) };
                 let step = match name.as_str() {
-                    "hear" => Step::Hear(map.next_value::<Text>()?.0),
-                    "wait" => Step::Wait(map.next_value::<Length>()?.0),
+                    "hear" => ScriptStep::Hear(map.next_value::<Text>()?.0),
+                    "wait" => ScriptStep::Wait(map.next_value::<Length>()?.0),
                     "press" => map.next_value::<Press>()?.0,
-                    "agent" => Step::Agent(map.next_value()?),
-                    "application" => Step::Application(map.next_value()?),
+                    "agent" => ScriptStep::Agent(map.next_value()?),
+                    "application" => ScriptStep::Application(map.next_value()?),
                     "hang up" => {
                         map.next_value::<de::IgnoredAny>()?;
-                        Step::HangUp
+                        ScriptStep::HangUp
                     }
                     other => return Err(unknown_step(other)),
                 };
@@ -58,7 +58,7 @@ fn unknown_step<E: de::Error>(text: &str) -> E {
 }
 
 /// `press: "42 42"`, `press: {keys: "42", every: 40ms}` or `press: {keys: "421", gaps: [140ms, 95ms]}`.
-struct Press(Step);
+struct Press(ScriptStep);
 
 impl<'de> Deserialize<'de> for Press {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Press {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Press, E> {
-                Ok(Press(Step::Press { keys: keys(text)?, every: EVERY, gaps: Vec::new() }))
+                Ok(Press(ScriptStep::Press { keys: keys(text)?, every: EVERY, gaps: Vec::new() }))
             }
 
             fn visit_u64<E: de::Error>(self, _: u64) -> Result<Press, E> {
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Press {
                 let usual = if timed.gaps.is_some() { Duration::ZERO } else { EVERY };
                 let every = timed.every.map_or(usual, |every| every.0);
                 let gaps = timed.gaps.unwrap_or_default().into_iter().map(|gap| gap.0).collect();
-                Ok(Press(Step::Press { keys: keys(&timed.keys.0)?, every, gaps }))
+                Ok(Press(ScriptStep::Press { keys: keys(&timed.keys.0)?, every, gaps }))
             }
         }
         deserializer.deserialize_any(Keys)

@@ -93,9 +93,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// A wall clock, on the account's own time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::replay) struct Clock(pub(in crate::replay) jiff::civil::DateTime);
+pub(in crate::replay) struct ScriptTime(pub(in crate::replay) jiff::civil::DateTime);
 
-impl<'de> Deserialize<'de> for Clock {
+impl<'de> Deserialize<'de> for ScriptTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let instant =

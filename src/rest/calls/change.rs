@@ -76,7 +76,7 @@ enum EndStatus {
 
 /// What is wanted.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum CallChange {
     /// Go on with another document.
     Redirect(Redirection),
     /// End.
@@ -98,7 +98,7 @@ impl UpdateForm {
     }
 }
 
-impl Change {
+impl CallChange {
     /// What a form wants.
     pub(super) fn of(form: UpdateForm, plain_http: PlainHttp) -> Result<Self, ApiError> {
         match form {
@@ -138,20 +138,20 @@ fn usable(url: &str, plain_http: PlainHttp) -> Result<Url, ApiError> {
 mod tests {
     use super::*;
 
-    fn read(form: &str) -> Result<Change, ApiError> {
-        UpdateForm::read(Fields::of(form)).and_then(|form| Change::of(form, PlainHttp::Never))
+    fn read(form: &str) -> Result<CallChange, ApiError> {
+        UpdateForm::read(Fields::of(form)).and_then(|form| CallChange::of(form, PlainHttp::Never))
     }
 
     #[test]
     fn exactly_one_thing_can_be_wanted() {
-        assert!(matches!(read("Status=completed"), Ok(Change::Complete)));
-        assert!(matches!(read("Status=canceled"), Ok(Change::Cancel)));
+        assert!(matches!(read("Status=completed"), Ok(CallChange::Complete)));
+        assert!(matches!(read("Status=canceled"), Ok(CallChange::Cancel)));
         assert!(matches!(
             read("Twiml=%3CResponse%2F%3E"),
-            Ok(Change::Redirect(Redirection::Document(NextDocument { origin: Origin::Flow(_), .. }, _)))
+            Ok(CallChange::Redirect(Redirection::Document(NextDocument { origin: Origin::Flow(_), .. }, _)))
         ));
         let asked = |form: &str| match read(form) {
-            Ok(Change::Redirect(Redirection::Url(url, method))) => format!("{method} {url}"),
+            Ok(CallChange::Redirect(Redirection::Url(url, method))) => format!("{method} {url}"),
             other => panic!("{other:?}"),
         };
         assert_eq!(asked("Url=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc"), "POST https://example.com/a?b=c");

@@ -1,6 +1,6 @@
 //! The list of calls: which are wanted, and page by page.
 //!
-//! Shape:   [`Listing::of`] takes the query, [`Listing::page`] turns it and the store's calls into a page.
+//! Shape:   [`CallListing::of`] takes the query, [`CallListing::page`] turns it and the store's calls into a page.
 //! Limits:  those of [`PageSize`].
 //! Errors:  of what is in a query: a filter that cannot be read is refused; one that is ignored would show too much.
 //! Sources: Twilio, "Read multiple Call resources" and "Twilio's Response: paging"; twilio-python `base/version.py`
@@ -79,7 +79,7 @@ pub(in crate::rest) struct Filters {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = String, pattern = "^P[AB][0-9a-f]{16}$")]
-struct PageToken(Place);
+struct PageToken(PageStart);
 
 /// A page of calls.
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,18 +108,18 @@ pub(in crate::rest) struct CallPage {
 
 /// What list is wanted.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(super) struct CallListing {
     filter: Filter,
     /// The parameters as they were given, for the addresses of other pages.
     given: Vec<(String, String)>,
     page_size: PageSize,
     page: u32,
-    place: Option<Place>,
+    place: Option<PageStart>,
 }
 
 /// Where a page begins, told by the number of the call next to it: calls that come and go do not move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum PageStart {
     /// The page is of calls that began before this one.
     Before(u64),
     /// The page is of calls that began after this one.
@@ -144,7 +144,7 @@ struct Span {
     before: Option<Timestamp>,
 }
 
-impl Listing {
+impl CallListing {
     /// What a query asks for.
     pub(super) fn of(Query { parameters, given }: Query<Filters>) -> Self {
         let started = [parameters.start_time, parameters.start_time_after, parameters.start_time_before];
@@ -174,13 +174,13 @@ impl Listing {
     ) -> Result<CallPage, BackendError> {
         let (size, one_more) = (self.page_size.entries(), self.page_size.and_one());
         let (found, more) = match self.place {
-            Some(Place::After(number)) => {
+            Some(PageStart::After(number)) => {
                 let mut found = self.calls(calls, CallPlaces::After(number), 0, size).await?;
                 found.reverse();
                 let older = self.calls(calls, CallPlaces::Before(number.saturating_add(1)), 0, 1).await?;
                 (found, !older.is_empty())
             }
-            Some(Place::Before(number)) => {
+            Some(PageStart::Before(number)) => {
                 self.page_size.cut(self.calls(calls, CallPlaces::Before(number), 0, one_more).await?)
             }
             None => {
@@ -190,17 +190,17 @@ impl Listing {
         };
         let start = u64::from(self.page).saturating_mul(u64::from(size));
         let length = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        let next = found.last().filter(|_| more).map(|last| Place::Before(last.place));
+        let next = found.last().filter(|_| more).map(|last| PageStart::Before(last.place));
         let previous = match (found.first(), self.place) {
-            (Some(first), _) => Some(Place::After(first.place)),
-            (None, Some(Place::Before(number))) => Some(Place::After(number.saturating_sub(1))),
+            (Some(first), _) => Some(PageStart::After(first.place)),
+            (None, Some(PageStart::Before(number))) => Some(PageStart::After(number.saturating_sub(1))),
             (None, place) => place,
         };
         let view = |row: CallRow| match live(&row.sid) {
             Some(record) => CallView::of(account_sid, &record),
             None => CallView::stored(account_sid, row),
         };
-        let at = |page: u32, place: Option<Place>| self.uri(account_sid, page, place);
+        let at = |page: u32, place: Option<PageStart>| self.uri(account_sid, page, place);
         Ok(CallPage {
             calls: found.into_iter().map(view).collect(),
             end: start.saturating_add(length.saturating_sub(1)),
@@ -244,17 +244,17 @@ impl Listing {
         calls.calls(filter).await
     }
 
-    fn uri(&self, account_sid: &str, page: u32, place: Option<Place>) -> String {
+    fn uri(&self, account_sid: &str, page: u32, place: Option<PageStart>) -> String {
         let own = [
             ("PageSize", Some(self.page_size.entries().to_string())),
             ("Page", Some(page.to_string())),
-            ("PageToken", place.map(Place::token)),
+            ("PageToken", place.map(PageStart::token)),
         ];
         address(&format!("{ROOT}/Accounts/{account_sid}/Calls.json"), &self.given, &own)
     }
 }
 
-impl Place {
+impl PageStart {
     fn read(token: &str) -> Option<Self> {
         let (kind, digits) = token.split_at_checked(2)?;
         let is_number = digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -278,7 +278,7 @@ impl TryFrom<String> for PageToken {
     type Error = Must;
 
     fn try_from(token: String) -> Result<Self, Must> {
-        Place::read(&token).map(Self).ok_or(Must("one that was given out"))
+        PageStart::read(&token).map(Self).ok_or(Must("one that was given out"))
     }
 }
 
@@ -342,8 +342,8 @@ mod tests {
         history.write_changes(changes, NodeId::random()).await.unwrap();
     }
 
-    fn listing(query: &str) -> Result<Listing, ApiError> {
-        Query::read(query).map(Listing::of)
+    fn listing(query: &str) -> Result<CallListing, ApiError> {
+        Query::read(query).map(CallListing::of)
     }
 
     async fn page(history: &Memory, query: &str) -> CallPage {

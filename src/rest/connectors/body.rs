@@ -6,17 +6,17 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{StatusCode, header};
 
-use crate::connector::config::Keys;
+use crate::connector::config::ConfigKeys;
 use crate::rest::error::{self, ApiError};
 
 /// The longest body, in bytes. Our choice: an instance has some hundred.
 pub(super) const BODY_MAX: usize = 64 * 1024;
 
 /// The keys in a body.
-pub(in crate::rest) struct KeysBody(pub(super) Keys);
+pub(in crate::rest) struct KeysBody(pub(super) ConfigKeys);
 
 /// The keys in a body, if there is one.
-pub(in crate::rest) struct SomeKeysBody(pub(super) Keys);
+pub(in crate::rest) struct SomeKeysBody(pub(super) ConfigKeys);
 
 impl<S: Send + Sync> FromRequest<S> for KeysBody {
     type Rejection = ApiError;
@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequest<S> for SomeKeysBody {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (is_json, body) = read(request, state).await?;
         match body.trim_ascii() {
-            b"" | b"null" => Ok(Self(Keys::default())),
+            b"" | b"null" => Ok(Self(ConfigKeys::default())),
             body => keys(is_json, body).map(Self),
         }
     }
@@ -54,10 +54,10 @@ async fn read<S: Send + Sync>(mut request: Request, state: &S) -> Result<(bool, 
     Ok((is_json, body))
 }
 
-fn keys(is_json: bool, body: &[u8]) -> Result<Keys, ApiError> {
+fn keys(is_json: bool, body: &[u8]) -> Result<ConfigKeys, ApiError> {
     if !is_json {
         let message = "The body must be JSON: Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error::NO_FORM, message));
     }
-    Keys::from_json(body).map_err(|fault| ApiError::bad(error::BAD_BODY, fault.to_string()))
+    ConfigKeys::from_json(body).map_err(|fault| ApiError::bad(error::BAD_BODY, fault.to_string()))
 }

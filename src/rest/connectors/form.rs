@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::connector::kind::{Key, Kind, Shape};
+use crate::connector::kind::{Kind, KindKey, ValueShape};
 use crate::connector::{KINDS, Mode};
 
 /// A name: no control characters, no `/`, no blanks at its ends.
@@ -31,7 +31,8 @@ fn variants(kind: &Kind) -> Vec<Variant> {
         let needed = *needed;
         let absent = kind.credentials().into_iter().filter(|key| !needed.contains(key));
         let absent: Vec<&'static str> = absent.collect();
-        let tells_mode = |name: &&str| kind.key(name).is_some_and(|key| matches!(key.shape, Shape::TextOfMode { .. }));
+        let tells_mode =
+            |name: &&str| kind.key(name).is_some_and(|key| matches!(key.shape, ValueShape::TextOfMode { .. }));
         let modes = if needed.iter().any(tells_mode) { vec![Some(Mode::Test), Some(Mode::Live)] } else { vec![None] };
         modes.into_iter().map(move |mode| Variant { mode, needed, absent: absent.clone() })
     };
@@ -39,22 +40,22 @@ fn variants(kind: &Kind) -> Vec<Variant> {
 }
 
 /// What the values of a key look like, where not any text will do.
-fn pattern(key: &Key, mode: Option<Mode>) -> Option<String> {
+fn pattern(key: &KindKey, mode: Option<Mode>) -> Option<String> {
     let one_of = |words: Vec<String>| format!("^({})$", words.join("|"));
     let pattern = match key.shape {
-        Shape::Text(pattern) => pattern?.to_owned(),
-        Shape::TextOfMode { pattern, test, live } => match mode {
+        ValueShape::Text(pattern) => pattern?.to_owned(),
+        ValueShape::TextOfMode { pattern, test, live } => match mode {
             None => pattern,
             Some(Mode::Test) => test,
             Some(Mode::Live) => live,
         }
         .to_owned(),
-        Shape::Address { query: true } => ADDRESSES.0.to_owned(),
-        Shape::Address { query: false } => ADDRESSES.1.to_owned(),
-        Shape::Whole(from, to) => one_of((from..=to).map(|number| number.to_string()).collect()),
-        Shape::Flag => "^(true|false)$".to_owned(),
-        Shape::Word(words) => one_of(words.iter().map(|word| (*word).to_owned()).collect()),
-        Shape::Some(numbers) => {
+        ValueShape::Address { query: true } => ADDRESSES.0.to_owned(),
+        ValueShape::Address { query: false } => ADDRESSES.1.to_owned(),
+        ValueShape::Whole(from, to) => one_of((from..=to).map(|number| number.to_string()).collect()),
+        ValueShape::Flag => "^(true|false)$".to_owned(),
+        ValueShape::Word(words) => one_of(words.iter().map(|word| (*word).to_owned()).collect()),
+        ValueShape::Some(numbers) => {
             let one: Vec<String> = numbers.iter().map(u16::to_string).collect();
             let one = one.join("|");
             format!("^({one})(, ?({one}))*$")
@@ -115,14 +116,16 @@ fn text(pattern: Option<String>) -> ObjectBuilder {
 }
 
 /// A value: text, or what JSON has for numbers and flags.
-fn value(key: &Key, pattern: Option<String>, more: &[Type]) -> ObjectBuilder {
+fn value(key: &KindKey, pattern: Option<String>, more: &[Type]) -> ObjectBuilder {
     let shape = text(pattern);
     let (shape, own) = match key.shape {
-        Shape::Whole(from, to) => (shape.minimum(Some(from)).maximum(Some(to)), Some(Type::Integer)),
-        Shape::Flag => (shape, Some(Type::Boolean)),
-        Shape::Text(_) | Shape::TextOfMode { .. } | Shape::Address { .. } | Shape::Word(_) | Shape::Some(_) => {
-            (shape, None)
-        }
+        ValueShape::Whole(from, to) => (shape.minimum(Some(from)).maximum(Some(to)), Some(Type::Integer)),
+        ValueShape::Flag => (shape, Some(Type::Boolean)),
+        ValueShape::Text(_)
+        | ValueShape::TextOfMode { .. }
+        | ValueShape::Address { .. }
+        | ValueShape::Word(_)
+        | ValueShape::Some(_) => (shape, None),
     };
     let types: Vec<Type> = [Type::String].into_iter().chain(own).chain(more.iter().cloned()).collect();
     match &*types {
@@ -131,7 +134,7 @@ fn value(key: &Key, pattern: Option<String>, more: &[Type]) -> ObjectBuilder {
     }
 }
 
-fn described(key: &Key, text: ObjectBuilder) -> ObjectBuilder {
+fn described(key: &KindKey, text: ObjectBuilder) -> ObjectBuilder {
     let default = key.default.shown().map(|default| format!(" Default: {default}.")).unwrap_or_default();
     text.description(Some(format!("{}{default}", key.meaning))).write_only(key.secret)
 }

@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::form::Form;
-    use crate::pay::assisted::Command;
+    use crate::pay::assisted::AgentRequest;
     use crate::pay::settings::POSTAL_DIGITS_MAX;
     use crate::pay::settings::request::Requested;
     use crate::rest::fields::Fields;
@@ -175,7 +175,7 @@ mod tests {
             for word in schema["properties"][name]["allOf"][0]["enum"].as_array().unwrap() {
                 let mut form = Form::new();
                 form.set(name, word.as_str().unwrap());
-                assert!(Command::read(&form).is_ok(), "{name}: {word}");
+                assert!(AgentRequest::read(&form).is_ok(), "{name}: {word}");
             }
         }
     }

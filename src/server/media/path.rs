@@ -24,7 +24,7 @@ pub(super) struct StreamPath {
 }
 
 /// What stands behind the flow in a path.
-pub(super) enum Ending {
+pub(super) enum PathEnding {
     None,
     Secret(Secret),
     /// An expiry and a random value, as they were written.
@@ -33,15 +33,15 @@ pub(super) enum Ending {
 
 impl StreamPath {
     /// What the call begins with, and what stands behind it.
-    pub(super) fn into_parts(self) -> (Beginning, Ending) {
+    pub(super) fn into_parts(self) -> (Beginning, PathEnding) {
         let ending = match (self.secret, self.expires, self.random) {
-            (Some(secret), _, _) => Ending::Secret(secret),
-            (None, Some(expires), Some(random)) => Ending::Nonce(expires, random),
-            (None, _, _) => Ending::None,
+            (Some(secret), _, _) => PathEnding::Secret(secret),
+            (None, Some(expires), Some(random)) => PathEnding::Nonce(expires, random),
+            (None, _, _) => PathEnding::None,
         };
         let beginning = match (self.flow, &ending) {
             (None, _) => Beginning::Url,
-            (Some(flow), Ending::Secret(_) | Ending::Nonce(..)) if flow == NO_FLOW => Beginning::Url,
+            (Some(flow), PathEnding::Secret(_) | PathEnding::Nonce(..)) if flow == NO_FLOW => Beginning::Url,
             (Some(flow), _) => Beginning::Flow(flow),
         };
         (beginning, ending)

@@ -10,13 +10,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 
 use super::answer::NotUpgraded;
-use super::path::{Ending, NO_SUCH_FLOW};
+use super::path::{NO_SUCH_FLOW, PathEnding};
 use crate::media::dialect::Proof;
 use crate::media::nonce::{AGE_MAX, NonceRefused, StreamNonce};
 use crate::media::upgrade::{self, UpgradeRefused, upgrade_matches};
 use crate::rest::guard::NotSignedIn;
 use crate::secret::Secret;
-use crate::server::Desk;
+use crate::server::ServerState;
 use crate::signature;
 
 /// What is asked of an upgrade: the dialect's name, and how it is to be proven.
@@ -25,9 +25,9 @@ pub(super) type Required = (&'static str, Proof);
 /// Whether the upgrade shows what is required; what is still to be used up then. None: a path of its dialect does not end
 /// so. `flow` is what may be shown of it.
 pub(super) fn proven(
-    desk: &Desk,
+    desk: &ServerState,
     (platform, proof): Required,
-    ending: Ending,
+    ending: PathEnding,
     flow: &str,
     parts: &Parts,
     peer: IpAddr,
@@ -35,13 +35,13 @@ pub(super) fn proven(
     let signed = |ending: &str| signed(desk, (platform, flow), parts, ending);
     Some(match (proof, ending) {
         // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
-        (Proof::Signature, Ending::Secret(_)) | (Proof::Secret, Ending::Nonce(..)) => return None,
-        (Proof::Signature, Ending::None) => signed("").and_then(|()| timely(desk, None)),
-        (Proof::Signature, Ending::Nonce(expires, value)) => signed("/…/…")
+        (Proof::Signature, PathEnding::Secret(_)) | (Proof::Secret, PathEnding::Nonce(..)) => return None,
+        (Proof::Signature, PathEnding::None) => signed("").and_then(|()| timely(desk, None)),
+        (Proof::Signature, PathEnding::Nonce(expires, value)) => signed("/…/…")
             .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
             .and_then(|nonce| timely(desk, Some(nonce))),
-        (Proof::Secret, Ending::None) => known(desk, platform, None, parts, peer).map(|()| None),
-        (Proof::Secret, Ending::Secret(secret)) => known(desk, platform, Some(secret), parts, peer).map(|()| None),
+        (Proof::Secret, PathEnding::None) => known(desk, platform, None, parts, peer).map(|()| None),
+        (Proof::Secret, PathEnding::Secret(secret)) => known(desk, platform, Some(secret), parts, peer).map(|()| None),
     })
 }
 
@@ -110,7 +110,7 @@ impl Refused {
 }
 
 /// `ending` stands for what is behind it, where a refusal shows the path.
-fn signed(desk: &Desk, (dialect, flow): (&str, &str), parts: &Parts, ending: &str) -> Result<(), Refused> {
+fn signed(desk: &ServerState, (dialect, flow): (&str, &str), parts: &Parts, ending: &str) -> Result<(), Refused> {
     if !desk.upgrades.require_signature {
         return Ok(());
     }
@@ -136,7 +136,7 @@ fn without_port(host: &str) -> Option<&str> {
 }
 
 /// Whether the URL of a stream is one that is good now, and good once where that is demanded.
-fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
+fn timely(desk: &ServerState, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
     let max_age = desk.upgrades.max_age;
     match &nonce {
         None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
@@ -149,7 +149,7 @@ fn timely(desk: &Desk, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>
 }
 
 fn known(
-    desk: &Desk,
+    desk: &ServerState,
     platform: &'static str,
     of_path: Option<Secret>,
     parts: &Parts,

@@ -1,6 +1,6 @@
 //! The certificate and key of `[tls]`: two PEM files, read at the start and looked at again while the server runs.
 //!
-//! Shape:   [`Files::open`] reads them once; each [`Files::look`] says whether there is something new, good or faulty.
+//! Shape:   [`TlsFiles::open`] reads them once; each [`TlsFiles::look`] says whether there is something new, good or faulty.
 //! Limits:  [`FILE_MAX`] a file.
 //! Errors:  [`TlsError`]: which key of the configuration, which file, what to do. A certificate out of its time is a warning
 //!          only: it can still be the one that somebody has pinned, and its successor is taken without a restart.
@@ -107,28 +107,28 @@ pub(super) enum Look {
 
 /// The files, and what was seen of them.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct TlsFiles {
     cert: PathBuf,
     key: PathBuf,
     hashes: RandomState,
     /// Of the pair in use.
     taken: u64,
-    fault: Option<Fault>,
+    fault: Option<ReloadFault>,
 }
 
 /// A fault of the last look.
 #[derive(Debug)]
-struct Fault {
+struct ReloadFault {
     said: String,
     told: bool,
 }
 
-impl Files {
+impl TlsFiles {
     /// Reads the pair for the first time.
     ///
     /// # Errors
     /// [`TlsError`]
-    pub(super) fn open(config: &crate::config::Tls) -> Result<(Self, Arc<ServerConfig>), TlsError> {
+    pub(super) fn open(config: &crate::config::TlsSettings) -> Result<(Self, Arc<ServerConfig>), TlsError> {
         let (cert, key) = (config.cert.clone(), config.key.clone());
         let mut files = Self { cert, key, hashes: RandomState::new(), taken: 0, fault: None };
         let pair = files.read()?;
@@ -167,22 +167,22 @@ impl Files {
                 }
             }
             _ => {
-                self.fault = Some(Fault { said, told: false });
+                self.fault = Some(ReloadFault { said, told: false });
                 Look::Same
             }
         }
     }
 
-    fn read(&self) -> Result<Pair, TlsError> {
-        Ok(Pair { cert: read("cert", &self.cert)?, key: read("key", &self.key)? })
+    fn read(&self) -> Result<TlsPair, TlsError> {
+        Ok(TlsPair { cert: read("cert", &self.cert)?, key: read("key", &self.key)? })
     }
 
-    fn hash(&self, pair: &Pair) -> u64 {
+    fn hash(&self, pair: &TlsPair) -> u64 {
         self.hashes.hash_one((pair.cert.as_slice(), pair.key.as_slice()))
     }
 
     /// What the server does with the pair, if it is one.
-    fn checked(&self, pair: &Pair) -> Result<Arc<ServerConfig>, TlsError> {
+    fn checked(&self, pair: &TlsPair) -> Result<Arc<ServerConfig>, TlsError> {
         let (cert_file, key_file) = (shown(&self.cert), shown(&self.key));
         let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pair.cert).collect();
         let chain =
@@ -247,7 +247,7 @@ pub(super) fn out_of_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Op
 }
 
 /// What the files hold.
-struct Pair {
+struct TlsPair {
     cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
 }

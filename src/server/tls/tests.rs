@@ -44,12 +44,12 @@ impl Folder {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn config(&self) -> crate::config::Tls {
-        crate::config::Tls { cert: self.path("cert.pem"), key: self.path("key.pem") }
+    fn config(&self) -> crate::config::TlsSettings {
+        crate::config::TlsSettings { cert: self.path("cert.pem"), key: self.path("key.pem") }
     }
 
     fn fault(&self) -> String {
-        Tls::open(&self.config()).unwrap_err().to_string()
+        TlsIdentity::open(&self.config()).unwrap_err().to_string()
     }
 }
 
@@ -96,8 +96,8 @@ fn a_pair_that_cannot_be_used_says_which_file_and_what_to_do() {
     within(&folder.fault(), &["tls.cert", "cannot be read", "no PEM file"]);
 }
 
-fn files(folder: &Folder) -> Files {
-    Files::open(&folder.config()).unwrap().0
+fn files(folder: &Folder) -> TlsFiles {
+    TlsFiles::open(&folder.config()).unwrap().0
 }
 
 #[test]
@@ -135,12 +135,17 @@ fn a_fault_that_stays_is_told_once_and_forgotten_with_its_cure() {
 /// Says a line and closes, on every connection that gets that far.
 async fn start(pair: &Pair) -> (SocketAddr, watch::Sender<Arc<ServerConfig>>) {
     let folder = Folder::with(pair);
-    let tls = Tls::open(&folder.config()).unwrap();
+    let tls = TlsIdentity::open(&folder.config()).unwrap();
     let current = tls.current.clone();
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let mut listener = TlsListener {
-        doors: Doors::new(socket, 0, &crate::config::Limits::default(), &crate::http::TrustedProxies::default()),
+        doors: ConnectionLimiter::new(
+            socket,
+            0,
+            &crate::config::ConnectionLimits::default(),
+            &crate::http::TrustedProxies::default(),
+        ),
         current: current.subscribe(),
         handshakes: Handshakes::default(),
         _follower: JoinSet::new(),
@@ -268,7 +273,7 @@ fn a_certificate_out_of_its_time_is_noticed_with_the_date() {
 fn nothing_of_a_key_is_shown() {
     let pair = Pair::new();
     let folder = Folder::with(&pair);
-    let shown = format!("{:?}", Tls::open(&folder.config()).unwrap());
+    let shown = format!("{:?}", TlsIdentity::open(&folder.config()).unwrap());
     let line = pair.key.lines().nth(1).unwrap();
     assert!(!shown.contains(line) && shown.contains(Path::new("key.pem").to_str().unwrap()), "{shown}");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::entries::{choice, digits, entry};
 use super::outside::{Agent, Lead, is_begun};
-use super::twin::{Field, Hidden};
-use super::{Chance, Flows, MOVES_MAX, Move, Plan, Played, perform};
+use super::twin::{Hidden, HiddenField};
+use super::{Flows, MOVES_MAX, Move, Plan, Played, SeededRng, perform};
 use crate::flow::LedBy;
 use crate::pay::session::What;
 use crate::pay::step::Step;
@@ -40,7 +40,7 @@ struct Habits {
 }
 
 pub(super) struct Caller<'a, F> {
-    chance: Chance,
+    chance: SeededRng,
     habits: Habits,
     simulation: Played<'a, F>,
     agent: Agent,
@@ -60,7 +60,7 @@ pub(super) struct Caller<'a, F> {
 }
 
 impl<'a, F: Flows> Caller<'a, F> {
-    pub(super) fn new(mut chance: Chance, simulation: Played<'a, F>) -> Self {
+    pub(super) fn new(mut chance: SeededRng, simulation: Played<'a, F>) -> Self {
         let habits = Habits {
             right: chance.one_of(&[100, 95, 80, 40], 100),
             pounds: chance.below(3),
@@ -296,7 +296,7 @@ impl<'a, F: Flows> Caller<'a, F> {
                 let empty = matches!(stage, "prompting" | "waiting" | "prompting again" | "waiting again")
                     || (stage.starts_with("agent: capturing") && !begun);
                 if empty && !failed {
-                    hidden = step.and_then(Field::of);
+                    hidden = step.and_then(HiddenField::of);
                 }
             }
             confirming |= stage.ends_with("confirmation") || stage == "agent: confirming";

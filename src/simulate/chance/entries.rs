@@ -1,6 +1,6 @@
 //! What callers key in: mostly right, sometimes wrong in the ways that callers are wrong.
 
-use super::Chance;
+use super::SeededRng;
 use crate::pay::step::Step;
 
 /// Published test numbers of the brands that a Pay takes by default.
@@ -36,7 +36,7 @@ const ROUTING: [&str; 4] = ["110000000", "021000021", "011401533", "322271627"];
 const ACCOUNTS: [&str; 5] = ["12345678", "123456789", "000123456789", "1234", "12345678901234567"];
 
 /// Digits for a step: right `right` times of a hundred. `four`: whether the card's security code has four digits.
-pub(super) fn entry(step: Step, four: bool, right: u64, chance: &mut Chance) -> String {
+pub(super) fn entry(step: Step, four: bool, right: u64, chance: &mut SeededRng) -> String {
     let good = chance.below(100) < right;
     match step {
         Step::PaymentCardNumber => card(good, chance),
@@ -62,16 +62,16 @@ pub(super) fn entry(step: Step, four: bool, right: u64, chance: &mut Chance) -> 
 }
 
 /// A key for a menu or a question.
-pub(super) fn choice(good: bool, chance: &mut Chance) -> String {
+pub(super) fn choice(good: bool, chance: &mut SeededRng) -> String {
     if good { "1".to_owned() } else { digits(1, chance) }
 }
 
 /// Digits at random.
-pub(super) fn digits(length: u64, chance: &mut Chance) -> String {
+pub(super) fn digits(length: u64, chance: &mut SeededRng) -> String {
     (0..length).map(|_| chance.one_of(&['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'], '0')).collect()
 }
 
-fn card(good: bool, chance: &mut Chance) -> String {
+fn card(good: bool, chance: &mut SeededRng) -> String {
     let usual = chance.below(10) < 7;
     let mut number = if usual { chance.one_of(&USUAL_CARDS, "") } else { chance.one_of(&OTHER_CARDS, "") }.to_owned();
     if good {

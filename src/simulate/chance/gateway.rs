@@ -9,12 +9,12 @@ use std::time::Duration;
 use url::Url;
 
 use super::spelling::spelt;
-use super::{Chance, Flows};
+use super::{Flows, SeededRng};
 use crate::flow::link::Target;
 use crate::flow::{Body, Fetch, Fetched, Received, read_answer};
 use crate::form::Value;
 use crate::pay::gateway::{
-    Answer, Approval, Attempt, Capabilities, Denial, Idempotency, Instrument, Operation, Preparation, Resolution,
+    Answer, Approval, Capabilities, Denial, Idempotency, Instrument, Operation, PaymentRequest, Preparation, Resolution,
 };
 use crate::pay::sandbox;
 use crate::pay::step::PayErrorCode;
@@ -59,7 +59,7 @@ const DOCUMENTS: [&str; 16] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub(super) after: u64,
-    pub(super) what: Kind,
+    pub(super) what: SaidKind,
     /// Whether it did what it was asked, whatever it says.
     pub(super) acts: bool,
     /// The number that it quotes back, and the seed of how it is written.
@@ -69,7 +69,7 @@ pub struct Said {
 
 /// What connectors are like in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connectors {
+pub struct RandomConnectors {
     /// How many milliseconds it takes to look one up.
     pub(super) lookup: u64,
     /// What their gateway makes of repeats.
@@ -78,8 +78,8 @@ pub struct Connectors {
     pub(super) looks_up: bool,
 }
 
-impl Connectors {
-    pub(super) fn drawn(chance: &mut Chance) -> Self {
+impl RandomConnectors {
+    pub(super) fn drawn(chance: &mut SeededRng) -> Self {
         Self {
             lookup: if chance.one_in(7) { chance.below(6000) } else { 0 },
             idempotency: match chance.below(5) {
@@ -99,7 +99,7 @@ impl Connectors {
 
 /// What the gateway says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SaidKind {
     Charges,
     Tokenizes,
     Declines,
@@ -125,14 +125,14 @@ pub(super) enum Kind {
 
 /// The world of a call by chance.
 #[derive(Debug)]
-pub struct ChanceWorld<'a, F> {
+pub struct RandomWorld<'a, F> {
     flows: &'a F,
-    connectors: Option<Connectors>,
+    connectors: Option<RandomConnectors>,
     /// How many were looked up, and which look-ups come while nothing can be written down.
     lookups: u32,
     store_away: Vec<u32>,
     /// Where new answers come from; none: there are only those of before.
-    chance: Option<Chance>,
+    chance: Option<SeededRng>,
     answers: Vec<Said>,
     given: usize,
     /// How often the gateway did what it was asked, by transaction id.
@@ -143,15 +143,20 @@ pub struct ChanceWorld<'a, F> {
     given_documents: BTreeMap<Url, Vec<String>>,
 }
 
-impl<'a, F: Flows> ChanceWorld<'a, F> {
-    pub(super) fn drawing(flows: &'a F, connectors: Option<Connectors>, store_away: Vec<u32>, chance: Chance) -> Self {
+impl<'a, F: Flows> RandomWorld<'a, F> {
+    pub(super) fn drawing(
+        flows: &'a F,
+        connectors: Option<RandomConnectors>,
+        store_away: Vec<u32>,
+        chance: SeededRng,
+    ) -> Self {
         let world = Self::repeating(flows, connectors, store_away, Vec::new(), BTreeMap::new());
         Self { chance: Some(chance), ..world }
     }
 
     pub(super) fn repeating(
         flows: &'a F,
-        connectors: Option<Connectors>,
+        connectors: Option<RandomConnectors>,
         store_away: Vec<u32>,
         answers: Vec<Said>,
         documents: BTreeMap<Url, &'static str>,
@@ -184,7 +189,7 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
     }
 
     /// The next answer of before, or a new one.
-    fn next(&mut self, question: &Question, attempt: &Attempt, instrument: &Instrument) -> Option<Said> {
+    fn next(&mut self, question: &Question, attempt: &PaymentRequest, instrument: &Instrument) -> Option<Said> {
         if self.given >= self.answers.len() {
             let acted = self.acts(&attempt.transaction_id) > 0;
             let idempotency = self.connectors.map_or(Idempotency::FirstResult, |connectors| connectors.idempotency);
@@ -203,7 +208,7 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
     /// Whether the connector breaks down before anything is sent.
     fn breaks_down(&mut self) -> Option<u64> {
         if self.given < self.answers.len() {
-            let said = self.answers.get(self.given).filter(|said| said.what == Kind::BrokenDown)?;
+            let said = self.answers.get(self.given).filter(|said| said.what == SaidKind::BrokenDown)?;
             self.given += 1;
             return Some(said.after);
         }
@@ -212,17 +217,17 @@ impl<'a, F: Flows> ChanceWorld<'a, F> {
             return None;
         }
         let after = chance.below(3000);
-        let (what, quoted) = (Kind::BrokenDown, String::new());
+        let (what, quoted) = (SaidKind::BrokenDown, String::new());
         self.answers.push(Said { after, what, acts: false, quoted, spelling: 0 });
         self.given += 1;
         Some(after)
     }
 }
 
-impl<F: Flows> World for ChanceWorld<'_, F> {
+impl<F: Flows> World for RandomWorld<'_, F> {
     fn connector(&mut self, _: &str) -> Option<Capabilities> {
         self.lookups += 1;
-        self.connectors.map(Connectors::capabilities)
+        self.connectors.map(RandomConnectors::capabilities)
     }
 
     fn is_store_away(&self) -> bool {
@@ -240,7 +245,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &Attempt,
+        attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         if question.what == Ask::Prepare {
@@ -262,33 +267,33 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
         };
         let reason = REASON.to_owned();
         let answer = match said.what {
-            Kind::Charges => {
+            SaidKind::Charges => {
                 Answer::Approved(Approval { confirmation_code: Some("ch_fuzz".to_owned()), ..Approval::default() })
             }
-            Kind::Tokenizes => {
+            SaidKind::Tokenizes => {
                 Answer::Approved(Approval { token: Some(Secret::new("tok_fuzz".to_owned())), ..Approval::default() })
             }
-            Kind::Declines => Answer::Declined(denial("")),
-            Kind::Quotes => {
+            SaidKind::Declines => Answer::Declined(denial("")),
+            SaidKind::Quotes => {
                 let quoted = quote(instrument, said.spelling);
                 Answer::Declined(denial(&format!("{quoted}{}", quote_code(instrument))))
             }
-            Kind::NamesCharge => {
+            SaidKind::NamesCharge => {
                 let id = named(&quote(instrument, said.spelling));
                 Answer::Approved(Approval { confirmation_code: Some(id), ..Approval::default() })
             }
-            Kind::NamesToken => {
+            SaidKind::NamesToken => {
                 let id = named(&quote(instrument, said.spelling));
                 Answer::Approved(Approval { token: Some(Secret::new(id)), ..Approval::default() })
             }
-            Kind::Refuses(code) => Answer::Refused(code, Denial { code: None, ..denial("") }),
-            Kind::Unknown => Answer::unknown(reason),
-            Kind::NotSent => Answer::NotSent { reason, retry_after: None },
-            Kind::Silent => return None,
-            Kind::NotWritten => return Some((after, Reply::NotWritten)),
-            Kind::BrokenDown => return Some((after, Reply::Panicked)),
-            Kind::NotFound => return Some((after, Reply::Resolved(Resolution::NotFound))),
-            Kind::CannotTell => return Some((after, Reply::Resolved(Resolution::CannotTell))),
+            SaidKind::Refuses(code) => Answer::Refused(code, Denial { code: None, ..denial("") }),
+            SaidKind::Unknown => Answer::unknown(reason),
+            SaidKind::NotSent => Answer::NotSent { reason, retry_after: None },
+            SaidKind::Silent => return None,
+            SaidKind::NotWritten => return Some((after, Reply::NotWritten)),
+            SaidKind::BrokenDown => return Some((after, Reply::Panicked)),
+            SaidKind::NotFound => return Some((after, Reply::Resolved(Resolution::NotFound))),
+            SaidKind::CannotTell => return Some((after, Reply::Resolved(Resolution::CannotTell))),
         };
         let resolves = matches!(question.what, Ask::Resolve(_));
         let reply = if resolves { Reply::Resolved(Resolution::Answer(answer)) } else { Reply::Submitted(answer) };
@@ -323,7 +328,7 @@ impl<F: Flows> World for ChanceWorld<'_, F> {
     }
 }
 
-impl<F: Flows> ChanceWorld<'_, F> {
+impl<F: Flows> RandomWorld<'_, F> {
     /// The document of an address, the same one every time.
     fn text(&mut self, url: &Url) -> Option<&'static str> {
         if !self.asked.contains_key(url)
@@ -342,70 +347,71 @@ impl<F: Flows> ChanceWorld<'_, F> {
 
 /// What a submission gets; `acted`: whether an earlier one of this payment did what it asked for.
 fn draw(
-    chance: &mut Chance,
+    chance: &mut SeededRng,
     acted: bool,
     idempotency: Idempotency,
-    attempt: &Attempt,
+    attempt: &PaymentRequest,
     instrument: &Instrument,
 ) -> Said {
-    let refuses = |chance: &mut Chance| Kind::Refuses(chance.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
+    let refuses =
+        |chance: &mut SeededRng| SaidKind::Refuses(chance.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
     let what = match (chance.below(20), acted && idempotency.allows_repeats()) {
         // Its key no longer counts, whatever it has done before.
         (0..4, true) => refuses(chance),
         // "Duplicate."
-        (4..8, true) if idempotency == Idempotency::ActsOnce => Kind::Declines,
-        (8, true) if idempotency == Idempotency::ActsOnce => Kind::Quotes,
+        (4..8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Declines,
+        (8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Quotes,
         (0..14, true) | (0..10, false) => yes(attempt),
-        (10 | 11, false) => Kind::Declines,
+        (10 | 11, false) => SaidKind::Declines,
         (12, false) if chance.one_in(4) => match attempt.operation {
-            Operation::Charge(..) => Kind::NamesCharge,
-            Operation::Tokenize(_) => Kind::NamesToken,
+            Operation::Charge(..) => SaidKind::NamesCharge,
+            Operation::Tokenize(_) => SaidKind::NamesToken,
         },
-        (12, false) => Kind::Quotes,
+        (12, false) => SaidKind::Quotes,
         (13, false) => refuses(chance),
-        (14 | 15, _) => Kind::Unknown,
-        (16, _) => Kind::NotSent,
-        (17, _) => Kind::NotWritten,
-        _ => Kind::Silent,
+        (14 | 15, _) => SaidKind::Unknown,
+        (16, _) => SaidKind::NotSent,
+        (17, _) => SaidKind::NotWritten,
+        _ => SaidKind::Silent,
     };
     // The money may be taken before the answer is lost.
     let acts = match what {
-        Kind::Charges | Kind::Tokenizes | Kind::NamesCharge | Kind::NamesToken => true,
-        Kind::Unknown | Kind::Silent => chance.one_in(2),
+        SaidKind::Charges | SaidKind::Tokenizes | SaidKind::NamesCharge | SaidKind::NamesToken => true,
+        SaidKind::Unknown | SaidKind::Silent => chance.one_in(2),
         _ => false,
     };
     let acts = acts && !(acted && idempotency.allows_repeats());
     let spelling = chance.number();
-    let quotes = matches!(what, Kind::Quotes | Kind::NamesCharge | Kind::NamesToken);
+    let quotes = matches!(what, SaidKind::Quotes | SaidKind::NamesCharge | SaidKind::NamesToken);
     let mut quoted = if quotes { quote(instrument, spelling) } else { String::new() };
-    if what == Kind::Quotes {
+    if what == SaidKind::Quotes {
         quoted.push_str(&quote_code(instrument));
     }
     Said { after: delay(chance), what, acts, quoted, spelling }
 }
 
 /// What a look-up gets: nothing that is not so.
-fn found(chance: &mut Chance, acted: bool, attempt: &Attempt) -> Said {
+fn found(chance: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said {
     let what = match chance.below(10) {
         0..5 if acted => yes(attempt),
-        0..3 => Kind::NotFound,
-        3..5 => Kind::Declines,
-        5 | 6 => Kind::CannotTell,
-        7 => Kind::NotSent,
-        8 => Kind::Unknown,
-        _ => Kind::Silent,
+        0..3 => SaidKind::NotFound,
+        3..5 => SaidKind::Declines,
+        5 | 6 => SaidKind::CannotTell,
+        7 => SaidKind::NotSent,
+        8 => SaidKind::Unknown,
+        _ => SaidKind::Silent,
     };
     Said { after: delay(chance), what, acts: false, quoted: String::new(), spelling: 0 }
 }
 
-const fn yes(attempt: &Attempt) -> Kind {
+const fn yes(attempt: &PaymentRequest) -> SaidKind {
     match attempt.operation {
-        Operation::Charge(..) => Kind::Charges,
-        Operation::Tokenize(_) => Kind::Tokenizes,
+        Operation::Charge(..) => SaidKind::Charges,
+        Operation::Tokenize(_) => SaidKind::Tokenizes,
     }
 }
 
-fn delay(chance: &mut Chance) -> u64 {
+fn delay(chance: &mut SeededRng) -> u64 {
     match chance.below(8) {
         0 | 1 => 0,
         2..=4 => chance.below(4000),
@@ -430,7 +436,7 @@ pub(super) fn named(quoted: &str) -> String {
 
 /// What a gateway should never do.
 fn quote(instrument: &Instrument, seed: u64) -> String {
-    let mut chance = Chance::new(seed);
+    let mut chance = SeededRng::new(seed);
     let way = chance.number();
     match instrument {
         Instrument::Card(card) => {
@@ -463,7 +469,7 @@ fn filled(text: &str, fetch: &Fetch) -> String {
     let digits = digits.map(Value::expose).unwrap_or_default().replace(['*', '#'], "");
     // The same digits are written the same way, as a script's application does.
     let mut chance =
-        Chance::new(digits.bytes().fold(0, |seed: u64, digit| seed.wrapping_mul(31).wrapping_add(u64::from(digit))));
+        SeededRng::new(digits.bytes().fold(0, |seed: u64, digit| seed.wrapping_mul(31).wrapping_add(u64::from(digit))));
     let way = chance.number();
     text.replace(DIGITS, &spelt(&digits, way, &mut chance)).replace(PLAIN_DIGITS, &digits)
 }

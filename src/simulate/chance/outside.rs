@@ -1,13 +1,13 @@
 //! An agent and an application that do anything at all: mostly what leads on, sometimes what they should not.
 //!
-//! Shape:   [`Agent`] looks at what is reported and asks; [`Request`] and [`Lead`] are moves of a plan.
+//! Shape:   [`Agent`] looks at what is reported and asks; [`AgentsRequest`] and [`Lead`] are moves of a plan.
 //! Sources: spec/pay.md, section 8.
 
 use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{Chance, SEED};
+use super::{SEED, SeededRng};
 use crate::flow::link::Origin;
 use crate::flow::{AgentCommand, LedBy, NextDocument, Redirection};
 use crate::form::{Form, Value};
@@ -76,7 +76,7 @@ const DOCUMENTS: [&str; 6] = [
 
 /// What an agent asks for, and where its progress is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct AgentsRequest {
     pub(super) what: Asked,
     pub(super) callback: &'static str,
 }
@@ -89,7 +89,7 @@ pub(super) enum Asked {
     Update { payment: u32, capture: Option<&'static str>, status: Option<&'static str> },
 }
 
-impl Request {
+impl AgentsRequest {
     fn of(what: Asked) -> Self {
         Self { what, callback: CALLBACK }
     }
@@ -140,7 +140,7 @@ impl Lead {
     /// To where nothing happens for a long time.
     pub(super) const HOLD: Self = Self::Document("<Response><Pause length='600'/></Response>");
 
-    pub(super) fn draw(chance: &mut Chance) -> Self {
+    pub(super) fn draw(chance: &mut SeededRng) -> Self {
         match chance.below(10) {
             0 => Self::Completed,
             1..4 => Self::Url(chance.one_of(&["https://example.com/next", "https://example.com/elsewhere"], "")),
@@ -193,7 +193,7 @@ impl Agent {
     }
 
     /// What the agent asks for at `stage`, if anything.
-    pub(super) fn wants(&self, stage: &str, chance: &mut Chance) -> Option<Request> {
+    pub(super) fn wants(&self, stage: &str, chance: &mut SeededRng) -> Option<AgentsRequest> {
         let mut request = match stage {
             "agent: idle" if chance.one_in(10) => return None,
             "agent: idle" if chance.one_in(8) => self.anything(chance),
@@ -204,7 +204,7 @@ impl Agent {
             "agent: processing" | "agent: processing interrupted" if chance.one_in(6) => self.anything(chance),
             "agent: processing" if chance.one_in(6) => self.update(None, Some("cancel")),
             _ if stage.starts_with("agent") => return None,
-            _ if chance.one_in(2) => Request::of(Asked::Create(parameters(chance))),
+            _ if chance.one_in(2) => AgentsRequest::of(Asked::Create(parameters(chance))),
             _ if chance.one_in(20) => self.anything(chance),
             _ => return None,
         };
@@ -214,12 +214,12 @@ impl Agent {
         Some(request)
     }
 
-    fn update(&self, capture: Option<&'static str>, status: Option<&'static str>) -> Request {
-        Request::of(Asked::Update { payment: self.payment, capture, status })
+    fn update(&self, capture: Option<&'static str>, status: Option<&'static str>) -> AgentsRequest {
+        AgentsRequest::of(Asked::Update { payment: self.payment, capture, status })
     }
 
     /// What leads on: a field that is missing, or the end.
-    fn next(&self, chance: &mut Chance) -> Request {
+    fn next(&self, chance: &mut SeededRng) -> AgentsRequest {
         let missing: Vec<&str> = self.required.split(',').filter(|name| !name.is_empty()).collect();
         let Some(first) = missing.first() else { return self.update(None, Some("complete")) };
         let wanted = if chance.one_in(4) { chance.one_of(&missing, first) } else { first };
@@ -230,7 +230,7 @@ impl Agent {
     }
 
     /// Anything at all.
-    fn anything(&self, chance: &mut Chance) -> Request {
+    fn anything(&self, chance: &mut SeededRng) -> AgentsRequest {
         let capture = Some(chance.one_of(&CAPTURES, "shoe-size"));
         match chance.below(20) {
             0..12 => self.update(capture, None),
@@ -239,17 +239,17 @@ impl Agent {
             15 => self.update(None, Some("finished")),
             16 => self.update(None, None),
             17 => self.update(capture, Some("complete")),
-            18 => Request::of(Asked::Create(parameters(chance))),
+            18 => AgentsRequest::of(Asked::Create(parameters(chance))),
             _ => {
                 let payment = u32::try_from(chance.below(4)).unwrap_or(0);
-                Request::of(Asked::Update { payment, capture, status: None })
+                AgentsRequest::of(Asked::Update { payment, capture, status: None })
             }
         }
     }
 }
 
 /// The parameters of a new payment: allowed ones in most.
-fn parameters(chance: &mut Chance) -> BTreeMap<&'static str, &'static str> {
+fn parameters(chance: &mut SeededRng) -> BTreeMap<&'static str, &'static str> {
     let mut drawn = BTreeMap::new();
     for (name, allowed, others) in PARAMETERS {
         // What belongs to an account alone is refused with a card.

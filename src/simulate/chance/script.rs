@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::gateway::{Connectors, Kind, Said, WORDS, named};
-use super::outside::{Asked, CALLBACK, Lead, Request, sid};
+use super::gateway::{RandomConnectors, Said, SaidKind, WORDS, named};
+use super::outside::{AgentsRequest, Asked, CALLBACK, Lead, sid};
 use super::{Move, Plan, Played};
 use crate::flow::CommandId;
 use crate::pay::assisted::AgentError;
@@ -99,7 +99,7 @@ impl Plan {
 }
 
 /// An agent's request with what came of it. Its answer is looked at when the call is over, so that no time passes.
-fn asked(request: &Request, answer: Option<&Result<String, AgentError>>) -> String {
+fn asked(request: &AgentsRequest, answer: Option<&Result<String, AgentError>>) -> String {
     let mut keys = Vec::new();
     match &request.what {
         Asked::Create(parameters) => {
@@ -132,8 +132,10 @@ fn led(lead: Lead) -> String {
     }
 }
 
-fn connector(connectors: Option<Connectors>) -> String {
-    let Some(Connectors { lookup, idempotency, looks_up }) = connectors else { return "missing: true".to_owned() };
+fn connector(connectors: Option<RandomConnectors>) -> String {
+    let Some(RandomConnectors { lookup, idempotency, looks_up }) = connectors else {
+        return "missing: true".to_owned();
+    };
     let mut keys = Vec::new();
     if lookup > 0 {
         keys.push(format!("after: {lookup}ms"));
@@ -151,24 +153,24 @@ fn connector(connectors: Option<Connectors>) -> String {
 
 fn answer(said: &Said) -> String {
     let what = match said.what {
-        Kind::Charges => "charge_id: ch_fuzz".to_owned(),
-        Kind::Tokenizes => "token_id: tok_fuzz".to_owned(),
-        Kind::NamesCharge => format!("charge_id: {}", quoted(&named(&said.quoted))),
-        Kind::NamesToken => format!("token_id: {}", quoted(&named(&said.quoted))),
-        Kind::Declines | Kind::Quotes => {
+        SaidKind::Charges => "charge_id: ch_fuzz".to_owned(),
+        SaidKind::Tokenizes => "token_id: tok_fuzz".to_owned(),
+        SaidKind::NamesCharge => format!("charge_id: {}", quoted(&named(&said.quoted))),
+        SaidKind::NamesToken => format!("token_id: {}", quoted(&named(&said.quoted))),
+        SaidKind::Declines | SaidKind::Quotes => {
             let words = format!("{WORDS}{}", said.quoted);
             let seen = said.seen(&said.quoted);
             let seen = seen.iter().map(|(name, value)| format!(", parameters: {{ {name}: {} }}", quoted(value)));
             format!("error_code: card_declined, error_message: {}{}", quoted(&words), seen.collect::<String>())
         }
-        Kind::Refuses(code) => format!("refused: {}, error_message: {}", code.number(), quoted(WORDS)),
-        Kind::Unknown => "outcome: unknown".to_owned(),
-        Kind::NotSent => "outcome: not-sent".to_owned(),
-        Kind::Silent => "outcome: silent".to_owned(),
-        Kind::NotWritten => "outcome: not-written".to_owned(),
-        Kind::BrokenDown => "outcome: broken-down".to_owned(),
-        Kind::NotFound => "outcome: not-found".to_owned(),
-        Kind::CannotTell => "outcome: cannot-tell".to_owned(),
+        SaidKind::Refuses(code) => format!("refused: {}, error_message: {}", code.number(), quoted(WORDS)),
+        SaidKind::Unknown => "outcome: unknown".to_owned(),
+        SaidKind::NotSent => "outcome: not-sent".to_owned(),
+        SaidKind::Silent => "outcome: silent".to_owned(),
+        SaidKind::NotWritten => "outcome: not-written".to_owned(),
+        SaidKind::BrokenDown => "outcome: broken-down".to_owned(),
+        SaidKind::NotFound => "outcome: not-found".to_owned(),
+        SaidKind::CannotTell => "outcome: cannot-tell".to_owned(),
     };
     format!("{{ {what}, after: {}ms }}", said.after)
 }

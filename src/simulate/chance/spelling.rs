@@ -3,7 +3,7 @@
 //! Shape:   [`spelt`] writes digits in one of [`SPELLINGS`] ways.
 //! Sources: what gateways and applications were seen to do; the HTML standard, RFC 3986 and RFC 8259 for the escapes.
 
-use super::Chance;
+use super::SeededRng;
 
 /// How many ways there are.
 pub(crate) const SPELLINGS: u64 = 22;
@@ -27,7 +27,7 @@ const ROWS: [&str; 5] = ["⓿❶❷❸❹❺❻❼❽❾", "⓿➊➋➌➍➎�
 const ZEROS: [u32; 6] = [0x660, 0x6f0, 0x966, 0xff10, 0x1d7ce, 0x1d7f6];
 
 /// `digits` in the way of that number.
-pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut Chance) -> String {
+pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut SeededRng) -> String {
     let each = |one: &dyn Fn(char) -> String| digits.chars().map(one).collect::<String>();
     match spelling % SPELLINGS {
         0 => digits.to_owned(),

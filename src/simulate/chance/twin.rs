@@ -4,7 +4,7 @@
 //! Limits:  a card keeps its first six and last four digits and its check at every length; a security code and an account
 //!          number keep their length, and the account its last two digits.
 
-use super::Chance;
+use super::SeededRng;
 use crate::pay::step::Step;
 use crate::tone::Key;
 
@@ -16,18 +16,18 @@ pub(super) struct Hidden {
     /// How many digits, from the move's first key on.
     pub(super) length: usize,
     /// The field.
-    pub(super) field: Field,
+    pub(super) field: HiddenField,
 }
 
 /// A field that is hidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum HiddenField {
     Card,
     SecurityCode,
     Account,
 }
 
-impl Field {
+impl HiddenField {
     pub(super) const fn of(step: Step) -> Option<Self> {
         match step {
             Step::PaymentCardNumber => Some(Self::Card),
@@ -48,10 +48,10 @@ impl Hidden {
             .filter_map(|digit| u8::try_from(digit).ok())
             .collect();
         match self.field {
-            Field::Card => other_card(&mut digits, seed),
+            HiddenField::Card => other_card(&mut digits, seed),
             // What is longer than a code may be meant for the next question.
-            Field::SecurityCode => rotate(digits.get_mut(..self.length.min(3)), seed),
-            Field::Account => rotate(digits.get_mut(..self.length.min(17).saturating_sub(2)), seed),
+            HiddenField::SecurityCode => rotate(digits.get_mut(..self.length.min(3)), seed),
+            HiddenField::Account => rotate(digits.get_mut(..self.length.min(17).saturating_sub(2)), seed),
         }
         for (key, digit) in run.iter_mut().zip(digits) {
             *key = Key::parse(char::from(b'0' + digit)).unwrap_or(*key);
@@ -61,7 +61,7 @@ impl Hidden {
 
 /// Another digit in each place, by an amount that depends on the place alone: equal entries stay equal, others differ.
 fn rotate(digits: Option<&mut [u8]>, seed: u64) {
-    let mut chance = Chance::new(seed);
+    let mut chance = SeededRng::new(seed);
     for digit in digits.into_iter().flatten() {
         let amount = u8::try_from(1 + chance.below(9)).unwrap_or(1);
         *digit = (*digit + amount) % 10;
@@ -80,7 +80,7 @@ fn other_card(digits: &mut [u8], seed: u64) {
     let last = digits.len().min(whole).saturating_sub(4);
     let Some(middle) = digits.get_mut(6.min(last)..last) else { return };
     let folded = middle.iter().fold(seed, |folded, digit| folded.wrapping_mul(31).wrapping_add(u64::from(*digit)));
-    let mut chance = Chance::new(folded);
+    let mut chance = SeededRng::new(folded);
     for _ in 0..8 {
         let from = usize::try_from(chance.below(middle.len() as u64)).unwrap_or(0);
         let to = if from + 2 < middle.len() { from + 2 } else { from.saturating_sub(2) };
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::secret::Digits;
 
-    fn twin(field: Field, text: &str) -> String {
+    fn twin(field: HiddenField, text: &str) -> String {
         let mut keys: Vec<Key> = text.chars().map(|symbol| Key::parse(symbol).unwrap()).collect();
         Hidden { step: 0, length: keys.len(), field }.replace(&mut keys, 5);
         keys.iter().map(|key| key.symbol()).collect()
@@ -116,7 +116,7 @@ mod tests {
         for number in
             ["4242424242424242", "378282246310005", "6771798021000008123", "4242424242424243", "36227206271667"]
         {
-            let other = twin(Field::Card, number);
+            let other = twin(HiddenField::Card, number);
             assert_ne!(other, number);
             assert_eq!((&other[..6], &other[number.len() - 3..]), (&number[..6], &number[number.len() - 3..]));
             for length in 12..=number.len() {
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_twin_account_ends_in_the_same_two_digits() {
-        let other = twin(Field::Account, "12345678");
+        let other = twin(HiddenField::Account, "12345678");
         assert!(other.ends_with("78") && !other.starts_with('1'));
-        assert_eq!(twin(Field::SecurityCode, "1234").len(), 4);
+        assert_eq!(twin(HiddenField::SecurityCode, "1234").len(), 4);
     }
 }

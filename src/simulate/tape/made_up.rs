@@ -10,12 +10,12 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use crate::mask::{self, Digit, Numbers, WINDOW};
+use crate::mask::{self, Numbers, ReadDigit, WINDOW};
 use crate::pay::card::YearMonth;
 use crate::pay::field::Field;
 use crate::pay::keypad::Destination;
 use crate::pay::test_numbers::AcceptedNumbers;
-use crate::simulate::chance::Chance;
+use crate::simulate::chance::SeededRng;
 
 mod another;
 
@@ -45,18 +45,18 @@ pub(super) struct MadeUp {
     numbers: Numbers,
     /// What of them a recording must not show either, where it is not written in plain digits.
     hidden: Numbers,
-    entries: Vec<Entry>,
+    entries: Vec<MadeUpEntry>,
 }
 
 /// One entry: the places of its digits among the keys.
-struct Entry {
+struct MadeUpEntry {
     number: u32,
-    kind: Kind,
+    kind: EntryKind,
     places: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum EntryKind {
     Field(Field),
     /// With the digit that would have ended it.
     Gather(Option<u8>),
@@ -64,7 +64,7 @@ enum Kind {
 
 /// What a number has to fit into.
 #[derive(Clone, Copy)]
-pub(super) struct Surroundings {
+pub(super) struct NumberConstraints {
     /// Whether a connector of the call takes published test numbers only.
     pub(super) test_mode: Option<AcceptedNumbers>,
     /// The months in which the call began and ended: the same date may be keyed in both.
@@ -77,7 +77,7 @@ impl MadeUp {
     pub(super) fn new(
         keys: &[u8],
         destinations: &[Destination],
-        around: Surroundings,
+        around: NumberConstraints,
         month: impl Fn(usize) -> YearMonth,
     ) -> Self {
         let mut made_up = Self {
@@ -95,8 +95,8 @@ impl MadeUp {
             made_up.numbers.add(text(&digits));
         }
         made_up.sort(destinations);
-        let mut chance = Chance::new(around.seed);
-        let mut chosen: Vec<(Kind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
+        let mut chance = SeededRng::new(around.seed);
+        let mut chosen: Vec<(EntryKind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
         for entry in std::mem::take(&mut made_up.entries) {
             let real = made_up.digits(&entry);
             let again = chosen.iter().find(|(kind, known, _)| *kind == entry.kind && **known == *real);
@@ -157,19 +157,19 @@ impl MadeUp {
                     }
                     continue;
                 }
-                Destination::Field { field, entry } => (entry, Kind::Field(field)),
+                Destination::Field { field, entry } => (entry, EntryKind::Field(field)),
                 Destination::Gather { entry, finish } => {
                     let finish = finish.and_then(|key| u8::try_from(key.symbol()).ok()).filter(u8::is_ascii_digit);
-                    (entry, Kind::Gather(finish.filter(|finish| *finish != key)))
+                    (entry, EntryKind::Gather(finish.filter(|finish| *finish != key)))
                 }
             };
             match self.entries.last_mut() {
                 Some(entry) if entry.number == number => entry.places.push(place),
-                _ => self.entries.push(Entry { number, kind, places: vec![place] }),
+                _ => self.entries.push(MadeUpEntry { number, kind, places: vec![place] }),
             }
         }
         for entry in &self.entries {
-            if matches!(entry.kind, Kind::Gather(_)) && entry.places.len() <= CHOICE_MAX {
+            if matches!(entry.kind, EntryKind::Gather(_)) && entry.places.len() <= CHOICE_MAX {
                 for place in &entry.places {
                     if let Some(kept) = self.kept.get_mut(*place) {
                         *kept = true;
@@ -208,7 +208,7 @@ impl MadeUp {
         self.entries.iter().any(|entry| entry.places.contains(&place))
     }
 
-    fn digits(&self, entry: &Entry) -> Zeroizing<Vec<u8>> {
+    fn digits(&self, entry: &MadeUpEntry) -> Zeroizing<Vec<u8>> {
         let mut digits = Zeroizing::new(Vec::with_capacity(entry.places.len()));
         digits.extend(entry.places.iter().filter_map(|place| self.real.get(*place)));
         digits
@@ -226,7 +226,7 @@ impl MadeUp {
     }
 
     /// What stands for the digits of a text that repeat keyed ones.
-    fn repeated(&self, text: &str) -> Vec<(Digit, char)> {
+    fn repeated(&self, text: &str) -> Vec<(ReadDigit, char)> {
         let mut others: Vec<_> = mask::every_run(text).iter().flat_map(|run| self.others(run, RUN)).collect();
         others.extend(mask::every_row(text).iter().flat_map(|row| self.others(row, WINDOW)));
         others
@@ -272,7 +272,7 @@ impl MadeUp {
     }
 
     /// What stands for the digits of a run that repeat keyed ones: as many at a time as there are.
-    fn others(&self, run: &[Digit], least: usize) -> Vec<(Digit, char)> {
+    fn others(&self, run: &[ReadDigit], least: usize) -> Vec<(ReadDigit, char)> {
         let mut others = Vec::new();
         let mut rest = run;
         while !rest.is_empty() {
@@ -284,12 +284,12 @@ impl MadeUp {
     }
 
     /// The longest row of keys that a run begins with; empty: it begins with less than so many.
-    fn longest(&self, run: &[Digit], least: usize) -> &[usize] {
+    fn longest(&self, run: &[ReadDigit], least: usize) -> &[usize] {
         let mut longest: &[usize] = &[];
         for keys in &self.runs {
             for first in 0..keys.len() {
                 let keys = keys.get(first..).unwrap_or_default();
-                let spelt = |(digit, key): &(&Digit, &usize)| self.real.get(**key) == Some(&digit.value);
+                let spelt = |(digit, key): &(&ReadDigit, &usize)| self.real.get(**key) == Some(&digit.value);
                 let length = run.iter().zip(keys).take_while(spelt).count();
                 if length >= least && length > longest.len() {
                     longest = keys.get(..length).unwrap_or_default();
@@ -316,7 +316,7 @@ impl MadeUp {
     pub(super) fn is_code(&self, keys: &str) -> bool {
         let keys = keys.trim_matches(['*', '#']).as_bytes();
         let codes = self.entries.iter().filter(|entry| {
-            matches!(entry.kind, Kind::Field(Field::SecurityCode | Field::AccountNumber))
+            matches!(entry.kind, EntryKind::Field(Field::SecurityCode | Field::AccountNumber))
                 && entry.places.len() > CHOICE_MAX
         });
         let mut real = codes.filter(|entry| entry.places.iter().any(|place| !self.stays(*place)));
@@ -325,13 +325,13 @@ impl MadeUp {
 }
 
 /// What may be shown of an entry in a word of its own: all of it if it is short, the last digits of a longer one.
-fn short_words(entry: &Entry) -> Vec<Vec<usize>> {
+fn short_words(entry: &MadeUpEntry) -> Vec<Vec<usize>> {
     let last = |count: usize| entry.places.get(entry.places.len().saturating_sub(count)..).unwrap_or_default().to_vec();
     match (entry.kind, entry.places.len()) {
         (_, ..=CHOICE_MAX) => Vec::new(),
-        (Kind::Field(Field::AccountNumber), 3..RUN) => vec![last(usize::MAX), last(2)],
-        (Kind::Field(Field::AccountNumber), _) => vec![last(2)],
-        (Kind::Field(Field::CardNumber), CARD_DIGITS_MIN..) => vec![last(4)],
+        (EntryKind::Field(Field::AccountNumber), 3..RUN) => vec![last(usize::MAX), last(2)],
+        (EntryKind::Field(Field::AccountNumber), _) => vec![last(2)],
+        (EntryKind::Field(Field::CardNumber), CARD_DIGITS_MIN..) => vec![last(4)],
         (_, 3..RUN) => vec![last(usize::MAX)],
         _ => Vec::new(),
     }
@@ -354,7 +354,7 @@ fn text(digits: &[u8]) -> &str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
-fn below(chance: &mut Chance, end: u64) -> u8 {
+fn below(chance: &mut SeededRng, end: u64) -> u8 {
     u8::try_from(chance.below(end)).unwrap_or(0)
 }
 
@@ -368,7 +368,12 @@ mod tests {
     const WHEN: YearMonth = YearMonth { year: 2026, month: 6 };
 
     fn made_up(keys: &str, destinations: &[Destination], seed: u64) -> MadeUp {
-        MadeUp::new(keys.as_bytes(), destinations, Surroundings { test_mode: None, months: [WHEN; 2], seed }, |_| WHEN)
+        MadeUp::new(
+            keys.as_bytes(),
+            destinations,
+            NumberConstraints { test_mode: None, months: [WHEN; 2], seed },
+            |_| WHEN,
+        )
     }
 
     fn field(field: Field, keys: &str) -> Vec<Destination> {
@@ -479,7 +484,7 @@ mod tests {
     #[test]
     fn in_test_mode_the_published_numbers_stay() {
         let number = "4111111111111111";
-        let around = Surroundings { test_mode: Some(AcceptedNumbers::PublishedTest), months: [WHEN; 2], seed: 1 };
+        let around = NumberConstraints { test_mode: Some(AcceptedNumbers::PublishedTest), months: [WHEN; 2], seed: 1 };
         let keys = MadeUp::new(number.as_bytes(), &field(Field::CardNumber, number), around, |_| WHEN);
         assert_eq!(shown(&keys), number);
         assert!(!keys.reveals(number), "it is nobody's");

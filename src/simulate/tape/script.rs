@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::Act;
-use super::made_up::{MadeUp, Surroundings};
-use super::{First, Note, Question, Tape};
+use super::AgentAct;
+use super::made_up::{MadeUp, NumberConstraints};
+use super::{FirstDocument, Note, QuestionKind, Tape};
 use crate::flow::TurnId;
 use crate::flow::link::{PlainHttp, Target};
 use crate::pay::card::YearMonth;
@@ -39,7 +39,7 @@ const APART: Duration = Duration::from_millis(2500);
 
 /// What came of looking a connector up.
 #[derive(Clone, Copy)]
-enum Looked<'a> {
+enum ConnectorLookup<'a> {
     /// There is none of that name.
     Missing,
     /// Nothing could be written down: nobody asked further.
@@ -49,7 +49,7 @@ enum Looked<'a> {
 }
 
 /// What was said in a replay, and when: for the comments of a script.
-pub type Said = (CallTime, String);
+pub type SaidAt = (CallTime, String);
 
 /// A script without its expectations.
 pub struct Draft {
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Draft {
 impl Draft {
     /// The script; `said` becomes comments.
     #[must_use]
-    pub fn text(&self, said: &[Said]) -> String {
+    pub fn text(&self, said: &[SaidAt]) -> String {
         let mut text = self.head.clone();
         text.push_str("call:\n");
         let mut said = said.iter().peekable();
@@ -103,9 +103,11 @@ impl Tape {
     /// The call as a script with other numbers, made up from `seed`.
     #[must_use]
     pub fn draft(&self, seed: u64) -> Draft {
-        let accepted = |looked: &Looked<'_>| match looked {
-            Looked::Can(can) => Some(can.accepted_numbers).filter(|accepted| *accepted != AcceptedNumbers::Any),
-            Looked::Missing | Looked::Unasked => None,
+        let accepted = |looked: &ConnectorLookup<'_>| match looked {
+            ConnectorLookup::Can(can) => {
+                Some(can.accepted_numbers).filter(|accepted| *accepted != AcceptedNumbers::Any)
+            }
+            ConnectorLookup::Missing | ConnectorLookup::Unasked => None,
         };
         let test_mode = self.connectors().values().find_map(|(looked, _)| accepted(looked));
         let last = self.notes.last().map_or(CallTime::ZERO, |(at, _)| *at);
@@ -114,7 +116,7 @@ impl Tape {
             let date = self.answered_at.saturating_add(passed);
             YearMonth { year: date.year(), month: date.month() }
         };
-        let around = Surroundings { test_mode, months: [month(CallTime::ZERO), month(last)], seed };
+        let around = NumberConstraints { test_mode, months: [month(CallTime::ZERO), month(last)], seed };
         let pressed: Vec<CallTime> =
             self.notes.iter().filter(|(_, note)| matches!(note, Note::Key)).map(|(at, _)| *at).collect();
         let made_up = MadeUp::new(&self.keys, &self.destinations, around, |place| {
@@ -130,9 +132,9 @@ impl Tape {
     fn head(&self, made_up: &MadeUp, head: &mut String) -> std::fmt::Result {
         writeln!(head, "# A call as it went; whatever the caller keyed is made up.")?;
         match &self.first {
-            First::Flow(name) => writeln!(head, "flow: {}", quoted(name))?,
-            First::Url(url) => writeln!(head, "url: {}", quoted(&made_up.runs(url)))?,
-            First::Document(text) => writeln!(head, "document: {}", block(&made_up.runs(text), 2))?,
+            FirstDocument::Flow(name) => writeln!(head, "flow: {}", quoted(name))?,
+            FirstDocument::Url(url) => writeln!(head, "url: {}", quoted(&made_up.runs(url)))?,
+            FirstDocument::Document(text) => writeln!(head, "document: {}", block(&made_up.runs(text), 2))?,
         }
         if self.platform != Platform::default() {
             writeln!(head, "dialect: {}", self.platform)?;
@@ -206,27 +208,27 @@ impl Tape {
     }
 
     /// What each connector that was looked up can do, and how long it took to find out.
-    fn connectors(&self) -> BTreeMap<&str, (Looked<'_>, Duration)> {
+    fn connectors(&self) -> BTreeMap<&str, (ConnectorLookup<'_>, Duration)> {
         let mut connectors = BTreeMap::new();
         let mut wanted = None;
         for (at, note) in &self.notes {
             match note {
                 Note::LookedUp(name) => {
                     wanted = Some((name.as_str(), *at));
-                    connectors.entry(name.as_str()).or_insert((Looked::Missing, UNKNOWN));
+                    connectors.entry(name.as_str()).or_insert((ConnectorLookup::Missing, UNKNOWN));
                 }
                 Note::Found(found) => {
                     if let Some((name, asked_at)) = wanted.take() {
-                        let looked = found.as_deref().map_or(Looked::Missing, Looked::Can);
+                        let looked = found.as_deref().map_or(ConnectorLookup::Missing, ConnectorLookup::Can);
                         connectors.insert(name, (looked, *at - asked_at));
                     }
                 }
                 // What it can do stays unknown, unless an earlier or a later payment found out.
                 Note::StoreAway => {
                     if let Some((name, asked_at)) = wanted.take()
-                        && !connectors.get(name).is_some_and(|(looked, _)| matches!(looked, Looked::Can(_)))
+                        && !connectors.get(name).is_some_and(|(looked, _)| matches!(looked, ConnectorLookup::Can(_)))
                     {
-                        connectors.insert(name, (Looked::Unasked, *at - asked_at));
+                        connectors.insert(name, (ConnectorLookup::Unasked, *at - asked_at));
                     }
                 }
                 _ => {}
@@ -302,11 +304,11 @@ impl Tape {
     /// The gateway's answers, one for each question.
     fn answers(&self, made_up: &MadeUp) -> Vec<String> {
         let mut answers = Vec::new();
-        let mut open: Option<(CallTime, u16, Question)> = None;
+        let mut open: Option<(CallTime, u16, QuestionKind)> = None;
         let mut keyed = 0;
-        let silent = |what: Question| match what {
-            Question::Prepare => "prepare: true, outcome: silent".to_owned(),
-            Question::Submit | Question::Resolve => "outcome: silent".to_owned(),
+        let silent = |what: QuestionKind| match what {
+            QuestionKind::Prepare => "prepare: true, outcome: silent".to_owned(),
+            QuestionKind::Submit | QuestionKind::Resolve => "outcome: silent".to_owned(),
         };
         for (at, note) in &self.notes {
             match note {
@@ -317,7 +319,7 @@ impl Tape {
                 Note::Replied(number, reply) => {
                     if let Some((asked_at, _, what)) = open.take_if(|(_, asked, _)| asked == number) {
                         let mut fields = Vec::new();
-                        if what == Question::Prepare {
+                        if what == QuestionKind::Prepare {
                             fields.push("prepare: true".to_owned());
                         }
                         answer(reply, made_up, keyed, &mut fields);
@@ -439,14 +441,14 @@ impl Tape {
 
 impl Tape {
     /// What others did with the call, as a step.
-    fn act(&self, act: &Act, made_up: &MadeUp, keyed: usize) -> String {
+    fn act(&self, act: &AgentAct, made_up: &MadeUp, keyed: usize) -> String {
         let words = |text: &str| quoted(&made_up.words(text, keyed));
         let (id, creates, sid, given) = match act {
-            Act::Document(text) => return format!("application: {{ twiml: {} }}", words(text)),
-            Act::Url(url) => return format!("application: {{ url: {} }}", words(url)),
-            Act::Completed => return "application: { status: completed }".to_owned(),
-            Act::Create(id, given) => (id, true, None, given),
-            Act::Update(id, sid, given) => (id, false, Some(sid), given),
+            AgentAct::Document(text) => return format!("application: {{ twiml: {} }}", words(text)),
+            AgentAct::Url(url) => return format!("application: {{ url: {} }}", words(url)),
+            AgentAct::Completed => return "application: { status: completed }".to_owned(),
+            AgentAct::Create(id, given) => (id, true, None, given),
+            AgentAct::Update(id, sid, given) => (id, false, Some(sid), given),
         };
         let of = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| words(value));
         let mut fields = Vec::new();

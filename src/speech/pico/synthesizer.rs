@@ -11,7 +11,7 @@
 
 use super::resource::PathOf;
 use super::text::Speakable;
-use super::voice::Voice;
+use super::voice::PicoVoice;
 use std::io;
 use std::rc::Rc;
 use ttspico::{Engine, EngineStatus, System};
@@ -66,7 +66,7 @@ pub(super) struct Synthesizer {
 impl Synthesizer {
     /// Loads `voice`.
     #[allow(unsafe_code, reason = "the crate has no safe way to make an engine; see the top of the module")]
-    pub(super) fn open(voice: Voice) -> Result<Self, PicoError> {
+    pub(super) fn open(voice: PicoVoice) -> Result<Self, PicoError> {
         let files = voice.files();
         let system = System::new(MEMORY_BYTES)?;
         let definition = System::create_voice(Rc::clone(&system), voice.name())?;

@@ -1,13 +1,13 @@
 //! The six voices of SVOX Pico, and which of them speaks a language.
 //!
-//! Shape:   a language tag in, a [`Voice`] out; [`Voice::files`] are the bytes that build.rs embedded.
+//! Shape:   a language tag in, a [`PicoVoice`] out; [`PicoVoice::files`] are the bytes that build.rs embedded.
 //! Errors:  none. A language that nobody speaks is spoken by the American voice.
 //! Sources: spec/pay.md section 1, `language` (the eleven tags); RFC 5646 section 2.1.1 (the case of a tag means
 //!          nothing).
 
 /// A voice of SVOX Pico.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Voice {
+pub enum PicoVoice {
     /// American English.
     EnglishUs,
     /// British English.
@@ -23,14 +23,14 @@ pub enum Voice {
 }
 
 /// What Pico loads to speak with a voice.
-pub(super) struct Files {
+pub(super) struct VoiceFiles {
     /// Text analysis: letters to sounds.
     pub(super) analysis: &'static [u8],
     /// Signal generation: sounds to samples.
     pub(super) generation: &'static [u8],
 }
 
-impl Voice {
+impl PicoVoice {
     /// Every voice.
     pub const ALL: [Self; 6] =
         [Self::EnglishUs, Self::EnglishGb, Self::German, Self::Spanish, Self::French, Self::Italian];
@@ -55,7 +55,7 @@ impl Voice {
     }
 
     /// The bytes of the voice.
-    pub(super) const fn files(self) -> Files {
+    pub(super) const fn files(self) -> VoiceFiles {
         let voice = self;
         include!(concat!(env!("OUT_DIR"), "/pico_voices.rs"))
     }
@@ -75,16 +75,16 @@ impl Voice {
 /// Another tag is spoken by the voice of its primary language (`en` by en-US), and one of a language that Pico does not
 /// know, or none at all, by en-US.
 #[must_use]
-pub fn voice_for(language: Option<&str>) -> Voice {
+pub fn voice_for(language: Option<&str>) -> PicoVoice {
     let tag = language.unwrap_or_default().trim().to_ascii_lowercase().replace('_', "-");
     let mut subtags = tag.split('-');
     match subtags.next().unwrap_or_default() {
-        "de" => Voice::German,
-        "es" => Voice::Spanish,
-        "fr" => Voice::French,
-        "it" => Voice::Italian,
-        "en" if subtags.any(|subtag| matches!(subtag, "au" | "gb" | "in")) => Voice::EnglishGb,
-        _ => Voice::EnglishUs,
+        "de" => PicoVoice::German,
+        "es" => PicoVoice::Spanish,
+        "fr" => PicoVoice::French,
+        "it" => PicoVoice::Italian,
+        "en" if subtags.any(|subtag| matches!(subtag, "au" | "gb" | "in")) => PicoVoice::EnglishGb,
+        _ => PicoVoice::EnglishUs,
     }
 }
 
@@ -95,17 +95,17 @@ mod tests {
     #[test]
     fn each_of_the_eleven_languages_has_its_voice_in_any_case() {
         let voices = [
-            ("en-AU", Voice::EnglishGb),
-            ("en-CA", Voice::EnglishUs),
-            ("en-GB", Voice::EnglishGb),
-            ("en-IN", Voice::EnglishGb),
-            ("en-US", Voice::EnglishUs),
-            ("es-ES", Voice::Spanish),
-            ("es-MX", Voice::Spanish),
-            ("fr-CA", Voice::French),
-            ("fr-FR", Voice::French),
-            ("de-DE", Voice::German),
-            ("it-IT", Voice::Italian),
+            ("en-AU", PicoVoice::EnglishGb),
+            ("en-CA", PicoVoice::EnglishUs),
+            ("en-GB", PicoVoice::EnglishGb),
+            ("en-IN", PicoVoice::EnglishGb),
+            ("en-US", PicoVoice::EnglishUs),
+            ("es-ES", PicoVoice::Spanish),
+            ("es-MX", PicoVoice::Spanish),
+            ("fr-CA", PicoVoice::French),
+            ("fr-FR", PicoVoice::French),
+            ("de-DE", PicoVoice::German),
+            ("it-IT", PicoVoice::Italian),
         ];
         for (tag, voice) in voices {
             assert_eq!(voice_for(Some(tag)), voice, "{tag}");
@@ -117,28 +117,28 @@ mod tests {
 
     #[test]
     fn another_tag_is_spoken_by_its_primary_language_else_by_the_american_voice() {
-        assert_eq!(voice_for(Some("de-AT")), Voice::German);
-        assert_eq!(voice_for(Some("es")), Voice::Spanish);
-        assert_eq!(voice_for(Some("fr-Latn-BE")), Voice::French);
-        assert_eq!(voice_for(Some("en-NZ")), Voice::EnglishUs);
-        assert_eq!(voice_for(Some("en-Latn-GB")), Voice::EnglishGb);
-        assert_eq!(voice_for(Some("ja-JP")), Voice::EnglishUs);
-        assert_eq!(voice_for(Some("")), Voice::EnglishUs);
-        assert_eq!(voice_for(Some("-")), Voice::EnglishUs);
-        assert_eq!(voice_for(None), Voice::EnglishUs);
+        assert_eq!(voice_for(Some("de-AT")), PicoVoice::German);
+        assert_eq!(voice_for(Some("es")), PicoVoice::Spanish);
+        assert_eq!(voice_for(Some("fr-Latn-BE")), PicoVoice::French);
+        assert_eq!(voice_for(Some("en-NZ")), PicoVoice::EnglishUs);
+        assert_eq!(voice_for(Some("en-Latn-GB")), PicoVoice::EnglishGb);
+        assert_eq!(voice_for(Some("ja-JP")), PicoVoice::EnglishUs);
+        assert_eq!(voice_for(Some("")), PicoVoice::EnglishUs);
+        assert_eq!(voice_for(Some("-")), PicoVoice::EnglishUs);
+        assert_eq!(voice_for(None), PicoVoice::EnglishUs);
     }
 
     #[test]
     fn a_voice_is_found_by_its_name() {
-        for voice in Voice::ALL {
-            assert_eq!(Voice::named(&voice.name().to_uppercase()), Some(voice));
+        for voice in PicoVoice::ALL {
+            assert_eq!(PicoVoice::named(&voice.name().to_uppercase()), Some(voice));
         }
-        assert_eq!(Voice::named("Polly.Joanna"), None);
+        assert_eq!(PicoVoice::named("Polly.Joanna"), None);
     }
 
     #[test]
     fn the_embedded_files_are_those_of_the_voice() {
-        for voice in Voice::ALL {
+        for voice in PicoVoice::ALL {
             let files = voice.files();
             // The header of a Pico resource names the language in its first bytes.
             for file in [files.analysis, files.generation] {

@@ -13,7 +13,7 @@ use crate::flow::LedBy;
 use crate::pay::outcome::Outcome;
 use crate::pay::step::words;
 use crate::store::request::CallbackKind;
-use crate::store::seal::Place;
+use crate::store::seal::SealedPlace;
 use crate::store::sessions::NewSession;
 use crate::twiml::Method;
 
@@ -306,12 +306,12 @@ pub enum Resealed {
 impl Resealed {
     /// Where it stands.
     #[must_use]
-    pub fn place(&self) -> Place<'_> {
+    pub fn place(&self) -> SealedPlace<'_> {
         match self {
-            Self::Payment(sid) => Place::payment(sid),
-            Self::PaymentNote(sid) => Place::payment_note(sid),
-            Self::Callback(token) => Place::callback(*token),
-            Self::Connector(name) => Place::connector(name),
+            Self::Payment(sid) => SealedPlace::payment(sid),
+            Self::PaymentNote(sid) => SealedPlace::payment_note(sid),
+            Self::Callback(token) => SealedPlace::callback(*token),
+            Self::Connector(name) => SealedPlace::connector(name),
         }
     }
 }

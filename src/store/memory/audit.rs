@@ -7,9 +7,9 @@ use crate::store::audit::{AuditFilter, AuditRow, NewAudit};
 
 /// The rows, the oldest first, each with its token.
 #[derive(Default)]
-pub(super) struct Trail(Vec<(Uuid, AuditRow)>);
+pub(super) struct AuditTable(Vec<(Uuid, AuditRow)>);
 
-impl Trail {
+impl AuditTable {
     pub(super) fn add(&mut self, audit: NewAudit, at: Timestamp) {
         if self.0.iter().any(|(token, _)| *token == audit.token) {
             return;

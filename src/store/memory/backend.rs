@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::Memory;
-use super::tables::{Callback, Payment};
+use super::tables::{Callback, PaymentRecord};
 use crate::store::CallbackKind;
 use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use crate::store::backend::{
@@ -16,7 +16,7 @@ use crate::store::backend::{
     Unsettled,
 };
 use crate::store::record::led_by;
-use crate::store::settling::{Entry, Known};
+use crate::store::settling::{KnownPayment, SettlingStep};
 
 impl Backend for Memory {
     fn insert_payment(
@@ -53,7 +53,7 @@ impl Backend for Memory {
                     created: now,
                     updated: now,
                 };
-                Payment { row, order, sealed: Some(payment.sealed), note: None, node: Some(node) }
+                PaymentRecord { row, order, sealed: Some(payment.sealed), note: None, node: Some(node) }
             });
             Ok(())
         })
@@ -95,31 +95,31 @@ impl Backend for Memory {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Settling, BackendError>> {
         self.write(move |books| {
-            let known = books.payments.get(&payment.sid).map(|known| Known {
+            let known = books.payments.get(&payment.sid).map(|known| KnownPayment {
                 state: known.row.state,
                 node: known.node,
                 result: known.row.result.clone(),
                 error_code: known.row.error_code,
                 confirmation_code: known.row.confirmation_code.clone(),
             });
-            let mut entry = Entry::of(known.as_ref(), &payment);
-            let writes = matches!(entry, Entry::Unbooked | Entry::First | Entry::Late);
+            let mut entry = SettlingStep::of(known.as_ref(), &payment);
+            let writes = matches!(entry, SettlingStep::Unbooked | SettlingStep::First | SettlingStep::Late);
             if writes && books.end_session(&payment, known.is_some(), node, now).is_err() {
-                entry = Entry::Otherwise;
+                entry = SettlingStep::Otherwise;
             }
             let (mut told, mut booked) = (Vec::new(), Booked::First);
             match entry {
-                Entry::Otherwise => booked = Booked::Otherwise,
-                Entry::Unbooked => told = first,
-                Entry::First => {
+                SettlingStep::Otherwise => booked = Booked::Otherwise,
+                SettlingStep::Unbooked => told = first,
+                SettlingStep::First => {
                     books.write_outcome(payment, now);
                     told = first;
                 }
-                Entry::Late => {
+                SettlingStep::Late => {
                     books.write_outcome(payment, now);
                     (told, booked) = (late, Booked::Late);
                 }
-                Entry::Again => {
+                SettlingStep::Again => {
                     if late.iter().any(|callback| books.by_token(callback.token).is_some()) {
                         booked = Booked::Late;
                     }
@@ -407,7 +407,7 @@ impl Backend for Memory {
         self.read(move |books| {
             let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
             let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
-            let mut found: Vec<&Payment> = books
+            let mut found: Vec<&PaymentRecord> = books
                 .payments
                 .values()
                 .filter(|payment| {

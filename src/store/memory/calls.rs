@@ -4,11 +4,11 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::Memory;
-use super::tables::{Books, Call};
+use super::tables::{CallRecord, Tables};
 use crate::store::backend::{BackendError, NodeId};
 use crate::store::calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};
 
-impl Books {
+impl Tables {
     pub(super) fn release_calls(&mut self, is_released: impl Fn(NodeId) -> bool) {
         for call in self.calls.values_mut().filter(|call| call.row.status == CallStatus::InProgress) {
             call.node = call.node.filter(|node| !is_released(*node));
@@ -19,7 +19,7 @@ impl Books {
         let Some(known) = self.calls.get_mut(&call.sid) else {
             self.last_call = self.last_call.saturating_add(1);
             let row = CallRow { place: self.last_call, ..call };
-            self.calls.insert(row.sid.clone(), Call { row, node: Some(node) });
+            self.calls.insert(row.sid.clone(), CallRecord { row, node: Some(node) });
             return;
         };
         let begins = call.status == CallStatus::InProgress;

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::Memory;
-use super::tables::{Books, Session};
+use super::tables::{SessionRecord, Tables};
 use crate::store::CallbackKind;
 use crate::store::backend::{
     BackendError, CallbackRow, CallbackState, NewCallback, NewPayment, NodeId, SettledPayment,
@@ -16,8 +16,8 @@ use crate::store::record::led_by;
 use crate::store::sessions::{LeftSession, NewSession, SessionBackend, SessionFilter, SessionRow, SessionState};
 use crate::store::writable::ProbeBackend;
 
-impl Books {
-    fn new_session(&mut self, session: &NewSession, state: SessionState, node: NodeId) -> Session {
+impl Tables {
+    fn new_session(&mut self, session: &NewSession, state: SessionState, node: NodeId) -> SessionRecord {
         self.order = self.order.saturating_add(1);
         let row = SessionRow {
             sid: session.sid.clone(),
@@ -37,7 +37,7 @@ impl Books {
             ended: None,
         };
         let sealed = (state == SessionState::Open).then(|| session.sealed.clone());
-        Session { row, order: self.order, sealed, node: Some(node) }
+        SessionRecord { row, order: self.order, sealed, node: Some(node) }
     }
 
     /// A session that begins, or is told elsewhere.
@@ -120,7 +120,7 @@ impl Books {
     }
 }
 
-impl Session {
+impl SessionRecord {
     fn close(&mut self, ended: &SettledPayment, node: NodeId, now: Timestamp) {
         let outcome = &ended.outcome;
         self.row.result = Some(outcome.result.word().to_owned());
@@ -209,7 +209,7 @@ impl SessionBackend for Memory {
         self.read(move |books| {
             let SessionFilter { call_sid, connector, from, before, after_sid, limit } = filter;
             let after = after_sid.and_then(|sid| books.sessions.get(&sid)).map(|session| session.order);
-            let mut found: Vec<&Session> = books
+            let mut found: Vec<&SessionRecord> = books
                 .sessions
                 .values()
                 .filter(|session| {

@@ -19,23 +19,23 @@ use crate::store::{CallbackKind, HEARTBEAT_GAP_MAX};
 
 /// When a node was heard, by the database's clock.
 #[derive(Clone, Copy)]
-pub(super) struct Heard {
+pub(super) struct LastHeard {
     /// Since when without a gap.
     pub(super) since: Duration,
     pub(super) last: Duration,
 }
 
 #[derive(Default)]
-pub(super) struct Books {
-    pub(super) payments: BTreeMap<String, Payment>,
+pub(super) struct Tables {
+    pub(super) payments: BTreeMap<String, PaymentRecord>,
     pub(super) callbacks: BTreeMap<i64, Callback>,
-    pub(super) sessions: BTreeMap<String, Session>,
-    pub(super) calls: BTreeMap<String, Call>,
+    pub(super) sessions: BTreeMap<String, SessionRecord>,
+    pub(super) calls: BTreeMap<String, CallRecord>,
     pub(super) connectors: BTreeMap<String, ConnectorRow>,
     pub(super) revision: i64,
-    pub(super) nodes: BTreeMap<NodeId, Heard>,
+    pub(super) nodes: BTreeMap<NodeId, LastHeard>,
     pub(super) notes: BTreeMap<String, Vec<u8>>,
-    pub(super) audit: audit::Trail,
+    pub(super) audit: audit::AuditTable,
     pub(super) nonces: BTreeMap<String, Timestamp>,
     pub(super) order: u64,
     /// The last callback's id: one that was forgotten is not given again.
@@ -44,7 +44,7 @@ pub(super) struct Books {
     pub(super) last_call: u64,
 }
 
-pub(super) struct Payment {
+pub(super) struct PaymentRecord {
     pub(super) row: PaymentRow,
     /// Its place among all, for lists.
     pub(super) order: u64,
@@ -53,7 +53,7 @@ pub(super) struct Payment {
     pub(super) node: Option<NodeId>,
 }
 
-impl Payment {
+impl PaymentRecord {
     /// The payment, if its outcome may still be found out, as it is at `now` by the clock that wrote it down.
     pub(super) fn unsettled(&self, now: Timestamp) -> Option<Unsettled> {
         let (row, sealed, note) = (self.row.clone(), self.sealed.clone()?, self.note.clone());
@@ -62,7 +62,7 @@ impl Payment {
 }
 
 /// A session and whose it is.
-pub(super) struct Session {
+pub(super) struct SessionRecord {
     pub(super) row: SessionRow,
     /// Its place among all, for lists.
     pub(super) order: u64,
@@ -71,7 +71,7 @@ pub(super) struct Session {
 }
 
 /// A call and whose it is.
-pub(super) struct Call {
+pub(super) struct CallRecord {
     pub(super) row: CallRow,
     pub(super) node: Option<NodeId>,
 }
@@ -101,7 +101,7 @@ pub(super) enum Silent {
     Since(Duration),
 }
 
-impl Books {
+impl Tables {
     pub(super) fn is_free(&self, node: Option<NodeId>, silent: Silent) -> bool {
         match (node, silent) {
             (None, _) => true,
@@ -112,7 +112,7 @@ impl Books {
 
     pub(super) fn hear(&mut self, node: NodeId, now: Duration) {
         for node in [node, node.keeper()] {
-            let heard = self.nodes.entry(node).or_insert(Heard { since: now, last: now });
+            let heard = self.nodes.entry(node).or_insert(LastHeard { since: now, last: now });
             if now.saturating_sub(heard.last) > HEARTBEAT_GAP_MAX {
                 heard.since = now;
             }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::payments::changed;
-use super::statement::{On, Statement};
+use super::statement::{On, SqlStatement};
 use super::value::{Bound, Conditions, moment, number, some_text, string, text, uuid, word};
 use super::work::Work;
 use crate::store::CallbackKind;
@@ -164,7 +164,7 @@ impl Insert<'_> {
     }
 
     /// Binds them.
-    pub(super) fn bind<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+    pub(super) fn bind<'q>(&self, statement: SqlStatement<'q>) -> SqlStatement<'q> {
         let mut statement = statement.bind(self.now.as_millisecond()).bind(nodes::text(self.node));
         for callback in self.callbacks {
             let NewCallback { token, call_sid, payment_sid, progress_of: _, kind, method, url, sealed, state } =
@@ -348,7 +348,7 @@ pub(super) async fn claimed(
 }
 
 /// A callback that is a node's to deliver.
-pub(super) enum Opened {
+pub(super) enum OpenedCallback {
     /// It can be sent.
     Own(Box<CallbackRow>),
     /// Earlier ones of its call are another's: whoever has them sees to it too.
@@ -356,7 +356,7 @@ pub(super) enum Opened {
 }
 
 /// See [`crate::store::Backend::open_callback`].
-pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Option<Opened>, Trouble> {
+pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Option<OpenedCallback>, Trouble> {
     let select = format!(
         "SELECT {ROW}, CASE WHEN kind = 'status' AND EXISTS (SELECT 1 FROM callbacks AS earlier \
          WHERE earlier.call_sid = callbacks.call_sid AND earlier.id < callbacks.id AND earlier.kind = 'status' \
@@ -367,7 +367,7 @@ pub(super) async fn open(on: &mut On<'_>, id: i64, node: NodeId) -> Result<Optio
     let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(nodes::text(node)).bind(nodes::text(node.keeper()));
     let Some(row) = on.row(select).await? else { return Ok(None) };
     let follows: i64 = number(&row, "follows")?;
-    Ok(Some(if follows == 0 { Opened::Own(Box::new(read(&row)?)) } else { Opened::Following }))
+    Ok(Some(if follows == 0 { OpenedCallback::Own(Box::new(read(&row)?)) } else { OpenedCallback::Following }))
 }
 
 /// Leaves a callback to whoever has the earlier ones of its call.
@@ -394,7 +394,7 @@ impl Work for HandOver {
 }
 
 /// What becomes of a callback.
-pub(super) enum Fate {
+pub(super) enum Transition {
     /// See [`crate::store::Backend::mark_delivered`].
     Delivered,
     /// See [`crate::store::Backend::mark_failed`].
@@ -406,7 +406,7 @@ pub(super) enum Fate {
 /// Writes down what becomes of a callback.
 pub(super) struct Mark {
     pub(super) id: i64,
-    pub(super) fate: Fate,
+    pub(super) fate: Transition,
     pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
@@ -417,15 +417,15 @@ impl Work for Mark {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         let update = match &self.fate {
-            Fate::Delivered => sqlx::query(
+            Transition::Delivered => sqlx::query(
                 "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 \
                  WHERE id = $1 AND node IN ($3, $4)",
             ),
-            Fate::Failed(..) => sqlx::query(
+            Transition::Failed(..) => sqlx::query(
                 "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $6 THEN $6 ELSE tries END, \
                  updated = $2, reason = $5 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
-            Fate::Parked(_) => sqlx::query(
+            Transition::Parked(_) => sqlx::query(
                 "UPDATE callbacks SET state = 'parked', updated = $2, reason = $5 \
                  WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
             ),
@@ -433,9 +433,9 @@ impl Work for Mark {
         let update = update.bind(self.id).bind(self.now.as_millisecond());
         let update = update.bind(nodes::text(self.node)).bind(nodes::text(self.node.keeper()));
         let update = match &self.fate {
-            Fate::Delivered => update,
-            Fate::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
-            Fate::Parked(reason) => update.bind(text(reason)),
+            Transition::Delivered => update,
+            Transition::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
+            Transition::Parked(reason) => update.bind(text(reason)),
         };
         async move { changed(on.execute(update).await?) }.boxed()
     }

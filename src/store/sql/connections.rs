@@ -14,7 +14,7 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Error};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::{Dialect, prepare};
+use super::{SqlDialect, prepare};
 
 /// How long to wait for a connection.
 pub(super) const CONNECTING: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Up to so many connections.
 pub(super) struct Connections {
     options: AnyConnectOptions,
-    dialect: Dialect,
+    dialect: SqlDialect,
     permits: Arc<Semaphore>,
     /// The one that was used last comes last.
     idle: Arc<Mutex<Vec<Idle>>>,
@@ -46,7 +46,7 @@ struct Idle {
 
 impl Connections {
     /// None is made before it is needed.
-    pub(super) fn new(options: AnyConnectOptions, dialect: Dialect, most: usize) -> Self {
+    pub(super) fn new(options: AnyConnectOptions, dialect: SqlDialect, most: usize) -> Self {
         Self { options, dialect, permits: Arc::new(Semaphore::new(most)), idle: Arc::default() }
     }
 
@@ -67,7 +67,7 @@ impl Connections {
     async fn standing(&self) -> Option<(AnyConnection, Instant)> {
         loop {
             let Idle { mut connection, made, since } = lock(&self.idle).pop()?;
-            let is_asked = self.dialect == Dialect::Postgres && since.elapsed() >= ASKED_AFTER;
+            let is_asked = self.dialect == SqlDialect::Postgres && since.elapsed() >= ASKED_AFTER;
             if made.elapsed() < LIFETIME && (!is_asked || connection.ping().await.is_ok()) {
                 return Some((connection, made));
             }

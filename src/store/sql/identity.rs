@@ -22,11 +22,11 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 #[derive(Debug)]
 pub(super) struct Identity {
     files: Vec<PathBuf>,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenFiles>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenFiles {
     /// Device and number of each file. None: it was not there.
     files: Vec<Option<(u64, u64)>>,
     /// The size of the database's file at the last heartbeat.
@@ -48,7 +48,7 @@ impl Identity {
             PathBuf::from(name)
         };
         let files: Vec<PathBuf> = [path.to_owned()].into_iter().chain(BESIDE.map(beside)).collect();
-        let seen = Seen { files: vec![None; files.len()], ..Seen::default() };
+        let seen = SeenFiles { files: vec![None; files.len()], ..SeenFiles::default() };
         Self { files, seen: Mutex::new(seen) }
     }
 

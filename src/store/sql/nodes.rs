@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::Dialect;
+use super::SqlDialect;
 use super::failure::Trouble;
 use super::statement::On;
 use super::value::{moment, number, string, uuid};
@@ -35,7 +35,7 @@ pub(super) fn read(row: &AnyRow) -> Result<Option<NodeId>, Trouble> {
 
 /// What time it is in the database: where one server has it to itself, what that server says.
 pub(super) async fn now(on: &mut On<'_>, ours: Timestamp) -> Result<Timestamp, Trouble> {
-    if on.dialect == Dialect::Sqlite {
+    if on.dialect == SqlDialect::Sqlite {
         return Ok(ours);
     }
     let select = AssertSqlSafe(format!("SELECT {} AS now", on.dialect.clock()));
@@ -123,7 +123,7 @@ fn millis(duration: Duration) -> i64 {
 
 /// Whether `node` may take over from silent ones: its own lease stands, and has stood for as long as others are waited for.
 async fn may_take_over(on: &mut On<'_>, node: NodeId) -> Result<bool, Trouble> {
-    if on.dialect == Dialect::Sqlite {
+    if on.dialect == SqlDialect::Sqlite {
         return Ok(false);
     }
     let clock = on.dialect.clock();
@@ -143,7 +143,7 @@ const QUIET: Duration = GONE_AFTER.saturating_sub(HEARTBEAT_EVERY);
 /// one is under way, for whoever it may be, and this one takes nothing.
 pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<bool, Trouble> {
     // SQLite has one writer anyway.
-    if on.dialect == Dialect::Sqlite {
+    if on.dialect == SqlDialect::Sqlite {
         return Ok(true);
     }
     let lock = sqlx::query("SELECT pg_try_advisory_xact_lock($1) AS is_locked").bind(CLAIMS);
@@ -154,7 +154,7 @@ pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<bool, Trouble> {
 /// Waits for a claim that may be taking what `node` has because nobody heard of it: what `node` does once it is heard again, it
 /// does knowing what was taken.
 async fn await_claims(on: &mut On<'_>, node: NodeId) -> Result<(), Trouble> {
-    if on.dialect == Dialect::Sqlite {
+    if on.dialect == SqlDialect::Sqlite {
         return Ok(());
     }
     let clock = on.dialect.clock();
@@ -175,7 +175,7 @@ impl Work for Register {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
             match on.dialect {
-                Dialect::Sqlite => {
+                SqlDialect::Sqlite => {
                     on.execute(sqlx::query(
                         "UPDATE payments SET node = NULL WHERE node IS NOT NULL AND sealed IS NOT NULL",
                     ))
@@ -189,7 +189,7 @@ impl Work for Register {
                     on.execute(sqlx::query(calls)).await?;
                     on.execute(sqlx::query("DELETE FROM nodes")).await?;
                 }
-                Dialect::Postgres => {
+                SqlDialect::Postgres => {
                     for node in self.ended.iter().flat_map(|ended| [*ended, ended.keeper()]) {
                         Release(node).run(on).await?;
                     }

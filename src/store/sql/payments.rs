@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::Dialect;
+use super::SqlDialect;
 use super::failure::{Trouble, readable};
 use super::nodes::{self, Claimable};
 use super::sessions;
@@ -69,7 +69,7 @@ impl Work for InsertPayment {
         async move {
             let insert = match on.dialect {
                 // Its writer runs both in one transaction.
-                Dialect::Sqlite => {
+                SqlDialect::Sqlite => {
                     sessions::ask(on, &self.payment, self.node).await?;
                     sqlx::query(
                         "INSERT INTO payments (sid, call_sid, connector, led_by, operation, amount, currency, \
@@ -80,7 +80,7 @@ impl Work for InsertPayment {
                 }
                 // One statement, which is a transaction of its own: no round trips for its beginning and end. Whoever ends
                 // the session at the same time waits for it, or is waited for.
-                Dialect::Postgres => sqlx::query(
+                SqlDialect::Postgres => sqlx::query(
                     "WITH asked AS (INSERT INTO sessions (sid, call_sid, connector, led_by, operation, amount, currency, \
                      token_type, means, state, begun, node) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'asked', $16, $15) \
@@ -108,7 +108,7 @@ impl Work for InsertPayment {
             .bind(now)
             .bind(sealed.clone())
             .bind(nodes::text(self.node));
-            if on.dialect == Dialect::Sqlite {
+            if on.dialect == SqlDialect::Sqlite {
                 on.execute(insert).await?;
                 return Ok(());
             }

@@ -6,34 +6,34 @@
 
 use sqlx::{AnyConnection, Connection, Executor, Row};
 
-use super::Dialect;
+use super::SqlDialect;
 use super::failure::{Trouble, is_everybodys};
 use super::statement::On;
 use super::value::number;
 
 /// The steps, in order; the first makes version 1. A step that was released is never changed.
-const STEPS: &[Step] = &[
-    Step {
+const STEPS: &[Migration] = &[
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0001_books.sql"),
         postgres: include_str!("../migrations/postgres/0001_books.sql"),
     },
-    Step {
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0002_leases.sql"),
         postgres: include_str!("../migrations/postgres/0002_leases.sql"),
     },
-    Step {
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0003_calls_and_sessions.sql"),
         postgres: include_str!("../migrations/postgres/0003_calls_and_sessions.sql"),
     },
-    Step {
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0004_audit.sql"),
         postgres: include_str!("../migrations/postgres/0004_audit.sql"),
     },
-    Step {
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0005_stream_nonces.sql"),
         postgres: include_str!("../migrations/postgres/0005_stream_nonces.sql"),
     },
-    Step {
+    Migration {
         sqlite: include_str!("../migrations/sqlite/0006_session_lists.sql"),
         postgres: include_str!("../migrations/postgres/0006_session_lists.sql"),
     },
@@ -42,7 +42,7 @@ const STEPS: &[Step] = &[
 /// What takes PostgreSQL's lock on migrations: `touchton` in ASCII. Whoever opens a database says how long that may take.
 const LOCK: &str = "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(8390053700629196654)";
 
-struct Step {
+struct Migration {
     sqlite: &'static str,
     postgres: &'static str,
 }
@@ -63,9 +63,9 @@ impl From<sqlx::Error> for SchemaError {
 }
 
 /// Brings the tables up to this version.
-pub(super) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), SchemaError> {
+pub(super) async fn migrate(connection: &mut AnyConnection, dialect: SqlDialect) -> Result<(), SchemaError> {
     let mut transaction = connection.begin_with(dialect.begin()).await?;
-    if dialect == Dialect::Postgres {
+    if dialect == SqlDialect::Postgres {
         transaction.execute(sqlx::raw_sql(LOCK)).await?;
     }
     transaction
@@ -81,8 +81,8 @@ pub(super) async fn migrate(connection: &mut AnyConnection, dialect: Dialect) ->
             continue;
         }
         let text = match dialect {
-            Dialect::Sqlite => step.sqlite,
-            Dialect::Postgres => step.postgres,
+            SqlDialect::Sqlite => step.sqlite,
+            SqlDialect::Postgres => step.postgres,
         };
         transaction.execute(sqlx::raw_sql(text)).await?;
         transaction.execute(sqlx::query("INSERT INTO touchtone_schema (version) VALUES ($1)").bind(version)).await?;

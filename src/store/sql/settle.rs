@@ -2,17 +2,17 @@
 //!
 //! Shape:   nearly every outcome is the first one of a payment that is still its owner's. PostgreSQL writes that down in one
 //!          statement ([`Work::at_once`]), SQLite's writer without a look at the payment before; everything else is decided
-//!          by [`Entry`].
+//!          by [`SettlingStep`].
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::Dialect;
+use super::SqlDialect;
 use super::callbacks::{self, Insert, Stored};
 use super::failure::Trouble;
-use super::statement::{On, Statement};
+use super::statement::{On, SqlStatement};
 use super::value::{some_number, some_text, text, word};
 use super::work::Work;
 use super::{nodes, sessions};
@@ -20,7 +20,7 @@ use crate::pay::outcome::Standing;
 use crate::store::backend::{
     BackendError, Booked, CallbackRow, NewCallback, NodeId, PaymentState, SettledPayment, Settling,
 };
-use crate::store::settling::{self, Entry, Known};
+use crate::store::settling::{self, KnownPayment, SettlingStep};
 
 /// How many parameters an outcome has, the payment's id among them.
 const OUTCOME: usize = 7;
@@ -40,34 +40,34 @@ impl Work for SettlePayment {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
             // What nearly every payment needs, without a look before.
-            if on.dialect == Dialect::Sqlite && self.write_first(on).await? {
+            if on.dialect == SqlDialect::Sqlite && self.write_first(on).await? {
                 self.end_session(on, true).await?;
                 let stored = self.insert(on, &self.first).await?;
                 return Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) });
             }
             let known = self.known(on).await?;
-            match Entry::of(known.as_ref(), &self.payment) {
-                Entry::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
-                Entry::Unbooked if !self.end_session(on, false).await? => {
+            match SettlingStep::of(known.as_ref(), &self.payment) {
+                SettlingStep::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
+                SettlingStep::Unbooked if !self.end_session(on, false).await? => {
                     Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
                 }
-                Entry::Unbooked => {
+                SettlingStep::Unbooked => {
                     let stored = self.insert(on, &self.first).await?;
                     Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
                 }
-                Entry::First => {
+                SettlingStep::First => {
                     self.write(on).await?;
                     self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.first).await?;
                     Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
                 }
-                Entry::Late => {
+                SettlingStep::Late => {
                     self.write(on).await?;
                     self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.late).await?;
                     Ok(Settling { booked: Booked::Late, callbacks: self.mine(stored) })
                 }
-                Entry::Again => {
+                SettlingStep::Again => {
                     let (first, late) = (self.stored(on, &self.first).await?, self.stored(on, &self.late).await?);
                     let booked = if late.is_empty() { Booked::First } else { Booked::Late };
                     Ok(Settling { booked, callbacks: self.mine(first.into_iter().chain(late)) })
@@ -128,13 +128,13 @@ impl Work for SettlePayment {
 }
 
 impl SettlePayment {
-    async fn known(&self, on: &mut On<'_>) -> Result<Option<Known>, Trouble> {
+    async fn known(&self, on: &mut On<'_>) -> Result<Option<KnownPayment>, Trouble> {
         let select = match on.dialect.locks_rows() {
             true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
             false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
         };
         let Some(row) = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await? else { return Ok(None) };
-        Ok(Some(Known {
+        Ok(Some(KnownPayment {
             state: word(&row, "state", PaymentState::parse)?,
             node: nodes::read(&row)?,
             result: row.try_get("result")?,
@@ -200,13 +200,13 @@ impl SettlePayment {
         )
     }
 
-    /// Which payment it must be for [`Entry::First`] to be certain, with the same parameters, and the owner after them.
+    /// Which payment it must be for [`SettlingStep::First`] to be certain, with the same parameters, and the owner after them.
     fn is_untold(&self, first: usize) -> String {
         let owner = first.saturating_add(OUTCOME);
         format!("sid = ${first} AND node = ${owner} AND state IN ('preparing', 'submitting')")
     }
 
-    fn bind_outcome<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+    fn bind_outcome<'q>(&self, statement: SqlStatement<'q>) -> SqlStatement<'q> {
         let SettledPayment { sid, outcome, .. } = &self.payment;
         statement
             .bind(text(sid))

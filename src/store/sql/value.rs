@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::failure::{Trouble, unreadable};
-use super::statement::Statement;
+use super::statement::SqlStatement;
 
 /// A text as both databases take it: PostgreSQL refuses U+0000, which a platform or a gateway may send.
 pub(super) fn text(text: &str) -> String {
@@ -121,12 +121,12 @@ impl Conditions {
     }
 
     /// The whole query: `SELECT`, the conditions, the order, the limit.
-    pub(super) fn query(self, select: &str, order: &str, limit: u32) -> Statement<'static> {
+    pub(super) fn query(self, select: &str, order: &str, limit: u32) -> SqlStatement<'static> {
         self.page(select, order, limit, 0)
     }
 
     /// The same, with so many rows passed over first.
-    pub(super) fn page(self, select: &str, order: &str, limit: u32, offset: u32) -> Statement<'static> {
+    pub(super) fn page(self, select: &str, order: &str, limit: u32, offset: u32) -> SqlStatement<'static> {
         let Self { sql, values } = self;
         let last = values.len().saturating_add(1);
         let passed = if offset == 0 { String::new() } else { format!(" OFFSET {offset}") };

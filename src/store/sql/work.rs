@@ -3,7 +3,7 @@
 //! Shape:   [`Work`] is one method of the store. PostgreSQL does each in a transaction of its own and puts the commits of
 //!          many connections together by itself. SQLite has one writer at a time and a flush to the disk for every commit:
 //!          there, [`Committer`] is that writer, and takes whatever waits into one transaction. A connection is used again
-//!          only after all went well on it ([`super::connections`], [`Writer`]): after a failure nobody knows what state it is in.
+//!          only after all went well on it ([`super::connections`], [`SqliteWriter`]): after a failure nobody knows what state it is in.
 //!          (SQLite rolls back by itself when the disk is full; the driver goes on counting a transaction that is not there.)
 //! Limits:  [`BATCH_MAX`] pieces a transaction, [`WAITING_MAX`] that wait, [`PATIENCE`] for one, [`TRIES`] after conflicts.
 //! Errors:  what was refused by the rows is told to its own caller alone. After a failure in a transaction of several each
@@ -24,7 +24,7 @@ use super::connections::Connections;
 use super::failure::{Trouble, is_conflict, is_everybodys, unavailable};
 use super::identity::Identity;
 use super::statement::On;
-use super::{Dialect, schema};
+use super::{SqlDialect, schema};
 use crate::store::backend::BackendError;
 
 /// How much one transaction of SQLite takes in. Our choice: past some dozen the flush costs next to nothing each.
@@ -64,7 +64,7 @@ pub(super) trait Work: Send + Sync + 'static {
 /// Does a piece of work in a transaction of its own; again, after a conflict.
 pub(super) async fn alone<W: Work>(
     connections: &Connections,
-    dialect: Dialect,
+    dialect: SqlDialect,
     work: &W,
 ) -> Result<W::Done, BackendError> {
     let trying = async {
@@ -84,10 +84,10 @@ pub(super) async fn alone<W: Work>(
     within(trying).await
 }
 
-async fn once<W: Work>(connections: &Connections, dialect: Dialect, work: &W) -> Result<W::Done, Trouble> {
+async fn once<W: Work>(connections: &Connections, dialect: SqlDialect, work: &W) -> Result<W::Done, Trouble> {
     let mut lent = connections.lend().await?;
     let connection = lent.connection();
-    let done = if W::SINGLE && dialect == Dialect::Postgres {
+    let done = if W::SINGLE && dialect == SqlDialect::Postgres {
         work.run(&mut On::new(connection, dialect)).await
     } else {
         match work.at_once(&mut On::new(connection, dialect)).await {
@@ -105,7 +105,7 @@ async fn once<W: Work>(connections: &Connections, dialect: Dialect, work: &W) ->
 
 async fn in_transaction<W: Work>(
     connection: &mut AnyConnection,
-    dialect: Dialect,
+    dialect: SqlDialect,
     work: &W,
 ) -> Result<W::Done, Trouble> {
     let mut transaction = connection.begin_with(dialect.begin()).await?;
@@ -132,13 +132,13 @@ pub(super) async fn within<T>(doing: impl Future<Output = Result<T, BackendError
 
 /// SQLite's one writer.
 #[derive(Clone)]
-pub(super) struct Committer(mpsc::Sender<Box<dyn Piece>>);
+pub(super) struct Committer(mpsc::Sender<Box<dyn PieceOfWork>>);
 
 impl Committer {
     /// Begins to write; ends when the last clone is gone.
     pub(super) fn start(options: AnyConnectOptions, identity: Arc<Identity>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(Writer { options, identity, connection: None }.run(receiver));
+        tokio::spawn(SqliteWriter { options, identity, connection: None }.run(receiver));
         Self(sender)
     }
 
@@ -147,7 +147,7 @@ impl Committer {
         let (sender, receiver) = oneshot::channel();
         let gone = |()| BackendError::Unavailable("its writer is gone".to_owned());
         within(async {
-            let piece = Box::new(Waiting { work, done: None, sender });
+            let piece = Box::new(WaitingWork { work, done: None, sender });
             self.0.send(piece).await.map_err(|_| gone(()))?;
             receiver.await.map_err(|_| gone(()))?
         })
@@ -156,7 +156,7 @@ impl Committer {
 }
 
 /// A piece of work of any kind, and whoever waits for it.
-trait Piece: Send {
+trait PieceOfWork: Send {
     fn run<'a>(&'a mut self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Whether nobody waits for it any more: whoever did has been told that its fate is not known, and does it again.
@@ -166,13 +166,13 @@ trait Piece: Send {
     fn tell(self: Box<Self>, committed: Result<(), BackendError>);
 }
 
-struct Waiting<W: Work> {
+struct WaitingWork<W: Work> {
     work: W,
     done: Option<Result<W::Done, BackendError>>,
     sender: oneshot::Sender<Result<W::Done, BackendError>>,
 }
 
-impl<W: Work> Piece for Waiting<W> {
+impl<W: Work> PieceOfWork for WaitingWork<W> {
     fn run<'a>(&'a mut self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             self.done = match self.work.run(on).await {
@@ -236,15 +236,15 @@ impl Failed {
 }
 
 /// What writes, and its connection. Not a pool's: that would go on trying to make one until its time is up.
-struct Writer {
+struct SqliteWriter {
     options: AnyConnectOptions,
     identity: Arc<Identity>,
     /// None: it was closed, or never made.
     connection: Option<AnyConnection>,
 }
 
-impl Writer {
-    async fn run(mut self, mut receiver: mpsc::Receiver<Box<dyn Piece>>) {
+impl SqliteWriter {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Box<dyn PieceOfWork>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
             batch.retain(|piece| !piece.is_abandoned());
@@ -267,7 +267,7 @@ impl Writer {
     }
 
     /// One transaction for all. One that panics has not happened, and the writer goes on: every payment needs it.
-    async fn together(&mut self, batch: &mut [Box<dyn Piece>], until: Instant) -> Result<(), Failed> {
+    async fn together(&mut self, batch: &mut [Box<dyn PieceOfWork>], until: Instant) -> Result<(), Failed> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -279,20 +279,20 @@ impl Writer {
     }
 
     /// The connection is kept if all goes well, and else closed by being dropped.
-    async fn transact(&mut self, batch: &mut [Box<dyn Piece>]) -> Result<(), Failed> {
+    async fn transact(&mut self, batch: &mut [Box<dyn PieceOfWork>]) -> Result<(), Failed> {
         let mut connection = self.connected().await?;
         // The files are looked at while the transaction begins, which writes nothing: a payment waits for the slower of the two.
-        let (looked, begun) = tokio::join!(self.identity.check(), connection.begin_with(Dialect::Sqlite.begin()));
+        let (looked, begun) = tokio::join!(self.identity.check(), connection.begin_with(SqlDialect::Sqlite.begin()));
         let mut transaction = match looked.map_err(Failed::NotThere)? {
             None => begun?,
             Some(shorter) => {
                 drop(begun);
                 Self::check_log(&self.identity, &mut connection, shorter).await.map_err(Failed::NotThere)?;
-                connection.begin_with(Dialect::Sqlite.begin()).await?
+                connection.begin_with(SqlDialect::Sqlite.begin()).await?
             }
         };
         for piece in batch {
-            piece.run(&mut On::new(&mut transaction, Dialect::Sqlite)).await?;
+            piece.run(&mut On::new(&mut transaction, SqlDialect::Sqlite)).await?;
         }
         transaction.commit().await?;
         self.connection = Some(connection);
@@ -302,7 +302,7 @@ impl Writer {
     /// Whether a log that became shorter still holds what it must. What is in it is copied into the database's file, as far as
     /// that can be: what was cut off cannot be read.
     async fn check_log(identity: &Identity, connection: &mut AnyConnection, size: u64) -> Result<(), BackendError> {
-        let needed = schema::log_needed(&mut On::new(connection, Dialect::Sqlite)).await;
+        let needed = schema::log_needed(&mut On::new(connection, SqlDialect::Sqlite)).await;
         identity.check_log(size, needed.map_err(|_| identity.log_was_cut())?)
     }
 
@@ -313,12 +313,12 @@ impl Writer {
         }
         self.identity.check().await.map_err(Failed::NotThere)?;
         let mut connection = self.options.connect().await?;
-        super::prepare(&mut connection, Dialect::Sqlite).await?;
+        super::prepare(&mut connection, SqlDialect::Sqlite).await?;
         Ok(connection)
     }
 
     /// One that failed together with others, or was in another's way.
-    async fn apart(&mut self, mut piece: Box<dyn Piece>, until: Instant) {
+    async fn apart(&mut self, mut piece: Box<dyn PieceOfWork>, until: Instant) {
         let mut tries = 1;
         let outcome = loop {
             match self.together(std::slice::from_mut(&mut piece), until).await {

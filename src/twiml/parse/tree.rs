@@ -11,7 +11,7 @@ use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::super::place::{Places, START};
+use super::super::place::{PlaceFinder, START};
 use super::super::{Attribute, Fault, Position};
 use super::judge::{did_you_mean, shown};
 use super::{DEPTH_MAX, Manner};
@@ -48,7 +48,7 @@ pub(super) enum Node {
 pub(super) fn read(source: &str, manner: Manner) -> Result<Vec<Element>, Fault> {
     // A byte order mark belongs to the file, not to the document, and has no column.
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let mut tree = Tree { source, places: Places::new(source), manner, open: Vec::new(), roots: Vec::new() };
+    let mut tree = Tree { source, places: PlaceFinder::new(source), manner, open: Vec::new(), roots: Vec::new() };
     if let Some((offset, character)) = source.char_indices().find(|(_, character)| !is_xml_character(*character)) {
         return tree.fail(offset, format!("the character U+{:04X} cannot stand in XML", u32::from(character)));
     }
@@ -63,7 +63,7 @@ pub(super) fn read(source: &str, manner: Manner) -> Result<Vec<Element>, Fault> 
 /// What has been read so far.
 struct Tree<'s> {
     source: &'s str,
-    places: Places<'s>,
+    places: PlaceFinder<'s>,
     manner: Manner,
     open: Vec<Element>,
     roots: Vec<Element>,

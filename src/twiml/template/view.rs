@@ -12,7 +12,7 @@ const STATEMENTS_MAX: usize = 500;
 
 /// A stretch of a template; all of them together are the template.
 #[derive(Debug)]
-pub(super) struct Piece<'s> {
+pub(super) struct TemplatePiece<'s> {
     shape: Shape,
     text: &'s str,
     tokens: Vec<Token<'s>>,
@@ -43,14 +43,14 @@ enum Token<'s> {
 
 /// What kind of helper a name in an expression names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HelperKind {
     /// `| name`
     Filter,
     /// `is name`
     Test,
 }
 
-impl Kind {
+impl HelperKind {
     /// Its name, in messages as in the template language.
     pub(super) const fn word(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Kind {
 
 /// Why a template cannot be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(super) enum UnreadableTemplate {
     /// A tag is never closed, or its brackets do not match: minijinja refuses it too, and says why.
     Broken,
     /// The tag at this offset has more than [`TOKENS_MAX`] words and signs.
@@ -71,7 +71,7 @@ pub(super) enum Unreadable {
     ManyStatements(usize),
 }
 
-impl Unreadable {
+impl UnreadableTemplate {
     /// The offset and the words for a limit that is passed.
     pub(super) fn limit(self) -> Option<(usize, String)> {
         match self {
@@ -84,24 +84,24 @@ impl Unreadable {
     }
 }
 
-impl<'s> Piece<'s> {
+impl<'s> TemplatePiece<'s> {
     /// A stretch in which no tokens were looked for.
     fn bare(shape: Shape, text: Option<&'s str>) -> Self {
         Self { shape, text: text.unwrap_or_default(), tokens: Vec::new() }
     }
 
     /// The filters and tests that a tag names, with their offsets.
-    pub(super) fn names_used(&self) -> impl Iterator<Item = (usize, Kind, &'s str)> {
+    pub(super) fn names_used(&self) -> impl Iterator<Item = (usize, HelperKind, &'s str)> {
         let block = matches!(self.statement(), Some("filter"));
         let starts = self.tokens.iter().copied().enumerate();
         starts.filter_map(move |(index, token)| {
             let (kind, mut next) = match token {
-                Token::Mark('|', _) => (Kind::Filter, index.saturating_add(1)),
-                Token::Word(_, "filter") if block && index == 0 => (Kind::Filter, 1),
-                Token::Word(_, "is") => (Kind::Test, index.saturating_add(1)),
+                Token::Mark('|', _) => (HelperKind::Filter, index.saturating_add(1)),
+                Token::Word(_, "filter") if block && index == 0 => (HelperKind::Filter, 1),
+                Token::Word(_, "is") => (HelperKind::Test, index.saturating_add(1)),
                 _ => return None,
             };
-            if kind == Kind::Test && matches!(self.tokens.get(next), Some(Token::Word(_, "not"))) {
+            if kind == HelperKind::Test && matches!(self.tokens.get(next), Some(Token::Word(_, "not"))) {
                 next = next.saturating_add(1);
             }
             match self.tokens.get(next) {
@@ -142,39 +142,39 @@ impl<'s> Piece<'s> {
 }
 
 /// `source` in pieces.
-pub(super) fn pieces(source: &str) -> Result<Vec<Piece<'_>>, Unreadable> {
-    let mut pieces: Vec<Piece<'_>> = Vec::new();
+pub(super) fn pieces(source: &str) -> Result<Vec<TemplatePiece<'_>>, UnreadableTemplate> {
+    let mut pieces: Vec<TemplatePiece<'_>> = Vec::new();
     let mut statements = 0_usize;
     let mut at = 0;
     while let Some(rest) = source.get(at..).filter(|rest| !rest.is_empty()) {
         let begin = at.saturating_add(tag_begin(rest));
         if begin > at {
-            pieces.push(Piece::bare(Shape::Text, source.get(at..begin)));
+            pieces.push(TemplatePiece::bare(Shape::Text, source.get(at..begin)));
         }
         let Some(tag) = source.get(begin..).filter(|tag| !tag.is_empty()) else { break };
         at = if let Some(inside) = tag.strip_prefix("{#") {
             // The sign behind `{#` is not part of `#}`.
             let skipped = 2 + usize::from(inside.starts_with(['-', '+']));
-            let length = tag.get(skipped..).and_then(|body| body.find("#}")).ok_or(Unreadable::Broken)?;
+            let length = tag.get(skipped..).and_then(|body| body.find("#}")).ok_or(UnreadableTemplate::Broken)?;
             let end = begin.saturating_add(skipped).saturating_add(length).saturating_add(2);
-            pieces.push(Piece::bare(Shape::Comment, source.get(begin..end)));
+            pieces.push(TemplatePiece::bare(Shape::Comment, source.get(begin..end)));
             end
         } else if let Some(length) = tag.strip_prefix("{%").and_then(|inside| bare_tag(inside, "raw")) {
             let body = begin.saturating_add(2).saturating_add(length);
-            let (end, after) = raw_end(source, body).ok_or(Unreadable::Broken)?;
-            pieces.push(Piece::bare(Shape::Statement, source.get(begin..body)));
-            pieces.push(Piece::bare(Shape::Text, source.get(body..end)));
-            pieces.push(Piece::bare(Shape::Statement, source.get(end..after)));
+            let (end, after) = raw_end(source, body).ok_or(UnreadableTemplate::Broken)?;
+            pieces.push(TemplatePiece::bare(Shape::Statement, source.get(begin..body)));
+            pieces.push(TemplatePiece::bare(Shape::Text, source.get(body..end)));
+            pieces.push(TemplatePiece::bare(Shape::Statement, source.get(end..after)));
             after
         } else {
             let (shape, close) =
                 if tag.starts_with("{{") { (Shape::Expression, "}}") } else { (Shape::Statement, "%}") };
             statements = statements.saturating_add(usize::from(shape == Shape::Statement));
             if statements > STATEMENTS_MAX {
-                return Err(Unreadable::ManyStatements(begin));
+                return Err(UnreadableTemplate::ManyStatements(begin));
             }
             let (end, tokens) = tag_end(source, begin, close)?;
-            pieces.push(Piece { tokens, ..Piece::bare(shape, source.get(begin..end)) });
+            pieces.push(TemplatePiece { tokens, ..TemplatePiece::bare(shape, source.get(begin..end)) });
             end
         };
     }
@@ -207,7 +207,7 @@ fn raw_end(source: &str, body: usize) -> Option<(usize, usize)> {
 }
 
 /// The end of the tag that begins at `begin` and is closed by `close`, and what is in it.
-fn tag_end<'s>(source: &'s str, begin: usize, close: &str) -> Result<(usize, Vec<Token<'s>>), Unreadable> {
+fn tag_end<'s>(source: &'s str, begin: usize, close: &str) -> Result<(usize, Vec<Token<'s>>), UnreadableTemplate> {
     let mut tokens = Vec::new();
     let mut open = 0_u32;
     let inside = source.get(begin.saturating_add(2)..).unwrap_or_default();
@@ -220,11 +220,11 @@ fn tag_end<'s>(source: &'s str, begin: usize, close: &str) -> Result<(usize, Vec
                 return Ok((source.len().saturating_sub(after.len()), tokens));
             }
         }
-        let character = rest.chars().next().ok_or(Unreadable::Broken)?;
+        let character = rest.chars().next().ok_or(UnreadableTemplate::Broken)?;
         let length = match character {
             '"' | '\'' => {
                 tokens.push(Token::String);
-                string_length(rest, character).ok_or(Unreadable::Broken)?
+                string_length(rest, character).ok_or(UnreadableTemplate::Broken)?
             }
             '_' | 'a'..='z' | 'A'..='Z' | '0'..='9' => {
                 let length = rest.find(|next: char| next != '_' && !next.is_ascii_alphanumeric()).unwrap_or(rest.len());
@@ -237,14 +237,14 @@ fn tag_end<'s>(source: &'s str, begin: usize, close: &str) -> Result<(usize, Vec
                 }
                 open = match character {
                     '(' | '[' | '{' => open.saturating_add(1),
-                    ')' | ']' | '}' => open.checked_sub(1).ok_or(Unreadable::Broken)?,
+                    ')' | ']' | '}' => open.checked_sub(1).ok_or(UnreadableTemplate::Broken)?,
                     _ => open,
                 };
                 character.len_utf8()
             }
         };
         if tokens.len() > TOKENS_MAX {
-            return Err(Unreadable::LongTag(begin));
+            return Err(UnreadableTemplate::LongTag(begin));
         }
         rest = rest.get(length..).unwrap_or_default();
     }
@@ -265,7 +265,7 @@ fn string_length(text: &str, quote: char) -> Option<usize> {
 }
 
 /// The view of a template; see [`super::check_view`].
-pub(super) fn of(pieces: &[Piece<'_>]) -> String {
+pub(super) fn of(pieces: &[TemplatePiece<'_>]) -> String {
     let mut view = String::new();
     let mut markup = Markup::Text;
     let mut hidden = 0_i32;

@@ -9,7 +9,7 @@ async fn what_an_earlier_process_left_is_delivered_with_its_token() {
     let (earlier, token) = (servers.store(), Uuid::new_v4());
     earlier.heartbeat().await.unwrap();
     for (url, token) in [("a", token), ("b", Uuid::new_v4())] {
-        earlier.queue("CA1", &status(url), token, Wall::System.now()).await.unwrap();
+        earlier.queue("CA1", &status(url), token, WallClock::System.now()).await.unwrap();
     }
     let deliveries = servers.start(&application).await;
     assert_eq!(take_over(&deliveries).await, 0, "they are being seen to");
@@ -125,7 +125,7 @@ async fn what_was_taken_over_while_its_call_made_the_request_is_not_sent_from_he
     let application = Scripted::new(Duration::ZERO);
     let servers = Servers::new();
     let (one, heir) = (servers.start(&application).await, servers.start(&application).await);
-    let stored = one.store.queue("CA1", &status("a"), Uuid::new_v4(), Wall::System.now()).await.unwrap().unwrap();
+    let stored = one.store.queue("CA1", &status("a"), Uuid::new_v4(), WallClock::System.now()).await.unwrap().unwrap();
     one.store.release_own().await.unwrap();
     assert_eq!(take_over(&heir).await, 1);
     one.send_stored(StoredCallback { held: true, ..stored }, one.counted());

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// What is named in a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct NamedIds {
     /// A charge, as the contract calls its id or nearly so.
     pub(super) charge: bool,
     /// A token, likewise.
@@ -18,7 +18,7 @@ pub(super) struct Named {
     pub(super) other: bool,
 }
 
-impl Named {
+impl NamedIds {
     /// What a text names, or a member whose name it is.
     fn by(text: &str) -> Self {
         let plain: String = text.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect();
@@ -42,7 +42,7 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Looks through a body; none: it cannot be read, and may name anything.
-pub(super) fn look(body: &[u8]) -> Option<Named> {
+pub(super) fn look(body: &[u8]) -> Option<NamedIds> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let text = std::str::from_utf8(body).ok()?;
     if text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
@@ -50,19 +50,19 @@ pub(super) fn look(body: &[u8]) -> Option<Named> {
         return None;
     }
     if text.starts_with(['{', '[']) {
-        return serde_json::from_str::<Seen>(text).ok().map(|seen| seen.named);
+        return serde_json::from_str::<SeenValue>(text).ok().map(|seen| seen.named);
     }
-    Some(Named::by(text))
+    Some(NamedIds::by(text))
 }
 
 /// A value of JSON: whether it is anything, and what is named in it.
 #[derive(Default)]
-struct Seen {
+struct SeenValue {
     is_something: bool,
-    named: Named,
+    named: NamedIds,
 }
 
-impl<'de> Deserialize<'de> for Seen {
+impl<'de> Deserialize<'de> for SeenValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Walk)
     }
@@ -71,58 +71,59 @@ impl<'de> Deserialize<'de> for Seen {
 struct Walk;
 
 impl Walk {
-    const SOMETHING: Seen = Seen { is_something: true, named: Named { charge: false, token: false, other: false } };
+    const SOMETHING: SeenValue =
+        SeenValue { is_something: true, named: NamedIds { charge: false, token: false, other: false } };
 }
 
 impl<'de> Visitor<'de> for Walk {
-    type Value = Seen;
+    type Value = SeenValue;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Seen, E> {
-        Ok(Seen::default())
+    fn visit_unit<E>(self) -> Result<SeenValue, E> {
+        Ok(SeenValue::default())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Seen, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<SeenValue, E> {
         Ok(Self::SOMETHING)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Seen, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<SeenValue, E> {
         Ok(Self::SOMETHING)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Seen, E> {
+    fn visit_u64<E>(self, _: u64) -> Result<SeenValue, E> {
         Ok(Self::SOMETHING)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Seen, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<SeenValue, E> {
         Ok(Self::SOMETHING)
     }
 
     /// A text may hold a body in its turn.
-    fn visit_str<E>(self, text: &str) -> Result<Seen, E> {
-        Ok(Seen { is_something: !text.is_empty(), named: Named::by(text) })
+    fn visit_str<E>(self, text: &str) -> Result<SeenValue, E> {
+        Ok(SeenValue { is_something: !text.is_empty(), named: NamedIds::by(text) })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Seen, A::Error> {
-        let mut seen = Seen::default();
-        while let Some(item) = items.next_element::<Seen>()? {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<SeenValue, A::Error> {
+        let mut seen = SeenValue::default();
+        while let Some(item) = items.next_element::<SeenValue>()? {
             seen.is_something |= item.is_something;
             seen.named = seen.named.and(item.named);
         }
         Ok(seen)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Seen, A::Error> {
-        let mut seen = Seen::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<SeenValue, A::Error> {
+        let mut seen = SeenValue::default();
         while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value::<Seen>()?;
+            let value = members.next_value::<SeenValue>()?;
             seen.is_something |= value.is_something;
             seen.named = seen.named.and(value.named);
             if value.is_something {
-                seen.named = seen.named.and(Named { other: is_id(&name), ..Named::by(&name) });
+                seen.named = seen.named.and(NamedIds { other: is_id(&name), ..NamedIds::by(&name) });
             }
         }
         Ok(seen)

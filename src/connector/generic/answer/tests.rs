@@ -7,7 +7,7 @@ use super::*;
 use crate::connector::generic::samples::{charge, tokenize};
 
 fn answer(operation: Operation, status: u16, body: &str) -> Answer {
-    read(Dialect::Twilio, &[], operation, &reply(status, body.as_bytes()))
+    read(ContractVariant::Twilio, &[], operation, &reply(status, body.as_bytes()))
 }
 
 fn reply(status: u16, body: &[u8]) -> GatewayReply {
@@ -95,17 +95,17 @@ fn an_error_code_beside_an_id_is_a_no_as_the_contract_has_it() {
 fn a_gateway_that_ran_out_of_time_may_have_done_it() {
     let late = r#"{"charge_id":null,"error_code":"timeout"}"#;
     for (dialect, body) in [
-        (Dialect::Twilio, r#"{"error_code":"timeout"}"#),
-        (Dialect::Twilio, late),
-        (Dialect::Telnyx, late),
-        (Dialect::SignalWire, r#"{"error_code":"timeout"}"#),
-        (Dialect::Twilio, r#"{"charge_id":"ch_1"}"#),
-        (Dialect::Twilio, ""),
+        (ContractVariant::Twilio, r#"{"error_code":"timeout"}"#),
+        (ContractVariant::Twilio, late),
+        (ContractVariant::Telnyx, late),
+        (ContractVariant::SignalWire, r#"{"error_code":"timeout"}"#),
+        (ContractVariant::Twilio, r#"{"charge_id":"ch_1"}"#),
+        (ContractVariant::Twilio, ""),
     ] {
         let answer = read(dialect, &BUSY, charge().operation, &reply(408, body.as_bytes()));
         assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {body}: {answer:?}");
     }
-    let whole = read(Dialect::SignalWire, &[], charge().operation, &reply(408, late.as_bytes()));
+    let whole = read(ContractVariant::SignalWire, &[], charge().operation, &reply(408, late.as_bytes()));
     assert!(matches!(whole, Answer::Declined(_)), "{whole:?}");
 }
 
@@ -125,7 +125,7 @@ fn a_body_that_names_what_was_made_or_cannot_be_read_is_never_nothing_done() {
     ];
     for body in texts.iter().map(|text| text.as_bytes().to_vec()).chain([utf16, gzip]) {
         for status in BUSY {
-            let answer = read(Dialect::Twilio, &BUSY, charge().operation, &reply(status, &body));
+            let answer = read(ContractVariant::Twilio, &BUSY, charge().operation, &reply(status, &body));
             let body = String::from_utf8_lossy(&body);
             assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
         }
@@ -138,7 +138,7 @@ fn a_body_that_names_what_was_made_or_cannot_be_read_is_never_nothing_done() {
         "<html><p id=\"message\">Slow down. Paid orders are safe.</p></html>",
         "Too many requests",
     ] {
-        let answer = read(Dialect::Twilio, &BUSY, charge().operation, &reply(429, body.as_bytes()));
+        let answer = read(ContractVariant::Twilio, &BUSY, charge().operation, &reply(429, body.as_bytes()));
         assert!(matches!(answer, Answer::NotSent { .. }), "{body}: {answer:?}");
     }
 }
@@ -151,7 +151,7 @@ fn refused_credentials_beside_an_id_are_a_doubt() {
             assert!(matches!(answer, Answer::Unknown { .. }), "{status} {body}: {answer:?}");
         }
         let cut = GatewayReply { status, retry_after: None, date: None, body: None };
-        assert!(matches!(read(Dialect::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
+        assert!(matches!(read(ContractVariant::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
     }
 }
 
@@ -189,14 +189,14 @@ fn what_cannot_be_understood_is_unknown() {
     let long = format!(r#"{{"charge_id":"{}"}}"#, "x".repeat(ID_CHARS_MAX + 1));
     assert!(matches!(answer(charge().operation, 200, &long), Answer::Unknown { .. }));
     let cut = GatewayReply { status: 200, retry_after: None, date: None, body: None };
-    assert!(matches!(read(Dialect::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
+    assert!(matches!(read(ContractVariant::Twilio, &[], charge().operation, &cut), Answer::Unknown { .. }));
 }
 
 #[test]
 fn telnyx_s_refusal_has_a_code_and_words_and_no_id() {
     let body = r#"{"error_code":"card_declined","error_message":"The card was declined."}"#;
     for status in [200, 402] {
-        match read(Dialect::Telnyx, &[], charge().operation, &reply(status, body.as_bytes())) {
+        match read(ContractVariant::Telnyx, &[], charge().operation, &reply(status, body.as_bytes())) {
             Answer::Declined(denial) => {
                 assert_eq!(denial.code.as_deref(), Some("card_declined"));
                 assert_eq!(denial.message.as_deref(), Some("The card was declined."));
@@ -210,7 +210,7 @@ fn telnyx_s_refusal_has_a_code_and_words_and_no_id() {
 fn signalwire_s_processors_may_say_no_with_any_status_but_200() {
     let charge_refused = r#"{"charge_id":null,"error_code":"insufficient_funds","error_message":"No funds"}"#;
     let token_refused = r#"{"token_id": null, "error_code":"invalid_card","error_message":"Card validation failed"}"#;
-    for dialect in [Dialect::SignalWire, Dialect::SignalWireSwml] {
+    for dialect in [ContractVariant::SignalWire, ContractVariant::SignalWireSwml] {
         for status in [200, 400, 402, 422, 500, 502] {
             for (operation, body, code) in [
                 (charge().operation, charge_refused, "insufficient_funds"),
@@ -229,16 +229,16 @@ fn signalwire_s_processors_may_say_no_with_any_status_but_200() {
 fn a_5xx_that_does_not_say_that_nothing_was_done_is_unknown() {
     let refused = r#"{"charge_id":null,"error_code":"internal"}"#;
     for (dialect, status, body) in [
-        (Dialect::Twilio, 500, refused),
-        (Dialect::Telnyx, 500, refused),
-        (Dialect::SignalWire, 301, refused),
-        (Dialect::SignalWire, 600, refused),
-        (Dialect::SignalWire, 500, r#"{"error_code":"internal"}"#),
-        (Dialect::SignalWire, 500, r#"{"token_id":null,"error_code":"internal"}"#),
-        (Dialect::SignalWireSwml, 504, r#"{"charge_id":"ch_1","error_code":"late"}"#),
-        (Dialect::SignalWireSwml, 500, r#"{"charge_id":null,"error_code":null}"#),
-        (Dialect::SignalWire, 500, r#"{"charge_id":"ch_1","error_code":null}"#),
-        (Dialect::SignalWire, 502, "<html>"),
+        (ContractVariant::Twilio, 500, refused),
+        (ContractVariant::Telnyx, 500, refused),
+        (ContractVariant::SignalWire, 301, refused),
+        (ContractVariant::SignalWire, 600, refused),
+        (ContractVariant::SignalWire, 500, r#"{"error_code":"internal"}"#),
+        (ContractVariant::SignalWire, 500, r#"{"token_id":null,"error_code":"internal"}"#),
+        (ContractVariant::SignalWireSwml, 504, r#"{"charge_id":"ch_1","error_code":"late"}"#),
+        (ContractVariant::SignalWireSwml, 500, r#"{"charge_id":null,"error_code":null}"#),
+        (ContractVariant::SignalWire, 500, r#"{"charge_id":"ch_1","error_code":null}"#),
+        (ContractVariant::SignalWire, 502, "<html>"),
     ] {
         let answer = read(dialect, &[], charge().operation, &reply(status, body.as_bytes()));
         assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
@@ -268,7 +268,7 @@ fn a_busy_gateway_did_nothing_only_if_its_operator_says_so() {
                 for (retry_safe, safe) in
                     [(&[][..], false), (&[429, 503], true), (&[status], true), (&[932 - status], false)]
                 {
-                    let answer = read(Dialect::Twilio, retry_safe, charge().operation, &reply());
+                    let answer = read(ContractVariant::Twilio, retry_safe, charge().operation, &reply());
                     let (not_sent, retry_after) = match &answer {
                         Answer::NotSent { retry_after, .. } => (true, *retry_after),
                         Answer::Unknown { retry_after, .. } => (false, *retry_after),
@@ -299,7 +299,7 @@ fn a_busy_gateway_s_body_with_an_id_is_never_nothing_done() {
         r#"{"charge_id":"ch_"#,
     ] {
         for status in BUSY {
-            for dialect in Dialect::ALL {
+            for dialect in ContractVariant::ALL {
                 let answer = read(*dialect, &BUSY, charge().operation, &reply(status, body.as_bytes()));
                 assert!(matches!(answer, Answer::Unknown { .. }), "{dialect:?} {status} {body}: {answer:?}");
             }
@@ -307,15 +307,16 @@ fn a_busy_gateway_s_body_with_an_id_is_never_nothing_done() {
     }
     // Nobody knows what was in the rest of it.
     let cut = GatewayReply { status: 503, retry_after: None, date: None, body: None };
-    assert!(matches!(read(Dialect::Twilio, &BUSY, charge().operation, &cut), Answer::Unknown { .. }));
+    assert!(matches!(read(ContractVariant::Twilio, &BUSY, charge().operation, &cut), Answer::Unknown { .. }));
 }
 
 #[test]
 fn signalwire_s_whole_refusal_counts_with_a_busy_status_too() {
     let refused = r#"{"charge_id":null,"error_code":"busy"}"#;
     for status in BUSY {
-        let answer =
-            |retry_safe| read(Dialect::SignalWire, retry_safe, charge().operation, &reply(status, refused.as_bytes()));
+        let answer = |retry_safe| {
+            read(ContractVariant::SignalWire, retry_safe, charge().operation, &reply(status, refused.as_bytes()))
+        };
         assert!(matches!(answer(&[]), Answer::Declined(_)));
         assert!(matches!(answer(&BUSY), Answer::NotSent { .. }), "but for an operator who says that it did nothing");
     }
@@ -415,7 +416,7 @@ proptest! {
         retry_after in prop::option::of(0u64..100),
         body in prop::option::of(body()),
         tokenizes in any::<bool>(),
-        dialect in prop::sample::select(Dialect::ALL),
+        dialect in prop::sample::select(ContractVariant::ALL),
         retry_safe in prop::sample::subsequence(&BUSY, 0..=2),
     ) {
         let operation = if tokenizes { tokenize().operation } else { charge().operation };

@@ -4,16 +4,16 @@ use crate::money::{Amount, Currency};
 use crate::pay::gateway::TokenType;
 use crate::secret::Secret;
 
-fn text(dialect: Dialect, attempt: &Attempt, instrument: &Instrument) -> String {
+fn text(dialect: ContractVariant, attempt: &PaymentRequest, instrument: &Instrument) -> String {
     String::from_utf8(write(dialect, attempt, instrument).unwrap().as_ref().to_vec()).unwrap()
 }
 
-fn twilio(attempt: &Attempt, instrument: &Instrument) -> String {
-    text(Dialect::Twilio, attempt, instrument)
+fn twilio(attempt: &PaymentRequest, instrument: &Instrument) -> String {
+    text(ContractVariant::Twilio, attempt, instrument)
 }
 
 /// With a description and parameters, one of which needs escapes.
-fn full(mut attempt: Attempt) -> Attempt {
+fn full(mut attempt: PaymentRequest) -> PaymentRequest {
     attempt.description = Some("pizza".into());
     attempt.parameters = vec![("k".into(), "v".into()), ("a".into(), "\"ü\n".into())];
     attempt
@@ -64,7 +64,7 @@ fn a_bank_account_has_its_two_numbers_and_no_card_field() {
 #[test]
 fn telnyx_is_always_sent_parameters() {
     assert_eq!(
-        text(Dialect::Telnyx, &full(charge()), &card(Some("123"), Some("94111"))),
+        text(ContractVariant::Telnyx, &full(charge()), &card(Some("123"), Some("94111"))),
         concat!(
             r#"{"method":"charge","transaction_id":"PK0123456789abcdef0123456789abcdef","amount":"20.50","#,
             r#""currency_code":"USD","description":"pizza","cardnumber":"4111111111111111","cvv":"123","#,
@@ -72,14 +72,14 @@ fn telnyx_is_always_sent_parameters() {
         )
     );
     assert_eq!(
-        text(Dialect::Telnyx, &tokenize(), &card(None, None)),
+        text(ContractVariant::Telnyx, &tokenize(), &card(None, None)),
         concat!(
             r#"{"method":"tokenize","transaction_id":"PK0123456789abcdef0123456789abcdef","#,
             r#""cardnumber":"4111111111111111","expiry_month":"08","expiry_year":"27","parameters":{}}"#
         )
     );
     assert_eq!(
-        text(Dialect::Telnyx, &charge(), &account()),
+        text(ContractVariant::Telnyx, &charge(), &account()),
         concat!(
             r#"{"method":"charge","transaction_id":"PK0123456789abcdef0123456789abcdef","amount":"20.50","#,
             r#""currency_code":"USD","bankaccountnumber":"000123456789","routingnumber":"110000000","parameters":{}}"#
@@ -90,7 +90,7 @@ fn telnyx_is_always_sent_parameters() {
 #[test]
 fn signalwire_s_cxml_tells_a_charge_from_a_token_by_its_members() {
     assert_eq!(
-        text(Dialect::SignalWire, &full(charge()), &card(Some("123"), Some("94111"))),
+        text(ContractVariant::SignalWire, &full(charge()), &card(Some("123"), Some("94111"))),
         concat!(
             r#"{"transaction_id":"PK0123456789abcdef0123456789abcdef","method":"credit-card","#,
             r#""cardnumber":"4111111111111111","cvv":"123","postal_code":"94111","description":"pizza","#,
@@ -99,7 +99,7 @@ fn signalwire_s_cxml_tells_a_charge_from_a_token_by_its_members() {
         )
     );
     assert_eq!(
-        text(Dialect::SignalWire, &tokenize(), &card(None, None)),
+        text(ContractVariant::SignalWire, &tokenize(), &card(None, None)),
         concat!(
             r#"{"transaction_id":"PK0123456789abcdef0123456789abcdef","cardnumber":"4111111111111111","amount":0,"#,
             r#""token_type":"one-time","expiry_month":"08","expiry_year":"27","currency_code":"USD"}"#
@@ -112,7 +112,7 @@ fn signalwire_s_swml_always_has_the_same_members() {
     let mut attempt = full(charge());
     attempt.token_type = TokenType::Reusable;
     assert_eq!(
-        text(Dialect::SignalWireSwml, &attempt, &card(Some("123"), Some("94111"))),
+        text(ContractVariant::SignalWireSwml, &attempt, &card(Some("123"), Some("94111"))),
         concat!(
             r#"{"transaction_id":"PK0123456789abcdef0123456789abcdef","method":"credit-card","#,
             r#""cardnumber":"4111111111111111","cvv":"123","postal_code":"94111","description":"pizza","#,
@@ -121,7 +121,7 @@ fn signalwire_s_swml_always_has_the_same_members() {
         )
     );
     assert_eq!(
-        text(Dialect::SignalWireSwml, &tokenize(), &card(None, None)),
+        text(ContractVariant::SignalWireSwml, &tokenize(), &card(None, None)),
         concat!(
             r#"{"transaction_id":"PK0123456789abcdef0123456789abcdef","method":"credit-card","#,
             r#""cardnumber":"4111111111111111","chargeAmount":"0","token_type":"one-time","#,
@@ -145,16 +145,16 @@ fn an_amount_has_its_currency_s_decimals() {
         attempt.operation = Operation::Charge(Amount::parse(amount, currency).unwrap(), currency);
         attempt.currency = currency;
         for (dialect, expected) in [
-            (Dialect::Twilio, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
-            (Dialect::Telnyx, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
-            (Dialect::SignalWire, format!(r#""chargeAmount":{shown},"#)),
-            (Dialect::SignalWireSwml, format!(r#""chargeAmount":"{shown}","#)),
+            (ContractVariant::Twilio, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
+            (ContractVariant::Telnyx, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
+            (ContractVariant::SignalWire, format!(r#""chargeAmount":{shown},"#)),
+            (ContractVariant::SignalWireSwml, format!(r#""chargeAmount":"{shown}","#)),
         ] {
             let body = text(dialect, &attempt, &card(None, None));
             assert!(body.contains(&expected), "{body}");
         }
-        assert!(text(Dialect::SignalWire, &attempt, &card(None, None)).contains(currency.code()));
-        assert!(text(Dialect::SignalWireSwml, &attempt, &card(None, None)).contains(&format!("\"{code}\"")));
+        assert!(text(ContractVariant::SignalWire, &attempt, &card(None, None)).contains(currency.code()));
+        assert!(text(ContractVariant::SignalWireSwml, &attempt, &card(None, None)).contains(&format!("\"{code}\"")));
     }
 }
 
@@ -162,7 +162,7 @@ fn an_amount_has_its_currency_s_decimals() {
 fn a_parameter_given_twice_stands_once_with_its_last_value() {
     let mut attempt = tokenize();
     attempt.parameters = [("a", "1"), ("b", "2"), ("a", "3")].map(|(k, v)| (k.into(), v.into())).into();
-    for dialect in Dialect::ALL {
+    for dialect in ContractVariant::ALL {
         assert!(text(*dialect, &attempt, &card(None, None)).ends_with(r#""parameters":{"a":"3","b":"2"}}"#));
     }
 }
@@ -171,7 +171,7 @@ fn a_parameter_given_twice_stands_once_with_its_last_value() {
 fn the_same_payment_is_the_same_bytes_that_fit_their_memory_exactly() {
     let mut attempt = charge();
     attempt.description = Some("\u{1}\"\\".repeat(500));
-    for dialect in Dialect::ALL {
+    for dialect in ContractVariant::ALL {
         let body = write(*dialect, &attempt, &card(Some("123"), None)).unwrap();
         let (length, capacity) = body.room();
         assert_eq!(length, capacity);
@@ -182,7 +182,7 @@ fn the_same_payment_is_the_same_bytes_that_fit_their_memory_exactly() {
 #[test]
 fn what_a_dialect_has_no_member_for_is_not_written() {
     let token = Instrument::Token(Secret::new("tok_1".into()));
-    for dialect in Dialect::ALL {
+    for dialect in ContractVariant::ALL {
         assert_eq!(write(*dialect, &charge(), &token).err(), Some(Unsupported::Token));
         let refused = write(*dialect, &charge(), &account()).err();
         assert_eq!(refused, (!dialect.takes_bank_accounts()).then_some(Unsupported::BankAccount), "{dialect:?}");

@@ -47,9 +47,9 @@ fn authentication_follows_from_the_keys_given() {
 #[test]
 fn a_processor_speaks_twilio_s_dialect_unless_another_is_named() {
     assert_eq!(settings_of("")["dialect"], "twilio");
-    let Shape::Word(words) = DIALECT.shape else { panic!() };
-    assert_eq!(words.len(), Dialect::ALL.len());
-    for known in Dialect::ALL {
+    let ValueShape::Word(words) = DIALECT.shape else { panic!() };
+    assert_eq!(words.len(), ContractVariant::ALL.len());
+    for known in ContractVariant::ALL {
         assert_eq!(settings_of(&format!("dialect = '{}'", known.word()))["dialect"], known.word());
         assert!(DIALECT.meaning.contains(known.word()) && words.contains(&known.word()), "{}", known.word());
     }

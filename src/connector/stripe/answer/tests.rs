@@ -12,8 +12,8 @@ fn reply(status: u16, body: &str) -> GatewayReply {
     GatewayReply { status, retry_after: None, date: None, body: Some(Zeroizing::new(body.as_bytes().to_vec())) }
 }
 
-fn note(id: &str) -> Note {
-    Note { id: id.into(), since: 1, customer: None }
+fn note(id: &str) -> StripeNote {
+    StripeNote { id: id.into(), since: 1, customer: None }
 }
 
 fn charge_says(body: &str) -> Charged {
@@ -119,12 +119,12 @@ fn a_payment_method_becomes_the_note() {
         "customer":null,"livemode":false,"metadata":{},"type":"card"}"#;
     let operation = charge().operation;
     let note = prepared(&reply(200, body), operation, Mode::Test, &["pm_"]).unwrap();
-    assert_eq!(note, Note { id: "pm_1F1xK0AWOtgoysogfPuRKN1d".into(), since: 1_564_500_784, customer: None });
+    assert_eq!(note, StripeNote { id: "pm_1F1xK0AWOtgoysogfPuRKN1d".into(), since: 1_564_500_784, customer: None });
     let of_customer = r#"{"id":"pm_1","customer":"cus_1"}"#;
     for (date, since) in [(None, 0), (jiff::Timestamp::from_second(7).ok(), 7)] {
         let reply = GatewayReply { date, ..reply(200, of_customer) };
         let note = prepared(&reply, operation, Mode::Test, &["pm_"]).unwrap();
-        assert_eq!(note, Note { id: "pm_1".into(), since, customer: Some("cus_1".into()) });
+        assert_eq!(note, StripeNote { id: "pm_1".into(), since, customer: Some("cus_1".into()) });
     }
     for odd in [r#"{"id":"tok_1"}"#, r#"{"id":"pm_1/../x"}"#, r#"{"id":"pm_1 since=1"}"#, r#"{"id":5}"#, "{}"] {
         let answer = prepared(&reply(200, odd), operation, Mode::Test, &["pm_"]).unwrap_err();

@@ -6,7 +6,7 @@ use axum::response::Response;
 use crate::connector;
 use crate::connector::generic::samples::charge;
 use crate::connector::stripe::loopback_tests::{SID, connector, fine, json, note, page, payment};
-use crate::http::test_server::{Seen, TestServer, with_header};
+use crate::http::test_server::{SeenRequest, TestServer, with_header};
 use crate::pay::gateway::{Answer, Instrument, Preparation, RecoveryNote, Resolution};
 use crate::secret::Secret;
 
@@ -31,7 +31,7 @@ fn others(from: i64, count: i64) -> Vec<Made> {
 }
 
 /// The list of payments as Stripe gives it, and a search that finds `found`.
-fn account(payments: Vec<Made>, found: &'static [&'static str]) -> impl Fn(&Seen, usize) -> Response + Clone {
+fn account(payments: Vec<Made>, found: &'static [&'static str]) -> impl Fn(&SeenRequest, usize) -> Response + Clone {
     move |seen, number| {
         let (path, query) = seen.target.split_once('?').unwrap_or((&seen.target, ""));
         let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();

@@ -4,7 +4,7 @@ use crate::pay::gateway::Instrument;
 
 const SID: &str = "PK0123456789abcdef0123456789abcdef";
 
-fn text(body: &Body) -> String {
+fn text(body: &WipedBody) -> String {
     String::from_utf8(body.as_ref().to_vec()).unwrap()
 }
 
@@ -22,11 +22,11 @@ fn the_account() -> BankAccount {
     }
 }
 
-fn note(id: &str) -> Note {
-    Note { id: id.into(), since: 1, customer: None }
+fn note(id: &str) -> StripeNote {
+    StripeNote { id: id.into(), since: 1, customer: None }
 }
 
-fn with(parameters: &[(&str, &str)]) -> Attempt {
+fn with(parameters: &[(&str, &str)]) -> PaymentRequest {
     let mut attempt = tokenize();
     attempt.parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     attempt
@@ -66,7 +66,7 @@ fn the_payment_itself_holds_no_card() {
     );
     let mut attempt = charge();
     attempt.description = Some("Größe \"M\"".into());
-    let note = Note { customer: Some("cus_1".into()), ..note("pm_1") };
+    let note = StripeNote { customer: Some("cus_1".into()), ..note("pm_1") };
     assert_eq!(
         text(&payment_intent(&attempt, &note, 2050, Currency::USD, true)),
         format!(
@@ -109,7 +109,7 @@ fn parameters_are_metadata_as_far_as_stripe_keeps_them() {
         )
     );
     let many: Vec<(String, String)> = (0..80).map(|number| (format!("p{number}"), "x".to_owned())).collect();
-    let body = text(&customer(&Attempt { parameters: many, ..tokenize() }, &note("tok_1")));
+    let body = text(&customer(&PaymentRequest { parameters: many, ..tokenize() }, &note("tok_1")));
     assert!(body.starts_with("source=tok_1&"));
     assert_eq!(body.matches("metadata").count(), 50);
 }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Reader, Wording};
+use super::{SettingsReader, Wording};
 use crate::pay::step::PayErrorCode;
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// The gateway's parameters: those of the attribute, each overridden by a child of the same name.
     pub(super) fn parameters(&mut self) -> Vec<(String, String)> {
         let mut parameters = self.json_pairs("parameters");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Reader, Refusal, flag, list};
+use super::{Refusal, SettingsReader, flag, list};
 use crate::mask::refused;
 use crate::pay::card::Brand;
 use crate::pay::prompts::CustomPrompt;
@@ -31,7 +31,7 @@ const KNOWN_IN_JSON: &[&str] = &[
     "requireMatchingInputs",
 ];
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// The document's own prompts: those of the attribute first, less the moments that a child speaks for.
     pub(super) fn prompts(&mut self) -> Vec<CustomPrompt> {
         let verb = self.verb;
@@ -141,7 +141,7 @@ impl Reader<'_> {
     }
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// Names each key once that no entry of `prompts` has.
     fn name_unknown_keys(&mut self, prompts: &Value) {
         let mut unknown = BTreeSet::new();

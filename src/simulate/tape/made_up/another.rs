@@ -1,12 +1,12 @@
 //! A made-up number for a real one: one that takes the same way through the machine.
 
-use super::{CARD_DIGITS_MIN, CHOICE_MAX, Kind, Surroundings, below, text};
+use super::{CARD_DIGITS_MIN, CHOICE_MAX, EntryKind, NumberConstraints, below, text};
 use crate::pay::bank;
 use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
 use crate::pay::field::Field;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Digits;
-use crate::simulate::chance::Chance;
+use crate::simulate::chance::SeededRng;
 
 /// How many digits of a card number decide its brand.
 const PREFIX: usize = 6;
@@ -15,42 +15,42 @@ const PREFIX: usize = 6;
 const TRIES: u32 = 4000;
 
 /// Whether a number is published for tests: it is nobody's, whichever list a connector goes by.
-pub(super) fn published(kind: Kind, digits: &[u8], around: Surroundings) -> bool {
+pub(super) fn published(kind: EntryKind, digits: &[u8], around: NumberConstraints) -> bool {
     let all = AcceptedNumbers::PublishedTest;
     [all, around.test_mode.unwrap_or(all)].into_iter().any(|list| match kind {
-        Kind::Field(Field::CardNumber) => list.takes_card(text(digits)),
-        Kind::Field(Field::AccountNumber) => list.takes_account(text(digits)),
+        EntryKind::Field(Field::CardNumber) => list.takes_card(text(digits)),
+        EntryKind::Field(Field::AccountNumber) => list.takes_account(text(digits)),
         _ => false,
     })
 }
 
 /// Another number for `real` that is none of `others`.
 pub(super) fn another(
-    kind: Kind,
+    kind: EntryKind,
     real: &[u8],
     others: &[&[u8]],
-    around: Surroundings,
+    around: NumberConstraints,
     when: YearMonth,
-    chance: &mut Chance,
+    chance: &mut SeededRng,
 ) -> Vec<u8> {
     if around.test_mode.is_some() && published(kind, real, around) {
         return real.to_vec();
     }
     let fits = |candidate: &[u8]| {
         let same_way = match kind {
-            Kind::Field(Field::ExpirationDate) => {
+            EntryKind::Field(Field::ExpirationDate) => {
                 let good = |digits, month| Expiration::read(&Digits::of(text(digits)), month).is_ok();
                 let [begins, ends] = around.months.map(|month| (good(candidate, month), good(real, month)));
                 // A date that expired during the call has none that is like it all the time.
                 let expired = begins.1 != ends.1;
                 good(candidate, when) == good(real, when) && (expired || (begins.0 == begins.1 && ends.0 == ends.1))
             }
-            Kind::Field(Field::RoutingNumber) => {
+            EntryKind::Field(Field::RoutingNumber) => {
                 let good = |digits| bank::check_routing(&Digits::of(text(digits))).is_ok();
                 good(candidate) == good(real)
             }
-            Kind::Field(Field::CardNumber | Field::PostalCode | Field::SecurityCode | Field::AccountNumber)
-            | Kind::Gather(_) => true,
+            EntryKind::Field(Field::CardNumber | Field::PostalCode | Field::SecurityCode | Field::AccountNumber)
+            | EntryKind::Gather(_) => true,
         };
         same_way
             && !others.contains(&candidate)
@@ -60,9 +60,9 @@ pub(super) fn another(
     let mut candidate = real.to_vec();
     for _ in 0..TRIES {
         match kind {
-            Kind::Field(Field::CardNumber) => candidate = card(real, chance),
-            Kind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(chance, 10)),
-            Kind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
+            EntryKind::Field(Field::CardNumber) => candidate = card(real, chance),
+            EntryKind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(chance, 10)),
+            EntryKind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
                 *digit = b'0' + below(chance, 10);
                 if Some(*digit) == finish {
                     *digit = b'0' + (*digit - b'0' + 1) % 10;
@@ -77,7 +77,7 @@ pub(super) fn another(
 }
 
 /// A card number that the machine cannot tell from `real`: at every length it has the same brand and the same check.
-fn card(real: &[u8], chance: &mut Chance) -> Vec<u8> {
+fn card(real: &[u8], chance: &mut SeededRng) -> Vec<u8> {
     let mut number = Vec::with_capacity(real.len());
     if !begin(real, &mut number, chance) {
         number.extend(real.iter().take(PREFIX));
@@ -101,7 +101,7 @@ fn card(real: &[u8], chance: &mut Chance) -> Vec<u8> {
 }
 
 /// The first digits of a number, of the same brand at every length. False: there are none.
-fn begin(real: &[u8], number: &mut Vec<u8>, chance: &mut Chance) -> bool {
+fn begin(real: &[u8], number: &mut Vec<u8>, chance: &mut SeededRng) -> bool {
     let length = number.len();
     if length == PREFIX || length == real.len() {
         return true;

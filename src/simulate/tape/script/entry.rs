@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use super::super::made_up::MadeUp;
 use super::super::{NotedAnswer, NotedReply};
-use super::{Looked, millis};
+use super::{ConnectorLookup, millis};
 use crate::pay::gateway::{Denial, Idempotency, TokenType};
 use crate::pay::sandbox;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::simulate::quoted;
 
 /// What a connector can do, where it is not what the sandbox can.
-pub(super) fn connector(looked: Looked<'_>, after: Duration) -> String {
+pub(super) fn connector(looked: ConnectorLookup<'_>, after: Duration) -> String {
     let mut fields = Vec::new();
     if !after.is_zero() {
         fields.push(format!("after: {}", millis(after)));
     }
     let can = match looked {
-        Looked::Missing => {
+        ConnectorLookup::Missing => {
             fields.push("missing: true".to_owned());
             return fields.join(", ");
         }
-        Looked::Unasked => return fields.join(", "),
-        Looked::Can(can) => can,
+        ConnectorLookup::Unasked => return fields.join(", "),
+        ConnectorLookup::Can(can) => can,
     };
     let like = sandbox::capabilities();
     if can.withdrawn {
