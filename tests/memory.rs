@@ -311,7 +311,7 @@ impl World {
         loop {
             let metrics = get(self.process.address, "/metrics").await.1;
             let written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
-            let refused = self.process.log().matches("the call is not recorded").count();
+            let refused = self.process.log().matches("could not record call").count();
             if written + refused == wanted && metrics.contains("touchtone_calls_live 0") {
                 assert!(refused <= wanted / 50, "{refused} recordings refused");
                 return;

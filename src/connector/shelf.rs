@@ -184,7 +184,7 @@ impl<'a> Shelf<'a> {
             Ok(()) => {
                 tracing::info!(
                     connector = name,
-                    kind = config.kind().name,
+                    connector_kind = config.kind().name,
                     mode = config.mode.word(),
                     "connector added"
                 );
