@@ -353,7 +353,10 @@ async fn drained(
     }
     // For whoever runs on, or comes next.
     if let Err(error) = payments.store.release_own().await {
-        tracing::warn!(%error, "could not release payments and callbacks; others take them over when they miss this server");
+        tracing::warn!(
+            %error,
+            "could not release payments and callbacks; others take them over when they miss this server"
+        );
     }
 }
 

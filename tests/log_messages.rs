@@ -201,6 +201,29 @@ fn each_log_message_is_found_by_its_words_and_each_field_has_one_name() {
 }
 
 #[test]
+fn words_that_other_tests_hope_not_to_find_are_those_of_a_message() {
+    let sources = sources();
+    let messages: Vec<String> =
+        sources.iter().flat_map(|(name, text)| events(name, text)).filter_map(|event| event.message()).collect();
+    for words in [
+        // tests/simulation/judge.rs
+        "payment was left without an outcome",
+        "session was left without an end",
+        "panicked",
+        // tests/memory.rs
+        "could not record call",
+        // tests/exposed.rs, tests/connectors.rs
+        "no money moves",
+        "streams are taken unsigned while real money moves",
+        // tests/doors/once.rs
+        "captures the upgrade",
+        "media.secret is short",
+    ] {
+        assert!(messages.iter().any(|message| message.contains(words)), "{words}");
+    }
+}
+
+#[test]
 fn every_listed_field_is_logged_somewhere() {
     let sources = sources();
     let events: Vec<Event> = sources.iter().flat_map(|(name, text)| events(name, text)).collect();

@@ -276,7 +276,11 @@ async fn ask(
                 written = payments.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
             }
             if let Err(error) = written {
-                tracing::error!(payment = intended.payment.sid, %error, "could not persist repeated submission; not sending it");
+                tracing::error!(
+                    payment = intended.payment.sid,
+                    %error,
+                    "could not persist repeated submission; not sending it"
+                );
                 return Reply::Panicked;
             }
             Reply::Submitted(connector::submit(connector, attempt, None, note).await)
@@ -316,7 +320,11 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
                 sleep(WRITE_AGAIN).await;
             }
             Err(error) => {
-                tracing::error!(payment = settled.payment.sid, %error, "recovered outcome cannot be persisted; nobody is told");
+                tracing::error!(
+                    payment = settled.payment.sid,
+                    %error,
+                    "recovered outcome cannot be persisted; nobody is told"
+                );
                 return;
             }
         }

@@ -209,7 +209,11 @@ impl CallbackQueue {
         match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall.now()) {
             Ok(session) => self.write(Entry::Begun(session)),
             Err(error) => {
-                tracing::error!(payment = begun.payment.sid, %error, "could not note session; its end is not told should it be cut off")
+                tracing::error!(
+                    payment = begun.payment.sid,
+                    %error,
+                    "could not note session; its end is not told should it be cut off"
+                )
             }
         }
     }
@@ -429,10 +433,20 @@ impl Scribe {
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
-                    tracing::error!(call_sid = self.call_sid, entry = what, %error, "could not persist entry of the call; trying again");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "could not persist entry of the call; trying again"
+                    );
                 }
                 Err(error) => {
-                    tracing::error!(call_sid = self.call_sid, entry = what, %error, "entry of the call cannot be persisted; dropping it");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "entry of the call cannot be persisted; dropping it"
+                    );
                     return Err(error);
                 }
             }
@@ -455,7 +469,12 @@ impl Scribe {
                     return done.tell(true);
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(call_sid = self.call_sid, entry = what, %error, "could not persist request to the gateway; not sending it yet");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "could not persist request to the gateway; not sending it yet"
+                    );
                     if !matches!(error, StoreError::Backend(BackendError::Unavailable(_))) {
                         return done.tell(false);
                     }

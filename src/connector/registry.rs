@@ -408,7 +408,11 @@ impl Registry {
     fn open(&self, row: ConnectorRow, seal: &Seal) -> Shelved {
         let found = self.made(&row, seal);
         if let Err(fault) = &found {
-            tracing::warn!(connector = row.name, error = %fault, "stored connector cannot be used; payments that name it end");
+            tracing::warn!(
+                connector = row.name,
+                error = %fault,
+                "stored connector cannot be used; payments that name it end"
+            );
         }
         Shelved { row, found }
     }

@@ -9,7 +9,10 @@ use crate::twiml::{self, Severity, Verb};
 pub(super) fn warn_of_faults(library: &Library, connectors: &Registry) {
     let names = library.names();
     if names.is_empty() {
-        tracing::warn!(folder = %library.folder().display(), "there are no flow documents; put NAME.xml into the folder");
+        tracing::warn!(
+            folder = %library.folder().display(),
+            "there are no flow documents; put NAME.xml into the folder"
+        );
     }
     for name in &names {
         let file = library.path(name).display().to_string();

@@ -185,7 +185,13 @@ async fn admitted(desk: &Desk, path: StreamPath, parts: &Parts) -> Result<Respon
     })?;
     let services = Arc::clone(&desk.services);
     let session = opened(dialect, &services, parts).map_err(|why| {
-        tracing::warn!(flow, dialect = dialect.name, status = 400, reason = %why, "stream refused: its dialect cannot carry it");
+        tracing::warn!(
+            flow,
+            dialect = dialect.name,
+            status = 400,
+            reason = %why,
+            "stream refused: its dialect cannot carry it"
+        );
         NotUpgraded::BadRequest(format!("{why}\n"))
     })?;
     let Some((answer, connection)) = socket::upgraded(parts, session.subprotocol()) else {

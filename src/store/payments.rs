@@ -168,7 +168,11 @@ impl Store {
                 Ok(payment) => open.push(payment),
                 // It stays as it is, for a person: nobody can say whom to tell.
                 Err(error) => {
-                    tracing::error!(payment = sid, %error, "payment without an outcome is unreadable; leaving it to a person")
+                    tracing::error!(
+                        payment = sid,
+                        %error,
+                        "payment without an outcome is unreadable; leaving it to a person"
+                    )
                 }
             }
         }

@@ -156,7 +156,11 @@ fn read(paths: &Paths, before: &Read) -> Read {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) {
-    tracing::warn!(file = %path.display(), %error, "could not read hosts file or resolv.conf; looking names up as before");
+    tracing::warn!(
+        file = %path.display(),
+        %error,
+        "could not read hosts file or resolv.conf; looking names up as before"
+    );
 }
 
 /// A file's text; one that is not there has none.

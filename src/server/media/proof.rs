@@ -90,23 +90,53 @@ impl Refused {
                 NotUpgraded::Forbidden("the signature is missing or wrong\n")
             }
             Self::Proof(refused @ UpgradeRefused::NoPublicAddress) => {
-                tracing::warn!(flow, %peer, status = 403, reason = %refused, "stream refused: its signature cannot be checked");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its signature cannot be checked"
+                );
                 NotUpgraded::Forbidden("the signature cannot be checked\n")
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Full)) => {
-                tracing::error!(flow, %peer, status = 503, reason = %refused, "stream refused: no room to remember its URL");
+                tracing::error!(
+                    flow,
+                    %peer,
+                    status = 503,
+                    reason = %refused,
+                    "stream refused: no room to remember its URL"
+                );
                 NotUpgraded::Unavailable("too many calls\n".into())
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Unknown)) => {
-                tracing::warn!(flow, %peer, status = 503, reason = %refused, "stream refused: the database cannot tell if its URL was used");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 503,
+                    reason = %refused,
+                    "stream refused: the database cannot tell if its URL was used"
+                );
                 NotUpgraded::Unavailable("the database cannot be used\n".into())
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(_)) => {
-                tracing::warn!(flow, %peer, status = 403, reason = %refused, "stream refused: its URL is not good for a call");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its URL is not good for a call"
+                );
                 NotUpgraded::Forbidden("the URL is good for one call, and until it expires\n")
             }
             Self::Proof(refused) => {
-                tracing::warn!(flow, %peer, status = 403, reason = %refused, "stream refused: its secret is missing or wrong");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its secret is missing or wrong"
+                );
                 NotUpgraded::Forbidden("the secret is missing or wrong\n")
             }
             // Told once by who counts.
