@@ -82,8 +82,8 @@ impl Account {
         if config.auth_token.is_some() {
             tracing::warn!(
                 account_sid = kept.account_sid,
-                "auth_token is set without account_sid: the REST API and callbacks use this AccountSid, which was made here; \
-                 set account_sid beside auth_token to use your own"
+                "auth_token is set without account_sid; the REST API and callbacks use the AccountSid that was made here: set \
+                 account_sid beside auth_token to use your own"
             );
         }
         Ok(Self {

@@ -236,11 +236,11 @@ impl delivery::CallbackTransport for Application {
                 Ok(answer) => {
                     if answer.fields_lost {
                         tracing::warn!(
-                            kind = request.kind.word(),
-                            url = http::shown(&request.url),
-                            "a redirect made a GET of a callback, with the standard parameters alone: answer 307 or 308 to have \
-                             it repeated"
-                        );
+                        callback_kind = request.kind.word(),
+                        url = http::shown(&request.url),
+                        "redirect turned a callback into a GET with the standard parameters alone; answer 307 or 308 to \
+                         have it repeated"
+                    );
                     }
                     delivery::Tried::of_status(answer.response.status, answer.response.retry_after)
                 }

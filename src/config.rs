@@ -244,7 +244,7 @@ impl Config {
     /// Warns of variables of the environment that are no keys.
     pub(crate) fn warn_of_unknown_variables(&self) {
         for UnknownVariable { name, hint } in &self.unknown_variables {
-            tracing::warn!(variable = name, nearest = hint, "an environment variable names no key and has no effect");
+            tracing::warn!(variable = name, nearest = hint, "environment variable names no key; ignoring it");
         }
     }
 }

@@ -151,17 +151,17 @@ pub async fn submit(
 
 /// Logs what an operator may have to act on. What the gateway said about the card is the caller's and the merchant's.
 fn log(attempt: &PaymentRequest, answer: &Answer) {
-    let (connector, transaction_id) = (&attempt.connector, &attempt.transaction_id);
+    let (connector, payment) = (&attempt.connector, &attempt.transaction_id);
     match answer {
         Answer::Approved(_) | Answer::Declined(_) => {}
         Answer::Refused(code, _) => {
-            tracing::warn!(connector, transaction_id, code = code.number(), "the gateway refused the request");
+            tracing::warn!(connector, payment, code = code.number(), "gateway refused the request");
         }
         Answer::NotSent { reason, .. } => {
-            tracing::warn!(connector, transaction_id, reason, "the gateway was not asked");
+            tracing::warn!(connector, payment, reason, "gateway was not asked");
         }
         Answer::Unknown { reason, .. } => {
-            tracing::warn!(connector, transaction_id, reason, "nobody knows what the gateway did");
+            tracing::warn!(connector, payment, reason, "gateway gave no usable answer; nobody knows what it did");
         }
     }
 }
@@ -180,7 +180,7 @@ async fn caught<'a, T>(connector: &dyn Connector, ask: impl FnOnce() -> BoxFutur
     // Asked inside, so that a panic before the future exists is caught too.
     AssertUnwindSafe(async { ask().await }).catch_unwind().await.map_err(|_panic| {
         // The panic's own text is not looked at: nobody vouches for what is in it.
-        tracing::error!(connector = connector.describe().kind, "the connector panicked");
+        tracing::error!(connector_kind = connector.describe().kind, "connector panicked");
         "the connector panicked".to_owned()
     })
 }

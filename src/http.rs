@@ -120,8 +120,8 @@ fn tls_client(make: impl Fn() -> ClientBuilder) -> Result<(Client, bool), Client
         Ok(client) => Ok((client, true)),
         Err(error) => {
             tracing::warn!(
-                reason = reason(&error),
-                "no CA certificates on this machine: every https request will fail until they are installed"
+                error = reason(&error),
+                "machine has no CA certificates; every https request fails until they are installed"
             );
             Ok((plain_client(make())?, false))
         }

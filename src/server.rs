@@ -213,7 +213,7 @@ impl Server {
         let library = Library::new(&config.flows);
         let (looked_at, known) = (library.clone(), connectors.clone());
         if blocking::run(move || inspect::warn_of_faults(&looked_at, &known)).await.is_err() {
-            tracing::error!("looking at the flows broke down; calls that run them go on");
+            tracing::error!("check of the flows panicked; calls that run them go on");
         }
         let public_url =
             config.public_url.clone().or_else(|| Url::parse(&format!("{}://{address}", scheme(tls.is_some()))).ok());
@@ -297,14 +297,14 @@ impl Server {
 fn warn_of_weak(media: &Media, require_signature: bool) {
     if media.secret.as_ref().is_some_and(|secret| secret.expose().chars().count() < SECRET_GOOD) {
         tracing::warn!(
-            "media.secret has fewer than {SECRET_GOOD} characters: make it a random text of {SECRET_GOOD} or more, for \
-             example of `openssl rand -hex 32`"
+            characters_min = SECRET_GOOD,
+            "media.secret is short; make it a longer random text, for example with `openssl rand -hex 32`"
         );
     }
     if require_signature && media.max_age.is_none() {
         tracing::warn!(
-            "whoever captures the upgrade of a stream can send it again: set media.max_age (seconds), and let each call's \
-             TwiML name a URL that is good once (touchtone stream-url)"
+            "whoever captures the upgrade of a stream can send it again; set media.max_age (seconds), and let each call's TwiML \
+             name a URL that is good once (touchtone stream-url)"
         );
     }
 }
@@ -325,36 +325,39 @@ async fn drained(
     stop.await;
     calls.close();
     draining.store(true, Ordering::Release);
-    tracing::info!(calls = calls.live(), "stopping: no new calls; running ones may finish");
+    tracing::info!(calls = calls.live(), "server is stopping; running calls may finish, new ones are refused");
     if timeout(drain, calls.all_over()).await.is_err() {
-        tracing::warn!(calls = calls.live(), "the drain is over: the remaining calls are ended");
+        tracing::warn!(calls = calls.live(), "drain is over; ending the remaining calls");
         calls.end_all();
         if timeout(LAST_WAIT, calls.all_over()).await.is_err() {
             tracing::error!(
                 calls = calls.live(),
-                "calls are still waiting for a gateway; their outcome is found out after the next start"
+                "calls still wait for a gateway; their outcome is found out after the next start"
             );
         }
     }
     attending.abort();
     if let Err(Undelivered(count)) = payments.deliveries.drained(CALLBACKS_WAIT).await {
-        tracing::warn!(count, "callbacks are not delivered yet; they are kept, and delivered after the next start");
+        tracing::warn!(callbacks = count, "callbacks are not delivered yet; keeping them for the next start");
     }
     // How the last calls ended.
     if let Ok(Err(error)) = timeout(LAST_WRITE, payments.store.flush()).await {
-        tracing::warn!(%error, "how the last calls ended is not written down: they are told as failed");
+        tracing::warn!(%error, "could not persist how the last calls ended; they will be told as failed");
     }
     if timeout(LAST_WRITE, payments.deliveries.stop()).await.is_err() {
-        tracing::warn!("how the last callbacks went is not written down: they are delivered again");
+        tracing::warn!("could not persist how the last callbacks went; they will be delivered again");
     }
     if calls.live() > 0 {
         // Somebody else must not look for what is still being asked for.
-        tracing::warn!("what is not done is not released: calls still work on it");
+        tracing::warn!("calls still run; not releasing the payments and callbacks of this server");
         return;
     }
     // For whoever runs on, or comes next.
     if let Err(error) = payments.store.release_own().await {
-        tracing::warn!(%error, "what is not done is not released; others take it over when they miss this server");
+        tracing::warn!(
+            %error,
+            "could not release payments and callbacks; others take them over when they miss this server"
+        );
     }
 }
 

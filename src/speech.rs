@@ -142,7 +142,13 @@ impl Speech {
             Ok(Err(_panic)) => "the speech engine panicked".to_owned(),
             Err(_elapsed) => format!("not rendered within {} s", RENDER_TIME_MAX.as_secs()),
         };
-        tracing::warn!(?request, reason, "a text is replaced by a beep");
+        tracing::warn!(
+            characters = request.text.chars().count(),
+            language = request.language,
+            voice = request.voice,
+            error = reason,
+            "could not speak text; playing a beep instead"
+        );
         self.fallback.clone()
     }
 

@@ -315,7 +315,7 @@ impl World {
         let refused = wait::within(PATIENCE, async || {
             metrics = get(self.process.address, "/metrics").await.1;
             written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
-            let refused = self.process.log().matches("the call is not recorded").count();
+            let refused = self.process.log().matches("could not record call").count();
             (written + refused == wanted && metrics.contains("touchtone_calls_live 0")).then_some(refused)
         });
         let refused = refused.await.unwrap_or_else(|| {

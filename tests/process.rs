@@ -102,7 +102,13 @@ fn faulty_flows_are_warned_of_and_stop_nothing() {
     write_flows(&folder.path().join("flows"), &flows);
     let process = Process::start(folder.path(), &[], &[SILENT]);
     let log = process.log();
-    for said in ["broken.xml", "wrong.xml", "timeout=\"soon\"", "no connector named Nobody"] {
+    for said in [
+        "broken.xml",
+        "wrong.xml",
+        "timeout=\"soon\"",
+        "flow names a connector that there is not",
+        "connector=\"Nobody\"",
+    ] {
         assert!(log.contains(said), "{said} in {log}");
     }
 }

@@ -71,7 +71,13 @@ pub async fn run(
         Ok(start) => start,
         Err(why) => {
             let odd = line.session.odd();
-            tracing::warn!(dialect = dialect.name, flow, reason = %why, %odd, "stream ended before its call began");
+            tracing::warn!(
+                dialect = dialect.name,
+                flow,
+                reason = %why,
+                ignored = %odd,
+                "stream ended before its start message; no call begins"
+            );
             return line.refuse(why).await;
         }
     };
@@ -80,12 +86,12 @@ pub async fn run(
     let first = match beginning.first(&services.documents, &services.settings, &context.parameters).await {
         Ok(first) => first,
         Err(why) => {
-            tracing::warn!(parent: &span, reason = %why, "stream refused");
+            tracing::warn!(parent: &span, reason = %why, "stream refused: it names no document");
             return line.refuse(why.into()).await;
         }
     };
     let Some((registered, summons)) = CallPlace::take(&services, &start, dialect.name, flow) else {
-        tracing::warn!(parent: &span, "a call of this id is live already; this stream is ended");
+        tracing::warn!(parent: &span, "stream refused: a call with its CallSid is live");
         return line.refuse(StreamRefusal::Duplicate).await;
     };
     let CallHandle { ender, orders } = summons;
@@ -188,7 +194,7 @@ impl CallActor {
     fn come_due(&mut self) {
         let Some((due, wait)) = self.call.poll_timeout() else { return };
         if self.clock.was_stopped(due) {
-            return tracing::warn!("the process was stopped for a while: the call goes on where it was");
+            return tracing::warn!("process was suspended; the call goes on where it was");
         }
         let now = self.clock.came_due(due);
         if let Some(recorder) = &mut self.recorder {
@@ -228,10 +234,10 @@ impl CallActor {
         let how = self.ended.unwrap_or(Ended::Caller);
         let odd = self.line.session.odd();
         if odd.total() > 0 {
-            tracing::warn!(%odd, "messages of this call's stream were passed over");
+            tracing::warn!(ignored = %odd, "ignored messages of the stream");
         }
         metrics::call_ended(how);
-        tracing::info!(how = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
+        tracing::info!(reason = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
         // Reading on lets the platform finish its closing handshake.
         let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = ear.source.next().await {} }).await;
         while self.last_words.join_next().await.is_some() {}
@@ -403,11 +409,11 @@ impl CallActor {
     async fn lose(&mut self, why: StreamRefusal) {
         self.retire(why.word());
         match &why {
-            StreamRefusal::Closed => tracing::info!("the platform ended the stream"),
-            StreamRefusal::Completed => tracing::info!("the application ended the call"),
+            StreamRefusal::Closed => tracing::info!("platform closed the stream"),
+            StreamRefusal::Completed => tracing::info!("application completed the call"),
             why => {
                 metrics::stream_refused(why.word());
-                tracing::warn!(reason = %why, "the stream is ended");
+                tracing::warn!(reason = %why, "closing the stream; the call goes on as after a hang-up");
             }
         }
         match why {
@@ -478,7 +484,7 @@ impl CallActor {
                 }
                 self.services.feed.publish(|| progress::event(&self.call_sid, &payment, &progress, &told));
                 metrics::pay(&progress);
-                tracing::info!(step = progress.step.word(), attempt = progress.attempt, what = ?progress.what, "pay");
+                progress::log(&payment, &progress);
             }
             Action::Begin(mut begun) => {
                 begun.cookies = self.callbacks.cookies().to_text();
@@ -520,7 +526,12 @@ impl CallActor {
             }
             Action::Warn(warning) => {
                 let place = warning.position.map(|position| position.to_string()).unwrap_or_default();
-                tracing::warn!(code = warning.code, place, "{}", warning.message);
+                tracing::warn!(
+                    code = warning.code,
+                    position = place,
+                    reason = warning.message,
+                    "call raised a warning"
+                );
                 if let Some(url) = &self.services.settings.error_url {
                     let place = warning.position.map(|position| format!("{position}: ")).unwrap_or_default();
                     let message = format!("{place}{}", warning.message);
@@ -562,7 +573,7 @@ impl CallActor {
             // The caller is gone; the application is told all the same.
             self.last_words.spawn(async move {
                 if let (Err(failure), _) = fetched(&documents, fetch, telling, cookies).await {
-                    tracing::warn!(reason = failure.message, "the action of a caller who is gone");
+                    tracing::warn!(error = failure.message, "could not request the action of a call that is over");
                 }
             });
         }

@@ -40,8 +40,8 @@ pub(crate) async fn beat(payments: Arc<PaymentServices>) {
                 Err(reason) if silent_since.is_none() => {
                     silent_since = Some(Instant::now());
                     tracing::error!(
-                        reason,
-                        "heartbeat not written; trying again: others take over what a silent server held"
+                        error = reason,
+                        "could not write heartbeat; trying again, and other servers may take over what this one holds"
                     );
                 }
                 Err(_) => {}
@@ -49,7 +49,7 @@ pub(crate) async fn beat(payments: Arc<PaymentServices>) {
             tokio::time::sleep(AGAIN).await;
         }
         if let Some(since) = silent_since.take() {
-            tracing::warn!(seconds = since.elapsed().as_secs(), "heartbeat written again");
+            tracing::warn!(seconds = since.elapsed().as_secs(), "heartbeat is written again");
         }
     }
 }

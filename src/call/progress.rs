@@ -32,6 +32,25 @@ pub(super) fn event(call_sid: &str, payment: &PaymentId, progress: &Progress, to
     })
 }
 
+/// Logs it in the words that a callback has for it.
+pub(super) fn log(payment: &PaymentId, progress: &Progress) {
+    let (payment, step, attempt) = (&payment.sid, progress.step.word(), progress.attempt);
+    match progress.what {
+        What::Begun => tracing::info!(payment, step, attempt, "payment step began"),
+        What::Keyed => tracing::info!(payment, step, attempt, "payment step took a key"),
+        What::Captured => tracing::info!(payment, step, attempt, "payment step captured its field"),
+        What::Failed(error) => {
+            tracing::info!(payment, step, attempt, error_type = error.word(), "payment step failed");
+        }
+        What::Refused(error) => {
+            tracing::info!(payment, step, attempt, error_type = error.word(), "payment step could not begin");
+        }
+        What::Finished(result) => {
+            tracing::info!(payment, step, attempt, result = result.word(), "payment session finished");
+        }
+    }
+}
+
 /// A mask, and nothing that shows more than a mask does.
 fn mask(value: &Value) -> Option<String> {
     match value {

@@ -63,7 +63,7 @@ impl Recorder {
     /// Writes the script of a call that is over.
     pub(super) async fn finish(self, library: Library, seed: u64) {
         if blocking::run(move || self.write(&library, seed)).await.is_err() {
-            tracing::error!("writing the recording of a call broke down");
+            tracing::error!("recorder panicked; the call has no recording");
         }
     }
 
@@ -75,17 +75,17 @@ impl Recorder {
         drop(tape);
         let recording = match recorded {
             Ok(recording) => recording,
-            Err(error) => return tracing::error!(%error, "the call is not recorded"),
+            Err(error) => return tracing::error!(%error, "could not record call; no file is written"),
         };
         match save(&folder, &name, &recording.text) {
             Ok(path) => match recording.difference {
-                None => tracing::info!(file = %path.display(), "call recorded"),
+                None => tracing::info!(file = %path.display(), "recording written"),
                 Some(_) => tracing::warn!(
                     file = %path.display(),
-                    "call recorded, but its script does not replay as the call went; its first line says where"
+                    "recording does not replay as the call went; its first line says where"
                 ),
             },
-            Err(error) => tracing::error!(folder = %folder.display(), %error, "the recording cannot be written"),
+            Err(error) => tracing::error!(folder = %folder.display(), %error, "could not write recording"),
         }
     }
 }

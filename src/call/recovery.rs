@@ -69,7 +69,7 @@ pub(crate) async fn look_after(payments: Arc<PaymentServices>) {
             // Once for a database that is away, not once a second.
             Err(error) if !complained => {
                 complained = true;
-                tracing::error!(%error, "cannot look for what was left behind; trying again");
+                tracing::error!(%error, "could not look for unclaimed payments and sessions; trying again");
             }
             Err(_) => {}
         }
@@ -157,7 +157,7 @@ fn recover(payments: &Arc<PaymentServices>, open: Open) {
         call_sid = row.call_sid,
         connector = row.connector,
         state = row.state.word(),
-        "a payment was left without an outcome; finding it out"
+        "payment was left without an outcome; finding it out"
     );
     let sent = sent.map(|sent| SentTimes { first: sent.first, last: sent.last });
     let remembered = Remembered { sent, note, told_unknown };
@@ -276,7 +276,11 @@ async fn ask(
                 written = payments.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
             }
             if let Err(error) = written {
-                tracing::error!(payment = intended.payment.sid, %error, "not written down: it is not repeated");
+                tracing::error!(
+                    payment = intended.payment.sid,
+                    %error,
+                    "could not persist repeated submission; not sending it"
+                );
                 return Reply::Panicked;
             }
             Reply::Submitted(connector::submit(connector, attempt, None, note).await)
@@ -295,9 +299,10 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
     tracing::warn!(
         payment = settled.payment.sid,
         call_sid = intended.intent.attempt.call_sid,
-        standing = outcome.standing.word(),
+        state = outcome.standing.word(),
+        result = outcome.result.word(),
         code = outcome.code.map(|code| code.number()),
-        "the outcome of a payment without its call"
+        "found the outcome of a payment whose call is gone"
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
@@ -307,11 +312,19 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
                 return payments.deliveries.deliver(callbacks);
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
-                tracing::error!(payment = settled.payment.sid, reason, "outcome not written down; trying again");
+                tracing::error!(
+                    payment = settled.payment.sid,
+                    error = reason,
+                    "could not persist recovered outcome; trying again"
+                );
                 sleep(WRITE_AGAIN).await;
             }
             Err(error) => {
-                tracing::error!(payment = settled.payment.sid, %error, "outcome cannot be written down");
+                tracing::error!(
+                    payment = settled.payment.sid,
+                    %error,
+                    "recovered outcome cannot be persisted; nobody is told"
+                );
                 return;
             }
         }
@@ -324,9 +337,9 @@ async fn give_up(payments: &PaymentServices, intended: &Intended) {
         payment = sid,
         call_sid = intended.intent.attempt.call_sid,
         connector = intended.intent.attempt.connector,
-        "nobody can tell what became of a payment: look for it at the gateway; `touchtone payments list --state unknown`"
+        "could not find out what became of payment; look for it at the gateway (`touchtone payments list --state unknown`)"
     );
     if let Err(error) = payments.store.backend().give_up_payment(sid, payments.wall.now()).await {
-        tracing::error!(payment = sid, %error, "not written down");
+        tracing::error!(payment = sid, %error, "could not persist that a payment stays unknown");
     }
 }

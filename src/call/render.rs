@@ -105,7 +105,7 @@ impl Renderer {
 
 /// A tone instead of a turn.
 fn beep_for(reason: &str) -> Clip {
-    tracing::error!(reason, "a tone is heard instead of a turn");
+    tracing::error!(error = reason, "could not render turn; playing a tone instead");
     Clip::encode(&generate::beep())
 }
 
@@ -162,7 +162,7 @@ fn assembled(parts: Vec<Part>) -> Clip {
 fn append(sound: &mut Vec<u8>, once: &[u8], times: u16) {
     for _ in 0..times {
         if sound.len().saturating_add(once.len()) > TURN_MAX {
-            tracing::warn!("a turn is longer than half an hour; the rest of it is left out");
+            tracing::warn!("turn is longer than half an hour; leaving out the rest");
             return;
         }
         sound.extend_from_slice(once);
@@ -183,7 +183,7 @@ async fn recording_at(sound: &Arc<SoundServices>, link: &str) -> Clip {
         tracing::warn!(
             recording = shown(link),
             error,
-            "<Play>: the recording cannot be played; a tone is heard instead"
+            "could not play recording of <Play>; playing a tone in its place"
         );
         Clip::encode(&generate::beep())
     })

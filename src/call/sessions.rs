@@ -27,7 +27,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn take_over(payments: &Arc<PaymentServices>, now: Timestamp) -> Result<(), StoreError> {
     let failed = payments.store.fail_left_calls(TAKEN_MAX, now).await?;
     if failed > 0 {
-        tracing::warn!(failed, "calls were left without an end; they are marked as failed");
+        tracing::warn!(calls = failed, "calls were left without an end; marking them as failed");
     }
     for begun in payments.store.claim_sessions(TAKEN_MAX, now).await? {
         // One that is being told is claimed again: its claim's answer might have been lost.
@@ -51,16 +51,20 @@ async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
                 tracing::warn!(
                     payment = sid,
                     call_sid = begun.call_sid,
-                    "a session was left without an end; telling it"
+                    "session was left without an end; telling its application"
                 );
                 return payments.deliveries.deliver(callbacks);
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
-                tracing::error!(payment = sid, reason, "the end of a session is not written down; trying again");
+                tracing::error!(
+                    payment = sid,
+                    error = reason,
+                    "could not persist the end of a left session; trying again"
+                );
                 sleep(WRITE_AGAIN).await;
             }
             Err(error) => {
-                tracing::error!(payment = sid, %error, "a session that was left without an end cannot be told");
+                tracing::error!(payment = sid, %error, "end of a left session cannot be persisted; nobody is told");
                 return;
             }
         }

@@ -211,7 +211,7 @@ impl StreamWriter {
         let time = self.time(now);
         match self.session.poll_timeout() {
             Some((due, what)) if due <= time => {
-                tracing::trace!(what, "a deadline of the stream");
+                tracing::trace!(timer = what, "stream deadline came");
                 Ok(self.session.handle_timeout(time)?)
             }
             Some(_) | None => Ok(()),

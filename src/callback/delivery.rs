@@ -152,11 +152,21 @@ impl StoredPlace {
             match write().await {
                 Ok(()) | Err(BackendError::NotFound | BackendError::Duplicate) => return,
                 Err(BackendError::Unavailable(reason)) => {
-                    tracing::warn!(callback = self.id, what, reason, "not written down");
+                    tracing::warn!(
+                        callback = self.id,
+                        state = what,
+                        error = reason,
+                        "could not persist the state of a callback yet"
+                    );
                     sleep(wait).await;
                 }
                 Err(BackendError::Unreadable(reason)) => {
-                    tracing::error!(callback = self.id, what, reason, "how a callback stands cannot be written down");
+                    tracing::error!(
+                        callback = self.id,
+                        state = what,
+                        error = reason,
+                        "state of a callback cannot be persisted; leaving it as it was"
+                    );
                     return;
                 }
             }
@@ -170,11 +180,11 @@ pub(super) fn count_given_up(call_sid: &str, request: &CallbackRequest, reason: 
     metrics::counter!("touchtone_callbacks_given_up_total", "kind" => kind).increment(1);
     tracing::error!(
         call_sid,
-        kind,
+        callback_kind = kind,
         url = shown(&request.url),
         fields = names(&request.form),
         reason,
-        "callback given up: the application was not told"
+        "gave up callback; the application is not told"
     );
 }
 

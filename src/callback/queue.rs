@@ -329,7 +329,7 @@ impl Deliveries {
                         call_sid = &*call_sid,
                         host = &*host,
                         callback = id,
-                        "callback keeps failing: it is tried on its own, the next ones go on"
+                        "callback keeps failing; trying it on its own while the next ones go on"
                     );
                 }
             }
@@ -378,18 +378,18 @@ impl Deliveries {
                 Some(Box::new(QueuedRequest { content: callback.request, token: callback.token, epoch }))
             }
             Ok(None) => {
-                tracing::info!(callback = id, "a callback was delivered, parked or taken over elsewhere");
+                tracing::info!(callback = id, "callback was delivered, parked or taken over elsewhere; not sending it");
                 self.change(|state, _| state.forget(id));
                 None
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
-                tracing::warn!(callback = id, reason, "a callback cannot be read; trying again");
+                tracing::warn!(callback = id, error = reason, "could not read stored callback; trying again");
                 self.change(|state, now| state.schedule(id).put_back(id, now, READ_AGAIN));
                 None
             }
             // One that nobody can read must not keep the others waiting.
             Err(error) => {
-                tracing::error!(callback = id, %error, "a stored callback cannot be read; it is parked");
+                tracing::error!(callback = id, %error, "stored callback is unreadable; parking it");
                 let target = self.state().schedule(id).target(id);
                 let call_sid = target.map(|(call_sid, _)| call_sid).unwrap_or_default();
                 self.change(|state, now| state.schedule(id).tried(id, now, TryEnd::Hopeless));
@@ -423,11 +423,12 @@ impl Deliveries {
             (Tried::Again { reason, .. }, Some(After::Again(wait))) => {
                 tracing::warn!(
                     call_sid = &*call_sid,
-                    kind = content.kind.word(),
+                    callback = id,
+                    callback_kind = content.kind.word(),
                     url = shown(&content.url),
                     reason,
-                    again_in_seconds = wait.as_secs_f64(),
-                    "callback not delivered"
+                    retry_seconds = wait.as_secs_f64(),
+                    "could not deliver callback; trying again"
                 );
                 if is_stored {
                     self.place(id, &call_sid).failed(&reason, number).await;

@@ -208,7 +208,13 @@ impl CallbackQueue {
     pub fn session_begun(&self, begun: &Begun) {
         match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall.now()) {
             Ok(session) => self.write(OutboxEntry::Begun(session)),
-            Err(error) => tracing::error!(payment = begun.payment.sid, %error, "a session cannot be written down"),
+            Err(error) => {
+                tracing::error!(
+                    payment = begun.payment.sid,
+                    %error,
+                    "could not note session; its end is not told should it be cut off"
+                )
+            }
         }
     }
 
@@ -310,7 +316,7 @@ impl Scribe {
                     return;
                 }
                 let write = || store.queue_progress(&self.call_sid, session, &request, token, wall.now());
-                let stored = self.until_written("a callback", write).await;
+                let stored = self.until_written("callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
                 match (stored, session) {
                     (Ok(Some(callback)), _) => self.deliveries.send_stored(callback, counted),
@@ -334,16 +340,16 @@ impl Scribe {
                 }
                 let begun = self.session_of(sid).map_or_else(|| wall.now(), |session| session.begun);
                 let write = || store.intend(&intended, begun, wall.now());
-                self.in_time("a payment", &done, write).await;
+                self.in_time("payment", &done, write).await;
             }
             OutboxEntry::Sending { payment_sid, note, number, done } => {
                 let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
-                self.in_time("a submission", &done, write).await;
+                self.in_time("submission", &done, write).await;
             }
             OutboxEntry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
                 let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
-                let Ok((booked, callbacks)) = self.until_written("an outcome", write).await else { return };
+                let Ok((booked, callbacks)) = self.until_written("outcome", write).await else { return };
                 // First: the call that learns of it may end at once, and its end is told after this.
                 self.deliveries.outcome_written(&self.call_sid, &settled, booked);
                 deciding.tell(booked);
@@ -371,7 +377,7 @@ impl Scribe {
         tracing::error!(
             call_sid = self.call_sid,
             payment = session_sid,
-            "another server has taken this session over; nothing more is told of it from here"
+            "another server took over session; this one tells nothing more of it"
         );
         self.lost.send_replace(Some(session_sid.to_owned()));
     }
@@ -427,10 +433,20 @@ impl Scribe {
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
-                    tracing::error!(call_sid = self.call_sid, what, %error, "not written down yet; trying again");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "could not persist entry of the call; trying again"
+                    );
                 }
                 Err(error) => {
-                    tracing::error!(call_sid = self.call_sid, what, %error, "cannot be written down");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "entry of the call cannot be persisted; dropping it"
+                    );
                     return Err(error);
                 }
             }
@@ -453,7 +469,12 @@ impl Scribe {
                     return done.tell(true);
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(call_sid = self.call_sid, what, %error, "not written down yet: it is not made");
+                    tracing::error!(
+                        call_sid = self.call_sid,
+                        entry = what,
+                        %error,
+                        "could not persist request to the gateway; not sending it yet"
+                    );
                     if !matches!(error, StoreError::Backend(BackendError::Unavailable(_))) {
                         return done.tell(false);
                     }
@@ -464,7 +485,11 @@ impl Scribe {
             wait = wait.saturating_mul(2);
         }
         self.is_stuck.store(true, Ordering::Release);
-        tracing::error!(call_sid = self.call_sid, what, "not known to be written down: it is not made");
+        tracing::error!(
+            call_sid = self.call_sid,
+            entry = what,
+            "request to the gateway is not known to be persisted; not sending it"
+        );
         done.tell(false);
     }
 }

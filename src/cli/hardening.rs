@@ -13,12 +13,12 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 pub(super) fn harden() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::warn!(%error, "core dumps cannot be switched off: after a crash, a core file may hold card numbers");
+        tracing::warn!(%error, "could not switch off core dumps; after a crash, a core file may hold card numbers");
     }
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(
             %error,
-            "the process stays dumpable: other programs of this user can read card numbers in its memory"
+            "process stays dumpable; other programs of this user can read card numbers in its memory"
         );
     }
 }

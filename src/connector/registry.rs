@@ -384,21 +384,24 @@ impl Registry {
                 _ => self.open(row, seal),
             };
             if instances.configured.contains_key(&name) {
-                tracing::warn!("the stored connector `{name}` is not used: one of that name is configured");
+                tracing::warn!(
+                    connector = name,
+                    "stored connector has the name of a configured one; using the configured one"
+                );
             }
             instances.stored.insert(name, shelved);
         }
         if stood_in && instances.stand_in().is_none() {
             if instances.stored.contains_key(DEFAULT_NAME) {
-                tracing::info!("a connector is stored: Default is no longer a sandbox that stands in");
+                tracing::info!("stored connector is Default now, in place of the sandbox that stood in");
             } else {
                 tracing::warn!(
-                    "a connector is stored, and with it the sandbox that stood in as Default is gone: a <Pay> without \
-                     paymentConnector ends with 64004 until there is a Default"
+                    "sandbox that stood in as Default is gone, as a connector is stored; name one Default for each <Pay> that \
+                     names none: until then those end with 64004"
                 );
             }
         } else if had_some && instances.has_none() {
-            tracing::warn!("no connector is left: payments end with 64004 until one is stored or configured");
+            tracing::warn!("no connector is left; payments end with 64004 until one is stored or configured");
         }
     }
 
@@ -406,7 +409,11 @@ impl Registry {
     fn open(&self, row: ConnectorRow, seal: &Seal) -> Shelved {
         let found = self.made(&row, seal);
         if let Err(fault) = &found {
-            tracing::warn!("the stored connector `{}` cannot be used: {fault}", row.name);
+            tracing::warn!(
+                connector = row.name,
+                error = %fault,
+                "stored connector cannot be used; payments that name it end"
+            );
         }
         Shelved { row, found }
     }
@@ -454,14 +461,14 @@ const NEVER_CHANGED: i64 = 0;
 pub fn warn_of_none(registry: &Registry) {
     if registry.is_stand_in() {
         tracing::warn!(
-            "no connector is configured or stored: Default is a sandbox, which approves published test numbers; no money moves"
+            "no connector is configured or stored; Default is a sandbox that approves published test numbers: no money moves"
         );
     } else if registry.is_empty() {
         tracing::warn!(
-            "there is no connector: payments end with 64004 until one is stored (touchtone connectors add) or configured"
+            "there is no connector; store one (touchtone connectors add) or configure it: payments end with 64004 until then"
         );
     } else if registry.instance(DEFAULT_NAME).is_none() {
-        tracing::warn!("no connector is named Default: a <Pay> without paymentConnector ends with 64004");
+        tracing::warn!("no connector is named Default; a <Pay> without paymentConnector ends with 64004");
     }
 }
 
@@ -475,13 +482,13 @@ async fn follow(inner: Weak<Inner>, lost: Arc<Notify>, store: Store) {
         let Some(inner) = inner.upgrade() else { return };
         match Registry(inner).refresh(&store).await {
             Ok(()) if is_failing => {
-                tracing::info!("the stored connectors can be read again");
+                tracing::info!("stored connectors are readable again");
                 is_failing = false;
             }
             Ok(()) => {}
-            Err(error) if is_failing => tracing::debug!(%error, "the stored connectors still cannot be read"),
+            Err(error) if is_failing => tracing::debug!(%error, "stored connectors are still unreadable"),
             Err(error) => {
-                tracing::warn!(%error, "the stored connectors cannot be read; those known stay in use");
+                tracing::warn!(%error, "could not read stored connectors; keeping those known in use");
                 is_failing = true;
             }
         }
@@ -506,7 +513,7 @@ impl Shelved {
                 // Newer than the row: it is on its way there.
                 (Access::Lost(_), None) => {}
                 (Access::Granted, Some(since)) => {
-                    tracing::warn!("connector `{}` needs authorization, as another process found out", row.name);
+                    tracing::warn!(connector = row.name, "another process found that a connector needs authorization");
                     connector.told(Access::Withdrawn(since));
                 }
                 (_, Some(since)) => connector.told(Access::Withdrawn(since)),

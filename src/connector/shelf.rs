@@ -190,7 +190,7 @@ impl<'a> ConnectorStore<'a> {
             Ok(()) => {
                 tracing::info!(
                     connector = name,
-                    kind = config.kind().name,
+                    connector_kind = config.kind().name,
                     mode = config.mode.word(),
                     "connector added"
                 );

@@ -98,13 +98,17 @@ impl WatchedConnector {
         let name = &self.name;
         match &self.keeper {
             Keeper::Configuration => tracing::warn!(
-                "connector `{name}` needs authorization: its gateway no longer lets it in (64009), and payments through it \
-                 end before the caller is asked; put new credentials into the configuration and restart"
+                connector = name,
+                code = PayErrorCode::AuthorizationWithdrawn.number(),
+                "configured connector needs authorization, as its gateway no longer lets it in; payments through it end before \
+                 the caller is asked: put new credentials into the configuration and restart"
             ),
             Keeper::Store(news) => {
                 tracing::warn!(
-                    "connector `{name}` needs authorization: its gateway no longer lets it in (64009), and payments \
-                     through it end before the caller is asked; run `touchtone connectors authorize {name}`"
+                    connector = name,
+                    code = PayErrorCode::AuthorizationWithdrawn.number(),
+                    "stored connector needs authorization, as its gateway no longer lets it in; its payments end before the \
+                     caller is asked: run `touchtone connectors authorize NAME`"
                 );
                 news.notify_one();
             }

@@ -94,7 +94,7 @@ impl ApiError {
     /// The database did not do it, which is logged with what was wanted of it.
     #[must_use]
     pub fn database(wanted: &'static str, trouble: &dyn std::fmt::Display) -> Self {
-        tracing::error!(wanted, error = %trouble, "a REST request could not use the database");
+        tracing::error!(resource = wanted, error = %trouble, "REST request could not use the database");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "The database cannot be used now")
     }
 

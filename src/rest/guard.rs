@@ -104,15 +104,15 @@ impl SignIns {
         match attempts.failed(peer, account, now) {
             Failure::Counted => Err(NotSignedIn::Wrong),
             Failure::Last => {
-                tracing::warn!(%peer, door, "too many failed sign-ins: further ones are told to wait");
+                tracing::warn!(%peer, interface = door, "address failed to sign in too often; telling it to wait");
                 Err(NotSignedIn::Wrong)
             }
             Failure::LastOfShared(wait) => {
                 tracing::warn!(
                     %peer,
-                    door,
-                    "too many failed sign-ins from an address that is not public: none is looked at until the minute is over; \
-                     if a proxy has it, name it in trusted_proxies, so that those behind it are told apart"
+                    interface = door,
+                    "address that is not public failed to sign in too often; looking at no sign-in from it until the minute is \
+                     over: if a proxy has it, name it in trusted_proxies, so that those behind it are told apart"
                 );
                 Err(NotSignedIn::Wait(wait))
             }

@@ -39,7 +39,7 @@ pub fn raise_open_files() {
     if limit.current != limit.maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
     {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "could not raise the limit of open files; leaving it");
     }
 }
 
@@ -70,8 +70,10 @@ impl ConnectionLimiter {
         let max = room(max_connections, open_files);
         if max < usize::try_from(max_connections).unwrap_or(usize::MAX) {
             tracing::warn!(
+                limit = max,
                 max_connections,
-                "only {max} connections at once: the system lets this process open too few files (ulimit -n, or LimitNOFILE= of systemd)"
+                "system lets this process open too few files for max_connections; allowing fewer connections (ulimit -n, or \
+                 LimitNOFILE= of systemd)"
             );
         }
         Self { socket, places: ConnectionSlots::new(max, limits.clone(), trusted.clone()), messages_per_second: 0 }
@@ -192,7 +194,7 @@ impl Taken {
     fn tell(&mut self, max: usize) {
         if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             self.told = Some(Instant::now());
-            tracing::warn!(max, "there are max_connections connections: the idlest ones make room, never calls");
+            tracing::warn!(limit = max, "limit of connections is reached; closing the idlest ones, never calls");
         }
     }
 }

@@ -9,7 +9,10 @@ use crate::twiml::{self, Severity, Verb};
 pub(super) fn warn_of_faults(library: &Library, connectors: &Registry) {
     let names = library.names();
     if names.is_empty() {
-        tracing::warn!(folder = %library.folder().display(), "there are no flow documents; put NAME.xml there");
+        tracing::warn!(
+            folder = %library.folder().display(),
+            "there are no flow documents; put NAME.xml into the folder"
+        );
     }
     for name in &names {
         let file = library.path(name).display().to_string();
@@ -22,14 +25,14 @@ pub(super) fn warn_of_faults(library: &Library, connectors: &Registry) {
                 },
             ),
             Err(failure) => {
-                tracing::warn!("{failure}");
+                tracing::warn!(error = failure.message, "could not read flow; calls that run it are told");
                 continue;
             }
         };
         let errors: Vec<String> =
             faults.iter().filter(|fault| fault.severity == Severity::Error).map(ToString::to_string).collect();
         if !errors.is_empty() {
-            tracing::warn!("{file} has faults, calls that run it will be told: {}", errors.join("; "));
+            tracing::warn!(file, faults = %errors.join("; "), "flow has faults; calls that run it will be told");
         }
     }
 }
@@ -41,8 +44,10 @@ fn warn_of_connectors(file: &str, document: &twiml::Document, connectors: &Regis
         let name = named.map_or("Default", |attribute| attribute.value.as_str());
         if !name.contains("{{") && connectors.find(name).is_none() {
             tracing::warn!(
-                "{file}:{}: there is no connector named {name}; a <Pay> there will end with 64004",
-                verb.position
+                file,
+                position = %verb.position,
+                connector = name,
+                "flow names a connector that there is not; its <Pay> will end with 64004"
             );
         }
     }

@@ -169,27 +169,33 @@ async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result
         .map_err(|refused| refused.answer(told, peer))?;
     let dialect = media::dialect(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
     if desk.draining.load(Ordering::Acquire) {
-        tracing::warn!(flow = told, "stream refused (503): the server is being stopped");
+        tracing::warn!(flow = told, status = 503, "stream refused: the server is being stopped");
         return Err(NotUpgraded::Unavailable("the server is being stopped\n".into()));
     }
     let flow = beginning.flow();
     if !is_there {
         // What is no flow's name may be anything: a secret, or a number.
-        tracing::warn!(flow = NO_SUCH_FLOW, "stream refused (404): there is no flow of that name");
+        tracing::warn!(flow = NO_SUCH_FLOW, status = 404, "stream refused: there is no flow of that name");
         return Err(NotUpgraded::NotFound("no flow of that name\n".into()));
     }
     let limit = usize::try_from(desk.upgrades.max_calls).unwrap_or(usize::MAX);
     let place = StreamPlace::take(&desk.services.calls, limit).map_err(|refused| {
-        tracing::warn!(flow, limit, reason = %refused, "stream refused (503)");
+        tracing::warn!(flow, limit, status = 503, reason = %refused, "stream refused: the server takes no more calls");
         NotUpgraded::Unavailable(format!("{refused}\n").into())
     })?;
     let services = Arc::clone(&desk.services);
     let session = opened(dialect, &services, parts).map_err(|why| {
-        tracing::warn!(flow, dialect = dialect.name, reason = %why, "stream refused (400)");
+        tracing::warn!(
+            flow,
+            dialect = dialect.name,
+            status = 400,
+            reason = %why,
+            "stream refused: its dialect cannot carry it"
+        );
         NotUpgraded::BadRequest(format!("{why}\n"))
     })?;
     let Some((answer, connection)) = socket::upgraded(parts, session.subprotocol()) else {
-        tracing::warn!(flow, "stream refused (426): its connection cannot be upgraded");
+        tracing::warn!(flow, status = 426, "stream refused: its connection cannot be upgraded");
         return Err(NotUpgraded::UpgradeRequired);
     };
     // Last: what is refused uses nothing up.
@@ -207,13 +213,13 @@ async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result
     tokio::spawn(async move {
         let connection = match connection.await {
             Ok(connection) => TokioIo::new(connection),
-            Err(error) => return tracing::warn!(%error, "a stream's upgrade failed"),
+            Err(error) => return tracing::warn!(%error, "could not upgrade a stream; its call does not begin"),
         };
         let socket = WebSocket::new(connection, config).await;
         // A task of its own: whatever breaks down in it, breaks down alone.
         let call = tokio::spawn(watched(TaskKind::Call, actor::run(socket, session, beginning, services, place)));
         if let Err(error) = call.await {
-            tracing::error!(%error, "a call broke down");
+            tracing::error!(%error, "call panicked; its stream is cut");
         }
     });
     Ok(answer)
@@ -253,7 +259,7 @@ fn nothing_here(path: &str, peer: IpAddr) -> NotUpgraded {
 fn tell_of_unknown_path(path: &str, peer: IpAddr) {
     metrics::counter!("touchtone_upgrades_refused_total", "why" => "unknown_path").increment(1);
     let path = known_part(path);
-    tracing::warn!(path, %peer, "stream refused (404): streams are dialed at /media/DIALECT/FLOW");
+    tracing::warn!(path, %peer, status = 404, "stream refused: streams are dialed at /media/DIALECT/FLOW");
 }
 
 /// A path with its words that are ours; any other one could be a secret.

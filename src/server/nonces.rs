@@ -34,11 +34,11 @@ impl UsedNonces {
             Ok(Ok(())) => Ok(()),
             Ok(Err(BackendError::Duplicate)) => Err(NonceRefused::Used),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "whether a stream's URL was used at another server cannot be known now");
+                tracing::warn!(%error, "could not find out whether another server used a stream's URL");
                 Err(NonceRefused::Unknown)
             }
             Err(_) => {
-                tracing::warn!("whether a stream's URL was used at another server is not known in time");
+                tracing::warn!("database did not tell in time whether another server used a stream's URL");
                 Err(NonceRefused::Unknown)
             }
         }

@@ -84,7 +84,7 @@ impl TlsIdentity {
                 (files, look)
             });
             let Ok((back, look)) = looked.await else {
-                tracing::error!("certificate and key are no longer followed: restart to change them");
+                tracing::error!("certificate and key are no longer followed; restart to change them");
                 return;
             };
             files = back;
@@ -100,11 +100,11 @@ fn take(current: &watch::Sender<Arc<ServerConfig>>, look: Look) {
         Look::Changed(changed) => {
             current.send_replace(changed);
             metrics::counter!("touchtone_tls_reloads_total", "result" => "taken").increment(1);
-            tracing::info!("the certificate changed: new connections get the new one");
+            tracing::info!("certificate changed; new connections get the new one");
         }
         Look::Faulty(fault) => {
             metrics::counter!("touchtone_tls_reloads_total", "result" => "faulty").increment(1);
-            tracing::error!(%fault, "the changed certificate cannot be used: the one before it stays");
+            tracing::error!(error = %fault, "changed certificate cannot be used; keeping the one before it");
         }
     }
 }
@@ -199,7 +199,7 @@ async fn handshake(
                 Ok(stream) => Some(stream),
                 Err(error) => {
                     failed("refused");
-                    tracing::debug!(%error, "a TLS handshake failed");
+                    tracing::debug!(%error, "TLS handshake failed");
                     None
                 }
             },

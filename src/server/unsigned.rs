@@ -18,7 +18,7 @@ pub(super) fn warn(live: &[String]) {
     if !live.is_empty() {
         tracing::warn!(
             connectors = live.join(", "),
-            "streams are taken unsigned while real money moves: whoever reaches this server can have a card charged; set \
+            "streams are taken unsigned while real money moves; whoever reaches this server can have a card charged: set \
              media.require_signature = true and public_url to the address that the platform calls"
         );
     }

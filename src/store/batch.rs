@@ -67,8 +67,8 @@ impl Batch {
             metrics::counter!("touchtone_store_changes_dropped_total").increment(1);
             if !std::mem::replace(&mut pending.dropped, true) {
                 tracing::error!(
-                    PENDING_MAX,
-                    "too many calls and sessions wait to be written down; further ones are dropped"
+                    limit = PENDING_MAX,
+                    "too many calls and sessions wait to be persisted; dropping further ones"
                 );
             }
             return;
@@ -150,7 +150,7 @@ async fn attend(batch: Weak<Batch>, backend: Weak<dyn Backend>, node: NodeId) {
                 wait = AGAIN;
                 // Once for a database that is away, not once a second.
                 if !std::mem::replace(&mut complained, true) {
-                    tracing::error!(%error, "calls and sessions are not written down yet; trying again");
+                    tracing::error!(%error, "could not persist calls and sessions; trying again");
                 }
             }
         }

@@ -58,7 +58,7 @@ impl Store {
                 Ok(begun) => sessions.push(begun),
                 // Nobody can say whom to tell.
                 Err(error) => {
-                    tracing::error!(payment = sid, %error, "a session that was left behind cannot be read; nobody is told");
+                    tracing::error!(payment = sid, %error, "left session is unreadable; nobody is told of its end");
                     let outcome = Ending::cut_off().outcome();
                     let session = SettledPayment { sid, outcome, owner: self.keeper, session: None };
                     self.backend.end_left_session(session, Vec::new(), self.node, now).await?;

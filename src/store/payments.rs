@@ -80,8 +80,8 @@ impl Store {
             tracing::error!(
                 payment = sid,
                 call_sid,
-                standing = settled.outcome.standing.word(),
-                "an outcome is not what the books say; another server has seen to this payment"
+                state = settled.outcome.standing.word(),
+                "outcome differs from the persisted one; another server has seen to this payment"
             );
         }
         let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>()?;
@@ -167,7 +167,13 @@ impl Store {
             match self.read_payment(payment).await {
                 Ok(payment) => open.push(payment),
                 // It stays as it is, for a person: nobody can say whom to tell.
-                Err(error) => tracing::error!(payment = sid, %error, "a payment without an outcome cannot be read"),
+                Err(error) => {
+                    tracing::error!(
+                        payment = sid,
+                        %error,
+                        "payment without an outcome is unreadable; leaving it to a person"
+                    )
+                }
             }
         }
         open

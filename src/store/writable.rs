@@ -60,8 +60,8 @@ impl Writable {
 
     fn set(&self, works: bool) {
         match (self.is_so.swap(works, Ordering::AcqRel), works) {
-            (false, true) => tracing::info!("the database can be written again: payments are taken"),
-            (true, false) => tracing::error!("the database cannot be written: no payment is taken until it can"),
+            (false, true) => tracing::info!("database can be written again; taking payments"),
+            (true, false) => tracing::error!("database cannot be written; taking no payment until it can"),
             (true, true) | (false, false) => {}
         }
     }

@@ -439,7 +439,7 @@ impl<'a> Judge<'a> {
             return;
         }
         let is_takeover = |line: &&String| {
-            line.contains("a payment was left without an outcome") || line.contains("a session was left without an end")
+            line.contains("payment was left without an outcome") || line.contains("session was left without an end")
         };
         let of_the_living = trace.iter().filter(is_takeover).filter(|line| {
             let call = line.split_once("call_sid=\"CA").and_then(|(_, rest)| u32::from_str_radix(&rest[..32], 16).ok());

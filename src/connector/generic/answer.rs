@@ -217,7 +217,10 @@ fn parameters(raw: &RawValue) -> Vec<(String, String)> {
         .take(PARAMETERS_MAX)
         .collect();
     if kept.len() < given {
-        tracing::warn!(given, kept = kept.len(), "some of the gateway's parameters are empty, too long or too many");
+        tracing::warn!(
+            left_out = given.saturating_sub(kept.len()),
+            "leaving out parameters of the gateway's answer that are empty, too long or too many"
+        );
     }
     kept
 }

@@ -171,7 +171,7 @@ impl Generic {
         };
         match self.gateway.send(request).await {
             Ok(reply) => {
-                tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
+                tracing::debug!(connector = attempt.connector, status = reply.status, "generic gateway answered");
                 answer::read(dialect, &self.settings.retry_safe, attempt.operation, &reply)
             }
             Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },

@@ -112,8 +112,8 @@ pub(super) fn answer(reply: &GatewayReply, body: Option<&StripeObject<'_>>, oper
     if code == "validation_error" || message.starts_with("Sending credit card numbers directly to the Stripe API") {
         tracing::warn!(
             status,
-            "the Stripe account may not send card numbers: ask Stripe for access to its raw card data APIs, \
-             with your PCI DSS attestation; it is needed for test keys too"
+            "Stripe account may not send card numbers; ask Stripe for access to its raw card data APIs with your PCI DSS \
+             attestation: it is needed for test keys too"
         );
         return configuration("the Stripe account may not send card numbers: raw card data access is not enabled");
     }

@@ -129,8 +129,8 @@ impl Stripe {
         }
         tracing::warn!(
             connector = attempt.connector,
-            transaction_id = attempt.transaction_id,
-            "too many payments since this one to look through"
+            payment = attempt.transaction_id,
+            "Stripe account has too many newer payments; not looking further for this one"
         );
         Ok(LookUpResult { found, whole: false })
     }
@@ -165,9 +165,9 @@ impl Stripe {
             Ok(reply) if reply.status == 404 => {
                 tracing::warn!(
                     connector = attempt.connector,
-                    transaction_id = attempt.transaction_id,
-                    "this Stripe account does not know what the payment was to be made with: the connector was \
-                     authorized for another account, perhaps"
+                    payment = attempt.transaction_id,
+                    "Stripe account does not know what the payment was to be made with; the connector may have been authorized \
+                     for another account"
                 );
                 Resolution::CannotTell
             }

@@ -559,7 +559,7 @@ fn no_level_of_any_log_shows_card_data_a_key_or_a_token() {
         });
     });
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("gateway answered") && log.contains("raw card data"), "{log}");
+    assert!(log.contains("Stripe answered") && log.contains("raw card data"), "{log}");
     for secret in ["41111", "737\"", "=737", "00012345", "s3cret", "tok_1"] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }

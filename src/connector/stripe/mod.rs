@@ -138,7 +138,7 @@ impl Stripe {
     async fn send(&self, attempt: &PaymentRequest, request: GatewayRequest<'_>) -> Result<GatewayReply, Answer> {
         match self.gateway.send(request).await {
             Ok(reply) => {
-                tracing::debug!(connector = attempt.connector, status = reply.status, "gateway answered");
+                tracing::debug!(connector = attempt.connector, status = reply.status, "Stripe answered");
                 Ok(reply)
             }
             Err(GatewayFault::NotReached(reason)) => Err(Answer::NotSent { reason, retry_after: None }),
@@ -259,8 +259,8 @@ impl Stripe {
             Ok(reply) if (200..=299).contains(&reply.status) => {}
             Ok(_) | Err(_) => tracing::warn!(
                 connector = attempt.connector,
-                transaction_id = attempt.transaction_id,
-                "a payment that waits for the payer could not be cancelled; it stays incomplete at Stripe"
+                payment = attempt.transaction_id,
+                "could not cancel a payment that waits for the payer; it stays incomplete at Stripe"
             ),
         }
         Answer::Declined(answer::needs_payer(payment_intent))

@@ -165,9 +165,9 @@ fn metadata(attempt: &PaymentRequest) -> StripeFields<'_> {
     }
     if left_out > 0 {
         tracing::warn!(
-            transaction_id = attempt.transaction_id,
+            payment = attempt.transaction_id,
             left_out,
-            "some parameters are too long or too many for Stripe's metadata"
+            "leaving out parameters that are too long or too many for Stripe's metadata"
         );
     }
     fields

@@ -126,7 +126,7 @@ impl ResolverFiles {
         blocking::assert_allowed();
         let before = Arc::clone(&self.state().read);
         let read = Arc::new(read(&self.paths, &before));
-        tracing::info!("the hosts file or resolv.conf has changed: names are looked up anew");
+        tracing::info!("hosts file or resolv.conf changed; looking names up anew");
         let mut state = self.state();
         (state.stamps, state.read) = (stamps, read);
     }
@@ -156,7 +156,11 @@ fn read(paths: &Paths, before: &Read) -> Read {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) {
-    tracing::warn!(path = %path.display(), %error, "cannot be read: names are looked up as before");
+    tracing::warn!(
+        file = %path.display(),
+        %error,
+        "could not read hosts file or resolv.conf; looking names up as before"
+    );
 }
 
 /// A file's text; one that is not there has none.

@@ -80,27 +80,63 @@ impl Refused {
         metrics::counter!("touchtone_upgrades_refused_total", "why" => self.word()).increment(1);
         match self {
             Self::Proof(refused @ (UpgradeRefused::Unsigned { .. } | UpgradeRefused::WrongSignature { .. })) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403): set public_url to the address that the platform calls");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: no right signature; set public_url to the address that the platform calls"
+                );
                 NotUpgraded::Forbidden("the signature is missing or wrong\n")
             }
             Self::Proof(refused @ UpgradeRefused::NoPublicAddress) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its signature cannot be checked"
+                );
                 NotUpgraded::Forbidden("the signature cannot be checked\n")
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Full)) => {
-                tracing::error!(flow, %peer, %refused, "stream refused (503)");
+                tracing::error!(
+                    flow,
+                    %peer,
+                    status = 503,
+                    reason = %refused,
+                    "stream refused: no room to remember its URL"
+                );
                 NotUpgraded::Unavailable("too many calls\n".into())
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(NonceRefused::Unknown)) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (503)");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 503,
+                    reason = %refused,
+                    "stream refused: the database cannot tell if its URL was used"
+                );
                 NotUpgraded::Unavailable("the database cannot be used\n".into())
             }
             Self::Proof(refused @ UpgradeRefused::Nonce(_)) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its URL is not good for a call"
+                );
                 NotUpgraded::Forbidden("the URL is good for one call, and until it expires\n")
             }
             Self::Proof(refused) => {
-                tracing::warn!(flow, %peer, %refused, "stream refused (403)");
+                tracing::warn!(
+                    flow,
+                    %peer,
+                    status = 403,
+                    reason = %refused,
+                    "stream refused: its secret is missing or wrong"
+                );
                 NotUpgraded::Forbidden("the secret is missing or wrong\n")
             }
             // Told once by who counts.
@@ -125,7 +161,7 @@ fn signed(desk: &ServerState, (dialect, flow): (&str, &str), parts: &Parts, endi
     let spellings: Vec<&str> = desk.upgrades.host_as_written.as_deref().into_iter().chain(dialed).collect();
     let way = upgrade_matches(token, &desk.upgrades.public_url, &spellings, &parts.uri.to_string(), &shown, header)
         .map_err(Refused::Proof)?;
-    tracing::debug!(way, "the stream's signature is right");
+    tracing::debug!(spelling = way, "signature of the stream is right");
     Ok(())
 }
 

@@ -215,7 +215,9 @@ impl TlsFiles {
             .map_err(unusable)?;
         if let Some(fault) = leaf.and_then(|leaf| out_of_time(&leaf, UnixTime::now())) {
             tracing::warn!(
-                "tls.cert: {cert_file} holds a certificate that {fault}: platforms will refuse it; renew it"
+                file = cert_file,
+                reason = fault,
+                "tls.cert holds a certificate that is out of time; platforms will refuse it: renew it"
             );
         }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -59,7 +59,7 @@ pub(super) fn readable<T>(
     let which = row.try_get::<String, _>(name).or_else(|_| row.try_get::<i64, _>(name).map(|id| id.to_string()));
     let which = which.unwrap_or_default();
     if is_new(&which, &why) {
-        tracing::error!(row = which, why, "a stored row cannot be read; it is passed over");
+        tracing::error!(row = which, error = why, "stored row is unreadable; passing it over");
     }
     None
 }

@@ -253,7 +253,7 @@ impl SqliteWriter {
             match self.together(&mut batch, until).await {
                 Ok(()) => batch.drain(..).for_each(|piece| piece.tell(Ok(()))),
                 Err(failed) => {
-                    tracing::debug!(reason = failed.told(), pieces = batch.len(), "a transaction failed");
+                    tracing::debug!(error = failed.told(), writes = batch.len(), "database transaction failed");
                     for piece in batch.drain(..) {
                         match &failed {
                             Failed::One(error) if !is_only || is_conflict(error) => self.apart(piece, until).await,
