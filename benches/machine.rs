@@ -13,7 +13,7 @@ use touchtone::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};
-use touchtone::simulate::chance::{self, Flows};
+use touchtone::simulate::random::{self, Flows};
 use touchtone::simulate::{Simulation, World, sandbox_reply};
 use touchtone::tone::Key;
 use touchtone::twiml;
@@ -97,10 +97,10 @@ fn machine(criterion: &mut Criterion) {
         bench.iter(|| {
             for _ in 0..100 {
                 seed += 1;
-                let (plan, played) = chance::call(&flows, "bench", &[], seed);
-                assert_eq!(chance::violation(&played), None);
+                let (plan, played) = random::call(&flows, "bench", &[], seed);
+                assert_eq!(random::violation(&played), None);
                 if let Some(twin) = plan.twin(seed) {
-                    assert_eq!(chance::difference(&played, &twin.play(&flows)), None);
+                    assert_eq!(random::difference(&played, &twin.play(&flows)), None);
                 }
             }
         });

@@ -21,29 +21,29 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
-use crate::chance::Rng;
+use crate::clock::WallClock;
 use crate::flow::link::Target;
 use crate::flow::{Body, FetchFailure, NextDocument, Received, read_answer};
 use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
+use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::twiml::{self, Method};
-use crate::wall::WallClock;
 
 mod delivery;
 mod follow;
 #[cfg(test)]
 mod loopback_tests;
+mod outbox;
 mod queue;
 mod schedule;
-mod scribe;
 
 pub use delivery::RetryPolicy;
 pub(crate) use delivery::Tried;
 pub(crate) use follow::{Followed, Unreached, follow};
+pub(crate) use outbox::ActionTold;
+pub use outbox::{Booking, CallbackQueue, Written};
 pub use queue::{Deliveries, Undelivered};
-pub(crate) use scribe::ActionTold;
-pub use scribe::{Booking, CallbackQueue, Written};
 
 pub use crate::store::{CallbackKind, CallbackRequest};
 
@@ -141,9 +141,9 @@ impl FetchError {
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     /// The wall clock.
-    pub wall: WallClock,
+    pub wall_clock: WallClock,
     /// Where idempotency tokens come from.
-    pub chance: Rng,
+    pub rng: Rng,
 }
 
 /// The merchant's application, as requests reach it.
@@ -151,14 +151,14 @@ pub struct Clocks {
 pub struct Application {
     outbound: Arc<Outbound>,
     auth_token: Secret,
-    chance: Rng,
+    rng: Rng,
 }
 
 impl Application {
-    /// Requests go out through `outbound`, signed with the account's auth token; idempotency tokens come from `chance`.
+    /// Requests go out through `outbound`, signed with the account's auth token; idempotency tokens come from `rng`.
     #[must_use]
-    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, chance: Rng) -> Self {
-        Self { outbound, auth_token, chance }
+    pub const fn new(outbound: Arc<Outbound>, auth_token: Secret, rng: Rng) -> Self {
+        Self { outbound, auth_token, rng }
     }
 
     /// Fetches a document. A server that was not reached at all is asked once more, as Twilio does; all tries and all
@@ -167,7 +167,7 @@ impl Application {
     /// # Errors
     /// When there is no document: the call then has nothing to go on with.
     pub async fn ask(&self, request: &CallbackRequest) -> Result<FetchedDocument, FetchError> {
-        self.ask_as(request, self.chance.uuid()).await
+        self.ask_as(request, self.rng.uuid()).await
     }
 
     /// As [`Self::ask`], with an idempotency token that was settled before.

@@ -15,7 +15,6 @@ mod print;
 
 mod actor;
 mod audit;
-mod books;
 mod callbacks;
 mod check;
 mod connectors;
@@ -25,6 +24,7 @@ mod hardening;
 mod payments;
 mod replay;
 mod serve;
+mod store_options;
 mod stream_url;
 
 /// Takes card and bank payments over an ordinary phone call.

@@ -1,7 +1,7 @@
 //! Pay Connectors: one trait, one folder a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`shelf`] keeps them in the store,
+//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`connector_store`] keeps them in the store,
 //!          [`submit`] asks one with what every shell needs around it.
 //! A gateway: a folder with a static [`Kind`] (its keys, how to read and build it, what it can do, its documentation
 //!          and samples), declared and listed in this file; the `example` of the tests is the smallest.
@@ -26,7 +26,7 @@ pub mod config;
 pub mod instance;
 pub mod kind;
 pub mod registry;
-pub mod shelf;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -56,7 +56,7 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 pub use config::{ConnectorConfig, ConnectorConfigError, Mode};
 pub use kind::Kind;
 pub use registry::{DEFAULT_NAME, Registry, RegistryError};
-pub use shelf::{ConnectorStore, ConnectorStoreError, Replace};
+pub use stored::{ConnectorStore, ConnectorStoreError, Replace};
 
 /// What a connector instance says about itself. Nothing in it is secret: it is shown by commands and by REST.
 #[derive(Clone, Debug, PartialEq, Eq)]

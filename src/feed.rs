@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::wall::WallClock;
+use crate::clock::WallClock;
 
 /// How many events wait for the slowest watcher. Our choice: a second of a busy server's, some 200 KiB.
 pub const EVENTS_KEPT: usize = 1024;
@@ -104,7 +104,7 @@ pub enum EventKind {
 #[derive(Clone, Debug)]
 pub struct Feed {
     events: broadcast::Sender<Event>,
-    wall: WallClock,
+    wall_clock: WallClock,
 }
 
 /// One who watches.
@@ -127,10 +127,10 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// One that nobody watches yet; when something happens is read off `wall`.
+    /// One that nobody watches yet; when something happens is read off `wall_clock`.
     #[must_use]
-    pub fn new(wall: WallClock) -> Self {
-        Self { events: broadcast::Sender::new(EVENTS_KEPT), wall }
+    pub fn new(wall_clock: WallClock) -> Self {
+        Self { events: broadcast::Sender::new(EVENTS_KEPT), wall_clock }
     }
 
     /// Tells everybody who watches, and waits for nobody. Where nobody does, the event is not even made.
@@ -139,7 +139,7 @@ impl Feed {
             && let Some(what) = what().into()
         {
             // It fails if the last watcher has left just now.
-            let _ = self.events.send(Event { at: self.wall.now(), what });
+            let _ = self.events.send(Event { at: self.wall_clock.now(), what });
         }
     }
 

@@ -1,4 +1,4 @@
-//! The readers of bytes from outside that are private to their rooms: for the fuzz targets, and no part of what this crate
+//! The readers of bytes from outside that are private to their modules: for the fuzz targets, and no part of what this crate
 //! promises.
 //!
 //! Shape:   each function is the reader that the server uses, from the bytes on. What is public elsewhere

@@ -1,12 +1,12 @@
 //! touchtone takes card and bank payments over an ordinary phone call.
 //!
-//! # The house
+//! # The modules
 //!
 //! A phone call is a state machine. Everything a call *decides* is plain, synchronous code (an event in, actions out);
-//! everything it *touches* (sockets, gateways, disk, speech, time) is a thin shell around it. A room uses only rooms
-//! above it in this list (`tests/rooms.rs` reads the imports):
+//! everything it *touches* (sockets, gateways, disk, speech, time) is a thin shell around it. A module uses only modules
+//! above it in this list (`tests/modules.rs` reads the imports):
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! |---|---|
 //! | [`secret`] | card numbers, codes, tokens, keys: types that cannot be printed |
 //! | [`money`] | amounts and currencies |
@@ -25,9 +25,9 @@
 //! These make up the crate without its `shell` feature: no runtime, no sockets, no disk, no clock, no randomness. The
 //! shell:
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! |---|---|
-//! | `wall`, `chance` | the one clock for people, the one source of chance of calls |
+//! | `clock`, `rng` | the one clock for people, the one source of randomness of calls |
 //! | `feed` | what happens to calls, payments and callbacks, for whoever watches |
 //! | `blocking` | where work goes that holds its thread up |
 //! | `private_file` | files that only their owner can read |
@@ -38,7 +38,7 @@
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
 //! | `connector` | Pay Connectors: one trait, one folder a gateway |
-//! | `config`, `account` | what is set of the rooms above, and who we are |
+//! | `config`, `account` | what is set of the modules above, and who we are |
 //! | `callback` | signed requests to the merchant's application |
 //! | `replay` | call scripts |
 //! | `call` | one task a live call; every call's record |
@@ -121,9 +121,9 @@ pub mod call;
 #[cfg(feature = "shell")]
 pub mod callback;
 #[cfg(feature = "shell")]
-pub mod chance;
-#[cfg(feature = "shell")]
 pub mod cli;
+#[cfg(feature = "shell")]
+pub mod clock;
 #[cfg(feature = "shell")]
 pub mod config;
 #[cfg(feature = "shell")]
@@ -153,6 +153,8 @@ mod private_file;
 pub mod replay;
 #[cfg(feature = "shell")]
 pub mod rest;
+#[cfg(feature = "shell")]
+pub mod rng;
 pub mod secret;
 #[cfg(feature = "shell")]
 pub mod server;
@@ -165,5 +167,3 @@ pub mod store;
 pub mod time;
 pub mod tone;
 pub mod twiml;
-#[cfg(feature = "shell")]
-pub mod wall;

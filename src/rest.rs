@@ -21,7 +21,6 @@ use crate::pay::assisted::AgentError;
 mod acting;
 mod answers;
 pub mod attempts;
-pub(crate) mod books;
 mod calls;
 mod connectors;
 pub mod error;
@@ -34,6 +33,7 @@ mod path;
 mod payments;
 pub mod route;
 pub mod state;
+pub(crate) mod stored_payments;
 mod words;
 
 use error::ApiError;
@@ -54,8 +54,8 @@ pub fn routes() -> Routes<ApiState> {
         .with(routes!(calls::fetch, calls::update, calls::delete))
         .with(routes!(payments::list, payments::create))
         .with(routes!(payments::fetch, payments::update))
-        .with(routes!(books::list))
-        .with(routes!(books::fetch))
+        .with(routes!(stored_payments::list))
+        .with(routes!(stored_payments::fetch))
         .with(routes!(connectors::list, connectors::create))
         .with(routes!(connectors::fetch, connectors::update, connectors::delete))
         .with(routes!(connectors::live))

@@ -1,4 +1,4 @@
-//! Card numbers, security codes, account numbers, tokens and keys: the only types in the house that hold them.
+//! Card numbers, security codes, account numbers, tokens and keys: the only types in the crate that hold them.
 //!
 //! Shape:   plain values. Nothing here prints, compares in a timing-dependent way, or serializes itself.
 //! Limits:  [`DIGITS_MAX`] digits in one entry.

@@ -28,7 +28,7 @@ use crate::call::{
     heartbeat, recovery, writable,
 };
 use crate::callback::{Application, Clocks, Deliveries, RetryPolicy, Undelivered};
-use crate::chance::Rng;
+use crate::clock::WallClock;
 use crate::config::{Config, ConnectionLimits, Media};
 use crate::connector::{Registry, RegistryError, registry};
 use crate::feed::Feed;
@@ -39,15 +39,15 @@ use crate::media::upgrade::SECRET_GOOD;
 use crate::rest::guard::{Gate, SignIns, guard};
 use crate::rest::state::ApiState;
 use crate::rest::{self, route::Routes};
+use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::speech::{self, Speech};
 use crate::store::open::{self, OpenError, Role};
-use crate::wall::WallClock;
 
 mod description;
-mod doors;
 mod health;
 mod inspect;
+mod limiter;
 mod media;
 mod nonces;
 mod pace;
@@ -55,8 +55,8 @@ mod serving;
 mod tls;
 mod unsigned;
 
-use doors::ConnectionLimiter;
-pub use doors::raise_open_files;
+use limiter::ConnectionLimiter;
+pub use limiter::raise_open_files;
 use nonces::UsedNonces;
 pub use tls::TlsError;
 
@@ -114,7 +114,7 @@ pub struct Server {
     services: Arc<CallServices>,
     /// What connections are held to.
     connections: ConnectionRules,
-    desk: ServerState,
+    state: ServerState,
 }
 
 /// What connections are held to.
@@ -176,9 +176,9 @@ impl Server {
         let resolver = Resolver::new(config.resolver);
         let crowd = Crowd::of(config.media.max_calls);
         let gateway = Arc::new(Gateway::with(&resolver, crowd)?);
-        let (wall, chance) = (WallClock::System, Rng::System);
+        let (wall_clock, rng) = (WallClock::System, Rng::System);
         let exposure = config.exposure();
-        let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall, exposure)?;
+        let connectors = Registry::with_stand_in(&config.connectors, &gateway, wall_clock, exposure)?;
         add(&connectors)?;
         let recordings = config.record.as_deref().map(|folder| {
             Recordings::open(folder)
@@ -191,18 +191,18 @@ impl Server {
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let policy = TargetPolicy::of(config.allow_http_callbacks, exposure);
         let outbound = Arc::new(Outbound::with(policy, &resolver, crowd)?);
-        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
+        let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), rng.clone()));
         let store = open::open(&config.store(), Role::Server).await?;
         connectors.refresh(&store).await.map_err(OpenError::from)?;
         connectors.refuse_twins()?;
         connectors.refuse_live_sandboxes()?;
         registry::warn_of_none(&connectors);
-        let feed = Feed::new(wall);
+        let feed = Feed::new(wall_clock);
         let deliveries = Deliveries::new(
             Arc::clone(&application),
             store.clone(),
             RetryPolicy::default(),
-            Clocks { wall, chance: chance.clone() },
+            Clocks { wall_clock, rng: rng.clone() },
         )
         .telling(feed.clone());
         let plain_http = match (config.allow_http_callbacks, exposure.is_loopback_only()) {
@@ -228,21 +228,27 @@ impl Server {
         };
         let services = Arc::new(CallServices {
             settings: CallSettings::of(&config, &account, plain_http),
-            calls: Arc::new(Calls::new(wall)),
+            calls: Arc::new(Calls::new(wall_clock)),
             documents: Arc::new(DocumentServices { library: library.clone(), application, store: store.clone() }),
             sound: Arc::new(SoundServices { speech, library, outbound }),
-            payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
+            payments: Arc::new(PaymentServices {
+                connectors,
+                store,
+                deliveries,
+                searches: Searches::default(),
+                wall_clock,
+            }),
             recordings,
-            chance,
+            rng,
             feed,
         });
-        let desk = ServerState::new(&services, account, &config, public_url, require_signature);
+        let state = ServerState::new(&services, account, &config, public_url, require_signature);
         let connections = ConnectionRules {
             max_connections: config.max_connections,
             limits: config.limits,
             messages_per_second_max: config.media.max_messages_per_second,
         };
-        Ok(Self { listener, address, tls, services, connections, desk })
+        Ok(Self { listener, address, tls, services, connections, state })
     }
 
     /// Where it listens.
@@ -268,24 +274,24 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static, drain: Duration) -> std::io::Result<()> {
-        let Self { listener, tls, services, connections, desk, .. } = self;
-        let draining = Arc::clone(&desk.draining);
+        let Self { listener, tls, services, connections, state, .. } = self;
+        let draining = Arc::clone(&state.draining);
         let payments = &services.payments;
         let mut following = JoinSet::new();
         following.spawn(payments.connectors.follow(payments.store.clone()));
-        if !desk.upgrades.require_signature {
+        if !state.upgrades.require_signature {
             following.spawn(unsigned::remind(payments.connectors.clone(), unsigned::warn));
         }
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
         following.spawn(heartbeat::beat(Arc::clone(payments)));
         following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
-        let doors =
-            ConnectionLimiter::new(listener, connections.max_connections, &connections.limits, &desk.trusted_proxies)
+        let limiter =
+            ConnectionLimiter::new(listener, connections.max_connections, &connections.limits, &state.trusted_proxies)
                 .reading_calls_at(connections.messages_per_second_max);
         let over = drained(services, draining, stop, drain, attending.abort_handle());
         match tls {
-            Some(tls) => serving::serve(tls.listen(doors), router(desk), over).await,
-            None => serving::serve(doors, router(desk), over).await,
+            Some(tls) => serving::serve(tls.listen(limiter), router(state), over).await,
+            None => serving::serve(limiter, router(state), over).await,
         }
         // It holds the store, and with it the data folder.
         following.shutdown().await;
@@ -410,14 +416,14 @@ impl ServerState {
             connectors: payments.connectors.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             plain_http: self.services.settings.plain_http,
-            wall: payments.wall,
+            wall_clock: payments.wall_clock,
         }
     }
 }
 
-fn router(desk: ServerState) -> Router {
-    let (router, description) = routes(&desk).into_parts();
-    let gate = Gate::new(Arc::clone(&desk.account), Arc::clone(&desk.trusted_proxies), desk.sign_ins.clone());
+fn router(state: ServerState) -> Router {
+    let (router, description) = routes(&state).into_parts();
+    let gate = Gate::new(Arc::clone(&state.account), Arc::clone(&state.trusted_proxies), state.sign_ins.clone());
     router
         // A slash at the end means nothing: whoever writes a stream's URL with one dials the same stream.
         .route("/media/{dialect}/", get(media::upgrade_to_url))
@@ -428,11 +434,11 @@ fn router(desk: ServerState) -> Router {
         .method_not_allowed_fallback(rest::no_such_method)
         .layer(from_fn_with_state(gate, guard))
         .layer(Extension(description::Served::new(&description)))
-        .with_state(desk)
+        .with_state(state)
 }
 
 /// Every route there is, and what is said of it.
-fn routes(desk: &ServerState) -> Routes<ServerState> {
+fn routes(state: &ServerState) -> Routes<ServerState> {
     Routes::described(description::of_no_routes())
         .with(routes!(health::healthz))
         .with(routes!(health::readyz))
@@ -442,5 +448,5 @@ fn routes(desk: &ServerState) -> Routes<ServerState> {
         .with(routes!(media::upgrade))
         .with(routes!(media::upgrade_with_secret))
         .with(routes!(media::upgrade_once))
-        .merge(rest::routes(), desk.api())
+        .merge(rest::routes(), state.api())
 }

@@ -21,9 +21,9 @@ use crate::tone::Key;
 use crate::twiml::Utterance;
 use tape::Tape;
 
-pub mod chance;
 pub mod invariants;
 mod leak;
+pub mod random;
 mod record;
 pub mod tape;
 

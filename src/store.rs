@@ -21,10 +21,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::clock::WallClock;
 use crate::flow::Intended;
 use crate::pay::gateway::RecoveryNote;
 use crate::secret::Secret;
-use crate::wall::WallClock;
 
 pub mod audit;
 mod backend;
@@ -110,7 +110,7 @@ pub enum Occasion {
     /// The one after the first said that the outcome is unknown; and the one by whoever took a session over that its own server may
     /// have told.
     Late,
-    /// The one by a live call that cannot wait for the outcome to be written down, or finds that the books say otherwise.
+    /// The one by a live call that cannot wait for the outcome to be written down, or finds that the store say otherwise.
     Unwritten,
 }
 
@@ -162,7 +162,7 @@ pub struct StoredCallback {
 /// A payment whose outcome is not known, as it was written down.
 #[derive(Debug)]
 pub struct Open {
-    /// What the books say.
+    /// What the store say.
     pub row: PaymentRow,
     /// When submissions left; none: none ever did.
     pub sent: Option<SentAgo>,
@@ -206,8 +206,8 @@ impl Store {
 
     /// The same on a machine whose wall clock is this one.
     #[must_use]
-    pub fn by_wall(self, wall: WallClock) -> Self {
-        Self { lease: Arc::new(Lease::new(self.backend.is_shared(), wall)), ..self }
+    pub fn by_wall(self, wall_clock: WallClock) -> Self {
+        Self { lease: Arc::new(Lease::new(self.backend.is_shared(), wall_clock)), ..self }
     }
 
     const fn holder(&self, holder: Holder) -> NodeId {

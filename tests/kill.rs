@@ -23,8 +23,6 @@
 mod agents;
 #[path = "kill/application.rs"]
 mod application;
-#[path = "kill/books.rs"]
-mod books;
 #[path = "kill/callers.rs"]
 mod callers;
 #[path = "kill/check.rs"]
@@ -44,6 +42,8 @@ mod room;
 mod scene;
 #[path = "kill/server.rs"]
 mod server;
+#[path = "kill/stored.rs"]
+mod stored;
 #[path = "kill/stripe.rs"]
 mod stripe;
 mod support;
@@ -54,9 +54,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use books::{Books, Telling};
 use numbers::Chance;
 use scene::{Scene, occasion, until};
+use stored::{Books, Telling};
 use support::postgres::Postgres;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -107,9 +107,9 @@ async fn what_was_told_as_unknown_before_the_kill_is_told_once_more_when_it_is_f
     let server = scene.start(0).await;
     let mut callers = JoinSet::new();
     for number in 0..4 {
-        let chance = Chance(scene.seeds.below(u64::MAX));
+        let rng = Chance(scene.seeds.below(u64::MAX));
         let (world, address) = (scene.world.clone(), scene.places[0].address());
-        callers.spawn(callers::pay_by_stripe(world, number.to_string(), number % 2 == 0, chance, address));
+        callers.spawn(callers::pay_by_stripe(world, number.to_string(), number % 2 == 0, rng, address));
     }
     while let Some(ended) = callers.join_next().await {
         ended.expect("a caller");
@@ -140,16 +140,16 @@ async fn run(database: &str, kills: usize) {
     let (books, address) = (Arc::clone(&scene.books), scene.places[0].address());
     let (up, line) = watch::channel(Vec::new());
     let callers = call(&mut scene, &line);
-    let mut chance = Chance(scene.seeds.below(u64::MAX));
+    let mut rng = Chance(scene.seeds.below(u64::MAX));
     for kill in 0..kills {
         // A folder that was never served from, and one that was left in disorder, while it is being put in order.
-        if kill < FIRST_STARTS || chance.below(6) == 0 {
-            scene.kill_early(0, Duration::from_millis(chance.below(STARTING))).await;
+        if kill < FIRST_STARTS || rng.below(6) == 0 {
+            scene.kill_early(0, Duration::from_millis(rng.below(STARTING))).await;
             continue;
         }
         let server = scene.start(0).await;
         up.send_replace(vec![address]);
-        occasion(&books, &mut chance).await;
+        occasion(&books, &mut rng).await;
         scene.kill(0, server);
         up.send_replace(Vec::new());
     }
@@ -169,8 +169,8 @@ async fn run(database: &str, kills: usize) {
 fn call(scene: &mut Scene, line: &callers::Line) -> JoinSet<()> {
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
-        let chance = Chance(scene.seeds.below(u64::MAX));
-        callers.spawn(callers::keep_calling(scene.world.clone(), number, chance, line.clone()));
+        let rng = Chance(scene.seeds.below(u64::MAX));
+        callers.spawn(callers::keep_calling(scene.world.clone(), number, rng, line.clone()));
     }
     callers
 }

@@ -215,7 +215,7 @@ fn words_that_other_tests_hope_not_to_find_are_those_of_a_message() {
         // tests/exposed.rs, tests/connectors.rs
         "no money moves",
         "streams are taken unsigned while real money moves",
-        // tests/doors/once.rs
+        // tests/access/once.rs
         "captures the upgrade",
         "media.secret is short",
     ] {

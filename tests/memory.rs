@@ -112,14 +112,14 @@ struct Payment {
 }
 
 fn payments(seed: u64) -> Vec<Payment> {
-    let mut chance = Chance(seed);
+    let mut rng = Chance(seed);
     let mut payment = |place: usize| {
         let way = WAYS[place % WAYS.len()];
         let (number, code_length) = match way {
-            Way::Bank | Way::SlipThenBank => (chance.account(), 3),
-            _ => chance.card(),
+            Way::Bank | Way::SlipThenBank => (rng.account(), 3),
+            _ => rng.card(),
         };
-        Payment { way, call_sid: format!("CA{place}"), number, code: chance.code(code_length) }
+        Payment { way, call_sid: format!("CA{place}"), number, code: rng.code(code_length) }
     };
     (0..PAYMENTS).map(&mut payment).collect()
 }
@@ -507,16 +507,16 @@ async fn a_call_that_goes_on_keeps_no_number_of_a_payment_that_is_over() {
     let gateway = gateway::plain().await;
     let application = Somebody::application("<Response/>").await;
     let world = World::start(folder.path(), application, &gateway.url(""), &[], &[]);
-    let mut chance = Chance(getrandom::u64().unwrap());
+    let mut rng = Chance(getrandom::u64().unwrap());
     let ways = [Live::Cancelled, Live::CancelledHalfway, Live::Star, Live::Charged];
     let mut calls = Vec::new();
     for (place, live) in ways.into_iter().enumerate() {
-        let (number, _) = chance.card();
+        let (number, _) = rng.card();
         let caller = held(&world, live, &format!("CAlive{place}"), &number).await;
         calls.push((live, number, caller));
     }
     // What is not over is there, but in the one place that it belongs to: not as the messages that it came in.
-    let (captured, _) = chance.card();
+    let (captured, _) = rng.card();
     let capturing = held(&world, Live::Captured, "CAcaptured", &captured).await;
     if world.memory(&Search::new([PLANTED])).is_none() {
         eprintln!("only root can search the server's memory: it is not searched");

@@ -1,5 +1,5 @@
 //! A gateway that takes the money, loses its answer and answers the repeat with an error: over real sockets, what the
-//! application is told and what the books say.
+//! application is told and what the store say.
 #![cfg(feature = "shell")]
 #![allow(
     clippy::unwrap_used,
@@ -109,7 +109,7 @@ enum Meanwhile {
     HangsUp,
 }
 
-/// One payment: the fields of `action` and of the last status callback, the row in the books, and how often the gateway was
+/// One payment: the fields of `action` and of the last status callback, the row in the store, and how often the gateway was
 /// asked.
 async fn payment(
     loss: Loss,

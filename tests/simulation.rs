@@ -26,8 +26,6 @@ mod clock;
 mod database;
 #[path = "simulation/dice.rs"]
 mod dice;
-#[path = "simulation/house.rs"]
-mod house;
 #[path = "simulation/judge.rs"]
 mod judge;
 #[path = "simulation/network.rs"]
@@ -42,6 +40,8 @@ mod processor;
 mod requests;
 #[path = "simulation/run.rs"]
 mod run;
+#[path = "simulation/server.rs"]
+mod server;
 #[path = "simulation/trouble.rs"]
 mod trouble;
 #[path = "simulation/world.rs"]

@@ -28,13 +28,13 @@ use touchtone::flow::{Intended, LedBy, PaymentId};
 use touchtone::form::Form;
 use touchtone::http::Jar;
 use touchtone::money::{Amount, Currency};
+use touchtone::pay::captured_fields::CapturedFields;
 use touchtone::pay::gateway::{
     Answer, Approval, Capabilities, Instrument, Means, Operation, PaymentRequest, Preparation, RecoveryNote,
     Resolution, TokenType,
 };
 use touchtone::pay::intent::{CallbackFields, Intent};
 use touchtone::pay::platform::Platform;
-use touchtone::pay::receipt::CapturedFields;
 use touchtone::pay::recovery::ending;
 use touchtone::pay::step::Step;
 use touchtone::pay::submission::Verdict;
@@ -93,15 +93,15 @@ fn intended(number: u32, status: Option<String>) -> Intended {
         metadata: Vec::new(),
     };
     let (status_form, action) = (Form::new(), Form::new());
-    let statement =
+    let callback_fields =
         CallbackFields { status: status_form, action, platform: Platform::Twilio, step: Step::PaymentProcessing };
     Intended {
         payment: PaymentId { sid, led_by: LedBy::Document },
         intent: Intent {
             attempt: Arc::new(attempt),
             means: Means::Card,
-            receipt: CapturedFields::default(),
-            statement,
+            captured_fields: CapturedFields::default(),
+            callback_fields,
         },
         status: status.map(|url| (url.parse().unwrap(), Method::Post)),
         action: None,

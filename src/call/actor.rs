@@ -66,8 +66,8 @@ pub async fn run(
     let (flow, dialect) = (beginning.flow(), session.dialect());
     let (sink, source) = socket.split();
     let mut line = StreamWriter::new(sink, session);
-    let mut ear = StreamReader::new(source, &services.settings);
-    let start = match begin(&mut line, &mut ear).await {
+    let mut reader = StreamReader::new(source, &services.settings);
+    let start = match begin(&mut line, &mut reader).await {
         Ok(start) => start,
         Err(why) => {
             let odd = line.session.odd();
@@ -90,11 +90,11 @@ pub async fn run(
             return line.refuse(why.into()).await;
         }
     };
-    let Some((registered, summons)) = CallPlace::take(&services, &start, dialect.name, flow) else {
+    let Some((registered, handle)) = CallPlace::take(&services, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "stream refused: a call with its CallSid is live");
         return line.refuse(StreamRefusal::Duplicate).await;
     };
-    let CallHandle { ender, orders } = summons;
+    let CallHandle { ender, orders } = handle;
     let begins = beginning.taken_down(&context.parameters);
     let recorder = services.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
     let mut call = Call::start(CallTime::ZERO, first, context);
@@ -102,7 +102,7 @@ pub async fn run(
         call.note_destinations();
     }
     let actor = CallActor::new(services, start, call, recorder, line, registered, orders);
-    tracing::Instrument::instrument(actor.run(ear, ender), span).await;
+    tracing::Instrument::instrument(actor.run(reader, ender), span).await;
     drop(place);
 }
 
@@ -203,7 +203,7 @@ impl CallActor {
         self.call.handle_timeout(now);
     }
 
-    async fn run(mut self, mut ear: StreamReader, mut ender: watch::Receiver<bool>) {
+    async fn run(mut self, mut reader: StreamReader, mut ender: watch::Receiver<bool>) {
         tracing::info!("call began");
         let mut attached = true;
         loop {
@@ -215,7 +215,7 @@ impl CallActor {
             if self.call.is_over() {
                 break;
             }
-            match self.next(&mut ear, &mut ender, attached).await {
+            match self.next(&mut reader, &mut ender, attached).await {
                 Ok(()) => {}
                 Err(why) => {
                     self.lose(why).await;
@@ -227,7 +227,7 @@ impl CallActor {
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
             let writing =
-                recorder.finish(self.services.documents.library.clone(), self.services.chance.uuid().as_u64_pair().0);
+                recorder.finish(self.services.documents.library.clone(), self.services.rng.uuid().as_u64_pair().0);
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
         self.line.close(CloseCode::Normal, "").await;
@@ -239,14 +239,14 @@ impl CallActor {
         metrics::call_ended(how);
         tracing::info!(reason = how.word(), seconds = self.clock.reading().as_millis() / 1000, "call ended");
         // Reading on lets the platform finish its closing handshake.
-        let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = ear.source.next().await {} }).await;
+        let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = reader.source.next().await {} }).await;
         while self.last_words.join_next().await.is_some() {}
     }
 
     /// Waits for the next thing to happen and tells the machine. What has already arrived beats a deadline, but not for ever.
     async fn next(
         &mut self,
-        ear: &mut StreamReader,
+        reader: &mut StreamReader,
         ender: &mut watch::Receiver<bool>,
         attached: bool,
     ) -> Result<(), StreamRefusal> {
@@ -255,13 +255,13 @@ impl CallActor {
             yield_now().await;
         }
         let deadline = self.call.poll_timeout().map(|(at, _)| self.clock.instant(at));
-        let resting = ear.resting_until();
+        let resting = reader.resting_until();
         let reads = attached && resting.is_none();
         if self.taken_in_a_row < IN_A_ROW_MAX {
             self.taken_in_a_row = self.taken_in_a_row.saturating_add(1);
-            if reads && let Some(message) = ear.source.next().now_or_never() {
+            if reads && let Some(message) = reader.source.next().now_or_never() {
                 let now = Instant::now();
-                ear.count(now);
+                reader.count(now);
                 return self.take(now, message);
             }
             if let Some(told) = unconstrained(self.told(ender, attached)).now_or_never() {
@@ -278,13 +278,13 @@ impl CallActor {
         self.taken_in_a_row = 0;
         let sound = self.playback.wake_at(Instant::now()).filter(|_| attached);
         let media = self.line.due().filter(|_| attached);
-        let (idle, idle_at) = (ear.idle, ear.idle_at);
+        let (idle, idle_at) = (reader.idle, reader.idle_at);
         // A message that never ends uses the budget up, too: the others have their turn all the same.
         tokio::select! {
             biased;
-            message = ear.source.next(), if reads => {
+            message = reader.source.next(), if reads => {
                 let now = Instant::now();
-                ear.count(now);
+                reader.count(now);
                 self.take(now, message)?;
             }
             told = unconstrained(self.told(ender, attached)) => return told,
@@ -509,8 +509,8 @@ impl CallActor {
                 let left = self.left(&settled.payment);
                 self.asking.settled(&self.services.payments, &settled, booking.clone());
                 if settled.payment.led_by == LedBy::Document {
-                    let books = self.callbacks.another();
-                    self.settled = Some(ActionOutcome { settled, booking, left, epoch, books });
+                    let callbacks = self.callbacks.another();
+                    self.settled = Some(ActionOutcome { settled, booking, left, epoch, callbacks });
                 }
             }
             Action::Notify(url, method, form) => {
@@ -589,9 +589,9 @@ fn context(services: &CallServices, start: &Start, platform: Platform) -> Contex
     let parameters =
         start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
     let CallSettings { account_sid, time_zone, plain_http, .. } = &services.settings;
-    let seed = services.chance.u128();
+    let seed = services.rng.u128();
     // A recording's clock has seconds.
-    let now = services.payments.wall.now();
+    let now = services.payments.wall_clock.now();
     let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
         account_sid: start.account_sid.clone().unwrap_or_else(|| account_sid.clone()),

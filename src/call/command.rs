@@ -13,8 +13,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::IdempotentRequest;
 use super::history::{Payment, PaymentRefused};
+use super::idempotency::IdempotentRequest;
 use super::registry::CommandError;
 use crate::flow::{AgentCommand, Redirection};
 use crate::form::Form;

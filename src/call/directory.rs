@@ -2,14 +2,14 @@
 //!
 //! Shape:   [`Directory::command`] finds the call and has it do what is wanted; the rest reads what is known of it. Calls of
 //!          this process are all there are: one of another server is not found (spec/cluster.md, section 3).
-//! Limits:  those of [`Calls`] and [`super::desk`].
+//! Limits:  those of [`Calls`] and [`super::idempotency`].
 //! Errors:  [`CommandError`].
 
 use std::sync::Arc;
 
 use super::command::{Answer, Command};
-use super::desk::{IdempotentRequest, NotOnce};
 use super::history::{NotDeleted, Payment, PaymentRefused, Record};
+use super::idempotency::{IdempotentRequest, NotOnce};
 use super::registry::{Calls, CommandError};
 use crate::flow::AgentCommand;
 
@@ -47,24 +47,26 @@ impl Directory {
         command: AgentCommand,
         request: IdempotentRequest,
     ) -> Result<Payment, CommandError> {
-        let desk = self.here.read(|history| history.desk(call_sid)).ok_or(CommandError::NotLive)?;
+        let idempotency_cache =
+            self.here.read(|history| history.idempotency_cache(call_sid)).ok_or(CommandError::NotLive)?;
         let (here, call_sid) = (Arc::clone(&self.here), call_sid.to_owned());
         // A task of its own: a client that goes away must not keep the answer from being remembered.
         let doing = tokio::spawn(async move {
-            desk.once(here.now(), request, async {
-                match here.ask(&call_sid, command).await? {
-                    Ok(sid) => {
-                        let payment = here.read(|history| history.payment(&call_sid, &sid).cloned());
-                        Ok(payment.ok_or(PaymentRefused::Deleted))
+            idempotency_cache
+                .once(here.now(), request, async {
+                    match here.ask(&call_sid, command).await? {
+                        Ok(sid) => {
+                            let payment = here.read(|history| history.payment(&call_sid, &sid).cloned());
+                            Ok(payment.ok_or(PaymentRefused::Deleted))
+                        }
+                        // What was no fault of the request may go better the next time.
+                        Err(error) if (500..600).contains(&error.status) => {
+                            Err(CommandError::Payment(PaymentRefused::Judged(error)))
+                        }
+                        Err(error) => Ok(Err(PaymentRefused::Judged(error))),
                     }
-                    // What was no fault of the request may go better the next time.
-                    Err(error) if (500..600).contains(&error.status) => {
-                        Err(CommandError::Payment(PaymentRefused::Judged(error)))
-                    }
-                    Err(error) => Ok(Err(PaymentRefused::Judged(error))),
-                }
-            })
-            .await
+                })
+                .await
         });
         match doing.await.map_err(|_| CommandError::Broken)? {
             Ok(answered) => Ok(answered??),
@@ -103,8 +105,8 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallClock;
     use crate::form::Form;
-    use crate::wall::WallClock;
 
     #[tokio::test]
     async fn a_call_that_is_not_here_is_not_live_whatever_is_wanted_of_it() {

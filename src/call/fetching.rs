@@ -1,9 +1,9 @@
 //! Asking for the next document; where it tells a payment's outcome, that is on disk first.
 //!
-//! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the books say so, and as the machine
+//! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the store say so, and as the machine
 //!          says for that case when they do not say so in time.
 //! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
-//!          What the books leave to another server is told by that one alone; this call has no document then.
+//!          What the store leave to another server is told by that one alone; this call has no document then.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
 use std::pin::pin;
@@ -48,7 +48,7 @@ pub(super) struct ActionOutcome {
     /// From before it was written down.
     pub(super) epoch: Epoch,
     /// Where what becomes of the request is written down.
-    pub(super) books: CallbackQueue,
+    pub(super) callbacks: CallbackQueue,
 }
 
 /// What the store may know of a payment whose outcome is not written down, and so what is told by whoever finds that.
@@ -63,13 +63,13 @@ pub(super) enum LeftUntold {
 
 /// What the call tells of an outcome.
 enum Version {
-    /// What it is, as the books have it too: whoever takes the call's callbacks over may come to tell it.
+    /// What it is, as the store have it too: whoever takes the call's callbacks over may come to tell it.
     Booked(Occasion),
     /// What it is, which nobody else tells on this occasion.
     Unbooked,
     /// What is told of one that is not written down.
     Unwritten,
-    /// Not what it is, but what somebody else tells who has ended the session in the books: that it was cut off.
+    /// Not what it is, but what somebody else tells who has ended the session in the store: that it was cut off.
     CutOff(Arc<Begun>),
     /// Nothing: another server tells it. Where a flow goes on, that nobody knows.
     Elsewhere,
@@ -99,7 +99,7 @@ impl Version {
             Self::Booked(_) | Self::Unbooked => fetch,
             Self::Unwritten | Self::Elsewhere => fetch.as_unwritten(),
             Self::CutOff(begun) => {
-                let form = begun.start.statement.told(&Ending::cut_off()).action;
+                let form = begun.start.callback_fields.told(&Ending::cut_off()).action;
                 let mut parameters = fetch.parameters;
                 parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
                 Fetch { form, parameters, unwritten: None, ..fetch }
@@ -119,7 +119,7 @@ impl ActionOutcome {
         let booked = match (booked, &self.left) {
             (Some(Booked::First), _) => Occasion::First,
             (Some(Booked::Late), _) => Occasion::Late,
-            // The books and whoever wrote them say one thing; the call does not say another.
+            // The store and whoever wrote them say one thing; the call does not say another.
             (Some(Booked::Otherwise), LeftUntold::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
             (Some(Booked::Otherwise), LeftUntold::Payment | LeftUntold::Nothing) => return Version::Elsewhere,
             // Nobody else tells it on this occasion: whoever takes the session over tells it late.
@@ -137,7 +137,7 @@ impl ActionOutcome {
         matches!(still_holds.await, Ok(Ok(true)))
     }
 
-    /// Makes the request; one that is in the books for as long as nobody else may. None: somebody else may.
+    /// Makes the request; one that is in the store for as long as nobody else may. None: somebody else may.
     async fn ask(
         &self,
         documents: &DocumentServices,
@@ -171,7 +171,7 @@ impl ActionOutcome {
     /// The call has made the request on this occasion.
     fn told(self, occasion: Occasion, as_it_is: bool, tried: callback::Tried) {
         let payment_sid = self.settled.payment.sid.clone();
-        self.books.action_told(ActionTold { payment_sid, occasion, as_it_is, tried });
+        self.callbacks.action_told(ActionTold { payment_sid, occasion, as_it_is, tried });
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
 
     use super::*;
     use crate::callback::{Application, Clocks, Deliveries, RetryPolicy};
-    use crate::chance::Rng;
+    use crate::clock::WallClock;
     use crate::flow::{FetchId, LedBy, PaymentId};
     use crate::form::Form;
     use crate::http::{Outbound, TargetPolicy};
@@ -246,18 +246,18 @@ mod tests {
     use crate::pay::intent::{CallbackFields, SessionStart};
     use crate::pay::platform::Platform;
     use crate::pay::step::{PayResult, Step};
+    use crate::rng::Rng;
     use crate::secret::Secret;
     use crate::store::memory::Memory;
     use crate::store::{Backend, CallbackFilter, Hold, NodeId, Seal};
     use crate::twiml::Method;
-    use crate::wall::WallClock;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn begun() -> Begun {
         let mut action = Form::new();
         action.set("CallSid", "CA1");
-        let statement =
+        let callback_fields =
             CallbackFields { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentCardNumber };
         Begun {
             payment: PaymentId { sid: "PK1".to_owned(), led_by: LedBy::Document },
@@ -267,7 +267,7 @@ mod tests {
                 operation: Operation::Tokenize(TokenType::OneTime),
                 currency: "usd".parse().unwrap(),
                 means: Means::Card,
-                statement,
+                callback_fields,
             },
             status: None,
             cookies: None,
@@ -299,10 +299,10 @@ mod tests {
         let (ours, theirs) = (server(), server());
         let outbound = Arc::new(Outbound::new(TargetPolicy::Open).unwrap());
         let application = Application::new(outbound, Secret::new("12345".to_owned()), Rng::System);
-        let clocks = Clocks { wall: WallClock::System, chance: Rng::System };
+        let clocks = Clocks { wall_clock: WallClock::System, rng: Rng::System };
         let deliveries = Deliveries::new(Arc::new(application), ours.clone(), RetryPolicy::default(), clocks);
-        let (books, begun) = (deliveries.queue("CA1"), Arc::new(begun()));
-        books.session_begun(&begun);
+        let (callbacks, begun) = (deliveries.queue("CA1"), Arc::new(begun()));
+        callbacks.session_begun(&begun);
         ours.note_session(&begun, NOW).unwrap();
         ours.flush().await.unwrap();
         if is_taken_over {
@@ -312,9 +312,10 @@ mod tests {
             assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().len(), 1);
         }
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
-        let booking = books.settle(Arc::clone(&settled), Hold::Yes, |_| {});
+        let booking = callbacks.settle(Arc::clone(&settled), Hold::Yes, |_| {});
         let fetch = fetch(&settled);
-        let outcome = ActionOutcome { settled, booking, left: LeftUntold::Session(begun), epoch: ours.epoch(), books };
+        let outcome =
+            ActionOutcome { settled, booking, left: LeftUntold::Session(begun), epoch: ours.epoch(), callbacks };
         let version = outcome.version(&ours).await;
         let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
         (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())

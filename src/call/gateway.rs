@@ -56,7 +56,7 @@ impl Asking {
     pub(super) fn ask(
         &mut self,
         payments: &Arc<PaymentServices>,
-        books: &CallbackQueue,
+        callbacks: &CallbackQueue,
         question: Question,
         (attempt, instrument): (Arc<PaymentRequest>, Arc<Instrument>),
         answers: mpsc::Sender<Answered>,
@@ -64,7 +64,7 @@ impl Asking {
         self.give_up();
         // From before it is written down.
         let epoch = payments.store.epoch();
-        let written = self.written(books, &question.what);
+        let written = self.written(callbacks, &question.what);
         let sid = self.intended.as_ref().map(|intended| intended.payment.sid.clone()).unwrap_or_default();
         let number_sent = self.sent.map_or(0, |sent| sent.count);
         let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
@@ -78,7 +78,7 @@ impl Asking {
                 None => true,
             };
             if let (true, Ask::Submit(note)) = (is_written, &question.what) {
-                let (held, now) = ((epoch, Holder::Call), of.wall.now());
+                let (held, now) = ((epoch, Holder::Call), of.wall_clock.now());
                 let still = of.store.still_sending(held, &sid, note.as_ref(), number_sent, now);
                 is_written = matches!(timeout(CONFIRM_LIMIT, still).await, Ok(Ok(())));
             }
@@ -97,18 +97,18 @@ impl Asking {
     }
 
     /// What is written down before a question is asked. None: nothing.
-    fn written(&mut self, books: &CallbackQueue, what: &Ask) -> Option<Written> {
+    fn written(&mut self, callbacks: &CallbackQueue, what: &Ask) -> Option<Written> {
         let intended = self.intended.as_ref()?;
         let written = match what {
             // Moves no money, but may bring a note that does.
-            Ask::Prepare => books.intend(Arc::clone(intended)),
+            Ask::Prepare => callbacks.intend(Arc::clone(intended)),
             Ask::Submit(note) => {
                 self.note.clone_from(note);
                 let now = Instant::now();
                 let before = self.sent.map_or(Sends { count: 0, first: now, last: now }, |sent| sent);
                 let sent = Sends { count: before.count.saturating_add(1), last: now, ..before };
                 self.sent = Some(sent);
-                books.sending(&intended.payment.sid, note.clone(), sent.count)
+                callbacks.sending(&intended.payment.sid, note.clone(), sent.count)
             }
             Ask::Resolve(_) => return None,
         };

@@ -1,6 +1,6 @@
 //! What is told of calls: a record each, kept for a while after the call's end.
 //!
-//! Shape:   a book; who writes in it says what time it is. Numbers rise in the order in which calls began, so that a place
+//! Shape:   a record; who writes in it says what time it is. Numbers rise in the order in which calls began, so that a place
 //!          in the list stays where it is while calls come and go.
 //! Limits:  [`KEPT`] after the end, [`ENDED_MAX`] ended calls (the oldest go first), [`TEXT_MAX`] characters a name,
 //!          [`PAYMENTS_MAX`] payments a call (the oldest go first).
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::desk::IdempotencyCache;
+use super::idempotency::IdempotencyCache;
 use crate::flow::{LedBy, PaymentId};
 use crate::form::{Form, Value};
 use crate::media::Start;
@@ -95,7 +95,7 @@ pub(super) type PaymentAnswer = Result<Payment, PaymentRefused>;
 struct HistoryEntry {
     record: Record,
     payments: VecDeque<Payment>,
-    desk: Arc<IdempotencyCache<PaymentAnswer>>,
+    idempotency_cache: Arc<IdempotencyCache<PaymentAnswer>>,
 }
 
 /// Why a record is not deleted.
@@ -149,7 +149,7 @@ impl History {
             ended: None,
         };
         self.numbers.insert(record.sid.clone(), self.last);
-        let entry = HistoryEntry { record, payments: VecDeque::new(), desk: Arc::default() };
+        let entry = HistoryEntry { record, payments: VecDeque::new(), idempotency_cache: Arc::default() };
         self.entries.insert(self.last, entry);
     }
 
@@ -194,8 +194,8 @@ impl History {
 
     /// Where what agents ask of a call is done.
     #[must_use]
-    pub(super) fn desk(&self, sid: &str) -> Option<Arc<IdempotencyCache<PaymentAnswer>>> {
-        self.entry(sid).map(|entry| Arc::clone(&entry.desk))
+    pub(super) fn idempotency_cache(&self, sid: &str) -> Option<Arc<IdempotencyCache<PaymentAnswer>>> {
+        self.entry(sid).map(|entry| Arc::clone(&entry.idempotency_cache))
     }
 
     /// A call ended. The second time nothing happens; then the answer is false.

@@ -62,7 +62,7 @@ impl CallPlace {
     ) -> Option<(Self, CallHandle)> {
         let ender = watch::Sender::new(false);
         let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
-        let summons = CallHandle { ender: ender.subscribe(), orders: inbox };
+        let handle = CallHandle { ender: ender.subscribe(), orders: inbox };
         let calls = Arc::clone(&services.calls);
         let number = calls.registered.fetch_add(1, Ordering::Relaxed);
         match calls.live.entry(start.call_sid.clone()) {
@@ -71,7 +71,7 @@ impl CallPlace {
                 place.insert(LiveCall { number, ender, orders });
             }
         }
-        calls.history().begin(calls.wall.now(), start);
+        calls.history().begin(calls.wall_clock.now(), start);
         metrics::call_began(calls.live());
         let account = start.account_sid.clone().unwrap_or_else(|| services.settings.account_sid.clone());
         let origin = CallOrigin { account, dialect, flow: flow.to_owned() };
@@ -84,7 +84,7 @@ impl CallPlace {
             dialect,
             flow: flow.to_owned(),
         });
-        Some((place, summons))
+        Some((place, handle))
     }
 
     /// Has the call written down as it stands.
@@ -106,7 +106,7 @@ impl CallPlace {
             return;
         }
         let calls = &self.calls;
-        if calls.history().end(calls.wall.now(), &self.call_sid) {
+        if calls.history().end(calls.wall_clock.now(), &self.call_sid) {
             self.note(Some(how));
             let call_sid = &self.call_sid;
             self.feed.publish(|| EventKind::CallEnded { call_sid: call_sid.clone(), how: how.to_owned() });

@@ -85,7 +85,7 @@ struct Due {
 }
 
 async fn take_over(payments: &Arc<PaymentServices>, due: &mut Due) -> Result<(), StoreError> {
-    let (store, now) = (&payments.store, payments.wall.now());
+    let (store, now) = (&payments.store, payments.wall_clock.now());
     if due.forget == 0
         && let Ok(before) = now.checked_sub(DELIVERED_KEPT)
     {
@@ -147,7 +147,7 @@ fn is_short(count: usize) -> bool {
     u32::try_from(count).is_ok_and(|count| count < TAKEN_AT_ONCE)
 }
 
-/// Finds out what became of a payment in the books.
+/// Finds out what became of a payment in the store.
 fn recover(payments: &Arc<PaymentServices>, open: Open) {
     let Open { row, sent, intended, note } = open;
     let Some(search) = Search::begin(payments, &row.sid) else { return };
@@ -181,7 +181,7 @@ pub(super) fn look_for(
 ) {
     let Some(search) = Search::begin(payments, &intended.payment.sid) else { return };
     tokio::spawn(async move {
-        // Until the books say that it is unknown, the next start has to find it there; and what they leave to somebody else,
+        // Until the store say that it is unknown, the next start has to find it there; and what they leave to somebody else,
         // somebody else looks for.
         if booking.booked().await != Some(Booked::First) {
             return;
@@ -269,7 +269,7 @@ async fn ask(
     match question.what {
         Ask::Submit(note) => {
             held.sends = held.sends.saturating_add(1);
-            let (sid, now) = (&intended.payment.sid, payments.wall.now());
+            let (sid, now) = (&intended.payment.sid, payments.wall_clock.now());
             let (epoch, note_sent) = (payments.store.epoch(), note.as_ref());
             let mut written = payments.store.sending(sid, note_sent, held.sends, held.holder, now).await;
             if written.is_ok() {
@@ -306,7 +306,7 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
     );
     let call_sid = &intended.intent.attempt.call_sid;
     loop {
-        match payments.store.settle(&settled, None, Hold::No, holder, call_sid, payments.wall.now()).await {
+        match payments.store.settle(&settled, None, Hold::No, holder, call_sid, payments.wall_clock.now()).await {
             Ok((booked, callbacks)) => {
                 payments.deliveries.outcome_written(call_sid, &settled, booked);
                 return payments.deliveries.deliver(callbacks);
@@ -339,7 +339,7 @@ async fn give_up(payments: &PaymentServices, intended: &Intended) {
         connector = intended.intent.attempt.connector,
         "could not find out what became of payment; look for it at the gateway (`touchtone payments list --state unknown`)"
     );
-    if let Err(error) = payments.store.backend().give_up_payment(sid, payments.wall.now()).await {
+    if let Err(error) = payments.store.backend().give_up_payment(sid, payments.wall_clock.now()).await {
         tracing::error!(payment = sid, %error, "could not persist that a payment stays unknown");
     }
 }

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 
 use super::history::{History, NotDeleted, PaymentRefused, Record};
 use super::streams::StreamCount;
+use crate::clock::WallClock;
 use crate::flow::{AgentCommand, PaymentId, Redirection};
 use crate::form::Form;
 use crate::pay::assisted::AgentError;
-use crate::wall::WallClock;
 
 /// How many commands may wait for one call. Chosen freely: people and their programs send one at a time.
 pub const COMMANDS_MAX: usize = 16;
@@ -73,7 +73,7 @@ pub struct Calls {
     pub(super) streams: StreamCount,
     /// How many calls have been registered: each has a number of its own, as one id may come back.
     pub(super) registered: AtomicU64,
-    pub(super) wall: WallClock,
+    pub(super) wall_clock: WallClock,
 }
 
 /// How a live call is reached.
@@ -100,15 +100,15 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// None yet; when something happens is read off `wall`.
+    /// None yet; when something happens is read off `wall_clock`.
     #[must_use]
-    pub fn new(wall: WallClock) -> Self {
+    pub fn new(wall_clock: WallClock) -> Self {
         Self {
             live: DashMap::new(),
             history: Mutex::default(),
             streams: StreamCount::default(),
             registered: AtomicU64::new(0),
-            wall,
+            wall_clock,
         }
     }
 
@@ -168,7 +168,7 @@ impl Calls {
         })?;
         match timeout(COMMAND_LIMIT, answer).await {
             Ok(Ok(answer)) => {
-                self.history().touch(self.wall.now(), sid);
+                self.history().touch(self.wall_clock.now(), sid);
                 Ok(answer)
             }
             Ok(Err(_)) => Err(CommandError::NotLive),
@@ -178,21 +178,21 @@ impl Calls {
 
     /// What time it is.
     pub(super) fn now(&self) -> Timestamp {
-        self.wall.now()
+        self.wall_clock.now()
     }
 
     /// The record of a call.
     #[must_use]
     pub fn record(&self, sid: &str) -> Option<Record> {
         let mut history = self.history();
-        history.forget(self.wall.now());
+        history.forget(self.wall_clock.now());
         history.find(sid).cloned()
     }
 
     /// Reads the records.
     pub fn read<T>(&self, read: impl FnOnce(&History) -> T) -> T {
         let mut history = self.history();
-        history.forget(self.wall.now());
+        history.forget(self.wall_clock.now());
         read(&history)
     }
 
@@ -206,11 +206,11 @@ impl Calls {
 
     /// A payment of a call went on, or ended.
     pub(super) fn reported(&self, call_sid: &str, payment: &PaymentId, told: &Form) {
-        self.history().report(self.wall.now(), call_sid, payment, told);
+        self.history().report(self.wall_clock.now(), call_sid, payment, told);
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
-        // A book that somebody broke off writing in is still a book: every entry is written whole or not at all.
+        // A history that somebody broke off writing in is still one: every entry is written whole or not at all.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The payments whose outcome is being found out, and whether the books can be used.
+//! The payments whose outcome is being found out, and whether the store can be used.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,14 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::questions::QuestionLimit;
 
-/// The payments that are looked for, and whether the books can be used.
+/// The payments that are looked for, and whether the store can be used.
 #[derive(Debug, Default)]
 pub struct Searches {
     /// By id.
     sids: Mutex<BTreeSet<String>>,
     /// How many questions are asked at a time.
     questions: QuestionLimit,
-    /// Whether the last look into the books failed.
+    /// Whether the last look into the store failed.
     is_shut: AtomicBool,
     /// Whether the last heartbeat failed.
     is_unheard: AtomicBool,
@@ -26,13 +26,13 @@ impl Searches {
         self.sids().len()
     }
 
-    /// Whether the books could not be used when they were last looked at.
+    /// Whether the store could not be used when they were last looked at.
     #[must_use]
     pub fn is_shut(&self) -> bool {
         self.is_shut.load(Ordering::Acquire) || self.is_unheard.load(Ordering::Acquire)
     }
 
-    /// Takes note of a look into the books.
+    /// Takes note of a look into the store.
     pub(super) fn looked(&self, is_done: bool) {
         self.is_shut.store(!is_done, Ordering::Release);
     }

@@ -12,7 +12,7 @@ use super::registry::Calls;
 use super::searches::Searches;
 use crate::account::Account;
 use crate::callback::{Application, Deliveries};
-use crate::chance::Rng;
+use crate::clock::WallClock;
 use crate::config::{Config, TimeZone};
 use crate::connector::Registry;
 use crate::feed::Feed;
@@ -20,9 +20,9 @@ use crate::flow::flow_urls::FlowUrl;
 use crate::flow::link::PlainHttp;
 use crate::http::Outbound;
 use crate::library::Library;
+use crate::rng::Rng;
 use crate::speech::Speech;
 use crate::store::Store;
-use crate::wall::WallClock;
 
 /// What live calls use.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct CallServices {
     /// Where finished calls are written, if they are.
     pub recordings: Option<Recordings>,
     /// Where the ids of sessions come from.
-    pub chance: Rng,
+    pub rng: Rng,
     /// What happens to calls, for whoever watches; payments' deliveries tell the same one.
     pub feed: Feed,
 }
@@ -96,7 +96,7 @@ pub struct PaymentServices {
     /// Payments whose outcome is being found out.
     pub searches: Searches,
     /// What time it is.
-    pub wall: WallClock,
+    pub wall_clock: WallClock,
 }
 
 impl CallSettings {

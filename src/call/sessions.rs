@@ -44,7 +44,7 @@ async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
     let sid = &begun.payment.sid;
     let settled = begun.settled(&Ending::cut_off());
     loop {
-        match payments.store.end_left_session(settled.clone(), &begun.call_sid, payments.wall.now()).await {
+        match payments.store.end_left_session(settled.clone(), &begun.call_sid, payments.wall_clock.now()).await {
             Ok(callbacks) => {
                 metrics::session_left();
                 payments.deliveries.outcome_written(&begun.call_sid, &settled, Booked::First);

@@ -78,23 +78,23 @@ impl StreamRefusal {
 }
 
 /// Reads until the stream starts.
-pub(super) async fn begin(line: &mut StreamWriter, ear: &mut StreamReader) -> Result<Start, StreamRefusal> {
+pub(super) async fn begin(line: &mut StreamWriter, reader: &mut StreamReader) -> Result<Start, StreamRefusal> {
     let started = async {
         loop {
             // Messages before the start count like those after it.
-            if let Some(resting) = ear.resting_until() {
+            if let Some(resting) = reader.resting_until() {
                 sleep_until(resting).await;
             }
             let message = tokio::select! {
                 biased;
-                message = ear.source.next() => Some(message),
+                message = reader.source.next() => Some(message),
                 () = until(line.due()) => None,
             };
             let now = Instant::now();
             line.come_due(now)?;
             let mut event = None;
             if let Some(message) = message {
-                ear.count(now);
+                reader.count(now);
                 event = line.heard(now, message)?.and_then(MediaEvent::without_sound);
             }
             line.flush().await?;

@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::CallbackRequest;
+use crate::clock::WallClock;
 use crate::feed::{EventKind, Feed};
 use crate::form::Form;
 use crate::http::shown;
 use crate::store::{BackendError, Store};
-use crate::wall::WallClock;
 
 /// How long it is waited between tries to write down how a callback stands. The last one is repeated for as long as it
 /// takes to write how it ended.
@@ -108,7 +108,7 @@ pub(super) trait CallbackTransport: Send + Sync {
 #[derive(Clone, Debug)]
 pub(super) struct StoredPlace {
     pub(super) store: Store,
-    pub(super) wall: WallClock,
+    pub(super) wall_clock: WallClock,
     pub(super) feed: Feed,
     pub(super) call_sid: String,
     pub(super) id: i64,
@@ -118,21 +118,21 @@ impl StoredPlace {
     /// Writes down that it was answered, however long it takes. If the process ends before, it will be delivered once
     /// more, with the same token.
     pub(super) async fn delivered(&self) {
-        self.write("delivered", usize::MAX, || self.store.mark_delivered(self.id, self.wall.now())).await;
+        self.write("delivered", usize::MAX, || self.store.mark_delivered(self.id, self.wall_clock.now())).await;
         let (call_sid, callback) = (&self.call_sid, self.id);
         self.feed.publish(|| EventKind::CallbackDelivered { call_sid: call_sid.clone(), callback });
     }
 
     /// Writes down that the `number`th try has failed.
     pub(super) async fn failed(&self, reason: &str, number: u32) {
-        let write = || self.store.mark_failed(self.id, reason, number, self.wall.now());
+        let write = || self.store.mark_failed(self.id, reason, number, self.wall_clock.now());
         self.write("failed", TRIES, write).await;
         self.tell_of_failure(false);
     }
 
     /// Writes down that it is given up, however long it takes.
     pub(super) async fn parked(&self, reason: &str) {
-        self.write("parked", usize::MAX, || self.store.mark_parked(self.id, reason, self.wall.now())).await;
+        self.write("parked", usize::MAX, || self.store.mark_parked(self.id, reason, self.wall_clock.now())).await;
         self.tell_of_failure(true);
     }
 

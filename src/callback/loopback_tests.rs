@@ -268,9 +268,9 @@ async fn callbacks_arrive_in_order_and_a_retry_is_the_same_request() {
         _ => StatusCode::NO_CONTENT.into_response(),
     })
     .await;
-    let patience = RetryPolicy { first_wait: Duration::from_millis(1), ..RetryPolicy::default() };
+    let policy = RetryPolicy { first_wait: Duration::from_millis(1), ..RetryPolicy::default() };
     let application = Arc::new(application(TargetPolicy::PublicHttpsAndLoopback));
-    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), patience, Clocks::default());
+    let deliveries = Deliveries::new(application, Store::in_memory().unwrap(), policy, Clocks::default());
     let queue = deliveries.queue("CA1");
     for target in ["/first", "/second", "/third"] {
         queue.send(CallbackRequest { kind: CallbackKind::Status, ..request(Method::Post, server.url(target)) });

@@ -43,9 +43,9 @@ pub struct Undelivered(pub usize);
 /// All callbacks under way. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Deliveries {
-    courier: Arc<dyn CallbackTransport>,
+    transport: Arc<dyn CallbackTransport>,
     pub(super) store: Store,
-    pub(super) patience: RetryPolicy,
+    pub(super) policy: RetryPolicy,
     pub(super) clocks: Clocks,
     feed: Feed,
     began: Instant,
@@ -93,14 +93,14 @@ struct QueuedRequest {
 impl Deliveries {
     /// Delivers to `application` what `store` keeps.
     #[must_use]
-    pub fn new(application: Arc<Application>, store: Store, patience: RetryPolicy, clocks: Clocks) -> Self {
-        Self::by(application, store, patience, clocks)
+    pub fn new(application: Arc<Application>, store: Store, policy: RetryPolicy, clocks: Clocks) -> Self {
+        Self::by(application, store, policy, clocks)
     }
 
-    pub(super) fn by(courier: Arc<dyn CallbackTransport>, store: Store, patience: RetryPolicy, clocks: Clocks) -> Self {
+    pub(super) fn by(transport: Arc<dyn CallbackTransport>, store: Store, policy: RetryPolicy, clocks: Clocks) -> Self {
         let state = QueueState {
-            schedule: Schedule::new(patience),
-            notices: Schedule::new(patience),
+            schedule: Schedule::new(policy),
+            notices: Schedule::new(policy),
             waiting: BTreeMap::new(),
             fresh: Vec::new(),
             is_driven: false,
@@ -109,9 +109,9 @@ impl Deliveries {
             last_notice: 0,
         };
         Self {
-            courier,
+            transport,
             store,
-            patience,
+            policy,
             clocks,
             feed: Feed::default(),
             began: Instant::now(),
@@ -140,9 +140,9 @@ impl Deliveries {
     pub fn adopt(&self, callbacks: impl IntoIterator<Item = PendingCallback>) {
         let mut state = self.state();
         for PendingCallback { id, call_sid, kind, url, tries, was_tried, since } in callbacks {
-            let (host, patience) = (state.host(&url), self.patience_since(since));
+            let (host, time_left) = (state.host(&url), self.time_left_since(since));
             let due = Duration::ZERO;
-            let new = NewInSchedule { id, call: &call_sid, kind, host, tries, was_tried, patience, due };
+            let new = NewInSchedule { id, call: &call_sid, kind, host, tries, was_tried, time_left, due };
             self.push(&mut state, new, None, self.counted());
         }
         self.wake(&mut state);
@@ -163,9 +163,9 @@ impl Deliveries {
     pub(super) fn send_stored_after(&self, callback: StoredCallback, counted: Counted, wait: Option<Duration>) {
         let StoredCallback { id, token, call_sid, held, tries, was_tried, since, epoch, request: content } = callback;
         let mut state = self.state();
-        let (host, patience) = (state.host(&content.url), self.patience_since(since));
+        let (host, time_left) = (state.host(&content.url), self.time_left_since(since));
         let due = wait.map_or(Duration::ZERO, |wait| self.began.elapsed().saturating_add(wait));
-        let new = NewInSchedule { id, call: &call_sid, kind: content.kind, host, tries, was_tried, patience, due };
+        let new = NewInSchedule { id, call: &call_sid, kind: content.kind, host, tries, was_tried, time_left, due };
         // While its call made the request itself, somebody else may have taken it over: it is read anew.
         let request = (!held).then(|| QueuedRequest { content, token, epoch });
         self.push(&mut state, new, request, counted);
@@ -183,17 +183,17 @@ impl Deliveries {
         let cookies = Jar::default();
         let content = CallbackRequest { kind: CallbackKind::ErrorNotice, method: Method::Post, url, form, cookies };
         let mut state = self.state();
-        if state.notice_count >= self.patience.notices_max {
+        if state.notice_count >= self.policy.notices_max {
             drop(state);
             count_given_up(call_sid, &content, "too many error notices are under way");
             return;
         }
         state.notice_count = state.notice_count.saturating_add(1);
         state.last_notice = state.last_notice.saturating_sub(1);
-        let (id, host, patience) = (state.last_notice, state.host(error_url), self.patience.notice_for);
+        let (id, host, time_left) = (state.last_notice, state.host(error_url), self.policy.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
-        let new = NewInSchedule { id, call: call_sid, kind: content.kind, host, tries, was_tried, patience, due };
-        let request = QueuedRequest { content, token: self.clocks.chance.uuid(), epoch: self.store.epoch() };
+        let new = NewInSchedule { id, call: call_sid, kind: content.kind, host, tries, was_tried, time_left, due };
+        let request = QueuedRequest { content, token: self.clocks.rng.uuid(), epoch: self.store.epoch() };
         self.push(&mut state, new, Some(request), self.counted());
         self.wake(&mut state);
     }
@@ -236,13 +236,13 @@ impl Deliveries {
 
     /// Where a stored callback stands.
     pub(super) fn place(&self, id: i64, call_sid: &str) -> StoredPlace {
-        let (store, wall, feed) = (self.store.clone(), self.clocks.wall, self.feed.clone());
-        StoredPlace { store, wall, feed, call_sid: call_sid.to_owned(), id }
+        let (store, wall_clock, feed) = (self.store.clone(), self.clocks.wall_clock, self.feed.clone());
+        StoredPlace { store, wall_clock, feed, call_sid: call_sid.to_owned(), id }
     }
 
     /// How a payment ended is written down: whoever watches is told.
     pub(crate) fn outcome_written(&self, call_sid: &str, settled: &Settled, booked: Booked) {
-        // What the books leave to another server is that one's to tell.
+        // What the store leave to another server is that one's to tell.
         if booked == Booked::Otherwise {
             return;
         }
@@ -256,16 +256,16 @@ impl Deliveries {
     }
 
     /// How long one is still tried that was stored then.
-    fn patience_since(&self, since: Timestamp) -> Duration {
-        let age = self.clocks.wall.now().duration_since(since).unsigned_abs();
-        self.patience.give_up_after.saturating_sub(age)
+    fn time_left_since(&self, since: Timestamp) -> Duration {
+        let age = self.clocks.wall_clock.now().duration_since(since).unsigned_abs();
+        self.policy.give_up_after.saturating_sub(age)
     }
 
     fn push(&self, state: &mut QueueState, new: NewInSchedule<'_>, request: Option<QueuedRequest>, counted: Counted) {
-        let NewInSchedule { id, call, kind, host, tries, was_tried, patience, due } = new;
+        let NewInSchedule { id, call, kind, host, tries, was_tried, time_left, due } = new;
         let order = if kind == CallbackKind::Status { CallOrder::InCall } else { CallOrder::Alone };
         let (call, to) = (Arc::from(call), Arc::clone(&host));
-        if state.schedule(id).push(Scheduled { id, call, host: to, order, tries, was_tried, patience, due }) {
+        if state.schedule(id).push(Scheduled { id, call, host: to, order, tries, was_tried, time_left, due }) {
             state.fresh.push(id);
             state.waiting.insert(id, WaitingCallback { _counted: counted, host, request: request.map(Box::new) });
         }
@@ -358,7 +358,7 @@ impl Deliveries {
         };
         let QueuedRequest { content, token, .. } = &*request;
         let again = |reason: &str| Tried::Again { reason: reason.to_owned(), retry_after: None };
-        let trying = AssertUnwindSafe(async { self.courier.deliver(content, *token).await }).catch_unwind();
+        let trying = AssertUnwindSafe(async { self.transport.deliver(content, *token).await }).catch_unwind();
         let tried = tokio::select! {
             biased;
             tried = trying => tried.unwrap_or_else(|_| again("the delivery broke down")),
@@ -466,7 +466,7 @@ struct NewInSchedule<'a> {
     host: Arc<str>,
     tries: u32,
     was_tried: bool,
-    patience: Duration,
+    time_left: Duration,
     due: Duration,
 }
 
@@ -534,7 +534,7 @@ async fn until(moment: Option<Instant>) {
 
 impl std::fmt::Debug for Deliveries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deliveries").field("patience", &self.patience).field("under_way", &self.under_way()).finish()
+        f.debug_struct("Deliveries").field("patience", &self.policy).field("under_way", &self.under_way()).finish()
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Scheduled {
     /// Whether it was sent before.
     pub(super) was_tried: bool,
     /// For how long it is tried, from its next try on.
-    pub(super) patience: Duration,
+    pub(super) time_left: Duration,
     /// When it may be sent at the earliest, if it waits for no other.
     pub(super) due: Duration,
 }
@@ -92,7 +92,7 @@ struct Item {
     stage: CallbackStage,
     tries: u32,
     was_tried: bool,
-    patience: Duration,
+    time_left: Duration,
     /// Set when it is tried first from here.
     give_up_at: Option<Duration>,
     /// When the next ones of its call go on without it. Set when it is tried first from here.
@@ -155,7 +155,7 @@ impl Load {
 /// The callbacks there are, and when each is sent.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    patience: RetryPolicy,
+    policy: RetryPolicy,
     items: BTreeMap<i64, Item>,
     sequences: BTreeMap<Arc<str>, Sequence>,
     /// What was never sent and could be.
@@ -171,9 +171,9 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(patience: RetryPolicy) -> Self {
+    pub(super) fn new(policy: RetryPolicy) -> Self {
         Self {
-            patience,
+            policy,
             items: BTreeMap::new(),
             sequences: BTreeMap::new(),
             first: Turns::default(),
@@ -206,7 +206,7 @@ impl Schedule {
 
     /// Takes a callback. False: it is here already.
     pub(super) fn push(&mut self, callback: Scheduled) -> bool {
-        let Scheduled { id, call, host, order, tries, was_tried, patience, due } = callback;
+        let Scheduled { id, call, host, order, tries, was_tried, time_left, due } = callback;
         if self.items.contains_key(&id) {
             return false;
         }
@@ -219,7 +219,7 @@ impl Schedule {
             stage: CallbackStage::Behind,
             tries,
             was_tried,
-            patience,
+            time_left,
             give_up_at: None,
             aside_at: None,
         };
@@ -271,10 +271,10 @@ impl Schedule {
 
     /// One whose turn it is leaves now.
     pub(super) fn sent(&mut self, id: i64, now: Duration) {
-        let aside_at = now.saturating_add(self.patience.aside_after);
+        let aside_at = now.saturating_add(self.policy.aside_after);
         let Some(item) = self.items.get_mut(&id) else { return };
         item.was_tried = true;
-        let end = now.saturating_add(item.patience);
+        let end = now.saturating_add(item.time_left);
         item.give_up_at.get_or_insert(end);
         if item.order == CallOrder::InCall && item.aside_at.is_none() {
             item.aside_at = Some(aside_at);
@@ -295,13 +295,13 @@ impl Schedule {
     /// A try has ended. None: it was not in flight.
     pub(super) fn tried(&mut self, id: i64, now: Duration, ended: TryEnd) -> Option<After> {
         self.land(id)?;
-        let patience = self.patience;
+        let policy = self.policy;
         let item = self.items.get_mut(&id)?;
         let after = match ended {
             TryEnd::Answered => After::Delivered,
             TryEnd::Hopeless => After::GivenUp,
             TryEnd::Failed { not_before } => {
-                let wait = backoff(&patience, item.tries);
+                let wait = backoff(&policy, item.tries);
                 item.tries = item.tries.saturating_add(1);
                 let left = item.give_up_at.unwrap_or(Duration::MAX).saturating_sub(now);
                 // Whoever asks for more time than is left is asked once more at its end.
@@ -359,8 +359,8 @@ impl Schedule {
         }
         let mut failing = Duration::ZERO;
         (1..tries).any(|tries| {
-            failing = failing.saturating_add(backoff(&self.patience, tries.saturating_sub(1)));
-            failing >= self.patience.aside_after
+            failing = failing.saturating_add(backoff(&self.policy, tries.saturating_sub(1)));
+            failing >= self.policy.aside_after
         })
     }
 
@@ -434,7 +434,7 @@ impl Schedule {
 
     /// The next one in turn for which there is a place.
     fn take(&mut self, is_first: bool) -> Option<i64> {
-        let RetryPolicy { in_flight_max, host_in_flight_max, .. } = self.patience;
+        let RetryPolicy { in_flight_max, host_in_flight_max, .. } = self.policy;
         if !self.load.has_place(is_first, in_flight_max) {
             return None;
         }
@@ -467,6 +467,6 @@ impl Schedule {
 }
 
 /// The wait after a failed try, `tries` failed ones before it.
-fn backoff(patience: &RetryPolicy, tries: u32) -> Duration {
-    patience.first_wait.saturating_mul(1 << tries.min(16)).min(patience.wait_max)
+fn backoff(policy: &RetryPolicy, tries: u32) -> Duration {
+    policy.first_wait.saturating_mul(1 << tries.min(16)).min(policy.wait_max)
 }

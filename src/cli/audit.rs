@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::CommandFailure;
-use super::books::{StoreOptions, plain, say, say_json, second, table, unusable};
+use super::store_options::{StoreOptions, plain, say, say_json, second, table, unusable};
 use crate::store::audit::{AuditFilter, AuditRow};
 use crate::store::{Backend, PAGE_MAX};
 
@@ -13,7 +13,7 @@ pub(super) struct Audit {
     #[command(subcommand)]
     command: AuditCommand,
     #[command(flatten)]
-    books: StoreOptions,
+    store: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,8 +37,8 @@ struct AuditList {
 
 impl Audit {
     pub(super) fn run(self) -> Result<bool, CommandFailure> {
-        let Self { command: AuditCommand::List(list), books } = self;
-        books.read(async |backend| list.run(&*backend).await)
+        let Self { command: AuditCommand::List(list), store } = self;
+        store.read(async |backend| list.run(&*backend).await)
     }
 }
 

@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::CommandFailure;
-use super::books::{StoreOptions, or_dash, plain, say, say_json, second, table, unusable};
+use super::store_options::{StoreOptions, or_dash, plain, say, say_json, second, table, unusable};
 use crate::http::shown;
-use crate::rest::books::view::CallbackView;
+use crate::rest::stored_payments::view::CallbackView;
 use crate::store::{Backend, CallbackFilter, CallbackRow, CallbackState, PAGE_MAX};
 
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ pub(super) struct Callbacks {
     #[command(subcommand)]
     command: CallbacksCommand,
     #[command(flatten)]
-    books: StoreOptions,
+    store: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,8 +61,8 @@ fn state(word: &str) -> Result<CallbackState, String> {
 
 impl Callbacks {
     pub(super) fn run(self) -> Result<bool, CommandFailure> {
-        let Self { command, books } = self;
-        books.read(async |backend| match command {
+        let Self { command, store } = self;
+        store.read(async |backend| match command {
             CallbacksCommand::List(list) => list.run(&*backend).await,
             CallbacksCommand::Retry(retry) => retry.run(&*backend).await,
         })

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use super::CommandFailure;
+use crate::clock::WallClock;
 use crate::config::Config;
 use crate::connector::instance::{Instance, Origin};
 use crate::connector::{ConnectorStore, ConnectorStoreError, DEFAULT_NAME, KINDS, Mode, Registry, Replace};
@@ -19,7 +20,6 @@ use crate::http::{Crowd, Gateway, Resolver, install_crypto_provider};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::open::{self, Role};
-use crate::wall::WallClock;
 use given::Given;
 
 mod given;
@@ -187,12 +187,12 @@ impl CommandContext {
 
     async fn run(self, command: ConnectorsCommand) -> Result<bool, CommandFailure> {
         let actor = super::actor::of_command();
-        let shelf = ConnectorStore::new(&self.store, &self.registry, &actor);
+        let connector_store = ConnectorStore::new(&self.store, &self.registry, &actor);
         match command {
             ConnectorsCommand::Kinds(output) => show::kinds(KINDS, output.json)?,
-            ConnectorsCommand::List(output) => show::list(&shelf.list().await?, output.json)?,
+            ConnectorsCommand::List(output) => show::list(&connector_store.list().await?, output.json)?,
             ConnectorsCommand::Show { name: Name { name }, output } => {
-                show::one(&shelf.show(&name).await?, output.json)?
+                show::one(&connector_store.show(&name).await?, output.json)?
             }
             ConnectorsCommand::Add { name: Name { name }, kind, mode, keys, replace, output } => {
                 let mut keys = given::keys(keys)?;
@@ -205,7 +205,7 @@ impl CommandContext {
                 given::ask_for_missing(&mut keys)?;
                 let replace = if replace { Replace::Yes } else { Replace::No };
                 let stood_in = self.registry.is_stand_in();
-                done(&shelf.add(keys, replace, Timestamp::now()).await?, "is stored", output.json)?;
+                done(&connector_store.add(keys, replace, Timestamp::now()).await?, "is stored", output.json)?;
                 if stood_in && self.registry.instance(DEFAULT_NAME).is_none() {
                     eprintln!("\n{}", show::NO_DEFAULT);
                 }
@@ -213,31 +213,35 @@ impl CommandContext {
             ConnectorsCommand::Authorize { name: Name { name }, keys, output } => {
                 let mut keys = given::keys(keys)?;
                 if keys.is_empty() {
-                    given::ask_again(&mut keys, &shelf.show(&name).await?)?;
+                    given::ask_again(&mut keys, &connector_store.show(&name).await?)?;
                 }
-                done(&shelf.authorize(&name, keys, Timestamp::now()).await?, "is authorized anew", output.json)?;
+                done(
+                    &connector_store.authorize(&name, keys, Timestamp::now()).await?,
+                    "is authorized anew",
+                    output.json,
+                )?;
             }
             ConnectorsCommand::Change { name: Name { name }, keys, output } => {
                 let keys = given::keys(keys)?;
-                done(&shelf.change(&name, keys, Timestamp::now()).await?, "is changed", output.json)?;
+                done(&connector_store.change(&name, keys, Timestamp::now()).await?, "is changed", output.json)?;
             }
             ConnectorsCommand::Live { name: Name { name }, keys, sure, output } => {
                 let mut keys = given::keys(keys)?;
-                let before = shelf.show(&name).await?;
+                let before = connector_store.show(&name).await?;
                 if before.mode != Some(Mode::Live) && before.origin == Origin::Stored {
                     sure.ask(&format!("Take {name} live, for good, with {}?", show::address(&before)))?;
                     if keys.is_empty() {
                         given::ask_for_mode(&mut keys, &before)?;
                     }
                 }
-                done(&shelf.live(&name, keys, Timestamp::now()).await?, "is live", output.json)?;
+                done(&connector_store.live(&name, keys, Timestamp::now()).await?, "is live", output.json)?;
             }
             ConnectorsCommand::Remove { name: Name { name }, sure } => {
-                // Whether it can be is the shelf's to say.
+                // Whether it can be is the store's to say.
                 if let Some(Instance { origin: Origin::Stored, kind, .. }) = self.registry.instance(&name) {
                     sure.ask(&format!("Remove {name} ({}) and its credentials?", kind.unwrap_or("unreadable")))?;
                 }
-                shelf.remove(&name, Timestamp::now()).await?;
+                connector_store.remove(&name, Timestamp::now()).await?;
                 println!("{name} is removed; a running server forgets it within a second");
                 if self.registry.is_empty() {
                     println!("{}", show::NONE);

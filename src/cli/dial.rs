@@ -17,9 +17,9 @@ use clap::Args;
 use self::caller::{Hearing, InputLine};
 use self::input::Keyboard;
 use self::outside::{LiveServices, Local};
-use self::paper::{Ink, Mode, Screen};
 use self::phone::Outside;
-use self::teller::Printer;
+use self::printer::Printer;
+use self::screen::{Ink, Mode, Screen};
 use super::CommandFailure;
 use crate::account::Account;
 use crate::call::beginning;
@@ -35,13 +35,13 @@ use crate::secret::Secret;
 mod caller;
 mod input;
 mod outside;
-mod paper;
 mod phone;
 mod piped;
 mod playback;
+mod printer;
+mod screen;
 mod stream;
 mod target;
-mod teller;
 
 /// How often the line that changes is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -88,8 +88,8 @@ impl Dial {
             let target = target::DialTarget::read(url, self.flow.as_deref(), names_url)?;
             let environment = || std::env::var("TOUCHTONE_AUTH_TOKEN").ok().filter(|token| !token.is_empty());
             let token = self.auth_token.or_else(|| environment().map(Secret::new));
-            return in_real_time(async move |inputs, teller| {
-                stream::run(&target, &self.parameters, token.as_ref(), inputs, teller).await
+            return in_real_time(async move |inputs, printer| {
+                stream::run(&target, &self.parameters, token.as_ref(), inputs, printer).await
             });
         }
         let flow = self.flow.clone().unwrap_or_default();
@@ -107,15 +107,15 @@ impl Dial {
         let outside = Local::new(library);
         if !std::io::stdin().is_terminal() {
             let lines = all_lines()?;
-            let mut teller = Printer::new(Screen::new(Mode::Lines));
-            teller.paper.line(Ink::Strong, &greeting);
-            piped::run(Ok(first), context, outside, lines, &mut teller);
+            let mut printer = Printer::new(Screen::new(Mode::Lines));
+            printer.screen.line(Ink::Strong, &greeting);
+            piped::run(Ok(first), context, outside, lines, &mut printer);
             return Ok(true);
         }
-        in_real_time(async move |inputs, teller| {
-            teller.paper.line(Ink::Strong, &greeting);
-            teller.paper.line(Ink::Faint, KEYS_HELP);
-            phone::run(Ok(first), context, Outside::Local(outside), inputs, teller).await.map_err(CommandFailure::new)
+        in_real_time(async move |inputs, printer| {
+            printer.screen.line(Ink::Strong, &greeting);
+            printer.screen.line(Ink::Faint, KEYS_HELP);
+            phone::run(Ok(first), context, Outside::Local(outside), inputs, printer).await.map_err(CommandFailure::new)
         })
     }
 
@@ -134,20 +134,20 @@ impl Dial {
         context.call_sid = format!("CA{}", uuid::Uuid::new_v4().simple());
         context.seed = random;
         context.plain_http = if config.allow_http_callbacks { PlainHttp::Always } else { PlainHttp::Loopback };
-        in_real_time(async move |inputs, teller| {
+        in_real_time(async move |inputs, printer| {
             let live = LiveServices::open(&config, &account, library, &context.call_sid)?;
-            teller.paper.line(Ink::Strong, &format!("Calling {flow}. Requests are sent, signed as {}.", account.sid));
+            printer.screen.line(Ink::Strong, &format!("Calling {flow}. Requests are sent, signed as {}.", account.sid));
             if config.connectors.is_empty() {
                 let note = "No connector is configured: Default is a sandbox, and no money moves.";
-                teller.paper.line(Ink::Doubtful, note);
+                printer.screen.line(Ink::Doubtful, note);
             } else {
-                teller.paper.line(Ink::Doubtful, "Payments go to the configured connectors.");
+                printer.screen.line(Ink::Doubtful, "Payments go to the configured connectors.");
             }
-            if teller.paper.has_status() {
-                teller.paper.line(Ink::Faint, KEYS_HELP);
+            if printer.screen.has_status() {
+                printer.screen.line(Ink::Faint, KEYS_HELP);
             }
             let outside = Outside::Live(Box::new(live));
-            phone::run(Ok(first), context, outside, inputs, teller).await.map_err(CommandFailure::new)
+            phone::run(Ok(first), context, outside, inputs, printer).await.map_err(CommandFailure::new)
         })
     }
 
@@ -180,9 +180,9 @@ where
     } else {
         (None, input::lines(), Mode::Lines)
     };
-    let mut teller = Printer::new(Screen::new(mode));
-    let done = runtime.block_on(call(inputs, &mut teller));
-    teller.paper.status("");
+    let mut printer = Printer::new(Screen::new(mode));
+    let done = runtime.block_on(call(inputs, &mut printer));
+    printer.screen.status("");
     drop(keyboard);
     // A lookup of a name may still be under way; nobody waits for it.
     runtime.shutdown_background();
@@ -234,7 +234,7 @@ fn first(library: &Library, flow: &str, context: &Context) -> Result<NextDocumen
 }
 
 /// What a caller hears of a call. `pressed_last`: nothing was said since the last key.
-fn ear(call: &Call, pressed_last: bool) -> Hearing {
+fn hearing(call: &Call, pressed_last: bool) -> Hearing {
     if !call.is_listening() {
         return Hearing::Busy;
     }

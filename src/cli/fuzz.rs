@@ -12,8 +12,8 @@ use crate::form::Value;
 use crate::library::{Library, read_flow};
 use crate::mask::refused;
 use crate::pay::step::PayResult;
-use crate::simulate::chance::{self, Plan, Played, SeededRng};
 use crate::simulate::invariants::Violation;
+use crate::simulate::random::{self, Plan, Played, SeededRng};
 
 /// How many rendered documents are kept: the parameters of calls repeat themselves, but not for ever.
 const KEPT_MAX: usize = 4096;
@@ -35,13 +35,13 @@ pub(super) struct Fuzz {
 
 impl Fuzz {
     pub(super) fn run(self) -> Result<bool, CommandFailure> {
-        let shelf = LoadedFlows::read(&Library::new(&self.flows.flows))?;
+        let flows_read = LoadedFlows::read(&Library::new(&self.flows.flows))?;
         let seed = match self.seed {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| CommandFailure(format!("no seed could be drawn: {error}")))?,
         };
         println!("seed {seed}");
-        let flows = shelf.playable();
+        let flows = flows_read.playable();
         if flows.is_empty() {
             return Err(CommandFailure(format!(
                 "no flow of the folder {} can be run; `touchtone check` says why",
@@ -53,8 +53,9 @@ impl Fuzz {
         for (number, (flow, missing)) in (0..self.calls).zip(flows.iter().cycle()) {
             // Calls next to each other have nothing in common.
             let call_seed = SeededRng::new(seed.wrapping_add(number)).number();
-            let (plan, played) = chance::call(&shelf, flow, missing, call_seed);
-            let broken = chance::violation(&played).or_else(|| tally.check_twin(&shelf, &plan, &played, call_seed));
+            let (plan, played) = random::call(&flows_read, flow, missing, call_seed);
+            let broken =
+                random::violation(&played).or_else(|| tally.check_twin(&flows_read, &plan, &played, call_seed));
             if let Some(violation) = broken {
                 tell(&violation, call_seed, &plan, &played);
                 return Ok(false);
@@ -85,20 +86,20 @@ struct Tally {
 impl Tally {
     fn check_twin(
         &mut self,
-        shelf: &LoadedFlows,
+        flows_read: &LoadedFlows,
         plan: &Plan,
         played: &Played<'_, LoadedFlows>,
         seed: u64,
     ) -> Option<Violation> {
         let twin = plan.twin(seed)?;
         self.twins += 1;
-        chance::difference(played, &twin.play(shelf))
+        random::difference(played, &twin.play(flows_read))
     }
 
     fn count(&mut self, plan: &Plan, played: &Played<'_, LoadedFlows>) {
         self.calls += 1;
         self.keys += plan.keys();
-        *self.results.entry(chance::result(played).map_or("(no Pay ended)", PayResult::word)).or_default() += 1;
+        *self.results.entry(random::result(played).map_or("(no Pay ended)", PayResult::word)).or_default() += 1;
         if let Some(ended) = played.ended() {
             *self.endings.entry(ended.word()).or_default() += 1;
         }
@@ -177,7 +178,7 @@ impl LoadedFlows {
     fn missing(&self, name: &str) -> Result<Vec<String>, FetchFailure> {
         let mut given: BTreeMap<String, Value> = BTreeMap::new();
         loop {
-            match chance::Flows::flow(self, name, &given) {
+            match random::Flows::flow(self, name, &given) {
                 Ok(_) => return Ok(given.into_keys().collect()),
                 Err(failure) => match missing_parameter(&failure.message) {
                     Some(parameter) if given.len() < MISSING_MAX && !given.contains_key(parameter) => {
@@ -200,7 +201,7 @@ fn missing_parameter(message: &str) -> Option<&str> {
     rest.split_once(" is missing").map(|(name, _)| name)
 }
 
-impl chance::Flows for LoadedFlows {
+impl random::Flows for LoadedFlows {
     fn flow(&self, name: &str, parameters: &BTreeMap<String, Value>) -> Result<NextDocument, FetchFailure> {
         let source = match self.flows.get(name) {
             Some(Ok(source)) => source,
@@ -258,11 +259,11 @@ mod tests {
     fn a_call_s_script_replays_to_the_same_trace() {
         let folder = folder();
         let library = Library::new(folder.path());
-        let shelf = LoadedFlows::read(&library).unwrap();
-        let flows = shelf.playable();
+        let flows_read = LoadedFlows::read(&library).unwrap();
+        let flows = flows_read.playable();
         assert_eq!(flows.last(), Some(&("pay".to_owned(), vec!["amount".to_owned()])));
         for (seed, (flow, missing)) in (0..300).zip(flows.iter().cycle()) {
-            let (plan, played) = chance::call(&shelf, flow, missing, seed);
+            let (plan, played) = random::call(&flows_read, flow, missing, seed);
             let text = plan.script(&played);
             let outcome = replay::run(&Script::parse(&text).unwrap(), &library, replay::Requests::Some);
             assert!(outcome.failures.is_empty(), "{text}\n{:?}", outcome.failures);

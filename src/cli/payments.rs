@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::CommandFailure;
-use super::books::{StoreOptions, loud, or_dash, plain, say, say_json, second, table, unusable};
+use super::store_options::{StoreOptions, loud, or_dash, plain, say, say_json, second, table, unusable};
 use crate::http::shown;
-use crate::rest::books::session::SessionStory;
-use crate::rest::books::view::{BookedPayment, PaymentStory};
+use crate::rest::stored_payments::session::SessionStory;
+use crate::rest::stored_payments::view::{BookedPayment, PaymentStory};
 use crate::store::moment::moment;
 use crate::store::{
     Backend, BackendError, CallbackFilter, CallbackRow, PAGE_MAX, PaymentFilter, PaymentRow, PaymentState,
@@ -28,7 +28,7 @@ pub(super) struct Payments {
     #[command(subcommand)]
     command: PaymentsCommand,
     #[command(flatten)]
-    books: StoreOptions,
+    store: StoreOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,8 +90,8 @@ fn time(text: &str) -> Result<Timestamp, &'static str> {
 
 impl Payments {
     pub(super) fn run(self) -> Result<bool, CommandFailure> {
-        let Self { command, books } = self;
-        books.read(async |backend| match command {
+        let Self { command, store } = self;
+        store.read(async |backend| match command {
             PaymentsCommand::List(list) => list.run(&*backend).await,
             PaymentsCommand::Show(show) => show.run(&*backend).await,
         })

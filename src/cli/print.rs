@@ -1,6 +1,6 @@
 //! What commands write on stdout and stderr.
 //!
-//! Shape:   [`println!`], [`print!`] and [`eprintln!`] of this room stand in for those of `std`, which panic where nobody reads
+//! Shape:   [`println!`], [`print!`] and [`eprintln!`] of this module stand in for those of `std`, which panic where nobody reads
 //!          any more (`touchtone replay | head -3`).
 //! Errors:  a reader that is gone is none: the command goes on to its end, and its exit code says how that was. Anything else,
 //!          such as a full disk behind a redirection, ends the program with 2.

@@ -26,11 +26,11 @@ use super::instance::{Instance, Origin, State};
 use super::sandbox::{self, Sandbox};
 use super::watched::{Access, Keeper, WatchedConnector};
 use super::{Connector, ConnectorConfig, Description, Mode};
+use crate::clock::WallClock;
 use crate::exposure::Exposure;
 use crate::http::Gateway;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::store::{ConnectorRow, Seal, SealedPlace, Store, StoreError};
-use crate::wall::WallClock;
 
 #[cfg(test)]
 mod tests;
@@ -80,7 +80,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     instances: RwLock<Instances>,
     gateway: Option<Arc<Gateway>>,
-    wall: WallClock,
+    wall_clock: WallClock,
     exposure: Exposure,
     /// What of the store `instances` shows; held while they are brought up to date.
     seen: Mutex<SeenRevision>,
@@ -100,13 +100,13 @@ struct SeenRevision {
 struct Instances {
     /// Configured, or added by whoever embeds the server.
     configured: BTreeMap<String, Readable>,
-    stored: BTreeMap<String, Shelved>,
+    stored: BTreeMap<String, Stored>,
     /// What `Default` is where nothing was ever configured or stored.
     stand_in: Option<Arc<dyn Connector>>,
 }
 
 /// An instance of the store.
-struct Shelved {
+struct Stored {
     row: ConnectorRow,
     found: Result<Readable, UnusableInstance>,
 }
@@ -142,10 +142,10 @@ impl Registry {
     fn of<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
-        wall: WallClock,
+        wall_clock: WallClock,
         exposure: Exposure,
     ) -> Result<Self, RegistryError> {
-        let registry = Self::empty(Some(Arc::clone(gateway)), wall, exposure);
+        let registry = Self::empty(Some(Arc::clone(gateway)), wall_clock, exposure);
         for config in configs {
             if config.is_live_sandbox(exposure) {
                 return Err(RegistryError::LiveSandbox { name: config.name.clone(), origin: Origin::Configured });
@@ -155,9 +155,9 @@ impl Registry {
         Ok(registry)
     }
 
-    fn empty(gateway: Option<Arc<Gateway>>, wall: WallClock, exposure: Exposure) -> Self {
+    fn empty(gateway: Option<Arc<Gateway>>, wall_clock: WallClock, exposure: Exposure) -> Self {
         let (instances, seen, lost) = (RwLock::default(), Mutex::default(), Arc::default());
-        Self(Arc::new(Inner { instances, gateway, wall, exposure, seen, lost }))
+        Self(Arc::new(Inner { instances, gateway, wall_clock, exposure, seen, lost }))
     }
 
     /// As [`Self::new`], for a server: where nothing was ever configured or stored there is a `Default` of the kind that
@@ -168,10 +168,10 @@ impl Registry {
     pub fn with_stand_in<'a>(
         configs: impl IntoIterator<Item = &'a ConnectorConfig>,
         gateway: &Arc<Gateway>,
-        wall: WallClock,
+        wall_clock: WallClock,
         exposure: Exposure,
     ) -> Result<Self, RegistryError> {
-        let registry = Self::of(configs, gateway, wall, exposure)?;
+        let registry = Self::of(configs, gateway, wall_clock, exposure)?;
         {
             let mut instances = registry.write();
             if instances.configured.is_empty() && !exposure.has_public_url() {
@@ -212,7 +212,7 @@ impl Registry {
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
             return Err(RegistryError::Alike(known.to_owned(), name.to_owned()));
         }
-        let connector = Arc::new(WatchedConnector::new(name, connector, Keeper::Configuration, self.0.wall));
+        let connector = Arc::new(WatchedConnector::new(name, connector, Keeper::Configuration, self.0.wall_clock));
         instances.configured.insert(name.to_owned(), Readable { connector, secrets });
         Ok(())
     }
@@ -225,8 +225,8 @@ impl Registry {
             return Some(Arc::clone(&found.connector) as Arc<dyn Connector>);
         }
         match instances.stored.get(name) {
-            Some(Shelved { found: Ok(found), .. }) => Some(Arc::clone(&found.connector) as Arc<dyn Connector>),
-            Some(Shelved { found: Err(_), .. }) => None,
+            Some(Stored { found: Ok(found), .. }) => Some(Arc::clone(&found.connector) as Arc<dyn Connector>),
+            Some(Stored { found: Err(_), .. }) => None,
             None => instances.stand_in().filter(|_| name == DEFAULT_NAME).cloned(),
         }
     }
@@ -241,8 +241,7 @@ impl Registry {
             shown
         });
         let hidden = |name: &String| instances.configured.contains_key(name);
-        let stored =
-            instances.stored.iter().filter(|(name, _)| !hidden(name)).map(|(name, shelved)| shelved.shown(name));
+        let stored = instances.stored.iter().filter(|(name, _)| !hidden(name)).map(|(name, stored)| stored.shown(name));
         let stand_in = instances.stand_in().map(|connector| shown(DEFAULT_NAME, &**connector, &[], Origin::StandIn));
         let mut all: Vec<Instance> = configured.chain(stored).chain(stand_in).collect();
         for instance in all.iter_mut().filter(|instance| instance.withdrawn.is_some()) {
@@ -364,9 +363,9 @@ impl Registry {
     /// Stored instances whose loss is not written down.
     fn lost(&self) -> Vec<(String, Vec<u8>, Arc<WatchedConnector>)> {
         let instances = self.read();
-        let readable = instances.stored.iter().filter_map(|(name, shelved)| {
-            let connector = Arc::clone(&shelved.found.as_ref().ok()?.connector);
-            Some((name.clone(), shelved.row.sealed.clone(), connector))
+        let readable = instances.stored.iter().filter_map(|(name, stored)| {
+            let connector = Arc::clone(&stored.found.as_ref().ok()?.connector);
+            Some((name.clone(), stored.row.sealed.clone(), connector))
         });
         readable.filter(|(_, _, connector)| matches!(connector.access(), Access::Lost(_))).collect()
     }
@@ -378,7 +377,7 @@ impl Registry {
         let mut before = std::mem::take(&mut instances.stored);
         for row in rows {
             let name = row.name.clone();
-            let shelved = match before.remove(&name) {
+            let stored = match before.remove(&name) {
                 // The same bytes are the same instance: every sealing differs.
                 Some(known) if known.row.sealed == row.sealed => known.told(row),
                 _ => self.open(row, seal),
@@ -389,7 +388,7 @@ impl Registry {
                     "stored connector has the name of a configured one; using the configured one"
                 );
             }
-            instances.stored.insert(name, shelved);
+            instances.stored.insert(name, stored);
         }
         if stood_in && instances.stand_in().is_none() {
             if instances.stored.contains_key(DEFAULT_NAME) {
@@ -406,7 +405,7 @@ impl Registry {
     }
 
     /// Makes an instance of what is stored.
-    fn open(&self, row: ConnectorRow, seal: &Seal) -> Shelved {
+    fn open(&self, row: ConnectorRow, seal: &Seal) -> Stored {
         let found = self.made(&row, seal);
         if let Err(fault) = &found {
             tracing::warn!(
@@ -415,7 +414,7 @@ impl Registry {
                 "stored connector cannot be used; payments that name it end"
             );
         }
-        Shelved { row, found }
+        Stored { row, found }
     }
 
     fn made(&self, row: &ConnectorRow, seal: &Seal) -> Result<Readable, UnusableInstance> {
@@ -428,7 +427,7 @@ impl Registry {
         }
         let keeper = Keeper::Store(Arc::clone(&self.0.lost));
         let connector = config.build(gateway, self.0.exposure);
-        let connector = Arc::new(WatchedConnector::new(&row.name, connector, keeper, self.0.wall));
+        let connector = Arc::new(WatchedConnector::new(&row.name, connector, keeper, self.0.wall_clock));
         connector.told(row.withdrawn.map_or(Access::Granted, Access::Withdrawn));
         Ok(Readable { connector, secrets: config.secrets() })
     }
@@ -505,7 +504,7 @@ impl Instances {
     }
 }
 
-impl Shelved {
+impl Stored {
     /// The same with what is new in its row.
     fn told(mut self, row: ConnectorRow) -> Self {
         if let Ok(Readable { connector, .. }) = &self.found {

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::{CheckRefused, Connector, Description};
+use crate::clock::WallClock;
 use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
 use crate::pay::step::PayErrorCode;
-use crate::wall::WallClock;
 
 /// Whether the gateway lets an instance in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +50,13 @@ pub(super) struct WatchedConnector {
     name: String,
     connector: Arc<dyn Connector>,
     keeper: Keeper,
-    wall: WallClock,
+    wall_clock: WallClock,
     access: Mutex<Access>,
 }
 
 impl WatchedConnector {
-    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, wall: WallClock) -> Self {
-        Self { name: name.to_owned(), connector, keeper, wall, access: Mutex::new(Access::Granted) }
+    pub(super) fn new(name: &str, connector: Arc<dyn Connector>, keeper: Keeper, wall_clock: WallClock) -> Self {
+        Self { name: name.to_owned(), connector, keeper, wall_clock, access: Mutex::new(Access::Granted) }
     }
 
     pub(super) fn access(&self) -> Access {
@@ -91,8 +91,8 @@ impl WatchedConnector {
                 return;
             }
             *access = match self.keeper {
-                Keeper::Configuration => Access::Withdrawn(self.wall.now()),
-                Keeper::Store(_) => Access::Lost(self.wall.now()),
+                Keeper::Configuration => Access::Withdrawn(self.wall_clock.now()),
+                Keeper::Store(_) => Access::Lost(self.wall_clock.now()),
             };
         }
         let name = &self.name;

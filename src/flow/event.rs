@@ -127,7 +127,7 @@ impl Intended {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        let settled = Settled::of(&self.payment, &self.intent.statement, ending, (&self.status, &self.action));
+        let settled = Settled::of(&self.payment, &self.intent.callback_fields, ending, (&self.status, &self.action));
         Settled { cookies: self.cookies.clone(), ..settled }
     }
 }
@@ -153,7 +153,7 @@ impl Begun {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        let settled = Settled::of(&self.payment, &self.start.statement, ending, (&self.status, &self.action));
+        let settled = Settled::of(&self.payment, &self.start.callback_fields, ending, (&self.status, &self.action));
         Settled { cookies: self.cookies.clone(), ..settled }
     }
 }
@@ -190,11 +190,11 @@ type To<'a> = &'a Option<(Url, Method)>;
 impl Settled {
     fn of(
         payment: &PaymentId,
-        statement: &CallbackFields,
+        callback_fields: &CallbackFields,
         ending: &Ending,
         (status, action): (To<'_>, To<'_>),
     ) -> Self {
-        let told = statement.told(ending);
+        let told = callback_fields.told(ending);
         let telling = |to: To<'_>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
         let unwritten = told.unwritten.map(|unwritten| unwritten.status);
         Self {

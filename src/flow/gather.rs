@@ -53,7 +53,7 @@ pub(super) struct Listening {
     finish_on_key: Option<Key>,
     most: usize,
     keys: Zeroizing<String>,
-    ear: GatherState,
+    state: GatherState,
 }
 
 impl Listening {
@@ -64,12 +64,12 @@ impl Listening {
             finish_on_key: verb.finish_on_key,
             most,
             keys: Zeroizing::new(String::with_capacity(KEYS_MAX)),
-            ear: GatherState::Prompting,
+            state: GatherState::Prompting,
         }
     }
 
     pub(super) const fn poll_timeout(&self) -> Option<CallTime> {
-        match self.ear {
+        match self.state {
             GatherState::Prompting => None,
             GatherState::Listening { until } => Some(until),
         }
@@ -77,13 +77,13 @@ impl Listening {
 
     /// Whether the prompt has not been cut or heard to its end.
     pub(super) const fn is_prompting(&self) -> bool {
-        matches!(self.ear, GatherState::Prompting)
+        matches!(self.state, GatherState::Prompting)
     }
 
     /// Everything said has been heard.
     pub(super) fn handle_heard(&mut self, now: CallTime) {
-        if let GatherState::Prompting = self.ear {
-            self.ear = GatherState::Listening { until: now + self.timeout };
+        if let GatherState::Prompting = self.state {
+            self.state = GatherState::Listening { until: now + self.timeout };
         }
     }
 
@@ -92,7 +92,7 @@ impl Listening {
             return GatherStep::Wait;
         }
         let cut = self.is_prompting();
-        self.ear = GatherState::Listening { until: now + self.timeout };
+        self.state = GatherState::Listening { until: now + self.timeout };
         if self.finish_on_key == Some(key) {
             keypad.answered();
             keypad.field_accepted(EndedBy::Pound);
@@ -120,6 +120,6 @@ impl Listening {
 
 impl std::fmt::Debug for Listening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Listening({} keyed, {:?})", self.keys.len(), self.ear)
+        write!(f, "Listening({} keyed, {:?})", self.keys.len(), self.state)
     }
 }

@@ -78,9 +78,9 @@ impl Call {
 
     /// Has it written down that a session has begun.
     pub(super) fn begin(&mut self, to: &Recipients, mut start: SessionStart) {
-        let statement = &mut start.statement;
-        statement.status = self.last_status(&statement.status);
-        statement.action = self.last_action(&statement.action);
+        let callback_fields = &mut start.callback_fields;
+        callback_fields.status = self.last_status(&callback_fields.status);
+        callback_fields.action = self.last_action(&callback_fields.action);
         self.actions.push_back(Action::Begin(Box::new(Begun {
             payment: to.payment.clone(),
             call_sid: self.context.call_sid.clone(),
@@ -93,7 +93,7 @@ impl Call {
 
     /// Has what the outcome will be told with written down.
     fn intend(&mut self, to: &Recipients, mut intent: Intent) {
-        let CallbackFields { status: last_status, action: last_action, .. } = &mut intent.statement;
+        let CallbackFields { status: last_status, action: last_action, .. } = &mut intent.callback_fields;
         *last_status = self.last_status(&self.told(std::mem::take(last_status)));
         *last_action = self.last_action(&self.told(std::mem::take(last_action)));
         let (status, action) = (to.status_callback.clone(), to.action_url());

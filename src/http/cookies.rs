@@ -20,8 +20,8 @@ use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::clock::WallClock;
 use crate::secret::Secret;
-use crate::wall::WallClock;
 
 /// How many cookies a call has at most (spec/pay.md, section 7).
 const COOKIES_MAX: usize = 50;
@@ -87,7 +87,7 @@ impl<'a> StoredCookie<'a> {
 pub struct Jar {
     /// In the order in which they were first set.
     cookies: Arc<Mutex<Vec<Cookie>>>,
-    wall: WallClock,
+    wall_clock: WallClock,
 }
 
 impl fmt::Debug for Jar {
@@ -97,10 +97,10 @@ impl fmt::Debug for Jar {
 }
 
 impl Jar {
-    /// An empty one; cookies expire by `wall`.
+    /// An empty one; cookies expire by `wall_clock`.
     #[must_use]
-    pub fn new(wall: WallClock) -> Self {
-        Self { cookies: Arc::default(), wall }
+    pub fn new(wall_clock: WallClock) -> Self {
+        Self { cookies: Arc::default(), wall_clock }
     }
 
     /// A jar of its own with the cookies that this one has now for the host of `url`, whatever their paths: redirects may lead
@@ -110,13 +110,13 @@ impl Jar {
         let host = Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
         let mut cookies = self.lock().clone();
         cookies.retain(|cookie| host.as_ref().is_some_and(|host| cookie.is_for(host)));
-        Self { cookies: Arc::new(Mutex::new(cookies)), wall: self.wall }
+        Self { cookies: Arc::new(Mutex::new(cookies)), wall_clock: self.wall_clock }
     }
 
     /// What `Cookie` says in a request to `url`.
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
         let host = url.host()?.to_owned();
-        let now = self.wall.now();
+        let now = self.wall_clock.now();
         let cookies = self.lock();
         let mut sent: Vec<&Cookie> = cookies
             .iter()
@@ -143,7 +143,7 @@ impl Jar {
 
     /// Takes in what an answer from `url` sets.
     pub(super) fn receive(&self, url: &Url, headers: &HeaderMap) {
-        let now = self.wall.now();
+        let now = self.wall_clock.now();
         for header in headers.get_all(SET_COOKIE) {
             let set = std::str::from_utf8(header.as_bytes()).ok().filter(|set| set.len() <= COOKIE_BYTES_MAX);
             if let Some(cookie) = set.and_then(|set| Cookie::read(set, url, now)) {
@@ -186,7 +186,7 @@ impl Jar {
     pub fn of_text(text: &Secret) -> Self {
         let records: Vec<StoredCookie<'_>> = serde_json::from_str(text.expose()).unwrap_or_default();
         let cookies = records.into_iter().map(StoredCookie::cookie).collect();
-        Self { cookies: Arc::new(Mutex::new(cookies)), wall: WallClock::default() }
+        Self { cookies: Arc::new(Mutex::new(cookies)), wall_clock: WallClock::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Cookie>> {

@@ -24,7 +24,7 @@ use super::bulkhead::{Bulkhead, Crowd};
 use super::resolve::Resolver;
 use super::wire::{BodyEnd, Clients, Transport, WireFault, WireRequest, WireResponse};
 use super::{ClientError, builder, shown_url};
-use crate::wall::WallClock;
+use crate::clock::WallClock;
 
 /// How much of a reply is read, in bytes. Our choice: a gateway's answer has some hundred.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -196,7 +196,7 @@ pub enum GatewayFault {
 #[derive(Clone, Debug)]
 pub struct Gateway {
     transport: Arc<dyn Transport>,
-    wall: WallClock,
+    wall_clock: WallClock,
 }
 
 impl Gateway {
@@ -219,8 +219,8 @@ impl Gateway {
 
     /// Over a transport of the embedder's own, with another clock than the machine's.
     #[must_use]
-    pub fn over(transport: Arc<dyn Transport>, wall: WallClock) -> Self {
-        Self { transport, wall }
+    pub fn over(transport: Arc<dyn Transport>, wall_clock: WallClock) -> Self {
+        Self { transport, wall_clock }
     }
 
     fn clients(resolver: &Resolver, crowd: Crowd) -> Result<Clients, ClientError> {
@@ -244,7 +244,7 @@ impl Gateway {
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.wall.now()
+        self.wall_clock.now()
     }
 
     /// Sends one request, once.

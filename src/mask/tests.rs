@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::simulate::chance::SeededRng;
-use crate::simulate::chance::spelling::{SPELLINGS, spelt};
+use crate::simulate::random::SeededRng;
+use crate::simulate::random::spelling::{SPELLINGS, spelt};
 
 const NUMBER: &str = "4539578763621486";
 
@@ -261,8 +261,8 @@ proptest! {
         after in "[a-z #.:%&;0-9]{0,12}",
         seed in any::<u64>(),
     ) {
-        let mut chance = SeededRng::new(seed);
-        let written = format!("{before}x{}x{after}", spelt(&number, seed % SPELLINGS, &mut chance));
+        let mut rng = SeededRng::new(seed);
+        let written = format!("{before}x{}x{after}", spelt(&number, seed % SPELLINGS, &mut rng));
         let numbers = own(&number);
         for masked in [text(&written, &numbers), identifier(&written, &numbers)] {
             prop_assert!(most_left(&masked, &number) < WINDOW, "{masked}");

@@ -15,6 +15,7 @@ use super::confirmation::{Confirmation, ConfirmationAnswer};
 use super::entry::FieldEntry;
 use super::field::Field;
 use super::gateway::Capabilities;
+use super::gateway_exchange::GatewayExchange;
 use super::intent::SessionStart;
 use super::keypad::{Admission, EndedBy, Keypad};
 use super::outcome::Ending;
@@ -22,7 +23,6 @@ use super::payment_core::PaymentCore;
 use super::session::{Input, Output, Timer, What};
 use super::settings::Refusal;
 use super::settings::request::Requested;
-use super::settlement::GatewayExchange;
 use super::step::{PayErrorCode, PayResult};
 use super::surroundings::Surroundings;
 use crate::secret::Digits;
@@ -105,7 +105,7 @@ impl AssistedSession {
     /// What is told from now on should the session be cut off before the gateway is asked.
     #[must_use]
     pub fn start_now(&self) -> SessionStart {
-        SessionStart::new(&self.core.settings, self.statement())
+        SessionStart::new(&self.core.settings, self.callback_fields())
     }
 
     /// Does what the agent wants, or says why it cannot be done; then nothing has changed.
@@ -151,8 +151,8 @@ impl AssistedSession {
                 AssistedPhase::Processing(_) | AssistedPhase::Finished => {}
             },
             Input::Replied(number, reply) => {
-                if let AssistedPhase::Processing(settlement) = &mut self.phase {
-                    let next = settlement.handle_reply(now, number, reply);
+                if let AssistedPhase::Processing(exchange) = &mut self.phase {
+                    let next = exchange.handle_reply(now, number, reply);
                     self.advance(now, next);
                 }
             }
@@ -176,8 +176,8 @@ impl AssistedSession {
                 let answer = confirmation.handle_timeout(&self.core, keypad);
                 self.answered(now, answer);
             }
-            AssistedPhase::Processing(settlement) => {
-                let next = settlement.handle_timeout(now);
+            AssistedPhase::Processing(exchange) => {
+                let next = exchange.handle_timeout(now);
                 self.advance(now, next);
             }
             AssistedPhase::Idle | AssistedPhase::Finished => {}
@@ -196,7 +196,7 @@ impl AssistedSession {
             AssistedPhase::Finding { until } => Some((*until, Timer::Connector)),
             AssistedPhase::Capturing { entry: FieldEntry { listening, .. }, .. }
             | AssistedPhase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
-            AssistedPhase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
+            AssistedPhase::Processing(exchange) => exchange.poll_timeout().map(|until| (until, Timer::Gateway)),
             AssistedPhase::Idle | AssistedPhase::Finished => None,
         }
     }
@@ -240,7 +240,7 @@ impl AssistedSession {
             AssistedPhase::Capturing { matcher: false, .. } => "agent: capturing",
             AssistedPhase::Capturing { .. } => "agent: capturing again",
             AssistedPhase::Confirming(_) => "agent: confirming",
-            AssistedPhase::Processing(settlement) if settlement.is_interrupted() => "agent: processing interrupted",
+            AssistedPhase::Processing(exchange) if exchange.is_interrupted() => "agent: processing interrupted",
             AssistedPhase::Processing(_) => "agent: processing",
             AssistedPhase::Finished => "agent: finished",
         }
@@ -264,8 +264,8 @@ impl AssistedSession {
             return self.refuse(AgentError::of(code, message));
         }
         self.phase = AssistedPhase::Idle;
-        let statement = self.statement();
-        self.core.begin(statement);
+        let callback_fields = self.callback_fields();
+        self.core.begin(callback_fields);
         self.report(What::Begun);
         self.core.outputs.push_back(Output::Opened(Ok(())));
     }

@@ -4,12 +4,12 @@
 //! Sources: spec/pay.md, sections 1 and 3.
 
 use super::bank;
+use super::captured_fields::CapturedFields;
 use super::card::{Brand, Expiration, YearMonth};
 use super::entry_rules::security_code_digits;
 use super::field::Field;
 use super::gateway::{BankAccount, Card, Instrument, PaymentMethod};
 use super::prompts::LastDigits;
-use super::receipt::CapturedFields;
 use super::settings::{PostalCode, Settings};
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
 
@@ -32,36 +32,36 @@ impl Captured {
         digits: Digits,
         settings: &Settings,
         now: YearMonth,
-        receipt: &mut CapturedFields,
+        captured_fields: &mut CapturedFields,
     ) {
         match field {
             Field::CardNumber => {
                 if let Some(brand) = Brand::of(&digits, &settings.accepted) {
                     let number = CardNumber::checked(digits);
-                    receipt.card = Some((number.masked(), brand));
+                    captured_fields.card = Some((number.masked(), brand));
                     self.card = Some((number, brand));
                 }
             }
             Field::ExpirationDate => {
                 self.expiration = Expiration::read(&digits, now).ok();
-                receipt.expiration = self.expiration.map(|date| date.to_string());
+                captured_fields.expiration = self.expiration.map(|date| date.to_string());
             }
             Field::PostalCode => {
                 self.postal_code = Some(digits.expose().to_owned());
-                receipt.postal_code = self.postal_code.clone();
+                captured_fields.postal_code = self.postal_code.clone();
             }
             Field::SecurityCode => {
                 let code = SecurityCode::checked(digits);
-                receipt.security_code = Some(code.masked());
+                captured_fields.security_code = Some(code.masked());
                 self.security_code = Some(code);
             }
             Field::RoutingNumber => {
                 self.routing_number = bank::check_routing(&digits).ok();
-                receipt.routing_number = self.routing_number.clone();
+                captured_fields.routing_number = self.routing_number.clone();
             }
             Field::AccountNumber => {
                 let number = AccountNumber::checked(digits);
-                receipt.account_number = Some(number.masked());
+                captured_fields.account_number = Some(number.masked());
                 self.account_number = Some(number);
             }
         }
@@ -81,8 +81,8 @@ impl Captured {
     }
 
     /// Gives a value up, also on the receipt: it will be keyed again.
-    pub fn forget(&mut self, field: Field, receipt: &mut CapturedFields) {
-        receipt.forget(field);
+    pub fn forget(&mut self, field: Field, captured_fields: &mut CapturedFields) {
+        captured_fields.forget(field);
         match field {
             Field::CardNumber => self.card = None,
             Field::ExpirationDate => self.expiration = None,

@@ -45,12 +45,12 @@ impl FieldEntry {
             Some(_) => Completeness::Open,
             None => field.completeness(&self.digits, &core.settings, core.captured.brand()),
         };
-        let patience = core.settings.inter_digit_timeout;
+        let time_left = core.settings.inter_digit_timeout;
         self.listening = match completeness {
             Completeness::PerhapsWhole => {
-                ListeningState::AnotherDigit { until: now + patience.min(field.another_digit()) }
+                ListeningState::AnotherDigit { until: now + time_left.min(field.another_digit()) }
             }
-            Completeness::Open | Completeness::Whole => ListeningState::NextDigit { until: now + patience },
+            Completeness::Open | Completeness::Whole => ListeningState::NextDigit { until: now + time_left },
         };
         completeness
     }

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
+use super::captured_fields::CapturedFields;
 use super::gateway::{Means, Operation, PaymentMethod, PaymentRequest};
 use super::outcome::{Ending, Standing};
 use super::platform::Platform;
-use super::receipt::CapturedFields;
 use super::settings::Settings;
 use super::step::{SessionError, Step};
 use crate::form::Form;
@@ -30,20 +30,20 @@ pub struct SessionStart {
     pub means: Means,
     /// What the application is told beside the outcome, should the session be cut off. Whoever tells it counts what was told
     /// before.
-    pub statement: CallbackFields,
+    pub callback_fields: CallbackFields,
 }
 
 impl SessionStart {
     /// Of a session with these settings, whose last requests would say this now.
     #[must_use]
-    pub fn new(settings: &Settings, statement: CallbackFields) -> Self {
+    pub fn new(settings: &Settings, callback_fields: CallbackFields) -> Self {
         let means = match (&settings.payment_token, settings.payment_method) {
             (Some(_), _) => Means::Token,
             (None, PaymentMethod::CreditCard) => Means::Card,
             (None, PaymentMethod::AchDebit) => Means::BankAccount,
         };
         let (connector, operation, currency) = (settings.connector.clone(), settings.operation, settings.currency);
-        Self { connector, operation, currency, means, statement }
+        Self { connector, operation, currency, means, callback_fields }
     }
 }
 
@@ -55,9 +55,9 @@ pub struct Intent {
     /// What pays.
     pub means: Means,
     /// What the caller keyed, masked.
-    pub receipt: CapturedFields,
+    pub captured_fields: CapturedFields,
     /// What the application will be told beside the outcome.
-    pub statement: CallbackFields,
+    pub callback_fields: CallbackFields,
 }
 
 /// The fields of the last requests about a payment that do not depend on its outcome.
@@ -132,9 +132,9 @@ mod tests {
     fn told(ending: Ending) -> Told {
         let mut action = Form::new();
         action.set("PaymentMethod", "credit-card");
-        let statement =
+        let callback_fields =
             CallbackFields { status: Form::new(), action, platform: Platform::Twilio, step: Step::PaymentProcessing };
-        statement.told(&ending)
+        callback_fields.told(&ending)
     }
 
     fn word(form: &Form, name: &str) -> Option<String> {

@@ -7,9 +7,9 @@
 
 use std::borrow::Cow;
 
+use super::captured_fields::CapturedFields;
 use super::gateway::{Approval, Denial, Instrument, Means, Operation};
 use super::platform::OutcomeField;
-use super::receipt::CapturedFields;
 use super::step::{PayErrorCode, PayResult, SessionError, Step, words};
 use super::submission::Verdict;
 use crate::form::Form;
@@ -32,7 +32,7 @@ words! {
     }
 }
 
-/// How a session ended, without anything secret: for whoever keeps books.
+/// How a session ended, without anything secret: for whoever records payments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether money moved.
@@ -187,7 +187,7 @@ impl Ending {
         }
     }
 
-    /// How it ended, for whoever keeps books.
+    /// How it ended, for whoever records payments.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         Outcome {
@@ -269,9 +269,9 @@ impl<'a> Scrub<'a> {
             KeyedKnown::Known(Instrument::Card(card)) => own.add(card.number.expose()),
             KeyedKnown::Known(Instrument::BankAccount(account)) => own.add(account.account_number.expose()),
             KeyedKnown::Known(Instrument::Token(known)) => token = Some(known),
-            KeyedKnown::Gone(_, receipt) => {
-                receipt.card.iter().for_each(|(mask, _)| own.add_masked(mask));
-                receipt.account_number.iter().for_each(|mask| own.add_masked(mask));
+            KeyedKnown::Gone(_, captured_fields) => {
+                captured_fields.card.iter().for_each(|(mask, _)| own.add_masked(mask));
+                captured_fields.account_number.iter().for_each(|mask| own.add_masked(mask));
             }
         }
         Self { own, token }

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use super::admission::admit;
 use super::captured::Captured;
+use super::captured_fields::CapturedFields;
 use super::card::{Brand, YearMonth};
 use super::field::Field;
 use super::gateway::{Capabilities, Means};
+use super::gateway_exchange::{ExchangeStep, GatewayExchange};
 use super::intent::{CallbackFields, Intent, SessionStart, Told};
 use super::outcome::Ending;
-use super::receipt::CapturedFields;
 use super::session::{Output, Progress, What};
 use super::settings::{PostalCode, Settings};
-use super::settlement::{ExchangeStep, GatewayExchange};
 use super::step::{EntryError, PayErrorCode, Step};
 use super::submission::Question;
 use super::surroundings::Surroundings;
@@ -41,7 +41,7 @@ pub(super) struct PaymentCore {
     /// What the connector can do, from when it is found until the gateway is asked.
     limits: Option<Capabilities>,
     pub(super) captured: Captured,
-    pub(super) receipt: CapturedFields,
+    pub(super) captured_fields: CapturedFields,
     /// The step and attempt that callbacks name.
     pub(super) at: (Step, u8),
     /// When the last key was pressed that was input.
@@ -64,7 +64,7 @@ impl PaymentCore {
             around,
             limits: None,
             captured: Captured::default(),
-            receipt: CapturedFields { postal_code, ..CapturedFields::default() },
+            captured_fields: CapturedFields { postal_code, ..CapturedFields::default() },
             at,
             last_key: None,
             told: 0,
@@ -122,12 +122,12 @@ impl PaymentCore {
 
     /// Takes an entry that was found right.
     pub(super) fn capture(&mut self, field: Field, digits: Digits, today: YearMonth) {
-        self.captured.take(field, digits, &self.settings, today, &mut self.receipt);
+        self.captured.take(field, digits, &self.settings, today, &mut self.captured_fields);
     }
 
     /// The session has begun: has what is told should it be cut off written down.
-    pub(super) fn begin(&mut self, statement: CallbackFields) {
-        let start = SessionStart::new(&self.settings, statement);
+    pub(super) fn begin(&mut self, callback_fields: CallbackFields) {
+        let start = SessionStart::new(&self.settings, callback_fields);
         self.outputs.push_back(Output::Begin(Box::new(start)));
     }
 
@@ -148,30 +148,35 @@ impl PaymentCore {
     pub(super) fn submit(
         &mut self,
         now: CallTime,
-        statement: CallbackFields,
+        callback_fields: CallbackFields,
     ) -> Result<(GatewayExchange, Question), Box<Ending>> {
         let captured = std::mem::take(&mut self.captured);
-        let (settlement, question) =
+        let (exchange, question) =
             GatewayExchange::begin(now, captured, &self.settings, &self.around, self.limits.take())?;
-        let (attempt, instrument) = settlement.subject();
-        let intent = Intent { attempt, means: Means::from(&*instrument), receipt: self.receipt.clone(), statement };
+        let (attempt, instrument) = exchange.subject();
+        let intent = Intent {
+            attempt,
+            means: Means::from(&*instrument),
+            captured_fields: self.captured_fields.clone(),
+            callback_fields,
+        };
         // Written down before the first question leaves: a server that dies in between knows what may have been charged.
         self.outputs.push_back(Output::Intend(Box::new(intent)));
-        Ok((settlement, question))
+        Ok((exchange, question))
     }
 
     /// Has the gateway asked.
-    pub(super) fn ask(&mut self, settlement: &GatewayExchange, question: Question) {
-        let (attempt, instrument) = settlement.subject();
+    pub(super) fn ask(&mut self, exchange: &GatewayExchange, question: Question) {
+        let (attempt, instrument) = exchange.subject();
         self.outputs.push_back(Output::Ask(question, attempt, instrument));
     }
 
     /// Does what the payment wants next. Its ending, if it has come.
-    pub(super) fn advance(&mut self, settlement: &GatewayExchange, next: ExchangeStep) -> Option<Box<Ending>> {
+    pub(super) fn advance(&mut self, exchange: &GatewayExchange, next: ExchangeStep) -> Option<Box<Ending>> {
         match next {
             ExchangeStep::Waiting => None,
             ExchangeStep::Asking(question) => {
-                self.ask(settlement, question);
+                self.ask(exchange, question);
                 None
             }
             ExchangeStep::Over(ending) => Some(ending),

@@ -52,7 +52,7 @@ pub struct SentTimes {
     pub last: Duration,
 }
 
-/// A payment's way from the books to its outcome.
+/// A payment's way from the store to its outcome.
 #[derive(Debug)]
 pub struct Recovery {
     /// None: there is no connector of that name any more.
@@ -257,7 +257,7 @@ pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
             verdict,
             None,
             intent.attempt.operation,
-            &KeyedKnown::Gone(intent.means, &intent.receipt),
+            &KeyedKnown::Gone(intent.means, &intent.captured_fields),
         ),
     }
 }

@@ -16,13 +16,13 @@ use std::collections::VecDeque;
 use super::confirmation::{Confirmation, ConfirmationAnswer};
 use super::entry::FieldEntry;
 use super::field::Field;
+use super::gateway_exchange::GatewayExchange;
 use super::keypad::{Admission, EndedBy, KeptKey, Keypad};
 use super::listening::ListeningState;
 use super::outcome::Ending;
 use super::payment_core::PaymentCore;
 use super::session::{Input, Output, Timer};
 use super::settings::{Reading, Refusal};
-use super::settlement::GatewayExchange;
 use super::step::{EntryError, PayResult};
 use super::surroundings::Surroundings;
 use crate::form::Form;
@@ -131,8 +131,8 @@ impl PaySession {
                 let answer = confirmation.handle_timeout(&self.core, keypad);
                 self.answered(now, answer);
             }
-            VerbPhase::Processing(settlement) => {
-                let next = settlement.handle_timeout(now);
+            VerbPhase::Processing(exchange) => {
+                let next = exchange.handle_timeout(now);
                 self.advance(next);
             }
             VerbPhase::Closing { .. } | VerbPhase::Finished => {}
@@ -152,7 +152,7 @@ impl PaySession {
             VerbPhase::Finding { until } => Some((*until, Timer::Connector)),
             VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })
             | VerbPhase::Confirming(Confirmation { listening, .. }) => listening.poll_timeout(),
-            VerbPhase::Processing(settlement) => settlement.poll_timeout().map(|until| (until, Timer::Gateway)),
+            VerbPhase::Processing(exchange) => exchange.poll_timeout().map(|until| (until, Timer::Gateway)),
             VerbPhase::Closing { .. } | VerbPhase::Finished => None,
         }
     }
@@ -208,7 +208,7 @@ impl PaySession {
             },
             VerbPhase::Confirming(confirmation) if confirmation.listening.is_prompting() => "prompting confirmation",
             VerbPhase::Confirming(_) => "waiting confirmation",
-            VerbPhase::Processing(settlement) if settlement.is_interrupted() => "processing interrupted",
+            VerbPhase::Processing(exchange) if exchange.is_interrupted() => "processing interrupted",
             VerbPhase::Processing(_) => "processing",
             VerbPhase::Closing { .. } => "closing",
             VerbPhase::Finished => "finished",

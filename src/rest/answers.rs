@@ -8,11 +8,11 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
-use super::books::BookedPath;
 use super::connectors::{ConnectorPath, KeysBody, SomeKeysBody};
 use super::error::ApiError;
 use super::fields::FormBody;
 use super::path::{AccountPath, CallPath, PaymentPath, PaymentsPath};
+use super::stored_payments::BookedPath;
 
 /// Answers by their status.
 pub(super) type Answers = BTreeMap<String, RefOr<Response>>;

@@ -133,10 +133,10 @@ pub(super) async fn delete(State(state): State<ApiState>, at: InPath<CallPath>) 
     }
     // Its end is written first: else it would come back with it.
     state.store.flush().await.map_err(unusable)?;
-    let books = state.store.backend();
-    let row = match books.delete_call(call).await {
+    let backend = state.store.backend();
+    let row = match backend.delete_call(call).await {
         Ok(()) => Ok(()),
-        Err(BackendError::NotFound) => Err(books.call(call).await.map_err(unusable)?),
+        Err(BackendError::NotFound) => Err(backend.call(call).await.map_err(unusable)?),
         Err(error) => return Err(unusable(error)),
     };
     match (row, state.directory.delete(call)) {

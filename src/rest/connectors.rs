@@ -75,7 +75,7 @@ pub(super) async fn list(
     acting: Acting,
     _: Query<NoParameters>,
 ) -> Result<Json<ConnectorList>, ApiError> {
-    Ok(Json(ConnectorList { connectors: shelf(&state, &acting).list().await? }))
+    Ok(Json(ConnectorList { connectors: connector_store(&state, &acting).list().await? }))
 }
 
 /// Store a Pay Connector
@@ -103,7 +103,7 @@ pub(super) async fn create(
     KeysBody(keys): KeysBody,
 ) -> Result<Response, ApiError> {
     let replace = if query.parameters.replace == Some(true) { Replace::Yes } else { Replace::No };
-    let instance = shelf(&state, &acting).add(keys, replace, state.wall.now()).await?;
+    let instance = connector_store(&state, &acting).add(keys, replace, state.wall_clock.now()).await?;
     // A name has no letter that a path segment could not carry encoded.
     let name: String =
         form_urlencoded::byte_serialize(instance.name.as_bytes()).collect::<String>().replace('+', "%20");
@@ -133,7 +133,7 @@ pub(super) async fn fetch(
     acting: Acting,
     at: InPath<ConnectorPath>,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&state, &acting).show(&at.ids.name).await?))
+    Ok(Json(connector_store(&state, &acting).show(&at.ids.name).await?))
 }
 
 /// Change a Pay Connector
@@ -163,7 +163,7 @@ pub(super) async fn update(
     at: InPath<ConnectorPath>,
     KeysBody(keys): KeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&state, &acting).change(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
+    Ok(Json(connector_store(&state, &acting).change(&at.ids.name, keys, state.wall_clock.now()).await.map_err(unfit)?))
 }
 
 /// Remove a Pay Connector
@@ -187,7 +187,7 @@ pub(super) async fn delete(
     acting: Acting,
     at: InPath<ConnectorPath>,
 ) -> Result<StatusCode, ApiError> {
-    shelf(&state, &acting).remove(&at.ids.name, state.wall.now()).await?;
+    connector_store(&state, &acting).remove(&at.ids.name, state.wall_clock.now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -218,10 +218,10 @@ pub(super) async fn live(
     at: InPath<ConnectorPath>,
     SomeKeysBody(keys): SomeKeysBody,
 ) -> Result<Json<Instance>, ApiError> {
-    Ok(Json(shelf(&state, &acting).live(&at.ids.name, keys, state.wall.now()).await.map_err(unfit)?))
+    Ok(Json(connector_store(&state, &acting).live(&at.ids.name, keys, state.wall_clock.now()).await.map_err(unfit)?))
 }
 
-fn shelf<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> ConnectorStore<'a> {
+fn connector_store<'a>(state: &'a ApiState, Acting(actor): &'a Acting) -> ConnectorStore<'a> {
     ConnectorStore::new(&state.store, &state.connectors, actor)
 }
 

@@ -1,4 +1,4 @@
-//! What [`crate::fuzzing`] reaches of this room: the forms' readers, without a server around them.
+//! What [`crate::fuzzing`] reaches of this module: the forms' readers, without a server around them.
 
 use std::sync::LazyLock;
 

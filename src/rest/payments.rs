@@ -2,7 +2,7 @@
 //!
 //! Shape:   a request is handed to the call's machine, which reads and judges its parameters; here it gets its JSON, its dates,
 //!          and is done once.
-//! Limits:  [`VALUE_MAX`] bytes a parameter; those of [`crate::call::desk`].
+//! Limits:  [`VALUE_MAX`] bytes a parameter; those of [`crate::call::idempotency`].
 //! Errors:  the machine's [`AgentError`], told as [`ApiError`].
 //! Secrets: tokens are told to the status callback only.
 //! Sources: spec/pay.md, section 8; twilio-python `rest/api/v2010/account/call/payment.py`. `GET` is this server's own.
@@ -20,7 +20,7 @@ use super::fields::{Fields, FormBody, Query};
 use super::parameters::NoParameters;
 use super::path::{InPath, PaymentPath, PaymentsPath};
 use super::state::ApiState;
-use crate::call::desk::IdempotentRequest;
+use crate::call::idempotency::IdempotentRequest;
 use crate::call::{Answer, Command, CommandError};
 use crate::flow::AgentCommand;
 use crate::form::Form;

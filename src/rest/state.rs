@@ -6,11 +6,11 @@ use axum::extract::FromRef;
 
 use crate::account::Account;
 use crate::call::Directory;
+use crate::clock::WallClock;
 use crate::connector::Registry;
 use crate::flow::link::PlainHttp;
 use crate::http::TrustedProxies;
 use crate::store::Store;
-use crate::wall::WallClock;
 
 /// What the API uses. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct ApiState {
     /// Which targets may be asked without TLS.
     pub plain_http: PlainHttp,
     /// What time it is.
-    pub wall: WallClock,
+    pub wall_clock: WallClock,
 }
 
 impl FromRef<ApiState> for Store {

@@ -28,7 +28,7 @@ pub(super) fn install_recorder() {
         let _ = metrics::set_global_recorder(recorder);
         crate::call::metrics::describe();
         super::tls::describe();
-        super::doors::describe();
+        super::limiter::describe();
         super::pace::describe();
         crate::http::describe();
         super::media::describe();
@@ -60,10 +60,10 @@ pub(super) async fn healthz() -> &'static str {
         (status = 503, description = "It is being stopped and takes no new calls, or the database cannot be read or written, without which no payment is made", body = String, content_type = "text/plain"),
     ),
 )]
-pub(super) async fn readyz(State(desk): State<ServerState>) -> (StatusCode, &'static str) {
-    if desk.draining.load(Ordering::Acquire) {
+pub(super) async fn readyz(State(state): State<ServerState>) -> (StatusCode, &'static str) {
+    if state.draining.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if desk.services.payments.searches.is_shut() || !desk.services.payments.store.is_writable() {
+    } else if state.services.payments.searches.is_shut() || !state.services.payments.store.is_writable() {
         (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used\n")
     } else {
         (StatusCode::OK, "ready\n")

@@ -46,7 +46,7 @@ const WRITE_BUFFER_MAX: usize = 256 * 1024;
 
 /// An upgrade, at whichever of its paths.
 pub(super) struct Dialed {
-    desk: ServerState,
+    state: ServerState,
     path: StreamPath,
     parts: Parts,
 }
@@ -54,12 +54,12 @@ pub(super) struct Dialed {
 impl FromRequestParts<ServerState> for Dialed {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, desk: &ServerState) -> Result<Self, Response> {
-        let path = Path::from_request_parts(parts, desk).await;
+    async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, Response> {
+        let path = Path::from_request_parts(parts, state).await;
         let Path(path) = path.map_err(IntoResponse::into_response)?;
-        let dialed = Self { desk: desk.clone(), path, parts: parts.clone() };
+        let dialed = Self { state: state.clone(), path, parts: parts.clone() };
         // axum looks whether it is a WebSocket's; the socket is ours.
-        let upgrade = WebSocketUpgrade::from_request_parts(parts, desk).await;
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
         upgrade.map(|_| dialed).map_err(IntoResponse::into_response)
     }
 }
@@ -148,27 +148,27 @@ pub(super) async fn upgrade_to_url(dialed: Dialed) -> Response {
 impl Dialed {
     /// The way in, from every path.
     async fn answer(self) -> Response {
-        let Self { desk, path, parts } = self;
-        admitted(&desk, path, &parts).await.unwrap_or_else(IntoResponse::into_response)
+        let Self { state, path, parts } = self;
+        admitted(&state, path, &parts).await.unwrap_or_else(IntoResponse::into_response)
     }
 }
 
-async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
-    let peer = client(&desk.trusted_proxies, &parts.extensions, &parts.headers);
+async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
+    let peer = client(&state.trusted_proxies, &parts.extensions, &parts.headers);
     let name = path.dialect.clone();
     let required = upgrade::proof(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
     let (beginning, ending) = path.into_parts();
     let is_there = match &beginning {
-        Beginning::Flow(flow) => desk.services.documents.library.has(flow).await,
+        Beginning::Flow(flow) => state.services.documents.library.has(flow).await,
         Beginning::Url => true,
     };
     // As the log may name it before anybody is known.
     let told = if is_there { beginning.flow() } else { NO_SUCH_FLOW };
-    let nonce = proof::proven(desk, required, ending, told, parts, peer)
+    let nonce = proof::proven(state, required, ending, told, parts, peer)
         .ok_or_else(|| nothing_here(parts.uri.path(), peer))?
         .map_err(|refused| refused.answer(told, peer))?;
     let dialect = media::dialect(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
-    if desk.draining.load(Ordering::Acquire) {
+    if state.draining.load(Ordering::Acquire) {
         tracing::warn!(flow = told, status = 503, "stream refused: the server is being stopped");
         return Err(NotUpgraded::Unavailable("the server is being stopped\n".into()));
     }
@@ -178,12 +178,12 @@ async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result
         tracing::warn!(flow = NO_SUCH_FLOW, status = 404, "stream refused: there is no flow of that name");
         return Err(NotUpgraded::NotFound("no flow of that name\n".into()));
     }
-    let limit = usize::try_from(desk.upgrades.max_calls).unwrap_or(usize::MAX);
-    let place = StreamPlace::take(&desk.services.calls, limit).map_err(|refused| {
+    let limit = usize::try_from(state.upgrades.max_calls).unwrap_or(usize::MAX);
+    let place = StreamPlace::take(&state.services.calls, limit).map_err(|refused| {
         tracing::warn!(flow, limit, status = 503, reason = %refused, "stream refused: the server takes no more calls");
         NotUpgraded::Unavailable(format!("{refused}\n").into())
     })?;
-    let services = Arc::clone(&desk.services);
+    let services = Arc::clone(&state.services);
     let session = opened(dialect, &services, parts).map_err(|why| {
         tracing::warn!(
             flow,
@@ -200,7 +200,7 @@ async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result
     };
     // Last: what is refused uses nothing up.
     if let Some(nonce) = nonce
-        && let Err(why) = desk.used.take(&nonce, &services.payments.store, services.payments.wall.now()).await
+        && let Err(why) = state.used.take(&nonce, &services.payments.store, services.payments.wall_clock.now()).await
     {
         return Err(Refused::Proof(why.into()).answer(told, peer));
     }
@@ -229,7 +229,7 @@ async fn admitted(desk: &ServerState, path: StreamPath, parts: &Parts) -> Result
 fn opened(dialect: &'static Dialect, services: &CallServices, parts: &Parts) -> Result<MediaSession, MediaError> {
     let headers: Vec<(&str, &[u8])> =
         parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let call_sid = format!("CA{}", services.chance.uuid().simple());
+    let call_sid = format!("CA{}", services.rng.uuid().simple());
     let request =
         UpgradeRequest { path: parts.uri.path(), query: parts.uri.query(), headers: &headers, call_sid: &call_sid };
     MediaSession::open(dialect, &request)
@@ -242,10 +242,10 @@ pub(super) fn describe() {
 
 /// The answer to a request for a path that there is not. A stream that was dialed there is told of in the log: its platform tells
 /// nobody why a call fails.
-pub(super) async fn no_such_path(State(desk): State<ServerState>, uri: OriginalUri, parts: Parts) -> Response {
+pub(super) async fn no_such_path(State(state): State<ServerState>, uri: OriginalUri, parts: Parts) -> Response {
     let upgrade = parts.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
     if upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
-        tell_of_unknown_path(uri.path(), client(&desk.trusted_proxies, &parts.extensions, &parts.headers));
+        tell_of_unknown_path(uri.path(), client(&state.trusted_proxies, &parts.extensions, &parts.headers));
     }
     rest::no_such_path(uri).await
 }

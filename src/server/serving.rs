@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use super::doors::{ConnectionLimiter, Visit, closed};
+use super::limiter::{ConnectionLimiter, Visit, closed};
 use super::pace::Paced;
 use crate::blocking::{TaskKind, watched};
 use crate::rest;

@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::doors::{ConnectionLimiter, Visit};
+use super::limiter::{ConnectionLimiter, Visit};
 use super::pace::{Pace, Paced};
 use super::serving::Entrance;
 use crate::blocking;
@@ -64,12 +64,12 @@ impl TlsIdentity {
         Ok(Self { files, current: watch::Sender::new(first) })
     }
 
-    /// Takes connections of `doors`, and new pairs as they come.
-    pub(super) fn listen(self, doors: ConnectionLimiter) -> TlsListener {
+    /// Takes connections of the limiter, and new pairs as they come.
+    pub(super) fn listen(self, limiter: ConnectionLimiter) -> TlsListener {
         let current = self.current.subscribe();
         let mut follower = JoinSet::new();
         follower.spawn(self.follow());
-        TlsListener { doors, current, handshakes: Handshakes::default(), _follower: follower }
+        TlsListener { limiter, current, handshakes: Handshakes::default(), _follower: follower }
     }
 
     /// Looks at the files until the listener is dropped.
@@ -121,7 +121,7 @@ pub(super) fn describe() {
 /// A socket whose connections are TLS.
 #[derive(Debug)]
 pub(super) struct TlsListener {
-    doors: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     current: watch::Receiver<Arc<ServerConfig>>,
     handshakes: Handshakes,
     /// Ends with the listener.
@@ -139,7 +139,7 @@ impl Entrance for TlsListener {
                         return connection;
                     }
                 }
-                (stream, visit) = self.doors.accept() => {
+                (stream, visit) = self.limiter.accept() => {
                     let config = Arc::clone(&self.current.borrow());
                     self.handshakes.begin(stream, visit, config);
                 }

@@ -390,8 +390,8 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::flow::Warning;
-    use crate::simulate::chance::SeededRng;
-    use crate::simulate::chance::spelling::{SPELLINGS, spelt};
+    use crate::simulate::random::SeededRng;
+    use crate::simulate::random::spelling::{SPELLINGS, spelt};
 
     fn pressed(keys: &str) -> Vec<(CallTime, Record)> {
         keys.chars().map(|symbol| (CallTime::ZERO, Record::Pressed(Key::parse(symbol).unwrap()))).collect()
@@ -416,9 +416,9 @@ mod tests {
     fn what_no_mask_has_touched_is_found_in_every_spelling() {
         let number = "4539578763621486";
         for spelling in 0..SPELLINGS {
-            let mut chance = SeededRng::new(spelling);
+            let mut rng = SeededRng::new(spelling);
             for _ in 0..20 {
-                let text = format!("card {} was declined", spelt(number, spelling, &mut chance));
+                let text = format!("card {} was declined", spelt(number, spelling, &mut rng));
                 assert!(after(number, &text), "{text:?}");
             }
         }

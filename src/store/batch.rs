@@ -163,9 +163,9 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::*;
+    use crate::clock::WallClock;
     use crate::store::memory::{Disk, Memory};
     use crate::store::{CallFilter, CallStatus};
-    use crate::wall::WallClock;
 
     fn call(number: usize, status: CallStatus) -> PendingChange {
         let now = WallClock::System.now();

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::GONE_AFTER;
-use crate::wall::WallClock;
+use crate::clock::WallClock;
 
 /// How long after a heartbeat something new may be begun. Our choice: a third of [`GONE_AFTER`] is left for it to end before
 /// anybody else begins.
@@ -37,7 +37,7 @@ pub struct Epoch(u64);
 pub(super) struct Lease {
     /// None: the database is this server's alone.
     state: Option<watch::Sender<LeaseState>>,
-    wall: WallClock,
+    wall_clock: WallClock,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,27 +50,27 @@ struct LeaseState {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BothClocks {
     instant: Instant,
-    wall: Timestamp,
+    wall_clock: Timestamp,
 }
 
 impl BothClocks {
     fn since(self, earlier: Self) -> Duration {
-        let by_wall = Duration::try_from(self.wall.duration_since(earlier.wall)).unwrap_or_default();
+        let by_wall = Duration::try_from(self.wall_clock.duration_since(earlier.wall_clock)).unwrap_or_default();
         self.instant.saturating_duration_since(earlier.instant).max(by_wall)
     }
 }
 
 impl Lease {
     /// Of a server that was just registered.
-    pub(super) fn new(is_shared: bool, wall: WallClock) -> Self {
-        let heard = BothClocks { instant: Instant::now(), wall: wall.now() };
+    pub(super) fn new(is_shared: bool, wall_clock: WallClock) -> Self {
+        let heard = BothClocks { instant: Instant::now(), wall_clock: wall_clock.now() };
         let state = || watch::Sender::new(LeaseState { heard, epoch: Epoch(1) });
-        Self { state: is_shared.then(state), wall }
+        Self { state: is_shared.then(state), wall_clock }
     }
 
     /// The moment.
     pub(super) fn now(&self) -> BothClocks {
-        BothClocks { instant: Instant::now(), wall: self.wall.now() }
+        BothClocks { instant: Instant::now(), wall_clock: self.wall_clock.now() }
     }
 
     /// A heartbeat was written that was begun at this moment.
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     /// One that goes with tokio's.
-    fn wall() -> WallClock {
+    fn wall_clock() -> WallClock {
         WallClock::simulated(Timestamp::UNIX_EPOCH)
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_was_interrupted_is_another_one_and_a_stale_one_is_waited_for() {
-        let lease = Lease::new(true, wall());
+        let lease = Lease::new(true, wall_clock());
         let first = lease.fresh().await;
         advance(Duration::from_secs(9)).await;
         assert_eq!(lease.fresh().now_or_never(), Some(first));
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_under_way_is_given_up_before_others_may_begin_it() {
-        let lease = Lease::new(true, wall());
+        let lease = Lease::new(true, wall_clock());
         let begun = Instant::now();
         let renewed = async {
             tokio::time::sleep(Duration::from_secs(9)).await;
@@ -197,12 +197,12 @@ mod tests {
         };
         tokio::join!(lease.lapsed(), renewed);
         assert_eq!(begun.elapsed(), Duration::from_secs(9) + HELD_FOR);
-        assert_eq!(Lease::new(false, wall()).lapsed().now_or_never(), None);
+        assert_eq!(Lease::new(false, wall_clock()).lapsed().now_or_never(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_database_of_ones_own_needs_none() {
-        let lease = Lease::new(false, wall());
+        let lease = Lease::new(false, wall_clock());
         advance(Duration::from_secs(3600)).await;
         assert_eq!(lease.fresh().now_or_never(), Some(lease.epoch()));
     }

@@ -45,7 +45,7 @@ pub type DatabaseClock = Box<dyn Fn() -> Duration + Send + Sync>;
 /// The database.
 #[derive(Default)]
 pub struct Memory {
-    books: Arc<Mutex<Tables>>,
+    tables: Arc<Mutex<Tables>>,
     disk: Option<Box<dyn Disk>>,
     connection: Option<Box<dyn Connection>>,
     /// What several servers share has a clock. None: one server has it to itself.
@@ -68,7 +68,7 @@ impl Memory {
     /// The same database as another server sees it: over its own `connection`, and with `disk` for what it writes.
     #[must_use]
     pub fn reached_over(&self, connection: Box<dyn Connection>, disk: Box<dyn Disk>) -> Self {
-        Self { books: Arc::clone(&self.books), disk: Some(disk), connection: Some(connection), clock: None }
+        Self { tables: Arc::clone(&self.tables), disk: Some(disk), connection: Some(connection), clock: None }
     }
 
     /// The same for several servers, whose leases run by this clock.
@@ -84,10 +84,10 @@ impl Memory {
     }
 
     /// Whose rows `node` may claim, but for nobody's.
-    fn silent_for(&self, books: &Tables, node: NodeId) -> Silent {
+    fn silent_for(&self, tables: &Tables, node: NodeId) -> Silent {
         let Some(clock) = &self.clock else { return Silent::Nobody };
         let Some(dead) = clock().checked_sub(GONE_AFTER) else { return Silent::Nobody };
-        match books.nodes.get(&node) {
+        match tables.nodes.get(&node) {
             Some(heard) if heard.since <= dead && heard.last >= dead => Silent::Since(dead),
             _ => Silent::Nobody,
         }
@@ -130,6 +130,6 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Opening the store: which database, with which key, as which node.
 //!
-//! Shape:   [`open`] for what needs everything, [`books`] for commands that only read and mark rows. A server holds its data
+//! Shape:   [`open`] for what needs everything, [`open_to_read`] for commands that only read and mark rows. A server holds its data
 //!          folder, and its SQLite file, by locks of the operating system for as long as it runs.
 //! Errors:  [`OpenError`], each with what to do about it.
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
@@ -135,7 +135,7 @@ pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenErr
 ///
 /// # Errors
 /// [`OpenError`].
-pub async fn books(settings: &StoreSettings) -> Result<Arc<dyn Backend>, OpenError> {
+pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Backend>, OpenError> {
     Ok(Arc::new(Sql::open(&address(settings), IfMissing::Fail).await?))
 }
 

@@ -109,7 +109,7 @@ impl Store {
         status.chain(settled.action.iter().map(|telling| new(telling, CallbackKind::Action, action))).collect()
     }
 
-    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the books do not say it.
+    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the store do not say it.
     ///
     /// # Errors
     /// [`StoreError`]: still nobody knows.

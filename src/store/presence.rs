@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Waits until somebody has heard of this server lately: whom nobody hears must not do what others may be doing in its
-    /// place. What is its own in the books after that is so in this epoch.
+    /// place. What is its own in the store after that is so in this epoch.
     pub async fn heard(&self) -> Epoch {
         self.lease.fresh().await
     }

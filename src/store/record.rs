@@ -16,11 +16,11 @@ use crate::flow::{Begun, Intended, LedBy, PaymentId};
 use crate::form::{Form, Value};
 use crate::http::Jar;
 use crate::money::{Amount, Currency};
+use crate::pay::captured_fields::CapturedFields;
 use crate::pay::card::Brand;
 use crate::pay::gateway::{Means, Operation, PaymentRequest, TokenType};
 use crate::pay::intent::{CallbackFields, Intent, SessionStart};
 use crate::pay::platform::Platform;
-use crate::pay::receipt::CapturedFields;
 use crate::pay::step::Step;
 use crate::secret::Secret;
 use crate::twiml::Method;
@@ -142,7 +142,7 @@ const fn platform(is_telnyx: bool) -> Platform {
 /// An intended payment as text.
 pub(super) fn intended(intended: &Intended) -> Secret {
     let Intended { payment, intent, status, action, cookies } = intended;
-    let Intent { attempt, means, receipt, statement } = intent;
+    let Intent { attempt, means, captured_fields, callback_fields } = intent;
     text(&IntendedRecord {
         sid: payment.sid.clone(),
         led_by: led_by(payment.led_by).to_owned(),
@@ -158,16 +158,16 @@ pub(super) fn intended(intended: &Intended) -> Secret {
         parameters: attempt.parameters.clone(),
         metadata: attempt.metadata.clone(),
         means: means.word().to_owned(),
-        card: receipt.card.as_ref().map(|(number, brand)| (number.clone(), brand.word().to_owned())),
-        expiration: receipt.expiration.clone(),
-        security_code: receipt.security_code.clone(),
-        postal_code: receipt.postal_code.clone(),
-        routing_number: receipt.routing_number.clone(),
-        account_number: receipt.account_number.clone(),
-        status_form: fields(&statement.status),
-        action_form: fields(&statement.action),
-        telnyx: is_telnyx(statement.platform),
-        step: statement.step.word().to_owned(),
+        card: captured_fields.card.as_ref().map(|(number, brand)| (number.clone(), brand.word().to_owned())),
+        expiration: captured_fields.expiration.clone(),
+        security_code: captured_fields.security_code.clone(),
+        postal_code: captured_fields.postal_code.clone(),
+        routing_number: captured_fields.routing_number.clone(),
+        account_number: captured_fields.account_number.clone(),
+        status_form: fields(&callback_fields.status),
+        action_form: fields(&callback_fields.action),
+        telnyx: is_telnyx(callback_fields.platform),
+        step: callback_fields.step.word().to_owned(),
         status: place(status),
         action: place(action),
         cookies: written(cookies.as_ref()),
@@ -202,7 +202,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
         parameters: record.parameters,
         metadata: record.metadata,
     };
-    let receipt = CapturedFields {
+    let captured_fields = CapturedFields {
         card,
         expiration: record.expiration,
         security_code: record.security_code,
@@ -210,7 +210,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
         routing_number: record.routing_number,
         account_number: record.account_number,
     };
-    let statement = CallbackFields {
+    let callback_fields = CallbackFields {
         status: read_fields(record.status_form),
         action: read_fields(record.action_form),
         platform: platform(record.telnyx),
@@ -219,7 +219,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
     let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Intended {
         payment: PaymentId { sid: record.sid, led_by },
-        intent: Intent { attempt: Arc::new(attempt), means, receipt, statement },
+        intent: Intent { attempt: Arc::new(attempt), means, captured_fields, callback_fields },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
         cookies: record.cookies.map(Secret::new),
@@ -229,7 +229,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
 /// A session that has begun, as text.
 pub(super) fn begun(begun: &Begun) -> Secret {
     let Begun { payment, call_sid, start, status, action, cookies } = begun;
-    let SessionStart { connector, operation, currency, means, statement } = start;
+    let SessionStart { connector, operation, currency, means, callback_fields } = start;
     text(&BegunRecord {
         sid: payment.sid.clone(),
         led_by: led_by(payment.led_by).to_owned(),
@@ -239,10 +239,10 @@ pub(super) fn begun(begun: &Begun) -> Secret {
         currency: currency.code().to_ascii_lowercase(),
         token_type: tokenized(*operation).map(str::to_owned),
         means: means.word().to_owned(),
-        status_form: fields(&statement.status),
-        action_form: fields(&statement.action),
-        telnyx: is_telnyx(statement.platform),
-        step: statement.step.word().to_owned(),
+        status_form: fields(&callback_fields.status),
+        action_form: fields(&callback_fields.action),
+        telnyx: is_telnyx(callback_fields.platform),
+        step: callback_fields.step.word().to_owned(),
         status: place(status),
         action: place(action),
         cookies: written(cookies.as_ref()),
@@ -263,7 +263,7 @@ pub(super) fn read_begun(text: &Secret) -> Result<Begun, StoredShapeError> {
         }
         (None, None) => return Err(StoredShapeError::Shape),
     };
-    let statement = CallbackFields {
+    let callback_fields = CallbackFields {
         status: read_fields(record.status_form),
         action: read_fields(record.action_form),
         platform: platform(record.telnyx),
@@ -273,7 +273,7 @@ pub(super) fn read_begun(text: &Secret) -> Result<Begun, StoredShapeError> {
     Ok(Begun {
         payment: PaymentId { sid: record.sid, led_by: read_led_by(&record.led_by)? },
         call_sid: record.call_sid,
-        start: SessionStart { connector: record.connector, operation, currency, means, statement },
+        start: SessionStart { connector: record.connector, operation, currency, means, callback_fields },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
         cookies: record.cookies.map(Secret::new),
@@ -298,9 +298,9 @@ pub(super) fn new_session(begun: &Begun, sealed: Vec<u8>, at: Timestamp) -> NewS
     }
 }
 
-/// What the books show of an intended payment, whose session began at `begun`.
+/// What the store show of an intended payment, whose session began at `begun`.
 pub(super) fn new_payment(intended: &Intended, begun: Timestamp, sealed: Vec<u8>) -> NewPayment {
-    let Intent { attempt, means, receipt, .. } = &intended.intent;
+    let Intent { attempt, means, captured_fields, .. } = &intended.intent;
     NewPayment {
         sid: intended.payment.sid.clone(),
         call_sid: attempt.call_sid.clone(),
@@ -311,8 +311,12 @@ pub(super) fn new_payment(intended: &Intended, begun: Timestamp, sealed: Vec<u8>
         currency: attempt.currency.code().to_ascii_lowercase(),
         token_type: tokenized(attempt.operation),
         means: means.word(),
-        masked: receipt.card.as_ref().map(|(number, _)| number.clone()).or_else(|| receipt.account_number.clone()),
-        brand: receipt.card.as_ref().map(|(_, brand)| brand.word().to_owned()),
+        masked: captured_fields
+            .card
+            .as_ref()
+            .map(|(number, _)| number.clone())
+            .or_else(|| captured_fields.account_number.clone()),
+        brand: captured_fields.card.as_ref().map(|(_, brand)| brand.word().to_owned()),
         begun,
         sealed,
     }
@@ -413,7 +417,7 @@ mod tests {
                     operation,
                     currency: usd,
                     means: Means::BankAccount,
-                    statement: CallbackFields {
+                    callback_fields: CallbackFields {
                         status,
                         action,
                         platform: Platform::Telnyx,

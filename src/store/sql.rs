@@ -430,15 +430,20 @@ impl Backend for Sql {
     }
 
     fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> Done<'_, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Transition::Delivered, node, now })
+        self.write(callbacks::Mark { id, transition: callbacks::Transition::Delivered, node, now })
     }
 
     fn mark_failed<'a>(&'a self, id: i64, reason: &'a str, number: u32, node: NodeId, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Transition::Failed(reason.to_owned(), number), node, now })
+        self.write(callbacks::Mark {
+            id,
+            transition: callbacks::Transition::Failed(reason.to_owned(), number),
+            node,
+            now,
+        })
     }
 
     fn mark_parked<'a>(&'a self, id: i64, reason: &'a str, node: NodeId, now: Timestamp) -> Done<'a, ()> {
-        self.write(callbacks::Mark { id, fate: callbacks::Transition::Parked(reason.to_owned()), node, now })
+        self.write(callbacks::Mark { id, transition: callbacks::Transition::Parked(reason.to_owned()), node, now })
     }
 
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> Done<'_, u64> {

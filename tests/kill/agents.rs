@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::books::{Event, Telling};
 use super::callers::{World, dial};
 use super::numbers::Chance;
+use super::stored::{Event, Telling};
 use super::support::{ACCOUNT, Caller, PATIENCE, TOKEN, wait};
 
 /// How long an agent waits for what the caller keys.
@@ -23,15 +23,15 @@ const CAPTURES: [(&str, &str); 3] = [
 /// Who keeps a caller on the line: the flow `hold`.
 pub const HOLD: &str = "<Response><Pause length=\"20\"/></Response>";
 
-pub async fn one_call(world: &World, name: &str, chance: &mut Chance, address: SocketAddr) {
+pub async fn one_call(world: &World, name: &str, rng: &mut Chance, address: SocketAddr) {
     let Some(socket) = dial(address, "hold").await else {
         return;
     };
     let call_sid = format!("CA{name}");
     let mut caller = Caller::begin(socket, &call_sid, &[]).await;
-    let gives_up = chance.below(6) == 0;
+    let gives_up = rng.below(6) == 0;
     // Whatever fails here fails because the server is gone.
-    if lead(world, name, &call_sid, chance, address, &mut caller).await.is_some() && !gives_up {
+    if lead(world, name, &call_sid, rng, address, &mut caller).await.is_some() && !gives_up {
         told(world, name, Telling::is_final).await;
     }
     world.books.write(name, Event::Did("hangs up"));
@@ -42,11 +42,11 @@ async fn lead(
     world: &World,
     session: &str,
     call_sid: &str,
-    chance: &mut Chance,
+    rng: &mut Chance,
     address: SocketAddr,
     caller: &mut Caller,
 ) -> Option<()> {
-    let payment = world.payment_of_agent(call_sid, session.to_owned(), address, chance);
+    let payment = world.payment_of_agent(call_sid, session.to_owned(), address, rng);
     let http = &world.http;
     let url = format!("http://{address}/2010-04-01/Accounts/{ACCOUNT}/Calls/{call_sid}/Payments");
     let status_callback = format!("{}/status/{session}", world.application_url);
@@ -85,7 +85,7 @@ async fn lead(
     world.books.write(session, Event::Began);
     let created: Value = serde_json::from_str(&created).ok()?;
     let payment_url = format!("{url}/{}.json", created["sid"].as_str()?);
-    let keys = [payment.card.clone(), "1231".to_owned(), chance.code(3)];
+    let keys = [payment.card.clone(), "1231".to_owned(), rng.code(3)];
     for ((capture, field), keys) in CAPTURES.into_iter().zip(keys) {
         post(payment_url.clone(), vec![("Capture", capture.to_owned())]).await?;
         world.books.write(session, Event::Did("keys"));

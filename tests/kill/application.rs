@@ -8,9 +8,9 @@ use std::time::Duration;
 use touchtone::form::Form;
 use touchtone::secret::Secret;
 
-use super::books::{Books, Event, Kind, Telling};
 use super::moments::pass;
 use super::numbers::Chance;
+use super::stored::{Books, Event, Kind, Telling};
 use super::support::TOKEN;
 use super::wire::{Reply, Request, Service};
 
@@ -19,7 +19,7 @@ const SLOW: u64 = 600;
 
 pub struct Application {
     books: Arc<Books>,
-    chance: Mutex<Chance>,
+    rng: Mutex<Chance>,
     /// What the answer to a payment's action goes on with, if not with the end.
     next: Mutex<BTreeMap<String, String>>,
     /// The payments whose action has been answered.
@@ -40,7 +40,7 @@ enum Mood {
 
 impl Application {
     pub fn new(books: Arc<Books>, seed: u64) -> Self {
-        Self { books, chance: Mutex::new(Chance(seed)), next: Mutex::default(), answered: Mutex::default() }
+        Self { books, rng: Mutex::new(Chance(seed)), next: Mutex::default(), answered: Mutex::default() }
     }
 
     /// What follows when `session` has been told.
@@ -57,13 +57,13 @@ impl Application {
         if self.books.is_calm() {
             return Mood::Well;
         }
-        let mut chance = self.chance.lock().unwrap();
-        match chance.below(100) {
+        let mut rng = self.rng.lock().unwrap();
+        match rng.below(100) {
             0..=5 => Mood::Fails,
             6..=9 => Mood::Closes,
-            18..=20 => Mood::NotNow([408, 425, 429][usize::try_from(chance.below(3)).unwrap()]),
+            18..=20 => Mood::NotNow([408, 425, 429][usize::try_from(rng.below(3)).unwrap()]),
             21 => Mood::Refuses,
-            10..=17 => Mood::Slow(chance.below(SLOW)),
+            10..=17 => Mood::Slow(rng.below(SLOW)),
             _ => Mood::Well,
         }
     }

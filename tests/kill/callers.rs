@@ -14,9 +14,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::agents;
 use super::application::Application;
-use super::books::{Books, Event, Opened, Wants};
 use super::moments::pass;
 use super::numbers::Chance;
+use super::stored::{Books, Event, Opened, Wants};
 use super::support::{Caller, wait};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -73,14 +73,14 @@ struct Kind {
 }
 
 impl Kind {
-    fn draw(chance: &mut Chance) -> Self {
-        let connector = ["Processor", "Strict", "Stripe", "Stripe"][usize::try_from(chance.below(4)).unwrap()];
-        let has_status = chance.below(4) != 0;
+    fn draw(rng: &mut Chance) -> Self {
+        let connector = ["Processor", "Strict", "Stripe", "Stripe"][usize::try_from(rng.below(4)).unwrap()];
+        let has_status = rng.below(4) != 0;
         // The stand-in for Stripe knows payments by card only.
-        let (means, wants) = match (connector, chance.below(5)) {
+        let (means, wants) = match (connector, rng.below(5)) {
             ("Stripe", _) | (_, 0..=2) => (Means::Card, Wants::Charge),
             (_, 3) => (Means::Account, Wants::Charge),
-            _ => (if chance.below(2) == 0 { Means::Card } else { Means::Account }, Wants::Token),
+            _ => (if rng.below(2) == 0 { Means::Card } else { Means::Account }, Wants::Token),
         };
         Self { connector, has_status, means, wants }
     }
@@ -102,7 +102,7 @@ enum Whim {
 }
 
 /// Calls until everybody calms down.
-pub async fn keep_calling(world: World, number: usize, mut chance: Chance, mut line: Line) {
+pub async fn keep_calling(world: World, number: usize, mut rng: Chance, mut line: Line) {
     for call in 0.. {
         let Ok(servers) = line.wait_for(|servers| !servers.is_empty()).await.map(|servers| servers.clone()) else {
             return;
@@ -110,44 +110,44 @@ pub async fn keep_calling(world: World, number: usize, mut chance: Chance, mut l
         if world.books.is_calm() {
             return;
         }
-        let address = servers[usize::try_from(chance.below(servers.len() as u64)).unwrap()];
+        let address = servers[usize::try_from(rng.below(servers.len() as u64)).unwrap()];
         let name = format!("{number}-{call}");
-        if chance.below(6) == 0 {
-            agents::one_call(&world, &name, &mut chance, address).await;
+        if rng.below(6) == 0 {
+            agents::one_call(&world, &name, &mut rng, address).await;
         } else {
-            one_call(&world, &name, &mut chance, address).await;
+            one_call(&world, &name, &mut rng, address).await;
         }
         world.books.calls_over.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-async fn one_call(world: &World, name: &str, chance: &mut Chance, address: SocketAddr) {
+async fn one_call(world: &World, name: &str, rng: &mut Chance, address: SocketAddr) {
     let Some(socket) = dial(address, "pay").await else {
         // It was killed a moment ago.
         return;
     };
     let call_sid = format!("CA{name}");
-    let first = world.payment(&call_sid, format!("{name}-a"), Kind::draw(chance), address, chance);
-    let second = (chance.below(5) == 0)
-        .then(|| world.payment(&call_sid, format!("{name}-b"), Kind::draw(chance), address, chance));
+    let first = world.payment(&call_sid, format!("{name}-a"), Kind::draw(rng), address, rng);
+    let second =
+        (rng.below(5) == 0).then(|| world.payment(&call_sid, format!("{name}-b"), Kind::draw(rng), address, rng));
     if let Some(second) = &second {
         world.application.follow_with(&first.session, format!("<Response>{}</Response>", world.verb(second)));
     }
-    let whim = match chance.below(20) {
+    let whim = match rng.below(20) {
         0 => Whim::Slips,
-        1..=2 => Whim::Star(chance.below(6)),
-        3..=5 => Whim::HangsUp(chance.below(6)),
+        1..=2 => Whim::Star(rng.below(6)),
+        3..=5 => Whim::HangsUp(rng.below(6)),
         _ => Whim::None,
     };
-    make(world, socket, &call_sid, first, second, whim, chance).await;
+    make(world, socket, &call_sid, first, second, whim, rng).await;
 }
 
 /// One call with one payment through Stripe, without a whim.
-pub async fn pay_by_stripe(world: World, name: String, has_status: bool, mut chance: Chance, address: SocketAddr) {
+pub async fn pay_by_stripe(world: World, name: String, has_status: bool, mut rng: Chance, address: SocketAddr) {
     let socket = dial(address, "pay").await.unwrap();
     let call_sid = format!("CA{name}");
-    let payment = world.payment(&call_sid, name, Kind::by_stripe(has_status), address, &mut chance);
-    make(&world, socket, &call_sid, payment, None, Whim::None, &mut chance).await;
+    let payment = world.payment(&call_sid, name, Kind::by_stripe(has_status), address, &mut rng);
+    make(&world, socket, &call_sid, payment, None, Whim::None, &mut rng).await;
 }
 
 /// None: the server is not there.
@@ -165,7 +165,7 @@ async fn make(
     first: Payment,
     second: Option<Payment>,
     whim: Whim,
-    chance: &mut Chance,
+    rng: &mut Chance,
 ) {
     let books = &world.books;
     books.write(&first.session, Event::Began);
@@ -176,7 +176,7 @@ async fn make(
         ("what", first.what()),
     ];
     let mut caller = Caller::begin(socket, call_sid, &parameters).await;
-    let mut keys = first.keys(whim == Whim::Slips, chance);
+    let mut keys = first.keys(whim == Whim::Slips, rng);
     let mut payment = &first;
     let mut turns = 0;
     loop {
@@ -188,12 +188,12 @@ async fn make(
                 return caller.hang_up().await;
             }
         }
-        pass(Duration::from_millis(chance.below(THOUGHT))).await;
+        pass(Duration::from_millis(rng.below(THOUGHT))).await;
         if let Some(second) = &second
             && payment.session == first.session
             && world.application.has_answered(&first.session)
         {
-            (keys, payment) = (second.keys(false, chance), second);
+            (keys, payment) = (second.keys(false, rng), second);
         }
         match whim {
             Whim::Star(after) if after == turns => {
@@ -218,7 +218,7 @@ async fn make(
 
 impl Payment {
     /// What is keyed, turn by turn.
-    fn keys(&self, slips: bool, chance: &mut Chance) -> VecDeque<(&'static str, String)> {
+    fn keys(&self, slips: bool, rng: &mut Chance) -> VecDeque<(&'static str, String)> {
         if self.means == Means::Account {
             let slip = slips.then(|| ("slips", ROUTING[..7].to_owned() + "#"));
             let keys = [("keys the bank", ROUTING.to_owned()), ("keys the account", format!("{}#", self.card))];
@@ -228,7 +228,7 @@ impl Payment {
         let keys = [
             ("keys the number", self.card.clone()),
             ("keys the date", "1231".to_owned()),
-            ("keys the code", chance.code(3)),
+            ("keys the code", rng.code(3)),
         ];
         slip.into_iter().chain(keys).collect()
     }
@@ -281,27 +281,21 @@ impl World {
     }
 
     /// A payment that an agent leads: it has no action.
-    pub fn payment_of_agent(
-        &self,
-        call_sid: &str,
-        session: String,
-        server: SocketAddr,
-        chance: &mut Chance,
-    ) -> Payment {
-        let connector = ["Processor", "Strict", "Stripe"][usize::try_from(chance.below(3)).unwrap()];
+    pub fn payment_of_agent(&self, call_sid: &str, session: String, server: SocketAddr, rng: &mut Chance) -> Payment {
+        let connector = ["Processor", "Strict", "Stripe"][usize::try_from(rng.below(3)).unwrap()];
         let kind = Kind { connector, has_status: true, means: Means::Card, wants: Wants::Charge };
-        let payment = self.payment(call_sid, session, kind, server, chance);
+        let payment = self.payment(call_sid, session, kind, server, rng);
         self.books.has_no_action(&payment.session);
         payment
     }
 
-    fn payment(&self, call_sid: &str, session: String, kind: Kind, server: SocketAddr, chance: &mut Chance) -> Payment {
+    fn payment(&self, call_sid: &str, session: String, kind: Kind, server: SocketAddr, rng: &mut Chance) -> Payment {
         let Kind { connector, has_status, means, wants } = kind;
         let card = match means {
-            Means::Account => chance.account(),
+            Means::Account => rng.account(),
             // Numbers of 16 digits are complete by themselves, and their codes have three.
             Means::Card => loop {
-                let (card, code) = chance.card();
+                let (card, code) = rng.card();
                 if code == 3 {
                     break card;
                 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::books::{Event, Kind, Session, State, Telling};
+use super::stored::{Event, Kind, Session, State, Telling};
 
 /// What is wrong with a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -310,7 +310,7 @@ pub fn summary(state: &State, faults: &[Fault]) -> String {
 
 /// The checks are held against histories in which something is wrong.
 mod tests {
-    use super::super::books::Wants;
+    use super::super::stored::Wants;
     use super::*;
 
     /// A payment that was made and told as it should be: charged once, with two status callbacks before the last.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::books::Telling;
 use super::moments::pass;
 use super::numbers::Chance;
 use super::room::Room;
 use super::scene::{Scene, occasion, until};
+use super::stored::Telling;
 use super::support::postgres::Postgres;
 use super::support::wait;
 use super::{CALLERS, SETTLING, call, in_peace, kills};
@@ -37,32 +37,32 @@ async fn of_two_servers_the_other_one_goes_on_and_inherits_also_when_their_datab
     let books = Arc::clone(&scene.books);
     let (up, line) = watch::channel(Vec::new());
     let callers = call(&mut scene, &line);
-    let mut chance = Chance(scene.seeds.below(u64::MAX));
+    let mut rng = Chance(scene.seeds.below(u64::MAX));
     let mut servers = [Some(scene.start(0).await), Some(scene.start(1).await)];
     let all = [scene.places[0].address(), scene.places[1].address()];
     up.send_replace(all.to_vec());
     let deaths = kills() * 3 / 5;
     for death in 0..deaths {
-        occasion(&books, &mut chance).await;
+        occasion(&books, &mut rng).await;
         if death % 6 == 3 {
             books.database(true);
             postgres.stop();
-            let longest = if kills() >= MANY_KILLS && chance.below(5) == 0 { AWAY_FOR_LONG } else { AWAY };
-            pass(Duration::from_millis(chance.below(longest))).await;
+            let longest = if kills() >= MANY_KILLS && rng.below(5) == 0 { AWAY_FOR_LONG } else { AWAY };
+            pass(Duration::from_millis(rng.below(longest))).await;
             postgres.start_again();
             books.database(false);
             continue;
         }
-        let server = usize::try_from(chance.below(2)).unwrap();
+        let server = usize::try_from(rng.below(2)).unwrap();
         let other = 1 - server;
         up.send_replace(vec![all[other]]);
         scene.kill(server, servers[server].take().expect("a server that runs"));
-        pass(Duration::from_millis(chance.below(500))).await;
+        pass(Duration::from_millis(rng.below(500))).await;
         servers[server] = Some(scene.start(server).await);
         up.send_replace(all.to_vec());
     }
     // The other one has to see to what this one leaves.
-    occasion(&books, &mut chance).await;
+    occasion(&books, &mut rng).await;
     up.send_replace(vec![all[1]]);
     scene.kill(0, servers[0].take().expect("a server that runs"));
     in_peace(&books, callers).await;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::books::{Books, Event, Wants, new_id};
 use super::moments::pass;
 use super::numbers::Chance;
+use super::stored::{Books, Event, Wants, new_id};
 use super::wire::{Reply, Request, Service};
 
 /// How long it takes at most over a payment, in milliseconds; now and then longer than it is given (`SLOW`).
@@ -38,11 +38,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub fn draw(chance: &mut Chance, is_calm: bool) -> Self {
+    pub fn draw(rng: &mut Chance, is_calm: bool) -> Self {
         if is_calm {
             return Self::None;
         }
-        match chance.below(100) {
+        match rng.below(100) {
             0..=5 => Self::Lost,
             6..=8 => Self::Busy,
             9..=14 => Self::Silent,
@@ -57,14 +57,14 @@ impl Fault {
 
 pub struct Processor {
     books: Arc<Books>,
-    chance: Mutex<Chance>,
+    rng: Mutex<Chance>,
     /// What became of each transaction id.
     made: Mutex<BTreeMap<String, Arc<OnceCell<Value>>>>,
 }
 
 impl Processor {
     pub fn new(books: Arc<Books>, seed: u64) -> Self {
-        Self { books, chance: Mutex::new(Chance(seed)), made: Mutex::default() }
+        Self { books, rng: Mutex::new(Chance(seed)), made: Mutex::default() }
     }
 
     /// The charge, as often as it is asked for.
@@ -95,10 +95,10 @@ impl Service for Processor {
         let session = body["parameters"]["session"].as_str().unwrap().to_owned();
         let id = body["transaction_id"].as_str().unwrap().to_owned();
         let (fault, takes, declines) = {
-            let mut chance = self.chance.lock().unwrap();
+            let mut rng = self.rng.lock().unwrap();
             let is_calm = self.books.is_calm();
-            let most = if !is_calm && chance.below(20) == 0 { SLOW } else { BUSY };
-            (Fault::draw(&mut chance, is_calm), Duration::from_millis(chance.below(most)), chance.below(7) == 0)
+            let most = if !is_calm && rng.below(20) == 0 { SLOW } else { BUSY };
+            (Fault::draw(&mut rng, is_calm), Duration::from_millis(rng.below(most)), rng.below(7) == 0)
         };
         self.books.write(&session, Event::Asked { id: id.clone(), body: request.body.clone() });
         let reply = match fault {

@@ -8,12 +8,12 @@ use aho_corasick::AhoCorasick;
 use tokio::time::timeout;
 
 use super::application::Application;
-use super::books::{Books, Signal};
 use super::callers::World;
 use super::moments::pass;
 use super::numbers::Chance;
 use super::processor::Processor;
 use super::server::{Place, Running};
+use super::stored::{Books, Signal};
 use super::stripe::Stripe;
 use super::support::process::files;
 use super::support::{ACCOUNT, TOKEN, wait, write_flows};
@@ -129,17 +129,17 @@ impl Scene {
 }
 
 /// Waits for the moment of the next kill: any, or just after something that matters.
-pub async fn occasion(books: &Books, chance: &mut Chance) {
-    let after = match chance.below(5) {
-        0 | 1 => return pass(Duration::from_millis(chance.below(LIFE))).await,
+pub async fn occasion(books: &Books, rng: &mut Chance) {
+    let after = match rng.below(5) {
+        0 | 1 => return pass(Duration::from_millis(rng.below(LIFE))).await,
         2 => Signal::Asked,
         3 => Signal::Replied,
         _ => Signal::Told,
     };
-    pass(Duration::from_millis(chance.below(LIFE / 2))).await;
+    pass(Duration::from_millis(rng.below(LIFE / 2))).await;
     let mut signals = books.signals();
     let _ = timeout(OCCASION, async { while !matches!(signals.recv().await, Ok(signal) if signal == after) {} }).await;
-    pass(Duration::from_micros(chance.below(5000))).await;
+    pass(Duration::from_micros(rng.below(5000))).await;
 }
 
 pub async fn until(within: Duration, is_so: impl Fn() -> bool) {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::books::{Books, Event, new_id};
 use super::moments::pass;
 use super::numbers::Chance;
 use super::processor::Fault;
+use super::stored::{Books, Event, new_id};
 use super::wire::{Reply, Request, Service};
 
 /// As the processor's.
@@ -35,7 +35,7 @@ struct Ledger {
 
 pub struct Stripe {
     books: Arc<Books>,
-    chance: Mutex<Chance>,
+    rng: Mutex<Chance>,
     ledger: Mutex<Ledger>,
 }
 
@@ -57,7 +57,7 @@ enum When {
 
 impl Stripe {
     pub fn new(books: Arc<Books>, seed: u64) -> Self {
-        Self { books, chance: Mutex::new(Chance(seed)), ledger: Mutex::default() }
+        Self { books, rng: Mutex::new(Chance(seed)), ledger: Mutex::default() }
     }
 
     async fn post(&self, request: &Request) -> Reply {
@@ -73,11 +73,11 @@ impl Stripe {
         };
         let is_calm = self.books.is_calm();
         let (fault, takes, declines, when) = {
-            let mut chance = self.chance.lock().unwrap();
-            let most = if !is_calm && chance.below(20) == 0 { SLOW } else { BUSY };
-            let takes = Duration::from_millis(chance.below(most));
-            let when = if chance.below(2) == 0 { When::Before } else { When::After };
-            (Fault::draw(&mut chance, is_calm), takes, chance.below(7) == 0, when)
+            let mut rng = self.rng.lock().unwrap();
+            let most = if !is_calm && rng.below(20) == 0 { SLOW } else { BUSY };
+            let takes = Duration::from_millis(rng.below(most));
+            let when = if rng.below(2) == 0 { When::Before } else { When::After };
+            (Fault::draw(&mut rng, is_calm), takes, rng.below(7) == 0, when)
         };
         self.books.write(&session, Event::Asked { id: id.clone(), body: request.body.clone() });
         let breaks = matches!(fault, Fault::Broken).then_some(when);

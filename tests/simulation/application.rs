@@ -13,10 +13,10 @@ use touchtone::secret::Secret;
 use touchtone::signature;
 use touchtone::store::PaymentState;
 
-use super::house::TOKEN;
 use super::network::{self, serve};
 use super::plan::{APPLICATIONS, Trick};
 use super::processor::cut_off;
+use super::server::TOKEN;
 use super::world::{Arrival, Session, World};
 
 /// Statuses after which a callback is to be tried again.

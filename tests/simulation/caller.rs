@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use turmoil::net::TcpStream;
 
 use super::dice::Dice;
-use super::house::ACCOUNT;
 use super::plan::{APPLICATIONS, CallPlan, Ends};
+use super::server::ACCOUNT;
 use super::world::World;
 
 /// Nobody stays on the line for longer.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use touchtone::wall::WallClock;
+use touchtone::clock::WallClock;
 
 /// When every run begins.
 pub const BEGIN: &str = "2026-06-01T12:00:00Z";
@@ -32,7 +32,7 @@ impl Clock {
     }
 
     /// What the machine's programs read. It is moved by the runtime that this is called on.
-    pub fn wall(&self) -> WallClock {
+    pub fn wall_clock(&self) -> WallClock {
         let begin: jiff::Timestamp = BEGIN.parse().unwrap();
         WallClock::simulated_set(begin + turmoil::sim_elapsed().unwrap(), self.0)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use touchtone::clock::WallClock;
 use touchtone::form::Form;
 use touchtone::http::Jar;
 use touchtone::store::memory::{Connection, Disk, Memory};
@@ -15,7 +16,6 @@ use touchtone::store::{
     PaymentFilter, PaymentRow, PaymentState, Seal, SessionBackend, SessionFilter, SessionRow, SessionState, Store,
 };
 use touchtone::twiml::Method;
-use touchtone::wall::WallClock;
 
 use super::clock::{BEGIN, Clock};
 use super::dice::Dice;
@@ -62,7 +62,7 @@ impl Database {
     }
 
     /// The store of a server that starts; `start` is different at each start. [`Self::open`] comes next.
-    pub fn store(&self, server: usize, start: u64, wall: WallClock) -> Store {
+    pub fn store(&self, server: usize, start: u64, wall_clock: WallClock) -> Store {
         let rows = match self.plan.trick {
             Trick::DatabaseKeepsNothing => Arc::default(),
             _ => Arc::clone(&self.rows.lock().unwrap()),
@@ -79,7 +79,7 @@ impl Database {
             };
         }
         let planted = Planted { rows: Arc::new(backend), trick: self.plan.trick };
-        Store::new(Arc::new(planted), seal(), self.node(start)).by_wall(wall)
+        Store::new(Arc::new(planted), seal(), self.node(start)).by_wall(wall_clock)
     }
 
     fn node(&self, start: u64) -> NodeId {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use touchtone::simulate::chance::SeededRng;
+use touchtone::simulate::random::SeededRng;
 
 /// Throws. Every part of the world has dice of its own, so that one part's throws do not move another's.
 #[derive(Clone, Debug)]

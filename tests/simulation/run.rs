@@ -17,7 +17,7 @@ use super::judge::{Count, Finding, Rule, judge};
 use super::plan::{APPLICATIONS, GATEWAY, PHONES, Plan, SERVERS, Trick};
 use super::trouble::{Fault, others};
 use super::world::{Crash, World, note};
-use super::{application, caller, house, processor};
+use super::{application, caller, processor, server as served};
 
 /// How long everything may take to come to rest after the last fault: a callback that failed for two minutes waits for as
 /// long until it is tried again, what a server left behind is found a minute later, and a gateway may be asked for
@@ -91,7 +91,7 @@ fn world_of(seed: u64, trick: Trick, trace: &Arc<Mutex<Vec<String>>>) -> (Vec<Fi
     let world = World::new(plan.clone(), Arc::clone(trace));
     for (server, name) in world.servers().iter().copied().enumerate() {
         let of = Arc::clone(&world);
-        simulation.host(name, move || house::start(Arc::clone(&of), server));
+        simulation.host(name, move || served::start(Arc::clone(&of), server));
     }
     let of = Arc::clone(&world);
     simulation.host(GATEWAY, move || processor::start(Arc::clone(&of)));
@@ -145,10 +145,10 @@ fn world_of(seed: u64, trick: Trick, trace: &Arc<Mutex<Vec<String>>>) -> (Vec<Fi
 
 /// Whether nobody has anything left to do but to tell a dead application.
 fn is_at_rest(world: &World) -> bool {
-    for (server, house) in world.houses.lock().unwrap().iter().enumerate() {
-        match house.upgrade() {
-            Some(house) if house.calls.live() > 0 || house.payments.searches.count() > 0 => return false,
-            Some(house) if house.payments.deliveries.under_way() > 0 && world.plan.dead.is_none() => return false,
+    for (server, running) in world.services.lock().unwrap().iter().enumerate() {
+        match running.upgrade() {
+            Some(running) if running.calls.live() > 0 || running.payments.searches.count() > 0 => return false,
+            Some(running) if running.payments.deliveries.under_way() > 0 && world.plan.dead.is_none() => return false,
             None if world.plan.lost_server != Some(server) => return false,
             _ => {}
         }

@@ -77,7 +77,7 @@ pub struct World {
     /// Which server has each call, and since when.
     pub served: Mutex<BTreeMap<u32, (usize, Duration)>>,
     pub crashes: Mutex<Vec<Crash>>,
-    pub houses: Mutex<Vec<Weak<CallServices>>>,
+    pub services: Mutex<Vec<Weak<CallServices>>>,
     pub application_dice: Mutex<Dice>,
     pub network_dice: Mutex<Dice>,
     pub starts: Mutex<Dice>,
@@ -94,7 +94,7 @@ impl World {
         let mut left = dice.others();
         let heir = plan.dead.map_or(0, |dead| dead.application);
         database.leave_behind(plan.left_behind, APPLICATIONS[heir], &mut left);
-        let houses = (0..plan.servers).map(|_| Weak::new()).collect();
+        let services = (0..plan.servers).map(|_| Weak::new()).collect();
         Arc::new(Self {
             plan,
             database,
@@ -107,7 +107,7 @@ impl World {
             prompted: Mutex::default(),
             served: Mutex::default(),
             crashes: Mutex::default(),
-            houses: Mutex::new(houses),
+            services: Mutex::new(services),
             application_dice: Mutex::new(dice.others()),
             network_dice: Mutex::new(dice.others()),
             starts: Mutex::new(dice.others()),

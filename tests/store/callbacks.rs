@@ -76,7 +76,7 @@ pub async fn whole_calls(Books { here, there, .. }: Books) {
     assert!(!third.is_own);
     assert!(claim(&there, B, 9).await.is_empty());
     assert_eq!(claim_as_a().await, [third.id]);
-    // So is the end of a session that is not in the books; written down it is all the same.
+    // So is the end of a session that is not in the store; written down it is all the same.
     let end = SettledPayment { owner: B, ..settled(6, Standing::Failed) };
     let told = there.settle_payment(end, vec![status(4, 1)], vec![], B, at(3)).await.unwrap();
     assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0));

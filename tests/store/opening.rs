@@ -143,7 +143,7 @@ async fn a_data_folder_has_one_server_and_any_number_of_commands() {
     assert!(error.contains(&folder.path().display().to_string()) && error.contains("--data"), "{error}");
     let command = open::open(&settings(folder.path(), ""), Role::Command).await.unwrap();
     command.backend().insert_callback(waiting(1), NodeId::random(), at(1)).await.unwrap();
-    let books = open::books(&settings(folder.path(), "")).await.unwrap();
+    let books = open::open_to_read(&settings(folder.path(), "")).await.unwrap();
     let all = CallbackFilter { limit: 9, ..CallbackFilter::default() };
     assert_eq!(books.callbacks(all.clone()).await.unwrap(), server.backend().callbacks(all).await.unwrap());
     drop(server);
@@ -175,7 +175,7 @@ async fn a_wrong_key_is_refused_and_says_what_to_do() {
 async fn commands_that_only_look_make_no_database() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let error = open::books(&settings(&data, "")).await.err().unwrap();
+    let error = open::open_to_read(&settings(&data, "")).await.err().unwrap();
     assert!(matches!(error, OpenError::Database(OpenDatabaseError::Missing(_))), "{error}");
     assert!(!data.exists());
 }

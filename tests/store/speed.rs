@@ -1,4 +1,4 @@
-//! How many payments a second the books take, from the intent to the delivered callbacks: a measurement, run by name.
+//! How many payments a second the store take, from the intent to the delivered callbacks: a measurement, run by name.
 //!
 //! `cargo nextest run --test store speed --run-ignored only --no-capture`
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use touchtone::callback::CallbackKind;
+use touchtone::clock::WallClock;
 use touchtone::store::memory::Memory;
 use touchtone::store::{
     BackendError, CallbackState, GONE_AFTER, HEARTBEAT_EVERY, Holder, NewCallback, NodeId, Occasion, Seal, Store,
     StoreError, token,
 };
-use touchtone::wall::WallClock;
 use uuid::Uuid;
 
 use crate::samples::{A, at, callback, payment, sid};
@@ -23,7 +23,7 @@ struct Servers {
     suspended: Store,
     other: Store,
     database: Arc<AtomicU64>,
-    wall: &'static AtomicI64,
+    wall_clock: &'static AtomicI64,
 }
 
 impl Servers {
@@ -32,10 +32,10 @@ impl Servers {
         let read = Arc::clone(&database);
         let memory =
             Arc::new(Memory::default().shared(Box::new(move || Duration::from_millis(read.load(Ordering::SeqCst)))));
-        let wall: &'static AtomicI64 = Box::leak(Box::new(AtomicI64::new(0)));
+        let wall_clock: &'static AtomicI64 = Box::leak(Box::new(AtomicI64::new(0)));
         let store = |node| Store::new(Arc::clone(&memory) as _, Seal::of_bytes(&[7; 32]).unwrap(), node);
-        let suspended = store(A).by_wall(WallClock::simulated_set(at(0), wall));
-        let servers = Self { suspended, other: store(B), database, wall };
+        let suspended = store(A).by_wall(WallClock::simulated_set(at(0), wall_clock));
+        let servers = Self { suspended, other: store(B), database, wall_clock };
         servers.suspended.register(None).await.unwrap();
         servers.other.register(None).await.unwrap();
         servers.pass(GONE_AFTER + HEARTBEAT_EVERY, &[&servers.suspended, &servers.other]).await;
@@ -55,7 +55,7 @@ impl Servers {
     /// For a minute and a half nothing happens here, and no clock goes but the one on the wall.
     async fn suspend(&self) {
         self.pass(Duration::from_secs(90), &[&self.other]).await;
-        self.wall.fetch_add(90_000, Ordering::SeqCst);
+        self.wall_clock.fetch_add(90_000, Ordering::SeqCst);
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::super::desk::IdempotentRequest;
+use super::super::idempotency::IdempotentRequest;
 use crate::flow::link::Origin;
 use crate::flow::{AgentCommand, NextDocument, Redirection};
 use crate::form::{Form, Value};

@@ -5,11 +5,11 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::*;
+use crate::clock::WallClock;
 use crate::feed::FeedItem;
 use crate::secret::Secret;
 use crate::store::memory::{Disk, Memory};
 use crate::store::{Backend, BackendError, CallbackFilter, CallbackState, NodeId, Seal};
-use crate::wall::WallClock;
 
 mod taken_over;
 
@@ -91,8 +91,8 @@ fn status(url: &str) -> CallbackRequest {
     CallbackRequest { kind: CallbackKind::Status, method: Method::Post, url: url.into(), form, cookies: Jar::default() }
 }
 
-fn deliveries(courier: &Arc<Scripted>, patience: RetryPolicy) -> Deliveries {
-    Deliveries::by(Arc::<Scripted>::clone(courier), Store::in_memory().unwrap(), patience, Clocks::default())
+fn deliveries(transport: &Arc<Scripted>, policy: RetryPolicy) -> Deliveries {
+    Deliveries::by(Arc::<Scripted>::clone(transport), Store::in_memory().unwrap(), policy, Clocks::default())
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -205,7 +205,7 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let application = Scripted::new(Duration::ZERO);
     application.fails("a", 1000);
     let deliveries = deliveries(&application, RetryPolicy::default());
-    let books = deliveries.store.backend();
+    let callbacks = deliveries.store.backend();
     deliveries.queue("CA1").send(status("a"));
     assert_eq!(deliveries.drained(DAY - Duration::from_secs(900)).await, Err(Undelivered(1)));
     deliveries.drained(Duration::from_secs(900)).await.unwrap();
@@ -214,16 +214,16 @@ async fn a_callback_is_parked_after_a_day_and_tried_again_when_a_person_wants_it
     let shown = recorder.handle().render();
     assert!(shown.contains(r#"touchtone_callbacks_given_up_total{kind="status"} 1"#), "{shown}");
     let parked = CallbackFilter { state: Some(CallbackState::Parked), limit: 10, ..CallbackFilter::default() };
-    let [row] = &books.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
+    let [row] = &callbacks.callbacks(parked).await.unwrap()[..] else { panic!("one is parked") };
     assert_eq!((row.reason.as_deref(), usize::try_from(row.tries).unwrap()), (Some("HTTP status 500"), tried - 1));
     // Wanted anew, it is a waiting one for whoever looks, with the token it always had.
-    assert_eq!(books.retry_callbacks(Some(vec![row.id]), WallClock::System.now()).await, Ok(1));
+    assert_eq!(callbacks.retry_callbacks(Some(vec![row.id]), WallClock::System.now()).await, Ok(1));
     application.script.lock().unwrap().clear();
     deliveries.adopt(deliveries.store.claim_callbacks(10).await.unwrap());
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.times("a").len(), tried + 1);
     assert!(application.tries.lock().unwrap().iter().all(|(_, _, token)| *token == row.token));
-    assert_eq!(books.count_callbacks(CallbackState::Delivered).await, Ok(1));
+    assert_eq!(callbacks.count_callbacks(CallbackState::Delivered).await, Ok(1));
 }
 
 /// Servers on one database, each with a node of its own.
@@ -239,10 +239,10 @@ impl Servers {
         Store::new(backend, Seal::new(&Secret::new("key".into())).unwrap(), NodeId::random())
     }
 
-    async fn start(&self, courier: &Arc<Scripted>) -> Deliveries {
+    async fn start(&self, transport: &Arc<Scripted>) -> Deliveries {
         let store = self.store();
         store.heartbeat().await.unwrap();
-        Deliveries::by(Arc::<Scripted>::clone(courier), store, RetryPolicy::default(), Clocks::default())
+        Deliveries::by(Arc::<Scripted>::clone(transport), store, RetryPolicy::default(), Clocks::default())
     }
 }
 
@@ -291,13 +291,13 @@ async fn what_is_refused_is_parked_at_once_with_its_fields_and_sent_when_a_perso
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.urls(), ["refused", "hopeless", "last"]);
     assert_eq!(application.times("last"), [0]);
-    let books = deliveries.store.backend();
+    let callbacks = deliveries.store.backend();
     let parked = CallbackFilter { state: Some(CallbackState::Parked), limit: 10, ..CallbackFilter::default() };
-    let rows = books.callbacks(parked).await.unwrap();
+    let rows = callbacks.callbacks(parked).await.unwrap();
     let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref().unwrap()).collect();
     assert_eq!(reasons, ["HTTP status 404", "not allowed"]);
     // Mended, and told so.
-    assert_eq!(books.retry_callbacks(Some(vec![rows[0].id]), WallClock::System.now()).await, Ok(1));
+    assert_eq!(callbacks.retry_callbacks(Some(vec![rows[0].id]), WallClock::System.now()).await, Ok(1));
     assert_eq!(take_over(&deliveries).await, 1);
     deliveries.drained(DAY).await.unwrap();
     assert_eq!(application.times("refused"), [0, 0]);
@@ -348,9 +348,9 @@ async fn a_disk_that_is_away_delays_callbacks_and_more_than_can_wait_are_given_u
     let memory = Arc::new(Memory::on(Box::new(Away(Arc::clone(&disk)))));
     let seal = Seal::new(&Secret::new("key".into())).unwrap();
     let application = Scripted::new(Duration::from_secs(1));
-    let patience = RetryPolicy { queue_max: 2, ..RetryPolicy::default() };
+    let policy = RetryPolicy { queue_max: 2, ..RetryPolicy::default() };
     let store = Store::new(memory, seal, NodeId::random());
-    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, patience, Clocks::default());
+    let deliveries = Deliveries::by(Arc::<Scripted>::clone(&application), store, policy, Clocks::default());
     let queue = deliveries.queue("CA1");
     for url in ["a", "b", "c"] {
         queue.send(status(url));

@@ -7,7 +7,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn patience(in_flight_max: usize, host_in_flight_max: usize) -> RetryPolicy {
+fn policy(in_flight_max: usize, host_in_flight_max: usize) -> RetryPolicy {
     RetryPolicy { in_flight_max, host_in_flight_max, ..RetryPolicy::default() }
 }
 
@@ -19,7 +19,7 @@ fn scheduled(id: i64, call: &str, host: &str, order: CallOrder) -> Scheduled {
         order,
         tries: 0,
         was_tried: false,
-        patience: seconds(24 * 60 * 60),
+        time_left: seconds(24 * 60 * 60),
         due: Duration::ZERO,
     }
 }
@@ -52,7 +52,7 @@ fn end(schedule: &mut Schedule, id: i64, now: Duration, ended: TryEnd) -> After 
 
 #[test]
 fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
-    let mut schedule = Schedule::new(patience(512, 256));
+    let mut schedule = Schedule::new(policy(512, 256));
     for id in 1..=720 {
         schedule.push(scheduled(id, &format!("CA{}", id % 240), "dead", CallOrder::InCall));
     }
@@ -60,7 +60,7 @@ fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
     schedule.push(scheduled(1000, "CA1000", "alive", CallOrder::InCall));
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1000]);
     // What backs off holds no place either.
-    let mut one_place = Schedule::new(patience(1, 1));
+    let mut one_place = Schedule::new(policy(1, 1));
     one_place.push(scheduled(1, "CA1", "dead", CallOrder::Alone));
     one_place.push(scheduled(2, "CA2", "dead", CallOrder::Alone));
     assert_eq!(sent(&mut one_place, Duration::ZERO), [1]);
@@ -70,7 +70,7 @@ fn a_dead_host_leaves_places_for_another_however_much_waits_for_it() {
 
 #[test]
 fn repeats_leave_half_of_the_places_to_what_was_never_sent() {
-    let mut schedule = Schedule::new(patience(4, 4));
+    let mut schedule = Schedule::new(policy(4, 4));
     for id in 1..=10 {
         schedule.push(Scheduled { was_tried: true, ..scheduled(id, "CA1", "shop", CallOrder::Alone) });
     }
@@ -81,7 +81,7 @@ fn repeats_leave_half_of_the_places_to_what_was_never_sent() {
 
 #[test]
 fn hosts_take_turns_and_so_do_the_calls_of_a_host() {
-    let mut schedule = Schedule::new(patience(1, 1));
+    let mut schedule = Schedule::new(policy(1, 1));
     let all = [(1, "CA1", "a"), (2, "CA1", "a"), (3, "CA1", "a"), (4, "CA2", "a"), (5, "CA3", "b"), (6, "CA3", "b")];
     for (id, call, host) in all {
         schedule.push(scheduled(id, call, host, CallOrder::Alone));
@@ -97,7 +97,7 @@ fn hosts_take_turns_and_so_do_the_calls_of_a_host() {
 #[test]
 fn after_a_restart_only_what_had_stepped_aside_is_passed() {
     // 1 and 2 were sent, so 1 had stepped aside; 2 may have failed for a second only.
-    let mut schedule = Schedule::new(patience(9, 9));
+    let mut schedule = Schedule::new(policy(9, 9));
     for callback in
         [tried_before(1, "CA1", 3), tried_before(2, "CA1", 1), scheduled(3, "CA1", "shop", CallOrder::InCall)]
     {
@@ -110,7 +110,7 @@ fn after_a_restart_only_what_had_stepped_aside_is_passed() {
     assert!(sent(&mut schedule, seconds(59)).iter().all(|id| *id < 3));
     assert!(sent(&mut schedule, seconds(60)).contains(&3));
     // One that has failed eight times has failed for a minute.
-    let mut schedule = Schedule::new(patience(9, 9));
+    let mut schedule = Schedule::new(policy(9, 9));
     schedule.push(tried_before(1, "CA1", 8));
     schedule.push(scheduled(2, "CA1", "shop", CallOrder::InCall));
     assert_eq!(sent(&mut schedule, Duration::ZERO), [2, 1]);
@@ -118,7 +118,7 @@ fn after_a_restart_only_what_had_stepped_aside_is_passed() {
 
 #[test]
 fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
-    let mut schedule = Schedule::new(patience(9, 9));
+    let mut schedule = Schedule::new(policy(9, 9));
     for id in [1, 2] {
         schedule.push(scheduled(id, "CA1", "shop", CallOrder::InCall));
     }
@@ -134,7 +134,7 @@ fn what_could_not_be_read_was_not_sent_and_keeps_its_turn() {
 
 #[test]
 fn whoever_asks_not_to_be_asked_again_for_a_while_is_not() {
-    let mut schedule = Schedule::new(patience(9, 9));
+    let mut schedule = Schedule::new(policy(9, 9));
     schedule.push(scheduled(1, "CA1", "shop", CallOrder::Alone));
     schedule.push(Scheduled { due: seconds(7), ..scheduled(2, "CA1", "shop", CallOrder::Alone) });
     assert_eq!(sent(&mut schedule, Duration::ZERO), [1]);
@@ -215,7 +215,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let schedule = Schedule::new(patience(4, 3));
+        let schedule = Schedule::new(policy(4, 3));
         Self {
             schedule,
             known: BTreeMap::new(),
@@ -272,7 +272,7 @@ impl World {
             }
             Event::Restart => {
                 (self.reading, self.in_flight, self.ended) = (vec![], vec![], vec![]);
-                self.schedule = Schedule::new(patience(4, 3));
+                self.schedule = Schedule::new(policy(4, 3));
                 let open: Vec<i64> = self.known.iter().filter(|(_, known)| !known.is_done).map(|(id, _)| *id).collect();
                 for id in open {
                     self.push(id);

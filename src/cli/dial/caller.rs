@@ -111,10 +111,10 @@ impl Hand {
     }
 
     /// What to do now. What it says is taken as done.
-    pub(super) fn act(&mut self, now: CallTime, ear: Hearing) -> CallerAction {
+    pub(super) fn act(&mut self, now: CallTime, hearing: Hearing) -> CallerAction {
         if let Doing::Listening(keys) = &mut self.doing {
             // A field of which some keys are there takes the next ones: a number may be spread over lines.
-            if ear == Hearing::Busy {
+            if hearing == Hearing::Busy {
                 return CallerAction::Listen;
             }
             self.doing = Doing::Pressing(std::mem::take(keys));
@@ -137,7 +137,7 @@ impl Hand {
                 self.doing = Doing::Nothing;
                 CallerAction::ReadOn
             }
-            Doing::Leaving if ear != Hearing::Asked => CallerAction::Listen,
+            Doing::Leaving if hearing != Hearing::Asked => CallerAction::Listen,
             Doing::HangingUp | Doing::Leaving => {
                 self.doing = Doing::Nothing;
                 CallerAction::HangUp
@@ -186,8 +186,8 @@ mod tests {
     fn the_end_of_the_input_hangs_up_once_it_would_be_the_callers_turn() {
         let mut hand = Hand::new();
         hand.take(at(0), None);
-        for ear in [Hearing::Busy, Hearing::Open] {
-            assert!(matches!(hand.act(at(0), ear), CallerAction::Listen));
+        for hearing in [Hearing::Busy, Hearing::Open] {
+            assert!(matches!(hand.act(at(0), hearing), CallerAction::Listen));
         }
         assert!(matches!(hand.act(at(9), Hearing::Asked), CallerAction::HangUp));
     }

@@ -16,7 +16,6 @@ use crate::account::Account;
 use crate::callback::{
     Application, CallbackKind, CallbackQueue, CallbackRequest, Clocks, Deliveries, FetchedDocument, RetryPolicy,
 };
-use crate::chance::Rng;
 use crate::cli::CommandFailure;
 use crate::config::Config;
 use crate::connector::registry::Registry;
@@ -29,6 +28,7 @@ use crate::library::Library;
 use crate::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use crate::pay::sandbox;
 use crate::pay::submission::{Question, Reply};
+use crate::rng::Rng;
 use crate::simulate::{World, sandbox_reply};
 use crate::store::Store;
 use crate::twiml::Method;

@@ -13,9 +13,9 @@ use url::Url;
 use super::caller::{BadLine, CallerAction, Hand};
 use super::input::{CallerInput, Stop};
 use super::outside::{LiveServices, Local};
-use super::paper::Ink;
-use super::teller::Printer;
-use super::{TICK, ear};
+use super::printer::Printer;
+use super::screen::Ink;
+use super::{TICK, hearing};
 use crate::flow::{Action, Call, Context, Event, Fetch, FetchFailure, Fetched, NextDocument, Telling, TurnId, Wait};
 use crate::form::Form;
 use crate::pay::session::Timer;
@@ -33,7 +33,7 @@ pub(super) enum Outside {
 pub(super) struct Phone<'a> {
     call: Call,
     outside: Outside,
-    teller: &'a mut Printer,
+    printer: &'a mut Printer,
     answered: Instant,
     /// What will have happened at a known time.
     inbox: BTreeMap<(CallTime, u64), Event>,
@@ -51,13 +51,13 @@ pub(super) async fn run(
     context: Context,
     outside: Outside,
     mut inputs: mpsc::Receiver<CallerInput>,
-    teller: &mut Printer,
+    printer: &mut Printer,
 ) -> Result<(), BadLine> {
     let (events, mut happened) = mpsc::unbounded_channel();
     let mut phone = Phone {
         call: Call::start(CallTime::ZERO, first, context),
         outside,
-        teller,
+        printer,
         answered: Instant::now(),
         inbox: BTreeMap::new(),
         sequence: 0,
@@ -76,7 +76,7 @@ pub(super) async fn run(
         let now = phone.now();
         let mut wake = phone.due().unwrap_or(now + TICK);
         let mut read_on = false;
-        match hand.act(now, ear(&phone.call, phone.pressed_last)) {
+        match hand.act(now, hearing(&phone.call, phone.pressed_last)) {
             CallerAction::Press(key) => {
                 phone.press(key);
                 continue;
@@ -90,9 +90,9 @@ pub(super) async fn run(
             CallerAction::Listen => {}
             CallerAction::ReadOn => read_on = there,
         }
-        if phone.teller.paper.has_status() {
+        if phone.printer.screen.has_status() {
             let line = phone.status(now);
-            phone.teller.paper.status(&line);
+            phone.printer.screen.status(&line);
             wake = wake.min(now + TICK);
         }
         tokio::select! { biased;
@@ -170,7 +170,7 @@ impl Phone<'_> {
             told = true;
         }
         if told {
-            self.teller.flush();
+            self.printer.flush();
         }
     }
 
@@ -265,17 +265,17 @@ impl Phone<'_> {
 
     fn tell(&mut self, record: &Record) {
         let now = self.now();
-        self.teller.tell(now, record);
+        self.printer.tell(now, record);
     }
 
     fn help(&mut self) {
         let now = self.now();
-        self.teller.note(now, "help", Ink::Faint, super::KEYS_HELP);
+        self.printer.note(now, "help", Ink::Faint, super::KEYS_HELP);
     }
 
     /// What the call is doing right now.
     fn status(&self, now: CallTime) -> String {
-        let keys = "•".repeat(self.teller.keys_untold());
+        let keys = "•".repeat(self.printer.keys_untold());
         let left = |until: CallTime| format!("{} s", (until - now).as_millis().div_ceil(1000));
         let deadline = self.call.poll_timeout();
         let doing = if self.call.is_listening() {
@@ -296,20 +296,20 @@ impl Phone<'_> {
 
     /// Waits for what is still being sent, unless the caller has left without waiting for the end of the call.
     async fn finish(self, left: bool) {
-        self.teller.tell_keys();
-        self.teller.flush();
-        self.teller.paper.status("");
+        self.printer.tell_keys();
+        self.printer.flush();
+        self.printer.screen.status("");
         if left {
             let text = "you left before the call was over: what the gateway or the application did is not known";
             let now = self.now();
-            self.teller.note(now, "warning", Ink::Doubtful, text);
+            self.printer.note(now, "warning", Ink::Doubtful, text);
             return;
         }
         if let Outside::Live(live) = self.outside {
             let lost = live.finish().await;
             if lost > 0 {
                 let at = CallTime::ZERO + self.answered.elapsed();
-                self.teller.note(at, "warning", Ink::Doubtful, &format!("{lost} requests were not answered in time"));
+                self.printer.note(at, "warning", Ink::Doubtful, &format!("{lost} requests were not answered in time"));
             }
         }
     }

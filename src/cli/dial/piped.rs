@@ -1,9 +1,9 @@
 //! A call in virtual time, its keys from lines: over in milliseconds, however long the caller waits.
 
 use super::caller::{CallerAction, Hand, InputLine};
-use super::ear;
+use super::hearing;
 use super::outside::Local;
-use super::teller::Printer;
+use super::printer::Printer;
 use crate::flow::{Context, FetchFailure, NextDocument};
 use crate::simulate::{Record, Simulation};
 
@@ -13,23 +13,23 @@ pub(super) fn run(
     context: Context,
     outside: Local,
     lines: Vec<InputLine>,
-    teller: &mut Printer,
+    printer: &mut Printer,
 ) {
     let mut simulation = Simulation::start(first, context, outside);
     let (mut hand, mut lines, mut told) = (Hand::new(), lines.into_iter(), 0);
     loop {
         let pending = pressed_last(simulation.records());
-        told = tell(&simulation, told, teller);
+        told = tell(&simulation, told, printer);
         if simulation.call().is_over() {
             return;
         }
         let now = simulation.now();
-        match hand.act(now, ear(simulation.call(), pending)) {
+        match hand.act(now, hearing(simulation.call(), pending)) {
             CallerAction::Press(key) => simulation.press(key),
             CallerAction::HangUp => {
                 simulation.hang_up();
                 simulation.run_to_end();
-                tell(&simulation, told, teller);
+                tell(&simulation, told, printer);
                 return;
             }
             CallerAction::Until(then) => simulation.advance_to(then),
@@ -51,16 +51,16 @@ fn pressed_last(records: &[(crate::time::CallTime, Record)]) -> bool {
 }
 
 /// Tells what was not told yet; how much has been told then.
-fn tell(simulation: &Simulation<Local>, told: usize, teller: &mut Printer) -> usize {
+fn tell(simulation: &Simulation<Local>, told: usize, printer: &mut Printer) -> usize {
     let records = simulation.records();
     for (at, record) in records.iter().skip(told) {
-        teller.tell(*at, record);
+        printer.tell(*at, record);
     }
     if records.len() > told {
-        teller.flush();
+        printer.flush();
     }
     if simulation.call().is_over() {
-        teller.tell_keys();
+        printer.tell_keys();
     }
     records.len()
 }

@@ -22,10 +22,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::caller::{CallerAction, Hand, Hearing};
 use super::input::{CallerInput, Stop};
-use super::paper::Ink;
 use super::playback::SimulatedPlayback;
+use super::printer::Printer;
+use super::screen::Ink;
 use super::target::{DialTarget, refused};
-use super::teller::Printer;
 use super::{KEYS_HELP, TICK};
 use crate::cli::CommandFailure;
 use crate::secret::Secret;
@@ -56,7 +56,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The platform's side of a stream.
 struct PlatformSide<'a> {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    teller: &'a mut Printer,
+    printer: &'a mut Printer,
     since: Instant,
     playback: SimulatedPlayback,
     sids: [String; 3],
@@ -74,17 +74,17 @@ pub(super) async fn run(
     parameters: &[(String, String)],
     token: Option<&Secret>,
     mut inputs: mpsc::Receiver<CallerInput>,
-    teller: &mut Printer,
+    printer: &mut Printer,
 ) -> Result<(), CommandFailure> {
     let socket = connect(target, token).await?;
-    teller.paper.line(Ink::Strong, &format!("Calling {} at {}, as Twilio would.", target.flow, target.place));
-    if teller.paper.has_status() {
-        teller.paper.line(Ink::Faint, KEYS_HELP);
+    printer.screen.line(Ink::Strong, &format!("Calling {} at {}, as Twilio would.", target.flow, target.place));
+    if printer.screen.has_status() {
+        printer.screen.line(Ink::Faint, KEYS_HELP);
     }
     let sid = |prefix: &str| format!("{prefix}{}", uuid::Uuid::new_v4().simple());
     let mut line = PlatformSide {
         socket,
-        teller,
+        printer,
         since: Instant::now(),
         playback: SimulatedPlayback::default(),
         sids: [sid("AC"), sid("CA"), sid("MZ")],
@@ -99,7 +99,7 @@ pub(super) async fn run(
         let now = line.now();
         let mut read_on = false;
         let mut wake = line.frame_due().min(now + TICK);
-        match hand.act(now, line.ear(now, ended)) {
+        match hand.act(now, line.hearing(now, ended)) {
             CallerAction::Press(key) => {
                 up = line.press(key).await;
                 continue;
@@ -120,7 +120,7 @@ pub(super) async fn run(
             input = inputs.recv(), if read_on => match input {
                 Some(CallerInput::Key(key)) => up = line.press(key).await,
                 Some(CallerInput::Line(said)) => hand.take(line.now(), Some(said)),
-                Some(CallerInput::Help) => line.teller.note(now, "help", Ink::Faint, KEYS_HELP),
+                Some(CallerInput::Help) => line.printer.note(now, "help", Ink::Faint, KEYS_HELP),
                 Some(CallerInput::HangUp) => {
                     line.hang_up().await;
                     break;
@@ -144,7 +144,7 @@ pub(super) async fn run(
         }
         up = up && line.go_on().await;
     }
-    line.teller.paper.status("");
+    line.printer.screen.status("");
     failed.map_or(Ok(()), Err)
 }
 
@@ -188,7 +188,7 @@ impl PlatformSide<'_> {
         let sent = self.socket.send(Message::text(message.to_string())).await;
         if let Err(error) = &sent {
             let now = self.now();
-            self.teller.note(now, "ended", Ink::Bad, &format!("the connection broke: {error}"));
+            self.printer.note(now, "ended", Ink::Bad, &format!("the connection broke: {error}"));
         }
         sent.is_ok()
     }
@@ -239,7 +239,7 @@ impl PlatformSide<'_> {
     async fn press(&mut self, key: Key) -> bool {
         let now = self.now();
         self.last = now;
-        self.teller.tell(now, &Record::Pressed(key));
+        self.printer.tell(now, &Record::Pressed(key));
         // The digit is in this message only as long as it takes to send it.
         let dtmf = json!({"track": "inbound_track", "digit": key.symbol().to_string()});
         self.send_counted(json!({"event": "dtmf", "dtmf": dtmf})).await
@@ -247,7 +247,7 @@ impl PlatformSide<'_> {
 
     async fn hang_up(&mut self) {
         let now = self.now();
-        self.teller.tell(now, &Record::HungUp);
+        self.printer.tell(now, &Record::HungUp);
         let [account, call, _] = self.sids.clone();
         if self.send_counted(json!({"event": "stop", "stop": {"accountSid": account, "callSid": call}})).await {
             let _ = self.socket.close(None).await;
@@ -255,7 +255,7 @@ impl PlatformSide<'_> {
             let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
         }
         let now = self.now();
-        self.teller.note(now, "ended", Ink::Plain, "caller: you hung up");
+        self.printer.note(now, "ended", Ink::Plain, "caller: you hung up");
     }
 
     /// What the server says.
@@ -272,12 +272,12 @@ impl PlatformSide<'_> {
                 self.tell_sound(now);
                 // The answer to the close goes out with the next read.
                 let _ = self.socket.close(None).await;
-                self.teller.note(now, "ended", Ink::Plain, "hangup: the server closed the stream");
+                self.printer.note(now, "ended", Ink::Plain, "hangup: the server closed the stream");
                 return false;
             }
             Some(Err(error)) => {
                 self.tell_sound(now);
-                self.teller.note(now, "ended", Ink::Bad, &format!("the connection broke: {error}"));
+                self.printer.note(now, "ended", Ink::Bad, &format!("the connection broke: {error}"));
                 return false;
             }
         };
@@ -303,7 +303,7 @@ impl PlatformSide<'_> {
             (Some("clear"), ..) => {
                 self.tell_sound(now);
                 if self.playback.playout.clear(now) {
-                    self.teller.tell(now, &Record::Cleared);
+                    self.printer.tell(now, &Record::Cleared);
                 }
             }
             _ => self.warn(now, "the server sent a message that Twilio does not take (31950)"),
@@ -312,17 +312,17 @@ impl PlatformSide<'_> {
     }
 
     fn warn(&mut self, now: CallTime, text: &str) {
-        self.teller.note(now, "warning", Ink::Doubtful, text);
+        self.printer.note(now, "warning", Ink::Doubtful, text);
     }
 
     fn tell_sound(&mut self, now: CallTime) {
         if let Some(length) = self.playback.untold() {
-            self.teller.sound(now, length);
+            self.printer.sound(now, length);
         }
     }
 
     /// Whether it is the caller's turn: everything was heard, and nothing came for a while.
-    fn ear(&self, now: CallTime, at_end: bool) -> Hearing {
+    fn hearing(&self, now: CallTime, at_end: bool) -> Hearing {
         // The first words of a call take a server longest.
         let quiet = if at_end || !self.heard_any { QUIET_LONG } else { QUIET };
         let heard = self.playback.playout.ends().max(self.last);
@@ -331,14 +331,14 @@ impl PlatformSide<'_> {
     }
 
     fn show(&mut self, now: CallTime) {
-        if !self.teller.paper.has_status() {
+        if !self.printer.screen.has_status() {
             return;
         }
         let doing = match (self.playback.playout.ends() - now).as_millis() {
             0 => "listening".to_owned(),
             left => format!("speaking, {} s left", left.div_ceil(1000)),
         };
-        let status = super::status_line(&doing, &"•".repeat(self.teller.keys_untold()));
-        self.teller.paper.status(&status);
+        let status = super::status_line(&doing, &"•".repeat(self.printer.keys_untold()));
+        self.printer.screen.status(&status);
     }
 }

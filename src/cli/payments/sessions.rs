@@ -1,9 +1,9 @@
 //! Sessions whose gateway was not asked, as `touchtone payments` shows them.
 
 use super::super::CommandFailure;
-use super::super::books::{or_dash, plain, say, say_json, second, table};
+use super::super::store_options::{or_dash, plain, say, say_json, second, table};
 use super::{amount, first, named, there_are_more, together};
-use crate::rest::books::session::SessionView;
+use crate::rest::stored_payments::session::SessionView;
 use crate::store::{Backend, SessionFilter, SessionRow};
 
 /// What an empty list means.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::connector::config::ConfigKeys;
 use crate::connector::generic::samples::{card, charge};
-use crate::connector::shelf::{ConnectorStore, Replace};
+use crate::connector::stored::{ConnectorStore, Replace};
 use crate::connector::{CheckRefused, Description, ask};
 use crate::pay::gateway::{
     Answer, Capabilities, Denial, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution,
@@ -223,14 +223,15 @@ async fn a_live_sandbox_is_refused_where_real_callers_come_in() {
     assert!(registry.refuse_live_sandboxes().unwrap_err().to_string().contains("connectors remove Other"));
     let shown = registry.instance("Other").unwrap();
     assert_eq!((shown.state, shown.kind, shown.mode), (State::Refused, Some("sandbox"), Some(Mode::Live)));
-    let shelf = ConnectorStore::new(&other, &registry, &NOBODY);
-    let refused = shelf.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), Replace::No, moment(1)).await;
+    let connector_store = ConnectorStore::new(&other, &registry, &NOBODY);
+    let refused =
+        connector_store.add(keys(r#"{"name":"Third","kind":"sandbox","mode":"live"}"#), Replace::No, moment(1)).await;
     assert!(matches!(refused, Err(crate::connector::ConnectorStoreError::LiveSandbox(_))));
-    shelf.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), Replace::No, moment(1)).await.unwrap();
-    let refused = shelf.live("Third", ConfigKeys::default(), moment(2)).await;
+    connector_store.add(keys(r#"{"name":"Third","kind":"sandbox"}"#), Replace::No, moment(1)).await.unwrap();
+    let refused = connector_store.live("Third", ConfigKeys::default(), moment(2)).await;
     assert!(matches!(refused, Err(crate::connector::ConnectorStoreError::LiveSandbox(_))));
     // What the error says helps.
-    shelf.remove("Other", moment(9)).await.unwrap();
+    connector_store.remove("Other", moment(9)).await.unwrap();
     assert_eq!(registry.refuse_live_sandboxes(), Ok(()));
 }
 
@@ -389,10 +390,10 @@ async fn a_withdrawn_authorization_is_written_down_and_seen_by_every_process() {
     assert!(elsewhere.find("Shop").unwrap().capabilities().withdrawn);
     assert_eq!(elsewhere.instance("Shop").unwrap().state, State::NeedsAuthorization);
     // What is changed beside the credentials authorizes nothing.
-    let shelf = ConnectorStore::new(&there, &elsewhere, &NOBODY);
-    let changed = shelf.change("Shop", keys(r#"{"retries":1}"#), moment(5)).await.unwrap();
+    let connector_store = ConnectorStore::new(&there, &elsewhere, &NOBODY);
+    let changed = connector_store.change("Shop", keys(r#"{"retries":1}"#), moment(5)).await.unwrap();
     assert_eq!((changed.state, changed.settings["retries"].as_str()), (State::NeedsAuthorization, "1"));
-    let authorized = shelf.authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(6)).await.unwrap();
+    let authorized = connector_store.authorize("Shop", keys(r#"{"bearer":"new"}"#), moment(6)).await.unwrap();
     assert_eq!((authorized.state, authorized.withdrawn), (State::Ready, None));
     sleep(Duration::from_secs(1)).await;
     assert!(!registry.find("Shop").unwrap().capabilities().withdrawn);

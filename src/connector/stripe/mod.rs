@@ -57,7 +57,7 @@ const SETTLES_AFTER: Duration = Duration::from_secs(80);
 /// What all requests of one payment may take together, beyond the time of one (spec/connectors.md, section 2.5).
 const BEYOND_ONE: Duration = Duration::from_secs(25);
 
-/// How long a cancellation may take: it is a courtesy to Stripe's books, and the caller waits.
+/// How long a cancellation may take: it is a courtesy to Stripe's records, and the caller waits.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Stripe.

@@ -47,7 +47,7 @@ impl AssistedSession {
         // What was there before is not the caller's word any more, also if nothing follows it.
         if !matcher {
             self.firsts.retain(|(first, _)| *first != field);
-            self.core.captured.forget(field, &mut self.core.receipt);
+            self.core.captured.forget(field, &mut self.core.captured_fields);
         }
         // No prompt is said: the first digit has its time from now on.
         let listening = ListeningState::FirstDigit { until: now + self.core.settings.timeout };
@@ -105,7 +105,7 @@ impl AssistedSession {
             // Nobody knows which of the two was wrong.
             if error == EntryError::InputMatchingFailed {
                 self.firsts.retain(|(first, _)| *first != field);
-                self.core.captured.forget(field, &mut self.core.receipt);
+                self.core.captured.forget(field, &mut self.core.captured_fields);
             }
             return self.report_entry(What::Failed(error));
         }
@@ -119,7 +119,7 @@ impl AssistedSession {
             self.core.capture(field, digits, today);
             // Another card, whose codes have another length.
             if field == Field::CardNumber && self.core.captured.security_code_misfits() {
-                self.core.captured.forget(Field::SecurityCode, &mut self.core.receipt);
+                self.core.captured.forget(Field::SecurityCode, &mut self.core.captured_fields);
                 self.firsts.retain(|(first, _)| *first != Field::SecurityCode);
                 self.agreed.retain(|agreed| *agreed != Field::SecurityCode);
             }

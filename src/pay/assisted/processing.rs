@@ -4,9 +4,9 @@
 
 use super::{AssistedPhase, AssistedSession};
 use crate::pay::command::AgentError;
+use crate::pay::gateway_exchange::ExchangeStep;
 use crate::pay::outcome::Ending;
 use crate::pay::session::{Output, What};
-use crate::pay::settlement::ExchangeStep;
 use crate::pay::step::{PayResult, Step};
 use crate::time::CallTime;
 
@@ -16,19 +16,19 @@ impl AssistedSession {
         self.updated = now;
         self.core.at = (Step::PaymentProcessing, 1);
         self.report(What::Begun);
-        let statement = self.statement();
-        match self.core.submit(now, statement) {
-            Ok((settlement, question)) => {
-                self.core.ask(&settlement, question);
-                self.phase = AssistedPhase::Processing(Box::new(settlement));
+        let callback_fields = self.callback_fields();
+        match self.core.submit(now, callback_fields) {
+            Ok((exchange, question)) => {
+                self.core.ask(&exchange, question);
+                self.phase = AssistedPhase::Processing(Box::new(exchange));
             }
             Err(ending) => self.finish(*ending),
         }
     }
 
     pub(super) fn advance(&mut self, now: CallTime, next: ExchangeStep) {
-        let AssistedPhase::Processing(settlement) = &self.phase else { return };
-        if let Some(ending) = self.core.advance(settlement, next) {
+        let AssistedPhase::Processing(exchange) = &self.phase else { return };
+        if let Some(ending) = self.core.advance(exchange, next) {
             self.updated = now;
             self.finish(*ending);
         }
@@ -43,8 +43,8 @@ impl AssistedSession {
                 self.cut_short(Ending::plain(result))
             }
             // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
-            AssistedPhase::Processing(settlement) => {
-                let next = settlement.handle_interrupt(result);
+            AssistedPhase::Processing(exchange) => {
+                let next = exchange.handle_interrupt(result);
                 self.advance(now, next);
             }
             AssistedPhase::Finished => {}
@@ -63,7 +63,7 @@ impl AssistedSession {
     /// The one place where a session's outcome is decided.
     pub(super) fn finish(&mut self, ending: Ending) {
         self.phase = AssistedPhase::Finished;
-        let told = self.statement().told(&ending);
+        let told = self.callback_fields().told(&ending);
         self.core.settle(&ending, told);
         self.firsts.clear();
     }

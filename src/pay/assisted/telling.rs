@@ -4,11 +4,11 @@
 
 use super::{AssistedPhase, AssistedSession};
 use crate::form::Form;
+use crate::pay::captured_fields::Mask;
 use crate::pay::field::Field;
 use crate::pay::gateway::Operation;
 use crate::pay::intent::CallbackFields;
 use crate::pay::platform::Platform;
-use crate::pay::receipt::Mask;
 use crate::pay::session::What;
 use crate::pay::step::Step;
 
@@ -64,7 +64,7 @@ impl AssistedSession {
     }
 
     /// What the last status callback will tell, but for the outcome.
-    pub(super) fn statement(&self) -> CallbackFields {
+    pub(super) fn callback_fields(&self) -> CallbackFields {
         // An agent's session has no action, and is told as Twilio's API tells it, whatever carries the call.
         CallbackFields {
             status: self.status_fields(None, None),
@@ -95,15 +95,15 @@ impl AssistedSession {
         match partial {
             Some(Partial::Yes { field, typed }) => {
                 // The last digits of a first entry would tell those of the second.
-                core.receipt.without(field).tell(&mut form, Mask::Plain, settings);
+                core.captured_fields.without(field).tell(&mut form, Mask::Plain, settings);
                 form.set_some(field.told_as(), (typed > 0).then(|| field.mask().repeat(typed)));
                 form.set("PartialResult", "true");
             }
             Some(Partial::No) => {
-                core.receipt.tell(&mut form, Mask::Plain, settings);
+                core.captured_fields.tell(&mut form, Mask::Plain, settings);
                 form.set("PartialResult", "false");
             }
-            None => core.receipt.tell(&mut form, Mask::Plain, settings),
+            None => core.captured_fields.tell(&mut form, Mask::Plain, settings),
         }
         // Once the gateway is asked, what it needed has left.
         let missing = if core.at.0 == Step::PaymentProcessing { String::new() } else { self.required() };

@@ -4,9 +4,9 @@
 
 use super::{PaySession, VerbPhase};
 use crate::pay::gateway::Capabilities;
+use crate::pay::gateway_exchange::ExchangeStep;
 use crate::pay::outcome::Ending;
 use crate::pay::session::{Output, What};
-use crate::pay::settlement::ExchangeStep;
 use crate::pay::step::{Moment, PayResult, Step};
 use crate::pay::submission::Reply;
 use crate::time::CallTime;
@@ -19,8 +19,8 @@ impl PaySession {
         }
         match self.core.connector_found(found) {
             Ok(()) => {
-                let statement = self.statement();
-                self.core.begin(statement);
+                let callback_fields = self.callback_fields();
+                self.core.begin(callback_fields);
                 self.next_field(now);
             }
             Err((code, error)) => self.finish(Ending::fault(PayResult::PaymentConnectorError, code, error)),
@@ -31,30 +31,30 @@ impl PaySession {
     pub(super) fn process(&mut self, now: CallTime) {
         self.core.at = (Step::PaymentProcessing, 1);
         self.report(What::Begun);
-        let statement = self.statement();
-        match self.core.submit(now, statement) {
-            Ok((settlement, question)) => {
+        let callback_fields = self.callback_fields();
+        match self.core.submit(now, callback_fields) {
+            Ok((exchange, question)) => {
                 // Not waited for: the gateway is asked while it is being said.
                 let heard = self.heard_at(Moment::PaymentProcessing);
                 self.core.outputs.push_back(Output::Speak(heard));
-                self.core.ask(&settlement, question);
-                self.phase = VerbPhase::Processing(settlement);
+                self.core.ask(&exchange, question);
+                self.phase = VerbPhase::Processing(exchange);
             }
             Err(ending) => self.finish(*ending),
         }
     }
 
     pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) {
-        if let VerbPhase::Processing(settlement) = &mut self.phase {
-            let next = settlement.handle_reply(now, number, reply);
+        if let VerbPhase::Processing(exchange) = &mut self.phase {
+            let next = exchange.handle_reply(now, number, reply);
             self.advance(next);
         }
     }
 
     /// Does what the payment wants next.
     pub(super) fn advance(&mut self, next: ExchangeStep) {
-        let VerbPhase::Processing(settlement) = &self.phase else { return };
-        if let Some(ending) = self.core.advance(settlement, next) {
+        let VerbPhase::Processing(exchange) = &self.phase else { return };
+        if let Some(ending) = self.core.advance(exchange, next) {
             self.finish(*ending);
         }
     }
@@ -66,8 +66,8 @@ impl PaySession {
                 self.finish(Ending::plain(result))
             }
             // What was sent cannot be taken back: nobody is told that nothing was taken before that is known.
-            VerbPhase::Processing(settlement) => {
-                let next = settlement.handle_interrupt(result);
+            VerbPhase::Processing(exchange) => {
+                let next = exchange.handle_interrupt(result);
                 self.advance(next);
             }
             // Nobody hears the rest of the closing prompt.

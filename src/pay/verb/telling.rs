@@ -4,10 +4,10 @@
 
 use super::{PaySession, VerbPhase};
 use crate::form::Form;
+use crate::pay::captured_fields::Mask;
 use crate::pay::intent::CallbackFields;
 use crate::pay::outcome::Ending;
 use crate::pay::prompts::Scene;
-use crate::pay::receipt::Mask;
 use crate::pay::session::{Output, What};
 use crate::pay::step::{Moment, PayResult};
 use crate::twiml::Utterance;
@@ -15,7 +15,7 @@ use crate::twiml::Utterance;
 impl PaySession {
     /// The one place where a session's outcome is decided.
     pub(super) fn finish(&mut self, ending: Ending) {
-        let told = self.statement().told(&ending);
+        let told = self.callback_fields().told(&ending);
         let form = told.action.clone();
         self.core.settle(&ending, told);
         self.phase = VerbPhase::Closing { result: ending.result, form };
@@ -36,7 +36,7 @@ impl PaySession {
 
     /// What is heard at a moment after the fields.
     pub(super) fn heard_at(&self, moment: Moment) -> Vec<Utterance> {
-        let card_type = self.core.receipt.card.as_ref().map(|(_, brand)| *brand);
+        let card_type = self.core.captured_fields.card.as_ref().map(|(_, brand)| *brand);
         let scene = Scene { moment, attempt: 1, complaint: None, card_type, second_entry: false };
         self.core.settings.prompts.heard(&scene, None)
     }
@@ -47,12 +47,12 @@ impl PaySession {
     }
 
     /// What the last requests will tell, but for the outcome.
-    pub(super) fn statement(&self) -> CallbackFields {
+    pub(super) fn callback_fields(&self) -> CallbackFields {
         let settings = &self.core.settings;
         let mut action = Form::new();
         action.set("PaymentMethod", settings.payment_method.word());
         action.set("PaymentConnector", settings.connector.clone());
-        self.core.receipt.tell(&mut action, Mask::Grouped, settings);
+        self.core.captured_fields.tell(&mut action, Mask::Grouped, settings);
         CallbackFields {
             status: self.status_fields(),
             action,
@@ -71,7 +71,7 @@ impl PaySession {
         form.set("Attempt", self.core.at.1.to_string());
         form.set("PaymentMethod", settings.payment_method.word());
         form.set("PaymentConnector", settings.connector.clone());
-        self.core.receipt.tell(&mut form, Mask::Plain, settings);
+        self.core.captured_fields.tell(&mut form, Mask::Plain, settings);
         form
     }
 }

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::flow::{FetchFailure, NextDocument};
 use crate::form::Value;
-use crate::simulate::chance::spelling::{SPELLINGS, spelt};
-use crate::simulate::chance::{self, Flows, Move, SeededRng};
+use crate::simulate::random::spelling::{SPELLINGS, spelt};
+use crate::simulate::random::{self, Flows, Move, SeededRng};
 use crate::tone::Key;
 
 /// Flows that between them have every kind of verb that listens, and show what was keyed where they can.
@@ -87,13 +87,13 @@ fn pressed(moves: &[Move]) -> Vec<String> {
 
 #[test]
 fn a_recorded_call_replays_to_the_millisecond_and_shows_no_digit_that_was_keyed() {
-    let shelf = RecordedFlows::new();
+    let flows_read = RecordedFlows::new();
     let (mut same, mut numbers) = (0, 0);
     for seed in 0..400_u64 {
         let flow = SAMPLES[usize::try_from(seed).unwrap() % SAMPLES.len()].0;
-        let (plan, played) = chance::call(&shelf, flow, &[], seed);
-        let tape = plan.play_taped(&shelf).into_tape().unwrap();
-        let recording = match record(&tape, &shelf.library, seed ^ 0x5eed) {
+        let (plan, played) = random::call(&flows_read, flow, &[], seed);
+        let tape = plan.play_taped(&flows_read).into_tape().unwrap();
+        let recording = match record(&tape, &flows_read.library, seed ^ 0x5eed) {
             Ok(recording) => recording,
             Err(error) => panic!("seed {seed}: {error}\n{}", plan.script(&played)),
         };
@@ -120,7 +120,7 @@ fn a_recorded_call_replays_to_the_millisecond_and_shows_no_digit_that_was_keyed(
         }
         numbers += numbered.iter().filter(|row| row.len() >= 7).count();
         assert_eq!(recording.difference, None, "seed {seed}\n{}\n{text}", plan.script(&played));
-        let replayed = run_taped(&Script::parse(text).unwrap(), &shelf.library);
+        let replayed = run_taped(&Script::parse(text).unwrap(), &flows_read.library);
         assert_eq!(replayed.outcome.failures, Vec::<String>::new(), "seed {seed}\n{text}");
         assert_eq!(replayed.tape.unwrap().outline(), tape.outline(), "seed {seed}\n{}\n{text}", plan.script(&played));
         same += 1;
@@ -193,9 +193,9 @@ fn a_call_whose_replay_parts_from_it_is_recorded_with_a_line_that_says_so() {
 fn a_gateway_that_quotes_the_number_in_any_spelling_is_recorded_without_it() {
     let number = "4929420573595709";
     for spelling in 0..SPELLINGS {
-        let mut chance = SeededRng::new(spelling);
+        let mut rng = SeededRng::new(spelling);
         for _ in 0..6 {
-            let said = format!("card {} cvv 837 refused", spelt(number, spelling, &mut chance));
+            let said = format!("card {} cvv 837 refused", spelt(number, spelling, &mut rng));
             let script = format!(
                 "document: <Response><Pay chargeAmount=\"5\" postalCode=\"false\" action=\"https://example.com/paid\"/></Response>\n\
                  gateway:\n  - {{ error_code: bad, error_message: {said}, parameters: {{ {said}: {said} }} }}\n\

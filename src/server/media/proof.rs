@@ -25,23 +25,23 @@ pub(super) type Required = (&'static str, Proof);
 /// Whether the upgrade shows what is required; what is still to be used up then. None: a path of its dialect does not end
 /// so. `flow` is what may be shown of it.
 pub(super) fn proven(
-    desk: &ServerState,
+    state: &ServerState,
     (platform, proof): Required,
     ending: PathEnding,
     flow: &str,
     parts: &Parts,
     peer: IpAddr,
 ) -> Option<Result<Option<StreamNonce>, Refused>> {
-    let signed = |ending: &str| signed(desk, (platform, flow), parts, ending);
+    let signed = |ending: &str| signed(state, (platform, flow), parts, ending);
     Some(match (proof, ending) {
         // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
         (Proof::Signature, PathEnding::Secret(_)) | (Proof::Secret, PathEnding::Nonce(..)) => return None,
-        (Proof::Signature, PathEnding::None) => signed("").and_then(|()| timely(desk, None)),
+        (Proof::Signature, PathEnding::None) => signed("").and_then(|()| timely(state, None)),
         (Proof::Signature, PathEnding::Nonce(expires, value)) => signed("/…/…")
             .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
-            .and_then(|nonce| timely(desk, Some(nonce))),
-        (Proof::Secret, PathEnding::None) => known(desk, platform, None, parts, peer).map(|()| None),
-        (Proof::Secret, PathEnding::Secret(secret)) => known(desk, platform, Some(secret), parts, peer).map(|()| None),
+            .and_then(|nonce| timely(state, Some(nonce))),
+        (Proof::Secret, PathEnding::None) => known(state, platform, None, parts, peer).map(|()| None),
+        (Proof::Secret, PathEnding::Secret(secret)) => known(state, platform, Some(secret), parts, peer).map(|()| None),
     })
 }
 
@@ -146,8 +146,8 @@ impl Refused {
 }
 
 /// `ending` stands for what is behind it, where a refusal shows the path.
-fn signed(desk: &ServerState, (dialect, flow): (&str, &str), parts: &Parts, ending: &str) -> Result<(), Refused> {
-    if !desk.upgrades.require_signature {
+fn signed(state: &ServerState, (dialect, flow): (&str, &str), parts: &Parts, ending: &str) -> Result<(), Refused> {
+    if !state.upgrades.require_signature {
         return Ok(());
     }
     let header = parts.headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
@@ -156,10 +156,10 @@ fn signed(desk: &ServerState, (dialect, flow): (&str, &str), parts: &Parts, endi
         (_, "") => parts.uri.path().to_owned(),
         (flow, ending) => format!("/media/{dialect}/{flow}{ending}"),
     };
-    let token = &desk.account.auth_token;
+    let token = &state.account.auth_token;
     let dialed = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(without_port);
-    let spellings: Vec<&str> = desk.upgrades.host_as_written.as_deref().into_iter().chain(dialed).collect();
-    let way = upgrade_matches(token, &desk.upgrades.public_url, &spellings, &parts.uri.to_string(), &shown, header)
+    let spellings: Vec<&str> = state.upgrades.host_as_written.as_deref().into_iter().chain(dialed).collect();
+    let way = upgrade_matches(token, &state.upgrades.public_url, &spellings, &parts.uri.to_string(), &shown, header)
         .map_err(Refused::Proof)?;
     tracing::debug!(spelling = way, "signature of the stream is right");
     Ok(())
@@ -172,28 +172,28 @@ fn without_port(host: &str) -> Option<&str> {
 }
 
 /// Whether the URL of a stream is one that is good now, and good once where that is demanded.
-fn timely(desk: &ServerState, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
-    let max_age = desk.upgrades.max_age;
+fn timely(state: &ServerState, nonce: Option<StreamNonce>) -> Result<Option<StreamNonce>, Refused> {
+    let max_age = state.upgrades.max_age;
     match &nonce {
         None if max_age.is_some() => return Err(Refused::Proof(NonceRefused::Missing.into())),
         None => {}
         Some(nonce) => nonce
-            .judge(desk.services.payments.wall.now().as_second(), max_age.unwrap_or(AGE_MAX))
+            .judge(state.services.payments.wall_clock.now().as_second(), max_age.unwrap_or(AGE_MAX))
             .map_err(|why| Refused::Proof(why.into()))?,
     }
     Ok(nonce)
 }
 
 fn known(
-    desk: &ServerState,
+    state: &ServerState,
     platform: &'static str,
     of_path: Option<Secret>,
     parts: &Parts,
     peer: IpAddr,
 ) -> Result<(), Refused> {
-    let Some(secret) = &desk.upgrades.secret else {
+    let Some(secret) = &state.upgrades.secret else {
         // A path that ends with one has none to end with.
-        return if desk.upgrades.require_signature || of_path.is_some() {
+        return if state.upgrades.require_signature || of_path.is_some() {
             Err(Refused::Proof(UpgradeRefused::NoSecretSet { platform }))
         } else {
             Ok(())
@@ -202,7 +202,7 @@ fn known(
     let authorization = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = upgrade::given(of_path, parts.uri.query(), authorization);
     let is_right = |given: Secret| secret.matches(given.expose());
-    desk.sign_ins.check(peer, "media streams", None, given, is_right).map_err(|not| match not {
+    state.sign_ins.check(peer, "media streams", None, given, is_right).map_err(|not| match not {
         NotSignedIn::Missing => Refused::Proof(UpgradeRefused::NoSecret),
         NotSignedIn::Wrong => Refused::Proof(UpgradeRefused::WrongSecret),
         NotSignedIn::Wait(wait) => Refused::Wait(wait),

@@ -140,7 +140,7 @@ async fn start(pair: &Pair) -> (SocketAddr, watch::Sender<Arc<ServerConfig>>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let mut listener = TlsListener {
-        doors: ConnectionLimiter::new(
+        limiter: ConnectionLimiter::new(
             socket,
             0,
             &crate::config::ConnectionLimits::default(),

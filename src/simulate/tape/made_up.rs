@@ -15,7 +15,7 @@ use crate::pay::card::YearMonth;
 use crate::pay::field::Field;
 use crate::pay::keypad::Destination;
 use crate::pay::test_numbers::AcceptedNumbers;
-use crate::simulate::chance::SeededRng;
+use crate::simulate::random::SeededRng;
 
 mod another;
 
@@ -95,7 +95,7 @@ impl MadeUp {
             made_up.numbers.add(text(&digits));
         }
         made_up.sort(destinations);
-        let mut chance = SeededRng::new(around.seed);
+        let mut rng = SeededRng::new(around.seed);
         let mut chosen: Vec<(EntryKind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
         for entry in std::mem::take(&mut made_up.entries) {
             let real = made_up.digits(&entry);
@@ -109,7 +109,7 @@ impl MadeUp {
                         .filter(|(kind, ..)| *kind == entry.kind)
                         .map(|(_, _, it)| it.as_slice())
                         .collect();
-                    let shown = another(entry.kind, &real, &others, around, when, &mut chance);
+                    let shown = another(entry.kind, &real, &others, around, when, &mut rng);
                     chosen.push((entry.kind, real.clone(), shown.clone()));
                     shown
                 }
@@ -127,7 +127,7 @@ impl MadeUp {
         let nowhere: Vec<usize> = (0..keys.len()).filter(|place| !made_up.has_place(*place)).collect();
         for place in nowhere {
             if let (Some(false), Some(key)) = (made_up.kept.get(place), made_up.shown.get_mut(place)) {
-                *key = b'0' + (*key - b'0' + 1 + below(&mut chance, 9)) % 10;
+                *key = b'0' + (*key - b'0' + 1 + below(&mut rng, 9)) % 10;
             }
         }
         made_up.hide();
@@ -354,8 +354,8 @@ fn text(digits: &[u8]) -> &str {
     std::str::from_utf8(digits).unwrap_or_default()
 }
 
-fn below(chance: &mut SeededRng, end: u64) -> u8 {
-    u8::try_from(chance.below(end)).unwrap_or(0)
+fn below(rng: &mut SeededRng, end: u64) -> u8 {
+    u8::try_from(rng.below(end)).unwrap_or(0)
 }
 
 #[cfg(test)]

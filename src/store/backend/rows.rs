@@ -78,7 +78,7 @@ pub struct NewPayment {
     pub sealed: Vec<u8>,
 }
 
-/// A payment in the books.
+/// A payment in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRow {
     /// `PK` and 32 hex digits.
@@ -148,7 +148,7 @@ impl SentAgo {
 /// A payment without an outcome.
 #[derive(Clone, Debug)]
 pub struct Unsettled {
-    /// The books.
+    /// The store.
     pub row: PaymentRow,
     /// When submissions left; none: none ever did.
     pub sent: Option<SentAgo>,
@@ -176,11 +176,11 @@ pub struct SettledPayment {
 /// What became of an outcome that was to be written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Booked {
-    /// It is what the books say, and what the first requests tell.
+    /// It is what the store say, and what the first requests tell.
     First,
-    /// It is what the books say, after it was told that the outcome is unknown: the late requests tell it.
+    /// It is what the store say, after it was told that the outcome is unknown: the late requests tell it.
     Late,
-    /// The books say something else, or leave it to somebody else: nothing of this outcome is told from there.
+    /// The store say something else, or leave it to somebody else: nothing of this outcome is told from there.
     Otherwise,
 }
 

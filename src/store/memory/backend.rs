@@ -25,11 +25,11 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.ask_session(&payment, node)?;
-            books.order = books.order.saturating_add(1);
-            let order = books.order;
-            books.payments.entry(payment.sid.clone()).or_insert_with(|| {
+        self.write(move |tables| {
+            tables.ask_session(&payment, node)?;
+            tables.order = tables.order.saturating_add(1);
+            let order = tables.order;
+            tables.payments.entry(payment.sid.clone()).or_insert_with(|| {
                 let row = PaymentRow {
                     sid: payment.sid,
                     call_sid: payment.call_sid,
@@ -67,9 +67,9 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             let sent = self.moment(now);
-            let known = books.payments.get_mut(sid).filter(|payment| payment.node == Some(node));
+            let known = tables.payments.get_mut(sid).filter(|payment| payment.node == Some(node));
             let payment = known.ok_or(BackendError::NotFound)?;
             let row = &mut payment.row;
             match row.state {
@@ -94,8 +94,8 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Settling, BackendError>> {
-        self.write(move |books| {
-            let known = books.payments.get(&payment.sid).map(|known| KnownPayment {
+        self.write(move |tables| {
+            let known = tables.payments.get(&payment.sid).map(|known| KnownPayment {
                 state: known.row.state,
                 node: known.node,
                 result: known.row.result.clone(),
@@ -104,7 +104,7 @@ impl Backend for Memory {
             });
             let mut entry = SettlingStep::of(known.as_ref(), &payment);
             let writes = matches!(entry, SettlingStep::Unbooked | SettlingStep::First | SettlingStep::Late);
-            if writes && books.end_session(&payment, known.is_some(), node, now).is_err() {
+            if writes && tables.end_session(&payment, known.is_some(), node, now).is_err() {
                 entry = SettlingStep::Otherwise;
             }
             let (mut told, mut booked) = (Vec::new(), Booked::First);
@@ -112,24 +112,25 @@ impl Backend for Memory {
                 SettlingStep::Otherwise => booked = Booked::Otherwise,
                 SettlingStep::Unbooked => told = first,
                 SettlingStep::First => {
-                    books.write_outcome(payment, now);
+                    tables.write_outcome(payment, now);
                     told = first;
                 }
                 SettlingStep::Late => {
-                    books.write_outcome(payment, now);
+                    tables.write_outcome(payment, now);
                     (told, booked) = (late, Booked::Late);
                 }
                 SettlingStep::Again => {
-                    if late.iter().any(|callback| books.by_token(callback.token).is_some()) {
+                    if late.iter().any(|callback| tables.by_token(callback.token).is_some()) {
                         booked = Booked::Late;
                     }
-                    told = first.into_iter().chain(late).filter(|new| books.by_token(new.token).is_some()).collect();
+                    told = first.into_iter().chain(late).filter(|new| tables.by_token(new.token).is_some()).collect();
                 }
             }
             let mut callbacks = Vec::new();
             for callback in told {
-                let id = books.insert(callback, node, now);
-                let own = books.callbacks.get(&id).filter(|callback| callback.is_open() && callback.node == Some(node));
+                let id = tables.insert(callback, node, now);
+                let own =
+                    tables.callbacks.get(&id).filter(|callback| callback.is_open() && callback.node == Some(node));
                 callbacks.extend(own.map(|callback| callback.row.clone()));
             }
             Ok(Settling { booked, callbacks })
@@ -142,13 +143,13 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Inserted, BackendError>> {
-        self.write(move |books| {
-            let is_known = books.by_token(callback.token).is_some();
-            if !is_known && callback.progress_of.as_ref().is_some_and(|sid| books.is_led_elsewhere(sid, node)) {
+        self.write(move |tables| {
+            let is_known = tables.by_token(callback.token).is_some();
+            if !is_known && callback.progress_of.as_ref().is_some_and(|sid| tables.is_led_elsewhere(sid, node)) {
                 return Err(BackendError::NotFound);
             }
-            let id = books.insert(callback, node, now);
-            let known = books.callbacks.get(&id);
+            let id = tables.insert(callback, node, now);
+            let known = tables.callbacks.get(&id);
             let is_own = known.is_some_and(|callback| callback.is_open() && callback.node == Some(node));
             Ok(Inserted { id, is_own })
         })
@@ -160,20 +161,20 @@ impl Backend for Memory {
         node: NodeId,
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
-        self.write(move |books| {
-            let (own, silent) = ([keeper, node], self.silent_for(books, node));
+        self.write(move |tables| {
+            let (own, silent) = ([keeper, node], self.silent_for(tables, node));
             let is_free = |callback: &Callback| {
                 let is_own = callback.node.is_some_and(|node| own.contains(&node));
-                callback.is_open() && !is_own && books.is_free(callback.node, silent)
+                callback.is_open() && !is_own && tables.is_free(callback.node, silent)
             };
-            let calls: BTreeSet<String> = books
+            let calls: BTreeSet<String> = tables
                 .callbacks
                 .values()
-                .filter(|callback| is_free(callback) && !books.is_seen_to(&callback.row.call_sid, own, silent))
+                .filter(|callback| is_free(callback) && !tables.is_seen_to(&callback.row.call_sid, own, silent))
                 .take(limit.try_into().unwrap_or(usize::MAX))
                 .map(|callback| callback.row.call_sid.clone())
                 .collect();
-            let free: Vec<i64> = books
+            let free: Vec<i64> = tables
                 .callbacks
                 .values()
                 .filter(|callback| calls.contains(&callback.row.call_sid) && is_free(callback))
@@ -181,7 +182,7 @@ impl Backend for Memory {
                 .collect();
             let mut claimed = Vec::new();
             for id in free {
-                if let Some(callback) = books.callbacks.get_mut(&id) {
+                if let Some(callback) = tables.callbacks.get_mut(&id) {
                     callback.node = Some(keeper);
                     callback.row.state = CallbackState::Waiting;
                     claimed.push(callback.pending());
@@ -197,8 +198,8 @@ impl Backend for Memory {
         after_id: i64,
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<PendingCallback>, BackendError>> {
-        self.read(move |books| {
-            let after = books.callbacks.values().filter(|callback| callback.row.id > after_id);
+        self.read(move |tables| {
+            let after = tables.callbacks.values().filter(|callback| callback.row.id > after_id);
             let claimed = after
                 .filter(|callback| callback.node == Some(keeper) && callback.row.state == CallbackState::Waiting)
                 .take(limit.try_into().unwrap_or(usize::MAX));
@@ -210,8 +211,8 @@ impl Backend for Memory {
         async move {
             let own = [Some(node), Some(node.keeper())];
             let is_own = move |callback: &Callback| callback.is_open() && own.contains(&callback.node);
-            let opened = self.read(move |books| {
-                let callback = books.callbacks.get(&id).filter(|callback| is_own(callback))?;
+            let opened = self.read(move |tables| {
+                let callback = tables.callbacks.get(&id).filter(|callback| is_own(callback))?;
                 let comes_first = |earlier: &Callback| {
                     earlier.is_open()
                         && earlier.row.kind == CallbackKind::Status
@@ -219,7 +220,7 @@ impl Backend for Memory {
                         && !own.contains(&earlier.node)
                 };
                 let follows = callback.row.kind == CallbackKind::Status
-                    && books.callbacks.range(..id).any(|(_, earlier)| comes_first(earlier));
+                    && tables.callbacks.range(..id).any(|(_, earlier)| comes_first(earlier));
                 Some((callback.row.clone(), follows))
             });
             match opened.await? {
@@ -227,8 +228,8 @@ impl Backend for Memory {
                 Some((row, false)) => return Ok(Some(row)),
                 None => return Ok(None),
             }
-            self.write(move |books| {
-                if let Some(callback) = books.callbacks.get_mut(&id).filter(|callback| is_own(callback)) {
+            self.write(move |tables| {
+                if let Some(callback) = tables.callbacks.get_mut(&id).filter(|callback| is_own(callback)) {
                     callback.node = None;
                 }
                 Ok(())
@@ -245,19 +246,19 @@ impl Backend for Memory {
         limit: u32,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
-        self.write(move |books| {
-            let (silent, now) = (self.silent_for(books, node), self.moment(now));
-            let mut free: Vec<(bool, u64, String)> = books
+        self.write(move |tables| {
+            let (silent, now) = (self.silent_for(tables, node), self.moment(now));
+            let mut free: Vec<(bool, u64, String)> = tables
                 .payments
                 .values()
-                .filter(|payment| payment.sealed.is_some() && books.is_free(payment.node, silent))
+                .filter(|payment| payment.sealed.is_some() && tables.is_free(payment.node, silent))
                 .map(|payment| (payment.row.state == PaymentState::Unknown, payment.order, payment.row.sid.clone()))
                 .collect();
             free.sort_unstable();
             free.truncate(limit.try_into().unwrap_or(usize::MAX));
             let mut claimed = Vec::new();
             for (.., sid) in free {
-                let Some(payment) = books.payments.get_mut(&sid) else { continue };
+                let Some(payment) = tables.payments.get_mut(&sid) else { continue };
                 payment.node = Some(node);
                 claimed.extend(payment.unsettled(now));
             }
@@ -272,10 +273,10 @@ impl Backend for Memory {
         limit: u32,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Unsettled>, BackendError>> {
-        self.read(move |books| {
+        self.read(move |tables| {
             let now = self.moment(now);
-            let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
-            let claimed = books.payments.values().filter(|payment| payment.node == Some(keeper));
+            let after = after_sid.and_then(|sid| tables.payments.get(&sid)).map(|payment| payment.order);
+            let claimed = tables.payments.values().filter(|payment| payment.node == Some(keeper));
             let mut claimed: Vec<(u64, Unsettled)> = claimed
                 .filter(|payment| after.is_none_or(|after| payment.order > after))
                 .filter_map(|payment| Some((payment.order, payment.unsettled(now)?)))
@@ -287,8 +288,8 @@ impl Backend for Memory {
     }
 
     fn give_up_payment<'a>(&'a self, sid: &'a str, now: Timestamp) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            let known = books.payments.get_mut(sid).filter(|payment| payment.row.state == PaymentState::Unknown);
+        self.write(move |tables| {
+            let known = tables.payments.get_mut(sid).filter(|payment| payment.row.state == PaymentState::Unknown);
             let payment = known.ok_or(BackendError::NotFound)?;
             (payment.sealed, payment.note) = (None, None);
             payment.row.updated = now;
@@ -297,8 +298,8 @@ impl Backend for Memory {
     }
 
     fn mark_delivered(&self, id: i64, node: NodeId, now: Timestamp) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.change_callback(id, node, now, |row| {
+        self.write(move |tables| {
+            tables.change_callback(id, node, now, |row| {
                 row.state = CallbackState::Delivered;
                 row.sealed = None;
                 row.reason = None;
@@ -314,8 +315,8 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.change_undelivered(id, node, now, |row| {
+        self.write(move |tables| {
+            tables.change_undelivered(id, node, now, |row| {
                 row.state = CallbackState::Waiting;
                 row.tries = row.tries.max(number);
                 row.reason = Some(reason.to_owned());
@@ -330,8 +331,8 @@ impl Backend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.change_undelivered(id, node, now, |row| {
+        self.write(move |tables| {
+            tables.change_undelivered(id, node, now, |row| {
                 row.state = CallbackState::Parked;
                 row.reason = Some(reason.to_owned());
             })
@@ -339,10 +340,10 @@ impl Backend for Memory {
     }
 
     fn retry_callbacks(&self, ids: Option<Vec<i64>>, now: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             let wanted: Option<BTreeSet<i64>> = ids.map(|ids| ids.into_iter().collect());
             let mut count = 0_u64;
-            for callback in books.callbacks.values_mut() {
+            for callback in tables.callbacks.values_mut() {
                 let row = &mut callback.row;
                 if row.state == CallbackState::Parked && wanted.as_ref().is_none_or(|wanted| wanted.contains(&row.id)) {
                     row.state = CallbackState::Waiting;
@@ -356,23 +357,23 @@ impl Backend for Memory {
     }
 
     fn forget_delivered(&self, before: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
-        self.write(move |books| {
-            let all = books.callbacks.len();
-            books
+        self.write(move |tables| {
+            let all = tables.callbacks.len();
+            tables
                 .callbacks
                 .retain(|_, callback| callback.row.state != CallbackState::Delivered || callback.row.updated >= before);
-            Ok(u64::try_from(all.saturating_sub(books.callbacks.len())).unwrap_or(u64::MAX))
+            Ok(u64::try_from(all.saturating_sub(tables.callbacks.len())).unwrap_or(u64::MAX))
         })
     }
 
     fn register(&self, node: NodeId, ended: Option<NodeId>) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             let over = ended.map(|ended| [ended, ended.keeper()]);
             match &self.clock {
-                None => books.release(|_| true),
+                None => tables.release(|_| true),
                 Some(clock) => {
-                    books.release(|node| over.is_some_and(|over| over.contains(&node)));
-                    books.hear(node, clock());
+                    tables.release(|node| over.is_some_and(|over| over.contains(&node)));
+                    tables.hear(node, clock());
                 }
             }
             Ok(())
@@ -380,9 +381,9 @@ impl Backend for Memory {
     }
 
     fn heartbeat(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             if let Some(clock) = &self.clock {
-                books.hear(node, clock());
+                tables.hear(node, clock());
             }
             Ok(())
         })
@@ -393,21 +394,21 @@ impl Backend for Memory {
     }
 
     fn release(&self, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.release(|owner| owner == node);
+        self.write(move |tables| {
+            tables.release(|owner| owner == node);
             Ok(())
         })
     }
 
     fn payment<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<Option<PaymentRow>, BackendError>> {
-        self.read(move |books| books.payments.get(sid).map(|payment| payment.row.clone()))
+        self.read(move |tables| tables.payments.get(sid).map(|payment| payment.row.clone()))
     }
 
     fn payments(&self, filter: PaymentFilter) -> BoxFuture<'_, Result<Vec<PaymentRow>, BackendError>> {
-        self.read(move |books| {
+        self.read(move |tables| {
             let PaymentFilter { call_sid, state, connector, from, before, after_sid, limit } = filter;
-            let after = after_sid.and_then(|sid| books.payments.get(&sid)).map(|payment| payment.order);
-            let mut found: Vec<&PaymentRecord> = books
+            let after = after_sid.and_then(|sid| tables.payments.get(&sid)).map(|payment| payment.order);
+            let mut found: Vec<&PaymentRecord> = tables
                 .payments
                 .values()
                 .filter(|payment| {
@@ -427,9 +428,9 @@ impl Backend for Memory {
     }
 
     fn callbacks(&self, filter: CallbackFilter) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
-        self.read(move |books| {
+        self.read(move |tables| {
             let CallbackFilter { call_sid, payment_sid, state, after_id, limit } = filter;
-            let rows = books.callbacks.values().map(|callback| &callback.row).filter(|row| {
+            let rows = tables.callbacks.values().map(|callback| &callback.row).filter(|row| {
                 call_sid.as_ref().is_none_or(|sid| *sid == row.call_sid)
                     && payment_sid.as_ref().is_none_or(|sid| Some(sid) == row.payment_sid.as_ref())
                     && state.is_none_or(|state| state == row.state)
@@ -440,18 +441,18 @@ impl Backend for Memory {
     }
 
     fn count_callbacks(&self, state: CallbackState) -> BoxFuture<'_, Result<u64, BackendError>> {
-        self.read(move |books| {
-            let count = books.callbacks.values().filter(|callback| callback.row.state == state).count();
+        self.read(move |tables| {
+            let count = tables.callbacks.values().filter(|callback| callback.row.state == state).count();
             u64::try_from(count).unwrap_or(u64::MAX)
         })
     }
 
     fn connectors(&self) -> BoxFuture<'_, Result<Vec<ConnectorRow>, BackendError>> {
-        self.read(|books| books.connectors.values().cloned().collect())
+        self.read(|tables| tables.connectors.values().cloned().collect())
     }
 
     fn connectors_revision(&self) -> BoxFuture<'_, Result<i64, BackendError>> {
-        self.read(|books| books.revision)
+        self.read(|tables| tables.revision)
     }
 
     fn change_connector<'a>(
@@ -461,15 +462,15 @@ impl Backend for Memory {
         audit: NewAudit,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            books.change_connector(name, change, now)?;
-            books.audit.add(audit, now);
+        self.write(move |tables| {
+            tables.change_connector(name, change, now)?;
+            tables.audit.add(audit, now);
             Ok(())
         })
     }
 
     fn audit(&self, filter: AuditFilter) -> BoxFuture<'_, Result<Vec<AuditRow>, BackendError>> {
-        self.read(move |books| books.audit.list(&filter))
+        self.read(move |tables| tables.audit.list(&filter))
     }
 
     fn use_nonce<'a>(
@@ -478,12 +479,12 @@ impl Backend for Memory {
         expires: Timestamp,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            if books.nonces.contains_key(value) {
+        self.write(move |tables| {
+            if tables.nonces.contains_key(value) {
                 return Err(BackendError::Duplicate);
             }
-            books.nonces.insert(value.to_owned(), expires);
-            books.nonces.retain(|_, expires| *expires >= now);
+            tables.nonces.insert(value.to_owned(), expires);
+            tables.nonces.retain(|_, expires| *expires >= now);
             Ok(())
         })
     }
@@ -494,31 +495,31 @@ impl Backend for Memory {
         sealed: &'a [u8],
         since: Timestamp,
     ) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            let row = books.connectors.get_mut(name);
+        self.write(move |tables| {
+            let row = tables.connectors.get_mut(name);
             if let Some(row) = row.filter(|row| row.sealed == sealed && row.withdrawn.is_none()) {
                 row.withdrawn = Some(since);
-                books.revision = books.revision.saturating_add(1);
+                tables.revision = tables.revision.saturating_add(1);
             }
             Ok(())
         })
     }
 
     fn reseal<'a>(&'a self, what: Resealed, was: &'a [u8], sealed: Vec<u8>) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             let stood = match &what {
-                Resealed::Payment(sid) => books.payments.get_mut(sid).and_then(|payment| payment.sealed.as_mut()),
-                Resealed::PaymentNote(sid) => books.payments.get_mut(sid).and_then(|payment| payment.note.as_mut()),
+                Resealed::Payment(sid) => tables.payments.get_mut(sid).and_then(|payment| payment.sealed.as_mut()),
+                Resealed::PaymentNote(sid) => tables.payments.get_mut(sid).and_then(|payment| payment.note.as_mut()),
                 Resealed::Callback(token) => {
-                    let mut callbacks = books.callbacks.values_mut();
+                    let mut callbacks = tables.callbacks.values_mut();
                     callbacks.find(|known| known.row.token == *token).and_then(|known| known.row.sealed.as_mut())
                 }
-                Resealed::Connector(name) => books.connectors.get_mut(name).map(|row| &mut row.sealed),
+                Resealed::Connector(name) => tables.connectors.get_mut(name).map(|row| &mut row.sealed),
             };
             if let Some(stood) = stood.filter(|stood| **stood == was) {
                 *stood = sealed;
                 if let Resealed::Connector(_) = what {
-                    books.revision = books.revision.saturating_add(1);
+                    tables.revision = tables.revision.saturating_add(1);
                 }
             }
             Ok(())
@@ -526,10 +527,10 @@ impl Backend for Memory {
     }
 
     fn note<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, BackendError>> {
-        self.read(move |books| books.notes.get(name).cloned())
+        self.read(move |tables| tables.notes.get(name).cloned())
     }
 
     fn keep_note<'a>(&'a self, name: &'a str, text: Vec<u8>) -> BoxFuture<'a, Result<Vec<u8>, BackendError>> {
-        self.write(move |books| Ok(books.notes.entry(name.to_owned()).or_insert(text).clone()))
+        self.write(move |tables| Ok(tables.notes.entry(name.to_owned()).or_insert(text).clone()))
     }
 }

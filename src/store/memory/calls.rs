@@ -60,30 +60,30 @@ impl CallFilter {
 
 impl CallBackend for Memory {
     fn write_changes(&self, changes: Changes, node: NodeId) -> BoxFuture<'_, Result<(), BackendError>> {
-        self.write(move |books| {
+        self.write(move |tables| {
             for call in changes.calls {
-                books.write_call(CallRow::clone(&call), node);
+                tables.write_call(CallRow::clone(&call), node);
             }
             for session in changes.sessions {
-                books.write_session(&session, node);
+                tables.write_session(&session, node);
             }
             Ok(())
         })
     }
 
     fn fail_left_calls(&self, node: NodeId, limit: u32, now: Timestamp) -> BoxFuture<'_, Result<u64, BackendError>> {
-        self.write(move |books| {
-            let silent = self.silent_for(books, node);
-            let mut free: Vec<(u64, String)> = books
+        self.write(move |tables| {
+            let silent = self.silent_for(tables, node);
+            let mut free: Vec<(u64, String)> = tables
                 .calls
                 .values()
-                .filter(|call| call.row.status == CallStatus::InProgress && books.is_free(call.node, silent))
+                .filter(|call| call.row.status == CallStatus::InProgress && tables.is_free(call.node, silent))
                 .map(|call| (call.row.place, call.row.sid.clone()))
                 .collect();
             free.sort_unstable();
             free.truncate(limit.try_into().unwrap_or(usize::MAX));
             for (_, sid) in &free {
-                let Some(call) = books.calls.get_mut(sid) else { continue };
+                let Some(call) = tables.calls.get_mut(sid) else { continue };
                 (call.row.status, call.row.updated, call.node) = (CallStatus::Failed, now, Some(node));
             }
             Ok(u64::try_from(free.len()).unwrap_or(u64::MAX))
@@ -91,13 +91,13 @@ impl CallBackend for Memory {
     }
 
     fn call<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<Option<CallRow>, BackendError>> {
-        self.read(move |books| books.calls.get(sid).map(|call| call.row.clone()))
+        self.read(move |tables| tables.calls.get(sid).map(|call| call.row.clone()))
     }
 
     fn calls(&self, filter: CallFilter) -> BoxFuture<'_, Result<Vec<CallRow>, BackendError>> {
-        self.read(move |books| {
+        self.read(move |tables| {
             let mut found: Vec<&CallRow> =
-                books.calls.values().map(|call| &call.row).filter(|row| filter.takes(row)).collect();
+                tables.calls.values().map(|call| &call.row).filter(|row| filter.takes(row)).collect();
             found.sort_unstable_by_key(|row| row.place);
             if !matches!(filter.place, CallPlaces::After(_)) {
                 found.reverse();
@@ -108,12 +108,12 @@ impl CallBackend for Memory {
     }
 
     fn delete_call<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<(), BackendError>> {
-        self.write(move |books| {
-            let over = books.calls.get(sid).is_some_and(|call| call.row.status != CallStatus::InProgress);
+        self.write(move |tables| {
+            let over = tables.calls.get(sid).is_some_and(|call| call.row.status != CallStatus::InProgress);
             if !over {
                 return Err(BackendError::NotFound);
             }
-            books.calls.remove(sid);
+            tables.calls.remove(sid);
             Ok(())
         })
     }

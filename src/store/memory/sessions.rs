@@ -133,10 +133,10 @@ impl SessionRecord {
 
 impl SessionBackend for Memory {
     fn claim_sessions(&self, node: NodeId, limit: u32) -> BoxFuture<'_, Result<Vec<LeftSession>, BackendError>> {
-        self.write(move |books| {
-            let silent = self.silent_for(books, node);
-            let is_takeable = |owner| owner == Some(node) || books.is_free(owner, silent);
-            let mut free: Vec<(u64, String)> = books
+        self.write(move |tables| {
+            let silent = self.silent_for(tables, node);
+            let is_takeable = |owner| owner == Some(node) || tables.is_free(owner, silent);
+            let mut free: Vec<(u64, String)> = tables
                 .sessions
                 .values()
                 .filter(|session| session.row.state == SessionState::Open && is_takeable(session.node))
@@ -146,7 +146,7 @@ impl SessionBackend for Memory {
             free.truncate(limit.try_into().unwrap_or(usize::MAX));
             let mut claimed = Vec::new();
             for (_, sid) in free {
-                let Some(session) = books.sessions.get_mut(&sid) else { continue };
+                let Some(session) = tables.sessions.get_mut(&sid) else { continue };
                 session.node = Some(node);
                 let sealed = session.sealed.clone().unwrap_or_default();
                 claimed.push(LeftSession { sid, call_sid: session.row.call_sid.clone(), sealed });
@@ -162,9 +162,9 @@ impl SessionBackend for Memory {
         node: NodeId,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
-        self.write(move |books| {
-            let has_payment = books.payments.contains_key(&session.sid);
-            let Some(known) = books.sessions.get_mut(&session.sid) else { return Ok(Vec::new()) };
+        self.write(move |tables| {
+            let has_payment = tables.payments.contains_key(&session.sid);
+            let Some(known) = tables.sessions.get_mut(&session.sid) else { return Ok(Vec::new()) };
             match known.row.state {
                 SessionState::Open if !has_payment => {
                     known.row.state = SessionState::Ended;
@@ -174,8 +174,8 @@ impl SessionBackend for Memory {
                 SessionState::Ended if known.node == Some(node) && known.row.says(&session.outcome) => {}
                 SessionState::Open | SessionState::Asked | SessionState::Ended => return Ok(Vec::new()),
             }
-            let ids: Vec<i64> = callbacks.into_iter().map(|callback| books.insert(callback, node, now)).collect();
-            let mine = ids.into_iter().filter_map(|id| books.callbacks.get(&id)).filter(|callback| {
+            let ids: Vec<i64> = callbacks.into_iter().map(|callback| tables.insert(callback, node, now)).collect();
+            let mine = ids.into_iter().filter_map(|id| tables.callbacks.get(&id)).filter(|callback| {
                 callback.node == Some(node)
                     && matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held)
             });
@@ -184,8 +184,8 @@ impl SessionBackend for Memory {
     }
 
     fn count_told<'a>(&'a self, call_sid: &'a str, sid: &'a str) -> BoxFuture<'a, Result<u64, BackendError>> {
-        self.read(move |books| {
-            let told = books.callbacks.values().map(|callback| &callback.row);
+        self.read(move |tables| {
+            let told = tables.callbacks.values().map(|callback| &callback.row);
             let mut ended = BTreeSet::new();
             let mut count = 0_u64;
             for row in told.filter(|row| row.call_sid == call_sid && row.kind == CallbackKind::Status) {
@@ -202,14 +202,14 @@ impl SessionBackend for Memory {
     }
 
     fn session<'a>(&'a self, sid: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, BackendError>> {
-        self.read(move |books| books.sessions.get(sid).map(|session| session.row.clone()))
+        self.read(move |tables| tables.sessions.get(sid).map(|session| session.row.clone()))
     }
 
     fn sessions(&self, filter: SessionFilter) -> BoxFuture<'_, Result<Vec<SessionRow>, BackendError>> {
-        self.read(move |books| {
+        self.read(move |tables| {
             let SessionFilter { call_sid, connector, from, before, after_sid, limit } = filter;
-            let after = after_sid.and_then(|sid| books.sessions.get(&sid)).map(|session| session.order);
-            let mut found: Vec<&SessionRecord> = books
+            let after = after_sid.and_then(|sid| tables.sessions.get(&sid)).map(|session| session.order);
+            let mut found: Vec<&SessionRecord> = tables
                 .sessions
                 .values()
                 .filter(|session| {

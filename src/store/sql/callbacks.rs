@@ -406,7 +406,7 @@ pub(super) enum Transition {
 /// Writes down what becomes of a callback.
 pub(super) struct Mark {
     pub(super) id: i64,
-    pub(super) fate: Transition,
+    pub(super) transition: Transition,
     pub(super) node: NodeId,
     pub(super) now: Timestamp,
 }
@@ -416,7 +416,7 @@ impl Work for Mark {
     const SINGLE: bool = true;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
-        let update = match &self.fate {
+        let update = match &self.transition {
             Transition::Delivered => sqlx::query(
                 "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 \
                  WHERE id = $1 AND node IN ($3, $4)",
@@ -432,7 +432,7 @@ impl Work for Mark {
         };
         let update = update.bind(self.id).bind(self.now.as_millisecond());
         let update = update.bind(nodes::text(self.node)).bind(nodes::text(self.node.keeper()));
-        let update = match &self.fate {
+        let update = match &self.transition {
             Transition::Delivered => update,
             Transition::Failed(reason, number) => update.bind(text(reason)).bind(i64::from(*number)),
             Transition::Parked(reason) => update.bind(text(reason)),

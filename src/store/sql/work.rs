@@ -159,7 +159,7 @@ impl Committer {
 trait PieceOfWork: Send {
     fn run<'a>(&'a mut self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Whether nobody waits for it any more: whoever did has been told that its fate is not known, and does it again.
+    /// Whether nobody waits for it any more: whoever did has been told that its outcome is not known, and does it again.
     fn is_abandoned(&self) -> bool;
 
     /// Once its transaction is over.

@@ -6,7 +6,7 @@ use crate::pay::card::{AcceptedBrands, Brand, Expiration, YearMonth};
 use crate::pay::field::Field;
 use crate::pay::test_numbers::AcceptedNumbers;
 use crate::secret::Digits;
-use crate::simulate::chance::SeededRng;
+use crate::simulate::random::SeededRng;
 
 /// How many digits of a card number decide its brand.
 const PREFIX: usize = 6;
@@ -31,7 +31,7 @@ pub(super) fn another(
     others: &[&[u8]],
     around: NumberConstraints,
     when: YearMonth,
-    chance: &mut SeededRng,
+    rng: &mut SeededRng,
 ) -> Vec<u8> {
     if around.test_mode.is_some() && published(kind, real, around) {
         return real.to_vec();
@@ -60,10 +60,10 @@ pub(super) fn another(
     let mut candidate = real.to_vec();
     for _ in 0..TRIES {
         match kind {
-            EntryKind::Field(Field::CardNumber) => candidate = card(real, chance),
-            EntryKind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(chance, 10)),
+            EntryKind::Field(Field::CardNumber) => candidate = card(real, rng),
+            EntryKind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(rng, 10)),
             EntryKind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
-                *digit = b'0' + below(chance, 10);
+                *digit = b'0' + below(rng, 10);
                 if Some(*digit) == finish {
                     *digit = b'0' + (*digit - b'0' + 1) % 10;
                 }
@@ -77,15 +77,15 @@ pub(super) fn another(
 }
 
 /// A card number that the machine cannot tell from `real`: at every length it has the same brand and the same check.
-fn card(real: &[u8], chance: &mut SeededRng) -> Vec<u8> {
+fn card(real: &[u8], rng: &mut SeededRng) -> Vec<u8> {
     let mut number = Vec::with_capacity(real.len());
-    if !begin(real, &mut number, chance) {
+    if !begin(real, &mut number, rng) {
         number.extend(real.iter().take(PREFIX));
     }
     while let Some(real) = real.get(..=number.len()) {
         let holds = real.len() >= CARD_DIGITS_MIN && Digits::of(text(real)).luhn();
         let matters = real.len() >= CARD_DIGITS_MIN;
-        let first = below(chance, 10);
+        let first = below(rng, 10);
         number.push(b'0');
         // One of ten digits is the check digit of what comes before it.
         for offset in 0..10 {
@@ -101,16 +101,16 @@ fn card(real: &[u8], chance: &mut SeededRng) -> Vec<u8> {
 }
 
 /// The first digits of a number, of the same brand at every length. False: there are none.
-fn begin(real: &[u8], number: &mut Vec<u8>, chance: &mut SeededRng) -> bool {
+fn begin(real: &[u8], number: &mut Vec<u8>, rng: &mut SeededRng) -> bool {
     let length = number.len();
     if length == PREFIX || length == real.len() {
         return true;
     }
     let wanted = look(real.get(..=length).unwrap_or_default());
-    let first = below(chance, 10);
+    let first = below(rng, 10);
     for offset in 0..10 {
         number.push(b'0' + (first + offset) % 10);
-        if look(number) == wanted && begin(real, number, chance) {
+        if look(number) == wanted && begin(real, number, rng) {
             return true;
         }
         number.pop();

@@ -40,7 +40,7 @@ struct Habits {
 }
 
 pub(super) struct Caller<'a, F> {
-    chance: SeededRng,
+    rng: SeededRng,
     habits: Habits,
     simulation: Played<'a, F>,
     agent: Agent,
@@ -60,20 +60,20 @@ pub(super) struct Caller<'a, F> {
 }
 
 impl<'a, F: Flows> Caller<'a, F> {
-    pub(super) fn new(mut chance: SeededRng, simulation: Played<'a, F>) -> Self {
+    pub(super) fn new(mut rng: SeededRng, simulation: Played<'a, F>) -> Self {
         let habits = Habits {
-            right: chance.one_of(&[100, 95, 80, 40], 100),
-            pounds: chance.below(3),
-            patient: !chance.one_in(3),
-            types_ahead: chance.one_in(4),
-            dawdles: chance.one_in(3),
-            presses_star: chance.one_in(4),
-            hangs_up: chance.one_in(4),
-            assisted: chance.one_in(3),
-            led: chance.one_in(5),
+            right: rng.one_of(&[100, 95, 80, 40], 100),
+            pounds: rng.below(3),
+            patient: !rng.one_in(3),
+            types_ahead: rng.one_in(4),
+            dawdles: rng.one_in(3),
+            presses_star: rng.one_in(4),
+            hangs_up: rng.one_in(4),
+            assisted: rng.one_in(3),
+            led: rng.one_in(5),
         };
         Self {
-            chance,
+            rng,
             habits,
             simulation,
             agent: Agent::default(),
@@ -91,7 +91,7 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Plays the call to its end and writes down every move.
     pub(super) fn play(mut self, mut plan: Plan) -> (Plan, Played<'a, F>) {
-        if self.habits.assisted && self.chance.one_in(2) {
+        if self.habits.assisted && self.rng.one_in(2) {
             // An agent needs time.
             self.lead(Lead::HOLD, &mut plan);
         }
@@ -138,24 +138,24 @@ impl<'a, F: Flows> Caller<'a, F> {
     }
 
     fn act(&mut self, plan: &mut Plan) {
-        if self.habits.presses_star && self.chance.one_in(20) {
+        if self.habits.presses_star && self.rng.one_in(20) {
             return self.press("*".to_owned(), plan);
         }
-        if self.habits.hangs_up && self.chance.one_in(20) {
+        if self.habits.hangs_up && self.rng.one_in(20) {
             self.simulation.hang_up();
             return plan.moves.push(Move::HangUp);
         }
-        if self.chance.one_in(60) {
-            let letters = self.chance.one_of(&["A", "b", "CD"], "A").to_owned();
+        if self.rng.one_in(60) {
+            let letters = self.rng.one_of(&["A", "b", "CD"], "A").to_owned();
             return self.press(letters, plan);
         }
         let stage = self.simulation.call().stage_name();
-        if self.habits.led && self.chance.one_in(20) {
-            let lead = Lead::draw(&mut self.chance);
+        if self.habits.led && self.rng.one_in(20) {
+            let lead = Lead::draw(&mut self.rng);
             return self.lead(lead, plan);
         }
         if self.habits.assisted
-            && let Some(request) = self.agent.wants(stage, &mut self.chance)
+            && let Some(request) = self.agent.wants(stage, &mut self.rng)
         {
             request.perform(&mut self.simulation);
             return plan.moves.push(Move::Agent(request));
@@ -164,15 +164,15 @@ impl<'a, F: Flows> Caller<'a, F> {
             "agent: capturing" | "agent: capturing again" if self.begun => self.go_on(plan),
             "agent: capturing" | "agent: capturing again" => self.answer(plan),
             // Nobody asks for anything.
-            "agent: idle" if self.chance.one_in(3) => {
-                let keys = self.chance.one_of(&["#", "*", "12", "4242#"], "#").to_owned();
+            "agent: idle" if self.rng.one_in(3) => {
+                let keys = self.rng.one_of(&["#", "*", "12", "4242#"], "#").to_owned();
                 self.press(keys, plan);
             }
             "agent: idle" => self.wait_a_little(plan),
             "agent: confirming" if self.habits.patient && !self.simulation.call().is_listening() => self.wait(plan),
             "agent: confirming" => {
-                let right = self.chance.below(100) < self.habits.right;
-                let keys = choice(right, &mut self.chance);
+                let right = self.rng.below(100) < self.habits.right;
+                let keys = choice(right, &mut self.rng);
                 self.press(keys, plan);
             }
             "prompting" | "prompting again" | "prompting confirmation" if self.habits.patient => self.wait(plan),
@@ -181,27 +181,27 @@ impl<'a, F: Flows> Caller<'a, F> {
             "prompting confirmation" | "waiting confirmation" => self.answer(plan),
             "gathering" if self.habits.patient && !self.simulation.call().is_listening() => self.wait(plan),
             "gathering" => {
-                let right = self.chance.below(100) < self.habits.right;
-                let length = 1 + self.chance.below(4);
-                let mut keys = if self.chance.one_in(4) {
-                    digits(length, &mut self.chance)
-                } else if self.chance.one_in(4) {
+                let right = self.rng.below(100) < self.habits.right;
+                let length = 1 + self.rng.below(4);
+                let mut keys = if self.rng.one_in(4) {
+                    digits(length, &mut self.rng)
+                } else if self.rng.one_in(4) {
                     // Some key their card in wherever they are asked for anything.
-                    entry(Step::PaymentCardNumber, false, 100, &mut self.chance)
+                    entry(Step::PaymentCardNumber, false, 100, &mut self.rng)
                 } else {
-                    choice(right, &mut self.chance)
+                    choice(right, &mut self.rng)
                 };
                 self.end(&mut keys);
                 self.press(keys, plan);
             }
             // Saying, pausing, fetching, processing ...
-            _ if self.habits.types_ahead && self.chance.one_in(3) => {
+            _ if self.habits.types_ahead && self.rng.one_in(3) => {
                 let keys = self.several(Step::PaymentCardNumber);
                 self.press(keys, plan);
             }
-            _ if self.chance.one_in(30) => {
-                let length = 1 + self.chance.below(70);
-                let keys = digits(length, &mut self.chance);
+            _ if self.rng.one_in(30) => {
+                let length = 1 + self.rng.below(70);
+                let keys = digits(length, &mut self.rng);
                 self.press(keys, plan);
             }
             _ => self.wait(plan),
@@ -215,17 +215,17 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Keys in what is asked for.
     fn answer(&mut self, plan: &mut Plan) {
-        if self.habits.dawdles && self.chance.one_in(5) {
+        if self.habits.dawdles && self.rng.one_in(5) {
             return self.wait_for_deadline(plan);
         }
-        if self.habits.pounds == 1 && self.chance.one_in(40) {
+        if self.habits.pounds == 1 && self.rng.one_in(40) {
             return self.press("#".to_owned(), plan);
         }
         let Some(step) = self.step else { return self.wait(plan) };
-        let mut keys = if self.habits.types_ahead && self.chance.one_in(2) {
+        let mut keys = if self.habits.types_ahead && self.rng.one_in(2) {
             self.several(step)
         } else {
-            entry(step, self.four, self.habits.right, &mut self.chance)
+            entry(step, self.four, self.habits.right, &mut self.rng)
         };
         self.end(&mut keys);
         self.press(keys, plan);
@@ -233,11 +233,11 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Has begun to key something in.
     fn go_on(&mut self, plan: &mut Plan) {
-        match self.chance.below(10) {
+        match self.rng.below(10) {
             0..4 => self.press("#".to_owned(), plan),
             4 => {
-                let length = 1 + self.chance.below(4);
-                let keys = digits(length, &mut self.chance);
+                let length = 1 + self.rng.below(4);
+                let keys = digits(length, &mut self.rng);
                 self.press(keys, plan);
             }
             _ => self.wait_for_deadline(plan),
@@ -251,9 +251,9 @@ impl<'a, F: Flows> Caller<'a, F> {
         let steps: &[Step] = if BANK.contains(&from) { &BANK } else { &CARD };
         let mut keys = String::new();
         for step in steps.iter().skip_while(|step| **step != from) {
-            keys.push_str(&entry(*step, self.four, self.habits.right, &mut self.chance));
+            keys.push_str(&entry(*step, self.four, self.habits.right, &mut self.rng));
             self.end(&mut keys);
-            if self.chance.one_in(3) {
+            if self.rng.one_in(3) {
                 break;
             }
         }
@@ -262,8 +262,8 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     fn end(&mut self, keys: &mut String) {
         let ends = match self.habits.pounds {
-            0 => self.chance.one_in(20),
-            1 => self.chance.one_in(2),
+            0 => self.rng.one_in(20),
+            1 => self.rng.one_in(2),
             _ => true,
         };
         if ends {
@@ -276,7 +276,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         if keys.is_empty() {
             return self.wait_for_deadline(plan);
         }
-        let every = self.chance.one_of(&GAPS, 100);
+        let every = self.rng.one_of(&GAPS, 100);
         let run = keys.iter().take_while(|key| matches!(key, Key::Digit(_))).count();
         // What happens before the first key may change what is asked for.
         self.simulation.advance_to(self.next_key);
@@ -320,7 +320,7 @@ impl<'a, F: Flows> Caller<'a, F> {
 
     /// Waits until the machine listens in silence, or wants nothing more.
     fn wait(&mut self, plan: &mut Plan) {
-        if self.habits.dawdles && self.chance.one_in(3) {
+        if self.habits.dawdles && self.rng.one_in(3) {
             return self.wait_for_deadline(plan);
         }
         let from = self.simulation.now();
@@ -343,7 +343,7 @@ impl<'a, F: Flows> Caller<'a, F> {
     /// Waits for a moment.
     fn wait_a_little(&mut self, plan: &mut Plan) {
         let from = self.simulation.now();
-        self.simulation.advance_to(from + Duration::from_millis(1 + self.chance.below(3000)));
+        self.simulation.advance_to(from + Duration::from_millis(1 + self.rng.below(3000)));
         self.waited(from, plan);
     }
 
@@ -351,11 +351,11 @@ impl<'a, F: Flows> Caller<'a, F> {
     fn wait_for_deadline(&mut self, plan: &mut Plan) {
         let from = self.simulation.now();
         let at = self.simulation.next_moment().unwrap_or(from);
-        let until = match self.chance.below(4) {
+        let until = match self.rng.below(4) {
             0 => CallTime::from_millis(at.as_millis().saturating_sub(1)),
             1 => at,
             2 => at + Duration::from_millis(1),
-            _ => from + Duration::from_millis(self.chance.below(3000)),
+            _ => from + Duration::from_millis(self.rng.below(3000)),
         };
         // A wait of no time would be one for ever.
         self.simulation.advance_to(until.max(from + Duration::from_millis(1)));

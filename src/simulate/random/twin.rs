@@ -61,9 +61,9 @@ impl Hidden {
 
 /// Another digit in each place, by an amount that depends on the place alone: equal entries stay equal, others differ.
 fn rotate(digits: Option<&mut [u8]>, seed: u64) {
-    let mut chance = SeededRng::new(seed);
+    let mut rng = SeededRng::new(seed);
     for digit in digits.into_iter().flatten() {
-        let amount = u8::try_from(1 + chance.below(9)).unwrap_or(1);
+        let amount = u8::try_from(1 + rng.below(9)).unwrap_or(1);
         *digit = (*digit + amount) % 10;
     }
 }
@@ -80,9 +80,9 @@ fn other_card(digits: &mut [u8], seed: u64) {
     let last = digits.len().min(whole).saturating_sub(4);
     let Some(middle) = digits.get_mut(6.min(last)..last) else { return };
     let folded = middle.iter().fold(seed, |folded, digit| folded.wrapping_mul(31).wrapping_add(u64::from(*digit)));
-    let mut chance = SeededRng::new(folded);
+    let mut rng = SeededRng::new(folded);
     for _ in 0..8 {
-        let from = usize::try_from(chance.below(middle.len() as u64)).unwrap_or(0);
+        let from = usize::try_from(rng.below(middle.len() as u64)).unwrap_or(0);
         let to = if from + 2 < middle.len() { from + 2 } else { from.saturating_sub(2) };
         if let (Some(less), Some(more)) = (middle.get(from).copied(), middle.get(to).copied())
             && from != to

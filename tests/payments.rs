@@ -1,4 +1,4 @@
-//! What the books say, to people (`payments`, `callbacks`) and to programs (`/v1/payments`): the real binary on a database
+//! What the store say, to people (`payments`, `callbacks`) and to programs (`/v1/payments`): the real binary on a database
 //! that the library has filled.
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@
 
 #[path = "store/samples.rs"]
 mod samples;
-#[path = "books/sessions.rs"]
+#[path = "payments/sessions.rs"]
 mod sessions;
 mod support;
 

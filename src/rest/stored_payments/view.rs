@@ -1,4 +1,4 @@
-//! A payment in the books, for programs.
+//! A payment in the store, for programs.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,7 +7,7 @@ use super::session::SessionView;
 use crate::http::shown;
 use crate::store::{CallbackRow, CallbackState, PaymentRow, PaymentState};
 
-/// A page of the books.
+/// A page of the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BookedPage {
     /// The newest first.
@@ -23,7 +23,7 @@ pub(crate) struct BookedPage {
     pub(super) next_sessions: Option<String>,
 }
 
-/// A payment in the books.
+/// A payment in the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BookedPayment {
     /// The payment's id: `PK` and 32 hex digits.
@@ -109,7 +109,7 @@ impl BookedPayment {
     }
 }
 
-/// A payment in the books, and how its outcome is told.
+/// A payment in the store, and how its outcome is told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PaymentStory {
     #[serde(flatten)]

@@ -1,6 +1,6 @@
 //! What a call has written down, one thing after the other.
 //!
-//! Shape:   [`CallbackQueue`] is the call's end: it never waits. Its scribe, a task, writes each entry into the store, then
+//! Shape:   [`CallbackQueue`] is the call's end: it never waits. Its writer, a task, writes each entry into the store, then
 //!          hands callbacks over to be sent. So what is told is on disk first, and in order.
 //! Limits:  `Patience::queue_max` status callbacks; an intent or a submission that is not known to be written within
 //!          [`WRITE_LIMIT`] is not made. Outcomes are never dropped and are tried until they are written; a call tells its own
@@ -32,7 +32,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The pen of one call. Dropped when the call is over.
+/// The outbox of one call. Dropped when the call is over.
 #[derive(Debug)]
 pub struct CallbackQueue {
     deliveries: Deliveries,
@@ -174,7 +174,7 @@ impl CallbackQueue {
             lost: losing,
         };
         tokio::spawn(scribe.run(inbox));
-        let cookies = Jar::new(deliveries.clocks.wall);
+        let cookies = Jar::new(deliveries.clocks.wall_clock);
         Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck, lost }
     }
 
@@ -192,8 +192,8 @@ impl CallbackQueue {
 
     /// Has a status callback stored and delivered after those before it.
     pub fn send(&self, request: CallbackRequest) {
-        let token = self.deliveries.clocks.chance.uuid();
-        if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.patience.queue_max {
+        let token = self.deliveries.clocks.rng.uuid();
+        if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.policy.queue_max {
             self.unwritten.fetch_sub(1, Ordering::AcqRel);
             let reason = "too many callbacks of this call are waiting to be written down";
             count_given_up(&self.call_sid, &request, reason);
@@ -206,7 +206,7 @@ impl CallbackQueue {
 
     /// Has it noted that a Pay session has begun, or where it is told has changed. It is written down soon; nobody waits.
     pub fn session_begun(&self, begun: &Begun) {
-        match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall.now()) {
+        match self.deliveries.store.note_session(begun, self.deliveries.clocks.wall_clock.now()) {
             Ok(session) => self.write(OutboxEntry::Begun(session)),
             Err(error) => {
                 tracing::error!(
@@ -242,10 +242,10 @@ impl CallbackQueue {
         // Of a payment that could not begin because nothing can be written, nobody has anything to wait for.
         let is_refused = settled.outcome.result == PayResult::InternalError && !self.deliveries.store.is_writable();
         let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
-        let patience = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
+        let limit = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
         let deciding = Deciding { told, first: Box::new(first) };
         self.write(OutboxEntry::Settle(settled, hold, deciding, self.deliveries.counted()));
-        Booking { told: booking, until: Instant::now() + patience }
+        Booking { told: booking, until: Instant::now() + limit }
     }
 
     /// The call has made a payment's action request: what did not arrive, or was not told as it is, is delivered from the
@@ -254,7 +254,7 @@ impl CallbackQueue {
         self.write(OutboxEntry::ActionTold(told));
     }
 
-    /// Another pen for the same scribe.
+    /// Another pen for the same outbox writer.
     pub(crate) fn another(&self) -> Self {
         Self {
             deliveries: self.deliveries.clone(),
@@ -268,7 +268,7 @@ impl CallbackQueue {
     }
 
     fn write(&self, entry: OutboxEntry) {
-        // The scribe reads until every pen is gone.
+        // The outbox writer reads until every pen is gone.
         let _ = self.entries.send(entry);
     }
 }
@@ -306,7 +306,7 @@ impl Scribe {
     }
 
     async fn write(&mut self, entry: OutboxEntry) {
-        let (store, wall) = (self.deliveries.store.clone(), self.deliveries.clocks.wall);
+        let (store, wall_clock) = (self.deliveries.store.clone(), self.deliveries.clocks.wall_clock);
         match entry {
             OutboxEntry::Notify(request, token, counted) => {
                 let session = self.session.as_ref().map(|session| session.sid.clone());
@@ -315,7 +315,7 @@ impl Scribe {
                     self.unwritten.fetch_sub(1, Ordering::AcqRel);
                     return;
                 }
-                let write = || store.queue_progress(&self.call_sid, session, &request, token, wall.now());
+                let write = || store.queue_progress(&self.call_sid, session, &request, token, wall_clock.now());
                 let stored = self.until_written("callback", write).await;
                 self.unwritten.fetch_sub(1, Ordering::AcqRel);
                 match (stored, session) {
@@ -338,17 +338,18 @@ impl Scribe {
                 if self.is_lost(sid) {
                     return done.tell(false);
                 }
-                let begun = self.session_of(sid).map_or_else(|| wall.now(), |session| session.begun);
-                let write = || store.intend(&intended, begun, wall.now());
+                let begun = self.session_of(sid).map_or_else(|| wall_clock.now(), |session| session.begun);
+                let write = || store.intend(&intended, begun, wall_clock.now());
                 self.in_time("payment", &done, write).await;
             }
             OutboxEntry::Sending { payment_sid, note, number, done } => {
-                let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall.now());
+                let write = || store.sending(&payment_sid, note.as_ref(), number, Holder::Call, wall_clock.now());
                 self.in_time("submission", &done, write).await;
             }
             OutboxEntry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
-                let write = || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall.now());
+                let write =
+                    || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall_clock.now());
                 let Ok((booked, callbacks)) = self.until_written("outcome", write).await else { return };
                 // First: the call that learns of it may end at once, and its end is told after this.
                 self.deliveries.outcome_written(&self.call_sid, &settled, booked);

@@ -2,7 +2,7 @@
 //!
 //! Shape:   [`Rng::u128`] and [`Rng::uuid`] for names that must not collide: sessions, idempotency tokens. Keys and
 //!          nonces are not drawn here: those are random in a simulation too.
-//! Sources: [`simulate::chance`], for the seeded one.
+//! Sources: [`simulate::random`], for the seeded one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,14 +17,14 @@ pub enum Rng {
     #[default]
     System,
     /// A seed's: the same numbers every time. For simulations; whoever knows the seed knows the numbers.
-    Seeded(Arc<Mutex<simulate::chance::SeededRng>>),
+    Seeded(Arc<Mutex<simulate::random::SeededRng>>),
 }
 
 impl Rng {
     /// The numbers of a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        Self::Seeded(Arc::new(Mutex::new(simulate::chance::SeededRng::new(seed))))
+        Self::Seeded(Arc::new(Mutex::new(simulate::random::SeededRng::new(seed))))
     }
 
     /// 128 random bits; [`Self::System`] gives 122 and the marks of a UUID.

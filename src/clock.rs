@@ -63,20 +63,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_is_moved_by_the_runtimes_and_by_nothing_else() {
         let base: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let wall = WallClock::simulated(base);
-        assert_eq!(wall.now(), base);
+        let wall_clock = WallClock::simulated(base);
+        assert_eq!(wall_clock.now(), base);
         tokio::time::advance(Duration::from_millis(90_500)).await;
-        assert_eq!(wall.now(), "2026-11-22T10:01:30.5Z".parse().unwrap());
+        assert_eq!(wall_clock.now(), "2026-11-22T10:01:30.5Z".parse().unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_simulated_clock_can_be_set_forward_and_back() {
         static SET: AtomicI64 = AtomicI64::new(0);
-        let wall = WallClock::simulated_set("2026-11-22T10:00:00Z".parse().unwrap(), &SET);
+        let wall_clock = WallClock::simulated_set("2026-11-22T10:00:00Z".parse().unwrap(), &SET);
         SET.store(90_000, Ordering::Relaxed);
-        assert_eq!(wall.now(), "2026-11-22T10:01:30Z".parse().unwrap());
+        assert_eq!(wall_clock.now(), "2026-11-22T10:01:30Z".parse().unwrap());
         tokio::time::advance(Duration::from_secs(1)).await;
         SET.store(-1_500, Ordering::Relaxed);
-        assert_eq!(wall.now(), "2026-11-22T09:59:59.5Z".parse().unwrap());
+        assert_eq!(wall_clock.now(), "2026-11-22T09:59:59.5Z".parse().unwrap());
     }
 }

@@ -19,7 +19,7 @@ use crate::store::{Authorized, BackendError, ConnectorRow, SealedPlace, Store, S
 #[cfg(test)]
 mod tests;
 
-/// Why the shelf did not do it.
+/// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorStoreError {
     /// There is one of that name already.

@@ -150,15 +150,15 @@ pub type Played<'a, F> = Simulation<RandomWorld<'a, F>>;
 
 /// Plays the call of `seed` against `flow`; `missing`: the parameters that it cannot do without.
 pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u64) -> (Plan, Played<'a, F>) {
-    let mut chance = SeededRng::new(seed);
+    let mut rng = SeededRng::new(seed);
     let parameters =
-        missing.iter().map(|name| (name.clone(), chance.one_of(&VALUES, "5").to_owned())).collect::<BTreeMap<_, _>>();
+        missing.iter().map(|name| (name.clone(), rng.one_of(&VALUES, "5").to_owned())).collect::<BTreeMap<_, _>>();
     let plan = Plan {
         flow: flow.to_owned(),
         parameters,
-        platform: if chance.one_in(4) { Platform::Telnyx } else { Platform::Twilio },
-        clock: chance.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
-        connectors: if chance.one_in(60) { None } else { Some(RandomConnectors::drawn(&mut chance)) },
+        platform: if rng.one_in(4) { Platform::Telnyx } else { Platform::Twilio },
+        clock: rng.one_of(&CLOCKS, datetime(2026, 6, 1, 12, 0, 0, 0)),
+        connectors: if rng.one_in(60) { None } else { Some(RandomConnectors::drawn(&mut rng)) },
         store_away: away(seed),
         moves: Vec::new(),
         answers: Vec::new(),
@@ -166,16 +166,16 @@ pub fn call<'a, F: Flows>(flows: &'a F, flow: &str, missing: &[String], seed: u6
         hidden: Vec::new(),
         twin: true,
     };
-    let world = RandomWorld::drawing(flows, plan.connectors, plan.store_away.clone(), SeededRng::new(chance.number()));
+    let world = RandomWorld::drawing(flows, plan.connectors, plan.store_away.clone(), SeededRng::new(rng.number()));
     let simulation = plan.start(flows, world, false);
-    let caller = caller::Caller::new(chance, simulation);
+    let caller = caller::Caller::new(rng, simulation);
     caller.play(plan)
 }
 
 /// When nothing can be written down in the call of `seed`: in one of twenty for a payment, drawn apart from all else.
 fn away(seed: u64) -> Vec<u32> {
-    let mut chance = SeededRng::new(!seed);
-    if chance.one_in(20) { vec![chance.one_of(&[1, 1, 2], 1)] } else { Vec::new() }
+    let mut rng = SeededRng::new(!seed);
+    if rng.one_in(20) { vec![rng.one_of(&[1, 1, 2], 1)] } else { Vec::new() }
 }
 
 /// The rule that a played call breaks, if it breaks one.

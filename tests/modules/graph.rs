@@ -11,8 +11,8 @@ const HOPS_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Circle {
     pub files: Vec<String>,
-    /// The room that all of them are in.
-    pub room: Option<String>,
+    /// The module of the list that all of them are in.
+    pub part: Option<String>,
 }
 
 impl Circle {
@@ -21,7 +21,7 @@ impl Circle {
     }
 }
 
-/// The rooms in the order of the tables of the front page.
+/// The modules in the order of the tables of the front page.
 pub fn listed(krate: &Crate) -> Vec<String> {
     let rows = krate.front.lines().filter_map(|line| line.strip_prefix("//! | "));
     let cells = rows.filter_map(|row| row.split(" | ").next()).filter(|cell| cell.contains('`'));
@@ -29,27 +29,27 @@ pub fn listed(krate: &Crate) -> Vec<String> {
     names.collect()
 }
 
-/// Every use of a room that is not above the one that uses it: `FILE:LINE: ...`.
+/// Every use of a module that is not above the one that uses it: `FILE:LINE: ...`.
 pub fn violations(krate: &Crate) -> Vec<String> {
     let order: BTreeMap<String, usize> =
-        listed(krate).into_iter().enumerate().map(|(place, room)| (room, place)).collect();
+        listed(krate).into_iter().enumerate().map(|(place, part)| (part, place)).collect();
     let mut found = BTreeSet::new();
     for (module, file) in &krate.files {
-        let Some(room) = module.first() else { continue };
+        let Some(part) = module.first() else { continue };
         for path in file.uses.iter().map(|import| &import.path).chain(&file.paths) {
             let Some(used) = absolute(module, &path.segments).and_then(|path| path.into_iter().next()) else {
                 continue;
             };
-            if !krate.files.contains_key(std::slice::from_ref(&used)) || used == *room {
+            if !krate.files.contains_key(std::slice::from_ref(&used)) || used == *part {
                 continue;
             }
-            match (order.get(room), order.get(&used)) {
+            match (order.get(part), order.get(&used)) {
                 (Some(place), Some(of_used)) if of_used < place => {}
                 (Some(_), Some(_)) => {
-                    found.insert((&file.name, path.line, format!("`{room}` uses `{used}`, which is below it")));
+                    found.insert((&file.name, path.line, format!("`{part}` uses `{used}`, which is below it")));
                 }
                 _ => {
-                    found.insert((&file.name, path.line, format!("`{room}` or `{used}` is not listed in src/lib.rs")));
+                    found.insert((&file.name, path.line, format!("`{part}` or `{used}` is not listed in src/lib.rs")));
                 }
             }
         }
@@ -85,10 +85,10 @@ pub fn circles(krate: &Crate) -> Vec<Circle> {
         let members: Vec<&Vec<String>> =
             reached[module].iter().copied().filter(|other| reached[*other].contains(module)).collect();
         seen.extend(members.iter().copied());
-        let rooms: BTreeSet<Option<&String>> = members.iter().map(|member| member.first()).collect();
-        let room = if rooms.len() == 1 { module.first().cloned() } else { None };
+        let modules: BTreeSet<Option<&String>> = members.iter().map(|member| member.first()).collect();
+        let part = if modules.len() == 1 { module.first().cloned() } else { None };
         circles
-            .push(Circle { files: members.into_iter().map(|member| krate.files[member].name.clone()).collect(), room });
+            .push(Circle { files: members.into_iter().map(|member| krate.files[member].name.clone()).collect(), part });
     }
     circles
 }

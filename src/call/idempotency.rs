@@ -137,7 +137,7 @@ mod tests {
 
     /// Asks, and gives the number that the answer got when it was made.
     async fn ask(
-        desk: &IdempotencyCache<u16>,
+        idempotency_cache: &IdempotencyCache<u16>,
         now: i64,
         request: IdempotentRequest,
         made: &AtomicU16,
@@ -147,48 +147,51 @@ mod tests {
             let number = made.fetch_add(1, Ordering::Relaxed);
             if remembered { Ok(number) } else { Err(number) }
         };
-        desk.once(at(now), request, does).await.map(|answer| answer.unwrap_or_else(|number| number))
+        idempotency_cache.once(at(now), request, does).await.map(|answer| answer.unwrap_or_else(|number| number))
     }
 
     #[tokio::test]
     async fn the_same_request_is_done_once_and_another_one_with_its_key_never() {
-        let (desk, made) = (IdempotencyCache::default(), AtomicU16::new(0));
-        assert_eq!(ask(&desk, 0, request("a", "postal-code"), &made, true).await, Ok(0));
-        assert_eq!(ask(&desk, 9, request("a", "postal-code"), &made, true).await, Ok(0));
-        assert_eq!(ask(&desk, 9, request("a", "security-code"), &made, true).await, Err(NotOnce::OtherContent));
-        assert_eq!(ask(&desk, 9, request("b", "security-code"), &made, true).await, Ok(1));
+        let (idempotency_cache, made) = (IdempotencyCache::default(), AtomicU16::new(0));
+        assert_eq!(ask(&idempotency_cache, 0, request("a", "postal-code"), &made, true).await, Ok(0));
+        assert_eq!(ask(&idempotency_cache, 9, request("a", "postal-code"), &made, true).await, Ok(0));
+        assert_eq!(
+            ask(&idempotency_cache, 9, request("a", "security-code"), &made, true).await,
+            Err(NotOnce::OtherContent)
+        );
+        assert_eq!(ask(&idempotency_cache, 9, request("b", "security-code"), &made, true).await, Ok(1));
         let other_path = IdempotentRequest { name: hash(["/PK2", "a"]), ..request("a", "postal-code") };
-        assert_eq!(ask(&desk, 9, other_path, &made, true).await, Ok(2), "a key is a path's");
+        assert_eq!(ask(&idempotency_cache, 9, other_path, &made, true).await, Ok(2), "a key is a path's");
         let day_after = 24 * 3600 + 1;
-        assert_eq!(ask(&desk, day_after, request("a", "postal-code"), &made, true).await, Ok(3));
+        assert_eq!(ask(&idempotency_cache, day_after, request("a", "postal-code"), &made, true).await, Ok(3));
     }
 
     #[tokio::test]
     async fn an_answer_that_may_be_better_the_next_time_is_not_remembered() {
-        let (desk, made) = (IdempotencyCache::default(), AtomicU16::new(0));
-        assert_eq!(ask(&desk, 0, request("a", ""), &made, false).await, Ok(0));
-        assert_eq!(ask(&desk, 0, request("a", ""), &made, true).await, Ok(1));
+        let (idempotency_cache, made) = (IdempotencyCache::default(), AtomicU16::new(0));
+        assert_eq!(ask(&idempotency_cache, 0, request("a", ""), &made, false).await, Ok(0));
+        assert_eq!(ask(&idempotency_cache, 0, request("a", ""), &made, true).await, Ok(1));
     }
 
     #[tokio::test]
     async fn a_repeated_request_waits_for_the_first_that_is_being_done() {
-        let desk = Arc::new(IdempotencyCache::<u16>::default());
+        let idempotency_cache = Arc::new(IdempotencyCache::<u16>::default());
         let (go, gone) = oneshot::channel::<()>();
         let (begun, beginning) = oneshot::channel::<()>();
         let first = tokio::spawn({
-            let desk = Arc::clone(&desk);
+            let idempotency_cache = Arc::clone(&idempotency_cache);
             async move {
                 let does = async {
                     begun.send(()).unwrap();
                     gone.await.unwrap();
                     Ok::<u16, ()>(201)
                 };
-                desk.once(at(0), request("a", ""), does).await
+                idempotency_cache.once(at(0), request("a", ""), does).await
             }
         });
         beginning.await.unwrap();
         let never = async { panic!("it is done already") as Result<u16, ()> };
-        let mut second = Box::pin(desk.once(at(0), request("a", ""), never));
+        let mut second = Box::pin(idempotency_cache.once(at(0), request("a", ""), never));
         assert!(futures_util::poll!(&mut second).is_pending());
         go.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(Ok(201)));
@@ -197,18 +200,18 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_waiting_requests_are_refused() {
-        let desk = IdempotencyCache::<u16>::default();
-        let _held = desk.answered.lock().await;
+        let idempotency_cache = IdempotencyCache::<u16>::default();
+        let _held = idempotency_cache.answered.lock().await;
         let mut waiting: Vec<_> = (0..REQUESTS_MAX)
             .map(|number| {
                 let does = std::future::pending::<Result<u16, ()>>();
-                Box::pin(desk.once(at(0), request(&number.to_string(), ""), does))
+                Box::pin(idempotency_cache.once(at(0), request(&number.to_string(), ""), does))
             })
             .collect();
         for one in &mut waiting {
             assert!(futures_util::poll!(one).is_pending());
         }
-        let refused = desk.once(at(0), request("a", ""), std::future::pending::<Result<u16, ()>>()).await;
+        let refused = idempotency_cache.once(at(0), request("a", ""), std::future::pending::<Result<u16, ()>>()).await;
         assert_eq!(refused, Err(NotOnce::Busy));
     }
 

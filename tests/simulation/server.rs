@@ -8,13 +8,13 @@ use touchtone::call::{
     CallServices, CallSettings, Calls, DocumentServices, PaymentServices, Searches, SoundServices, recovery,
 };
 use touchtone::callback::{Application, Clocks, Deliveries, RetryPolicy};
-use touchtone::chance::Rng;
 use touchtone::config::Config;
 use touchtone::connector::Registry;
 use touchtone::feed::Feed;
 use touchtone::flow::link::PlainHttp;
 use touchtone::http::{Gateway, Outbound, TargetPolicy, Transport};
 use touchtone::library::Library;
+use touchtone::rng::Rng;
 use touchtone::secret::Secret;
 use touchtone::server;
 use touchtone::speech::{Silence, Speech};
@@ -34,7 +34,7 @@ pub async fn start(world: Arc<World>, server: usize) -> turmoil::Result {
     }
     let (services, account, config) = open(&world, server, seed);
     world.note(format_args!("{}: started", SERVERS[server]));
-    world.houses.lock().unwrap()[server] = Arc::downgrade(&services);
+    world.services.lock().unwrap()[server] = Arc::downgrade(&services);
     world.database.open(server, seed, &services.payments.store).await;
     tokio::spawn(recovery::attend(Arc::clone(&services.payments), Arc::clone(&services.calls)));
     let router = server::app(&services, account, &config, "http://server.localhost/".parse()?, false);
@@ -62,16 +62,16 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
         "connector": [connector],
     }))
     .unwrap();
-    let wall = world.clocks[server].wall();
-    let chance = Rng::seeded(seed);
+    let wall_clock = world.clocks[server].wall_clock();
+    let rng = Rng::seeded(seed);
     let account = Account { sid: ACCOUNT.to_owned(), auth_token: Secret::new(TOKEN.to_owned()), is_new: false };
     let network: Arc<dyn Transport> = Arc::new(Network { world: Arc::clone(world), server });
-    let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall));
+    let gateway = Arc::new(Gateway::over(Arc::clone(&network), wall_clock));
     let outbound = Arc::new(Outbound::over(TargetPolicy::Open, network));
-    let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), chance.clone()));
-    let store = world.database.store(server, seed, wall);
-    let clocks = Clocks { wall, chance: chance.clone() };
-    let feed = Feed::new(wall);
+    let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), rng.clone()));
+    let store = world.database.store(server, seed, wall_clock);
+    let clocks = Clocks { wall_clock, rng: rng.clone() };
+    let feed = Feed::new(wall_clock);
     let deliveries =
         Deliveries::new(Arc::clone(&application), store.clone(), RetryPolicy::default(), clocks).telling(feed.clone());
     let library = Library::new("no such folder");
@@ -79,12 +79,18 @@ fn open(world: &Arc<World>, server: usize, seed: u64) -> (Arc<CallServices>, Acc
     let speech = Speech::with_engine(Silence);
     let services = CallServices {
         settings: CallSettings::of(&config, &account, PlainHttp::Always),
-        calls: Arc::new(Calls::new(wall)),
+        calls: Arc::new(Calls::new(wall_clock)),
         documents: Arc::new(DocumentServices { library: library.clone(), application, store: store.clone() }),
         sound: Arc::new(SoundServices { speech, library, outbound }),
-        payments: Arc::new(PaymentServices { connectors, store, deliveries, searches: Searches::default(), wall }),
+        payments: Arc::new(PaymentServices {
+            connectors,
+            store,
+            deliveries,
+            searches: Searches::default(),
+            wall_clock,
+        }),
         recordings: None,
-        chance,
+        rng,
         feed,
     };
     (Arc::new(services), account, config)

@@ -27,24 +27,24 @@ const ROWS: [&str; 5] = ["⓿❶❷❸❹❺❻❼❽❾", "⓿➊➋➌➍➎�
 const ZEROS: [u32; 6] = [0x660, 0x6f0, 0x966, 0xff10, 0x1d7ce, 0x1d7f6];
 
 /// `digits` in the way of that number.
-pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut SeededRng) -> String {
+pub(crate) fn spelt(digits: &str, spelling: u64, rng: &mut SeededRng) -> String {
     let each = |one: &dyn Fn(char) -> String| digits.chars().map(one).collect::<String>();
     match spelling % SPELLINGS {
         0 => digits.to_owned(),
         1 | 2 => {
-            let between = chance.one_of(&BETWEEN, " ");
-            grouped(digits, if spelling % SPELLINGS == 1 { 4 } else { 1 + chance.below(5) }, between)
+            let between = rng.one_of(&BETWEEN, " ");
+            grouped(digits, if spelling % SPELLINGS == 1 { 4 } else { 1 + rng.below(5) }, between)
         }
         // Any of them anywhere.
         3 => each(&|digit| digit.to_string()).chars().fold(String::new(), |mut text, digit| {
-            if chance.one_in(3) {
-                text.push_str(chance.one_of(&BETWEEN, " "));
+            if rng.one_in(3) {
+                text.push_str(rng.one_of(&BETWEEN, " "));
             }
             text.push(digit);
             text
         }),
         4 => {
-            let zero = chance.one_of(&ZEROS, 0xff10);
+            let zero = rng.one_of(&ZEROS, 0xff10);
             let other = |digit: char| digit.to_digit(10).and_then(|value| char::from_u32(zero + value));
             each(&|digit| other(digit).unwrap_or(digit).to_string())
         }
@@ -55,13 +55,11 @@ pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut SeededRng) -> Stri
         9 => each(&|digit| format!("%25{:02X}", u32::from(digit))),
         10 => each(&|digit| format!("%EF%BC%{:02X}", 0x90 + digit.to_digit(10).unwrap_or(0))),
         11 => each(&|digit| format!("\\u{:04x}", u32::from(digit))),
-        12 => {
-            grouped(digits, 4, chance.one_of(&["&nbsp;", "&#160;", "&ensp;&ndash;&ensp;", "%20", "%C2%A0", "+"], "%20"))
-        }
-        13 => grouped(digits, 4, chance.one_of(&LETTERS, "x")),
-        14 => grouped(digits, 1 + chance.below(5), chance.one_of(&LETTERS, "x")),
+        12 => grouped(digits, 4, rng.one_of(&["&nbsp;", "&#160;", "&ensp;&ndash;&ensp;", "%20", "%C2%A0", "+"], "%20")),
+        13 => grouped(digits, 4, rng.one_of(&LETTERS, "x")),
+        14 => grouped(digits, 1 + rng.below(5), rng.one_of(&LETTERS, "x")),
         15 => {
-            let row = chance.one_of(&ROWS, "0123456789");
+            let row = rng.one_of(&ROWS, "0123456789");
             let other = |digit: char| row.chars().nth(usize::try_from(digit.to_digit(10)?).ok()?);
             each(&|digit| other(digit).unwrap_or(digit).to_string())
         }
@@ -73,7 +71,7 @@ pub(crate) fn spelt(digits: &str, spelling: u64, chance: &mut SeededRng) -> Stri
         20 => each(&|digit| format!("{:02x}", u32::from(digit))),
         // Most of it.
         _ => {
-            let most = digits.len().saturating_sub(usize::try_from(chance.below(4)).unwrap_or(0));
+            let most = digits.len().saturating_sub(usize::try_from(rng.below(4)).unwrap_or(0));
             digits.get(..most.max(9)).unwrap_or(digits).to_owned()
         }
     }

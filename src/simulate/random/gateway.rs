@@ -79,15 +79,15 @@ pub struct RandomConnectors {
 }
 
 impl RandomConnectors {
-    pub(super) fn drawn(chance: &mut SeededRng) -> Self {
+    pub(super) fn drawn(rng: &mut SeededRng) -> Self {
         Self {
-            lookup: if chance.one_in(7) { chance.below(6000) } else { 0 },
-            idempotency: match chance.below(5) {
+            lookup: if rng.one_in(7) { rng.below(6000) } else { 0 },
+            idempotency: match rng.below(5) {
                 0 => Idempotency::None,
                 1 | 2 => Idempotency::ActsOnce,
                 _ => Idempotency::FirstResult,
             },
-            looks_up: chance.one_in(4),
+            looks_up: rng.one_in(4),
         }
     }
 
@@ -132,7 +132,7 @@ pub struct RandomWorld<'a, F> {
     lookups: u32,
     store_away: Vec<u32>,
     /// Where new answers come from; none: there are only those of before.
-    chance: Option<SeededRng>,
+    rng: Option<SeededRng>,
     answers: Vec<Said>,
     given: usize,
     /// How often the gateway did what it was asked, by transaction id.
@@ -148,10 +148,10 @@ impl<'a, F: Flows> RandomWorld<'a, F> {
         flows: &'a F,
         connectors: Option<RandomConnectors>,
         store_away: Vec<u32>,
-        chance: SeededRng,
+        rng: SeededRng,
     ) -> Self {
         let world = Self::repeating(flows, connectors, store_away, Vec::new(), BTreeMap::new());
-        Self { chance: Some(chance), ..world }
+        Self { rng: Some(rng), ..world }
     }
 
     pub(super) fn repeating(
@@ -162,20 +162,8 @@ impl<'a, F: Flows> RandomWorld<'a, F> {
         documents: BTreeMap<Url, &'static str>,
     ) -> Self {
         let (ledger, asked, given_documents) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (chance, given, lookups) = (None, 0, 0);
-        Self {
-            flows,
-            connectors,
-            lookups,
-            store_away,
-            chance,
-            answers,
-            given,
-            ledger,
-            documents,
-            asked,
-            given_documents,
-        }
+        let (rng, given, lookups) = (None, 0, 0);
+        Self { flows, connectors, lookups, store_away, rng, answers, given, ledger, documents, asked, given_documents }
     }
 
     /// What was answered.
@@ -193,10 +181,10 @@ impl<'a, F: Flows> RandomWorld<'a, F> {
         if self.given >= self.answers.len() {
             let acted = self.acts(&attempt.transaction_id) > 0;
             let idempotency = self.connectors.map_or(Idempotency::FirstResult, |connectors| connectors.idempotency);
-            let chance = self.chance.as_mut()?;
+            let rng = self.rng.as_mut()?;
             let drawn = match question.what {
-                Ask::Resolve(_) => found(chance, acted, attempt),
-                Ask::Prepare | Ask::Submit(_) => draw(chance, acted, idempotency, attempt, instrument),
+                Ask::Resolve(_) => found(rng, acted, attempt),
+                Ask::Prepare | Ask::Submit(_) => draw(rng, acted, idempotency, attempt, instrument),
             };
             self.answers.push(drawn);
         }
@@ -212,11 +200,11 @@ impl<'a, F: Flows> RandomWorld<'a, F> {
             self.given += 1;
             return Some(said.after);
         }
-        let chance = self.chance.as_mut()?;
-        if !chance.one_in(50) {
+        let rng = self.rng.as_mut()?;
+        if !rng.one_in(50) {
             return None;
         }
-        let after = chance.below(3000);
+        let after = rng.below(3000);
         let (what, quoted) = (SaidKind::BrokenDown, String::new());
         self.answers.push(Said { after, what, acts: false, quoted, spelling: 0 });
         self.given += 1;
@@ -332,12 +320,12 @@ impl<F: Flows> RandomWorld<'_, F> {
     /// The document of an address, the same one every time.
     fn text(&mut self, url: &Url) -> Option<&'static str> {
         if !self.asked.contains_key(url)
-            && let Some(chance) = &mut self.chance
+            && let Some(rng) = &mut self.rng
         {
-            let answers = !chance.one_in(3);
+            let answers = !rng.one_in(3);
             self.asked.insert(url.clone(), answers);
             if answers {
-                let text = chance.one_of(&DOCUMENTS, "");
+                let text = rng.one_of(&DOCUMENTS, "");
                 self.documents.insert(url.clone(), text);
             }
         }
@@ -347,28 +335,27 @@ impl<F: Flows> RandomWorld<'_, F> {
 
 /// What a submission gets; `acted`: whether an earlier one of this payment did what it asked for.
 fn draw(
-    chance: &mut SeededRng,
+    rng: &mut SeededRng,
     acted: bool,
     idempotency: Idempotency,
     attempt: &PaymentRequest,
     instrument: &Instrument,
 ) -> Said {
-    let refuses =
-        |chance: &mut SeededRng| SaidKind::Refuses(chance.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
-    let what = match (chance.below(20), acted && idempotency.allows_repeats()) {
+    let refuses = |rng: &mut SeededRng| SaidKind::Refuses(rng.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
+    let what = match (rng.below(20), acted && idempotency.allows_repeats()) {
         // Its key no longer counts, whatever it has done before.
-        (0..4, true) => refuses(chance),
+        (0..4, true) => refuses(rng),
         // "Duplicate."
         (4..8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Declines,
         (8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Quotes,
         (0..14, true) | (0..10, false) => yes(attempt),
         (10 | 11, false) => SaidKind::Declines,
-        (12, false) if chance.one_in(4) => match attempt.operation {
+        (12, false) if rng.one_in(4) => match attempt.operation {
             Operation::Charge(..) => SaidKind::NamesCharge,
             Operation::Tokenize(_) => SaidKind::NamesToken,
         },
         (12, false) => SaidKind::Quotes,
-        (13, false) => refuses(chance),
+        (13, false) => refuses(rng),
         (14 | 15, _) => SaidKind::Unknown,
         (16, _) => SaidKind::NotSent,
         (17, _) => SaidKind::NotWritten,
@@ -377,22 +364,22 @@ fn draw(
     // The money may be taken before the answer is lost.
     let acts = match what {
         SaidKind::Charges | SaidKind::Tokenizes | SaidKind::NamesCharge | SaidKind::NamesToken => true,
-        SaidKind::Unknown | SaidKind::Silent => chance.one_in(2),
+        SaidKind::Unknown | SaidKind::Silent => rng.one_in(2),
         _ => false,
     };
     let acts = acts && !(acted && idempotency.allows_repeats());
-    let spelling = chance.number();
+    let spelling = rng.number();
     let quotes = matches!(what, SaidKind::Quotes | SaidKind::NamesCharge | SaidKind::NamesToken);
     let mut quoted = if quotes { quote(instrument, spelling) } else { String::new() };
     if what == SaidKind::Quotes {
         quoted.push_str(&quote_code(instrument));
     }
-    Said { after: delay(chance), what, acts, quoted, spelling }
+    Said { after: delay(rng), what, acts, quoted, spelling }
 }
 
 /// What a look-up gets: nothing that is not so.
-fn found(chance: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said {
-    let what = match chance.below(10) {
+fn found(rng: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said {
+    let what = match rng.below(10) {
         0..5 if acted => yes(attempt),
         0..3 => SaidKind::NotFound,
         3..5 => SaidKind::Declines,
@@ -401,7 +388,7 @@ fn found(chance: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said 
         8 => SaidKind::Unknown,
         _ => SaidKind::Silent,
     };
-    Said { after: delay(chance), what, acts: false, quoted: String::new(), spelling: 0 }
+    Said { after: delay(rng), what, acts: false, quoted: String::new(), spelling: 0 }
 }
 
 const fn yes(attempt: &PaymentRequest) -> SaidKind {
@@ -411,14 +398,14 @@ const fn yes(attempt: &PaymentRequest) -> SaidKind {
     }
 }
 
-fn delay(chance: &mut SeededRng) -> u64 {
-    match chance.below(8) {
+fn delay(rng: &mut SeededRng) -> u64 {
+    match rng.below(8) {
         0 | 1 => 0,
-        2..=4 => chance.below(4000),
+        2..=4 => rng.below(4000),
         // Around the gateway's own time, and long after it.
-        5 => 9999 + chance.below(3),
-        6 => chance.below(20_000),
-        _ => chance.below(90_000),
+        5 => 9999 + rng.below(3),
+        6 => rng.below(20_000),
+        _ => rng.below(90_000),
     }
 }
 
@@ -436,16 +423,16 @@ pub(super) fn named(quoted: &str) -> String {
 
 /// What a gateway should never do.
 fn quote(instrument: &Instrument, seed: u64) -> String {
-    let mut chance = SeededRng::new(seed);
-    let way = chance.number();
+    let mut rng = SeededRng::new(seed);
+    let way = rng.number();
     match instrument {
         Instrument::Card(card) => {
-            let number = spelt(card.number.expose(), way, &mut chance);
+            let number = spelt(card.number.expose(), way, &mut rng);
             format!(": {number}")
         }
         // Of a short account number a part in another spelling is no more than a few digits.
         Instrument::BankAccount(account) if account.account_number.expose().len() < 9 => String::new(),
-        Instrument::BankAccount(account) => format!(": {}", spelt(account.account_number.expose(), way, &mut chance)),
+        Instrument::BankAccount(account) => format!(": {}", spelt(account.account_number.expose(), way, &mut rng)),
         Instrument::Token(_) => String::new(),
     }
 }
@@ -468,8 +455,8 @@ fn filled(text: &str, fetch: &Fetch) -> String {
     let digits = fetch.form.value("Digits").or_else(|| fetch.parameters.get("Digits"));
     let digits = digits.map(Value::expose).unwrap_or_default().replace(['*', '#'], "");
     // The same digits are written the same way, as a script's application does.
-    let mut chance =
+    let mut rng =
         SeededRng::new(digits.bytes().fold(0, |seed: u64, digit| seed.wrapping_mul(31).wrapping_add(u64::from(digit))));
-    let way = chance.number();
-    text.replace(DIGITS, &spelt(&digits, way, &mut chance)).replace(PLAIN_DIGITS, &digits)
+    let way = rng.number();
+    text.replace(DIGITS, &spelt(&digits, way, &mut rng)).replace(PLAIN_DIGITS, &digits)
 }

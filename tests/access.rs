@@ -11,21 +11,21 @@
 
 mod support;
 
-#[path = "doors/clients.rs"]
+#[path = "access/clients.rs"]
 mod clients;
-#[path = "doors/crowds.rs"]
+#[path = "access/crowds.rs"]
 mod crowds;
-#[path = "doors/guessing.rs"]
+#[path = "access/guessing.rs"]
 mod guessing;
-#[path = "doors/log.rs"]
+#[path = "access/log.rs"]
 mod log;
-#[path = "doors/once.rs"]
+#[path = "access/once.rs"]
 mod once;
-#[path = "doors/patience.rs"]
+#[path = "access/patience.rs"]
 mod patience;
-#[path = "doors/secrets.rs"]
+#[path = "access/secrets.rs"]
 mod secrets;
-#[path = "doors/streams.rs"]
+#[path = "access/streams.rs"]
 mod streams;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::paper::{Ink, Screen};
+use super::screen::{Ink, Screen};
 use crate::flow::link::Target;
 use crate::flow::{Ended, Fetch, Purpose, Wait, Warning};
 use crate::form::{Form, Value};
@@ -22,7 +22,7 @@ const IN_EVERY_REQUEST: [&str; 7] = ["AccountSid", "CallSid", "CallStatus", "Api
 
 /// Tells people what happens.
 pub(super) struct Printer {
-    pub(super) paper: Screen,
+    pub(super) screen: Screen,
     /// Keys pressed since the last line.
     keys: ShownKeys,
     /// A status callback that is told below the step it tells of.
@@ -42,9 +42,9 @@ struct ShownKeys {
 }
 
 impl Printer {
-    pub(super) fn new(paper: Screen) -> Self {
+    pub(super) fn new(screen: Screen) -> Self {
         Self {
-            paper,
+            screen,
             keys: ShownKeys::default(),
             callback: None,
             outcome: None,
@@ -73,7 +73,7 @@ impl Printer {
         let keys = std::mem::take(&mut self.keys);
         if keys.count > 0 {
             let cut_in = if keys.cut_in { "   (cutting in)" } else { "" };
-            self.paper.entry(keys.since, "you", Ink::Caller, &format!("{}{cut_in}", "•".repeat(keys.count)));
+            self.screen.entry(keys.since, "you", Ink::Caller, &format!("{}{cut_in}", "•".repeat(keys.count)));
         }
     }
 
@@ -81,7 +81,7 @@ impl Printer {
     pub(super) fn note(&mut self, at: CallTime, label: &str, ink: Ink, text: &str) {
         self.tell_keys();
         self.flush();
-        self.paper.entry(at, label, ink, text);
+        self.screen.entry(at, label, ink, text);
     }
 
     /// A sound of a running server, which comes without words.
@@ -124,17 +124,17 @@ impl Printer {
             Record::Said(_, heard) => {
                 let text = words(heard);
                 let text = if text.is_empty() { "(a pause)" } else { &text };
-                self.paper.entry(at, "says", Ink::Voice, text);
+                self.screen.entry(at, "says", Ink::Voice, text);
             }
             Record::LookedUp(name, None) => {
-                self.paper.entry(at, "gateway", Ink::Bad, &format!("there is no connector named {name}"));
+                self.screen.entry(at, "gateway", Ink::Bad, &format!("there is no connector named {name}"));
             }
             Record::Asked(question, attempt) => match question.what {
                 Ask::Prepare => {}
-                Ask::Submit(_) => self.paper.entry(at, "gateway", Ink::Plain, &asked(attempt)),
+                Ask::Submit(_) => self.screen.entry(at, "gateway", Ink::Plain, &asked(attempt)),
                 Ask::Resolve(_) => {
                     let text = format!("what became of {}?", attempt.transaction_id);
-                    self.paper.entry(at, "gateway", Ink::Plain, &text);
+                    self.screen.entry(at, "gateway", Ink::Plain, &text);
                 }
             },
             Record::Answered(_, "prepared") | Record::Acted(_) => {}
@@ -144,11 +144,11 @@ impl Printer {
                     "declined" | "refused" => Ink::Bad,
                     _ => Ink::Doubtful,
                 };
-                self.paper.entry(at, "gateway", ink, word);
+                self.screen.entry(at, "gateway", ink, word);
             }
             Record::Requested(fetch) => self.requested(at, fetch),
             Record::Fetched(what) if what == "not asked" => {
-                self.paper.under(Ink::Faint, "not sent (--live sends it): the call goes on with the next verb");
+                self.screen.under(Ink::Faint, "not sent (--live sends it): the call goes on with the next verb");
             }
             // A failure has a warning of its own.
             Record::Fetched(_) => {}
@@ -160,20 +160,20 @@ impl Printer {
             Record::Warned(warning) => self.warned(at, warning),
             Record::TimedOut(wait) => match wait {
                 Wait::Gather | Wait::Pay(Timer::FirstDigit | Timer::NextDigit) => {
-                    self.paper.entry(at, "silence", Ink::Faint, "no further key in time");
+                    self.screen.entry(at, "silence", Ink::Faint, "no further key in time");
                 }
                 Wait::Speech | Wait::Pause | Wait::Fetch | Wait::Pay(_) | Wait::Agent(_) => {}
             },
             // Nobody leads a call from a terminal.
             Record::Commanded(..) | Record::Replied(..) | Record::Redirected(_) | Record::Completed => {}
-            Record::HungUp => self.paper.entry(at, "you", Ink::Caller, "hang up"),
+            Record::HungUp => self.screen.entry(at, "you", Ink::Caller, "hang up"),
             Record::Ended(ended) => {
                 let text = match ended {
                     Ended::Hangup => "hangup: the flow ended the call",
                     Ended::EndOfDocument => "end of document: nothing is left to do",
                     Ended::Caller => "caller: you hung up",
                 };
-                self.paper.entry(at, "ended", Ink::Plain, text);
+                self.screen.entry(at, "ended", Ink::Plain, text);
             }
             Record::Pressed(_)
             | Record::Cleared
@@ -194,7 +194,7 @@ impl Printer {
             Target::Flow(_) => fetch.target.to_string(),
             Target::Url(_) => request(fetch.method, &fetch.target),
         };
-        self.paper.entry(at, label, Ink::Plain, &target);
+        self.screen.entry(at, label, Ink::Plain, &target);
         self.fields(&fetch.form);
     }
 
@@ -210,7 +210,7 @@ impl Printer {
             What::Finished(PayResult::Success) => (Ink::Good, "finished: success".to_owned()),
             What::Finished(result) => (Ink::Bad, format!("finished: {result}")),
         };
-        self.paper.entry(at, "pay", ink, &text);
+        self.screen.entry(at, "pay", ink, &text);
         let has_callback = self.callback.is_some();
         self.flush();
         if let (What::Finished(_), false) = (progress.what, has_callback) {
@@ -219,7 +219,7 @@ impl Printer {
     }
 
     fn status_callback(&mut self, at: CallTime, callback: &str, form: &Form) {
-        self.paper.entry(at, "callback", Ink::Plain, callback);
+        self.screen.entry(at, "callback", Ink::Plain, callback);
         let is_new = |name: &str, value: &Value| match self.told.value(name) {
             Some(old) => old.expose() != value.expose() || matches!(name, "For" | "Attempt" | "Result"),
             None => true,
@@ -236,7 +236,7 @@ impl Printer {
         if as_before > 0 {
             news.push(format!("(and {as_before} as before)"));
         }
-        self.paper.under(Ink::Faint, &news.join("  "));
+        self.screen.under(Ink::Faint, &news.join("  "));
         self.standard(form);
     }
 
@@ -248,7 +248,7 @@ impl Printer {
                 ("Result" | "PaymentError" | "ErrorType", _) => Ink::Bad,
                 _ => Ink::Plain,
             };
-            self.paper.field(name, value.shown(), ink);
+            self.screen.field(name, value.shown(), ink);
         }
         self.standard(form);
     }
@@ -259,13 +259,13 @@ impl Printer {
             form.iter().map(|(name, _)| name).filter(|name| IN_EVERY_REQUEST.contains(name)).collect();
         if !self.standard_told && names.len() == IN_EVERY_REQUEST.len() {
             self.standard_told = true;
-            self.paper.under(Ink::Faint, &format!("and what each request has: {}", names.join(", ")));
+            self.screen.under(Ink::Faint, &format!("and what each request has: {}", names.join(", ")));
         }
     }
 
     fn warned(&mut self, at: CallTime, warning: &Warning) {
         let place = warning.position.map(|position| format!("{position}: ")).unwrap_or_default();
-        self.paper.entry(at, "warning", Ink::Doubtful, &format!("{place}{}", warning.message));
+        self.screen.entry(at, "warning", Ink::Doubtful, &format!("{place}{}", warning.message));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the commands about payments and callbacks share: where the books are, and how they are shown.
+//! What the commands about payments and callbacks share: where the store are, and how they are shown.
 //!
 //! Secrets: what platforms, gateways and applications sent is shown without control characters: it cannot command the
 //!          terminal.
@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use super::CommandFailure;
 use crate::config::Config;
-use crate::store::open::{OpenError, books};
+use crate::store::open::{OpenError, open_to_read};
 use crate::store::sql::OpenDatabaseError;
 use crate::store::{Backend, BackendError};
 
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// Where the books are.
+/// Where the store are.
 #[derive(Debug, Args)]
 pub(super) struct StoreOptions {
     /// The configuration file (default: touchtone.toml, if there is one)
@@ -32,7 +32,7 @@ pub(super) struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Opens the books and does something with them. They may be another process's at the same time.
+    /// Opens the store and does something with them. They may be another process's at the same time.
     pub(super) fn read(
         &self,
         read: impl AsyncFnOnce(Arc<dyn Backend>) -> Result<bool, CommandFailure>,
@@ -44,7 +44,7 @@ impl StoreOptions {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.map_err(CommandFailure::new)?.block_on(async {
-            let backend = books(&config.store()).await.map_err(|error| match error {
+            let backend = open_to_read(&config.store()).await.map_err(|error| match error {
                 OpenError::Database(OpenDatabaseError::Missing(_)) => CommandFailure(format!(
                     "{error}; name another folder with --data, or a configuration with --config"
                 )),
@@ -55,7 +55,7 @@ impl StoreOptions {
     }
 }
 
-/// Why the books cannot be read.
+/// Why the store cannot be read.
 pub(super) fn unusable(error: BackendError) -> CommandFailure {
     CommandFailure(format!("the database: {error}"))
 }

@@ -27,7 +27,7 @@ use crate::rest::attempts::source;
 
 use super::pace::Pace;
 
-/// How often a full house is told.
+/// How often the limit is told.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The part of the open files, one in so many, that is left to requests of our own, documents and the store.

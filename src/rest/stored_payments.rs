@@ -1,4 +1,4 @@
-//! The books: every payment that this server, or another one on the same database, was asked to make.
+//! The store: every payment that this server, or another one on the same database, was asked to make.
 //!
 //! Shape:   [`list`] and [`fetch`] read the store; nothing is changed here. Unlike the Payments of a call, which live as long
 //!          as its record, these outlive the process.
@@ -85,7 +85,7 @@ pub(super) struct BookedPath {
     sid: String,
 }
 
-/// Payments in the books
+/// Payments in the store
 ///
 /// Every payment that a gateway was about to be asked for, on any call, the newest first. Those whose `state` is `unknown`
 /// wait for a person: nobody knows whether money moved. In a list of their own, `sessions`, those that ended before a gateway
@@ -105,15 +105,15 @@ pub(super) struct BookedPath {
 )]
 pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> Result<Json<BookedPage>, ApiError> {
     let PaymentListing { mut filter, after_session, given, page_size } = PaymentListing::of(query);
-    let books = store.backend();
+    let backend = store.backend();
     let unknown = |message| ApiError::new(StatusCode::NOT_FOUND, error::NOT_FOUND, message);
     if let Some(after) = &filter.after_sid
-        && books.payment(after).await.map_err(unusable)?.is_none()
+        && backend.payment(after).await.map_err(unusable)?.is_none()
     {
         return Err(unknown("after is no payment here"));
     }
     if let Some(after) = &after_session
-        && books.session(after).await.map_err(unusable)?.is_none()
+        && backend.session(after).await.map_err(unusable)?.is_none()
     {
         return Err(unknown("after_session is no session here"));
     }
@@ -123,8 +123,8 @@ pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> R
     let limit = page_size.and_one();
     let of_sessions = SessionFilter { after_sid: after_session, limit, ..SessionFilter::like(&filter) };
     filter.limit = limit;
-    let rows = if wants_payments { books.payments(filter).await.map_err(unusable)? } else { Vec::new() };
-    let sessions = if wants_sessions { books.sessions(of_sessions).await.map_err(unusable)? } else { Vec::new() };
+    let rows = if wants_payments { backend.payments(filter).await.map_err(unusable)? } else { Vec::new() };
+    let sessions = if wants_sessions { backend.sessions(of_sessions).await.map_err(unusable)? } else { Vec::new() };
     let (rows, more) = page_size.cut(rows);
     let (sessions, more_sessions) = page_size.cut(sessions);
     let place = |payment: Option<&str>, session: Option<&str>| {
@@ -143,7 +143,7 @@ pub(super) async fn list(State(store): State<Store>, query: Query<Filters>) -> R
     }))
 }
 
-/// A payment in the books, and the callbacks that tell its outcome
+/// A payment in the store, and the callbacks that tell its outcome
 ///
 /// Or a session whose gateway was not asked.
 #[utoipa::path(
@@ -165,11 +165,11 @@ pub(super) async fn fetch(
     _: Query<NoParameters>,
 ) -> Result<Json<Story>, ApiError> {
     let sid = &at.ids.sid;
-    let books = store.backend();
-    let row = books.payment(sid).await.map_err(unusable)?;
-    let session = if row.is_none() { books.session(sid).await.map_err(unusable)? } else { None };
+    let backend = store.backend();
+    let row = backend.payment(sid).await.map_err(unusable)?;
+    let session = if row.is_none() { backend.session(sid).await.map_err(unusable)? } else { None };
     let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: CALLBACKS_MAX, ..CallbackFilter::default() };
-    let callbacks = books.callbacks(filter).await.map_err(unusable)?;
+    let callbacks = backend.callbacks(filter).await.map_err(unusable)?;
     match (row, session) {
         (Some(row), _) => Ok(Json(Story::Payment(PaymentStory::of(row, callbacks)))),
         (None, Some(session)) => Ok(Json(Story::Session(SessionStory::of(session, callbacks)))),

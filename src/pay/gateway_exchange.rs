@@ -72,7 +72,7 @@ impl GatewayExchange {
             metadata: settings.metadata.clone(),
         });
         let (submission, question) = Submission::start_after(now, limits, around.asked);
-        let settlement = Self {
+        let exchange = Self {
             submission,
             instrument: Arc::new(instrument),
             attempt,
@@ -80,7 +80,7 @@ impl GatewayExchange {
             was_sent: false,
             is_submitting: false,
         };
-        Ok((settlement, question))
+        Ok((exchange, question))
     }
 
     /// What a question is about.

@@ -57,12 +57,12 @@ impl Crate {
         Self { files: read, front: files["src/lib.rs"].clone() }
     }
 
-    /// The names of the rooms, sorted.
-    pub fn rooms(&self) -> Vec<String> {
-        let mut rooms: Vec<String> =
+    /// The names of the modules, sorted.
+    pub fn modules(&self) -> Vec<String> {
+        let mut modules: Vec<String> =
             self.files.keys().filter(|module| module.len() == 1).map(|m| m[0].clone()).collect();
-        rooms.sort_unstable();
-        rooms
+        modules.sort_unstable();
+        modules
     }
 }
 

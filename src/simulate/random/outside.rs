@@ -140,11 +140,11 @@ impl Lead {
     /// To where nothing happens for a long time.
     pub(super) const HOLD: Self = Self::Document("<Response><Pause length='600'/></Response>");
 
-    pub(super) fn draw(chance: &mut SeededRng) -> Self {
-        match chance.below(10) {
+    pub(super) fn draw(rng: &mut SeededRng) -> Self {
+        match rng.below(10) {
             0 => Self::Completed,
-            1..4 => Self::Url(chance.one_of(&["https://example.com/next", "https://example.com/elsewhere"], "")),
-            _ => Self::Document(chance.one_of(&DOCUMENTS, "<Response/>")),
+            1..4 => Self::Url(rng.one_of(&["https://example.com/next", "https://example.com/elsewhere"], "")),
+            _ => Self::Document(rng.one_of(&DOCUMENTS, "<Response/>")),
         }
     }
 
@@ -193,23 +193,23 @@ impl Agent {
     }
 
     /// What the agent asks for at `stage`, if anything.
-    pub(super) fn wants(&self, stage: &str, chance: &mut SeededRng) -> Option<AgentsRequest> {
+    pub(super) fn wants(&self, stage: &str, rng: &mut SeededRng) -> Option<AgentsRequest> {
         let mut request = match stage {
-            "agent: idle" if chance.one_in(10) => return None,
-            "agent: idle" if chance.one_in(8) => self.anything(chance),
-            "agent: idle" => self.next(chance),
-            "agent: capturing" | "agent: capturing again" if chance.one_in(12) => self.anything(chance),
-            "agent: confirming" if chance.one_in(20) => self.anything(chance),
-            "agent: finding" if chance.one_in(4) => self.anything(chance),
-            "agent: processing" | "agent: processing interrupted" if chance.one_in(6) => self.anything(chance),
-            "agent: processing" if chance.one_in(6) => self.update(None, Some("cancel")),
+            "agent: idle" if rng.one_in(10) => return None,
+            "agent: idle" if rng.one_in(8) => self.anything(rng),
+            "agent: idle" => self.next(rng),
+            "agent: capturing" | "agent: capturing again" if rng.one_in(12) => self.anything(rng),
+            "agent: confirming" if rng.one_in(20) => self.anything(rng),
+            "agent: finding" if rng.one_in(4) => self.anything(rng),
+            "agent: processing" | "agent: processing interrupted" if rng.one_in(6) => self.anything(rng),
+            "agent: processing" if rng.one_in(6) => self.update(None, Some("cancel")),
             _ if stage.starts_with("agent") => return None,
-            _ if chance.one_in(2) => AgentsRequest::of(Asked::Create(parameters(chance))),
-            _ if chance.one_in(20) => self.anything(chance),
+            _ if rng.one_in(2) => AgentsRequest::of(Asked::Create(parameters(rng))),
+            _ if rng.one_in(20) => self.anything(rng),
             _ => return None,
         };
-        if chance.one_in(40) {
-            request.callback = chance.one_of(&["", "callback", "https://example.com/other"], "");
+        if rng.one_in(40) {
+            request.callback = rng.one_of(&["", "callback", "https://example.com/other"], "");
         }
         Some(request)
     }
@@ -219,10 +219,10 @@ impl Agent {
     }
 
     /// What leads on: a field that is missing, or the end.
-    fn next(&self, chance: &mut SeededRng) -> AgentsRequest {
+    fn next(&self, rng: &mut SeededRng) -> AgentsRequest {
         let missing: Vec<&str> = self.required.split(',').filter(|name| !name.is_empty()).collect();
         let Some(first) = missing.first() else { return self.update(None, Some("complete")) };
-        let wanted = if chance.one_in(4) { chance.one_of(&missing, first) } else { first };
+        let wanted = if rng.one_in(4) { rng.one_of(&missing, first) } else { first };
         let (field, matcher) = wanted.strip_suffix("Matcher").map_or((wanted, ""), |field| (field, "-matcher"));
         let step = REQUIRED.iter().find(|(name, _)| *name == field).map_or("", |(_, step)| *step);
         let capture = CAPTURES.into_iter().find(|word| word.strip_prefix(step) == Some(matcher));
@@ -230,18 +230,18 @@ impl Agent {
     }
 
     /// Anything at all.
-    fn anything(&self, chance: &mut SeededRng) -> AgentsRequest {
-        let capture = Some(chance.one_of(&CAPTURES, "shoe-size"));
-        match chance.below(20) {
+    fn anything(&self, rng: &mut SeededRng) -> AgentsRequest {
+        let capture = Some(rng.one_of(&CAPTURES, "shoe-size"));
+        match rng.below(20) {
             0..12 => self.update(capture, None),
             12 | 13 => self.update(None, Some("complete")),
             14 => self.update(None, Some("cancel")),
             15 => self.update(None, Some("finished")),
             16 => self.update(None, None),
             17 => self.update(capture, Some("complete")),
-            18 => AgentsRequest::of(Asked::Create(parameters(chance))),
+            18 => AgentsRequest::of(Asked::Create(parameters(rng))),
             _ => {
-                let payment = u32::try_from(chance.below(4)).unwrap_or(0);
+                let payment = u32::try_from(rng.below(4)).unwrap_or(0);
                 AgentsRequest::of(Asked::Update { payment, capture, status: None })
             }
         }
@@ -249,20 +249,20 @@ impl Agent {
 }
 
 /// The parameters of a new payment: allowed ones in most.
-fn parameters(chance: &mut SeededRng) -> BTreeMap<&'static str, &'static str> {
+fn parameters(rng: &mut SeededRng) -> BTreeMap<&'static str, &'static str> {
     let mut drawn = BTreeMap::new();
     for (name, allowed, others) in PARAMETERS {
         // What belongs to an account alone is refused with a card.
         let seldom = if matches!(name, "BankAccountType" | "Colour") { 12 } else { 3 };
-        if chance.one_in(seldom) {
-            let values = if chance.one_in(40) { others } else { allowed };
-            drawn.insert(name, chance.one_of(values, ""));
+        if rng.one_in(seldom) {
+            let values = if rng.one_in(40) { others } else { allowed };
+            drawn.insert(name, rng.one_of(values, ""));
         }
     }
-    if drawn.get("PaymentMethod") == Some(&"ach-debit") && !chance.one_in(20) {
+    if drawn.get("PaymentMethod") == Some(&"ach-debit") && !rng.one_in(20) {
         drawn.remove("RequireMatchingInputs");
     }
-    if chance.one_in(60) {
+    if rng.one_in(60) {
         drawn.insert("IdempotencyKey", "");
     }
     drawn

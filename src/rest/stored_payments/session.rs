@@ -90,7 +90,7 @@ impl SessionStory {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Story {
-    /// A payment in the books.
+    /// A payment in the store.
     Payment(PaymentStory),
     /// A session whose gateway was not asked.
     Session(SessionStory),

@@ -1,12 +1,12 @@
-//! The order of the rooms, as the front page (`src/lib.rs`) lists them: a room uses only rooms above it, and files of one room
+//! The order of the modules, as the front page (`src/lib.rs`) lists them: a module uses only modules above it, and files of one part
 //! seldom use each other in a circle. Read off the imports; test modules are left out.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 #![allow(unreachable_pub, reason = "a test's modules are its own")]
 #![allow(clippy::print_stdout, reason = "it reports the circles that there are: `--no-capture`")]
 
-#[path = "rooms/graph.rs"]
+#[path = "modules/graph.rs"]
 mod graph;
-#[path = "rooms/source.rs"]
+#[path = "modules/source.rs"]
 mod source;
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use graph::{circles, listed, violations};
 use source::Crate;
 
-/// Circles between files that there may be in one room.
+/// Circles between files that there may be in one module.
 const CIRCLES_MAX: usize = 2;
 
 /// The crate as it stands.
@@ -37,7 +37,7 @@ fn this_crate() -> Crate {
     Crate::read(&files)
 }
 
-/// A crate of two rooms, `low` above `high` in the list.
+/// A crate of two modules, `low` above `high` in the list.
 fn small(files: &[(&str, &str)]) -> Crate {
     let mut all = BTreeMap::from([(
         "src/lib.rs".to_owned(),
@@ -48,36 +48,36 @@ fn small(files: &[(&str, &str)]) -> Crate {
 }
 
 #[test]
-fn every_room_is_listed_once() {
+fn every_module_is_listed_once() {
     let krate = this_crate();
     let listed = listed(&krate);
     let mut sorted = listed.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, krate.rooms(), "the rooms that lib.rs lists, and those it declares");
+    assert_eq!(sorted, krate.modules(), "the modules that lib.rs lists, and those it declares");
 }
 
 #[test]
-fn a_room_uses_only_rooms_above_it() {
+fn a_module_uses_only_modules_above_it() {
     let found = violations(&this_crate());
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
-fn files_of_one_room_seldom_use_each_other_in_a_circle() {
+fn files_of_one_module_seldom_use_each_other_in_a_circle() {
     let krate = this_crate();
-    let mut by_room: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut by_part: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for circle in circles(&krate) {
-        let room = circle.room.clone().unwrap_or_else(|| panic!("a circle between rooms: {}", circle.shown()));
-        by_room.entry(room).or_default().push(circle.shown());
+        let part = circle.part.clone().unwrap_or_else(|| panic!("a circle between modules: {}", circle.shown()));
+        by_part.entry(part).or_default().push(circle.shown());
     }
-    println!("{by_room:#?}");
-    for (room, circles) in by_room {
-        assert!(circles.len() <= CIRCLES_MAX, "{room} has {} circles of files:\n{}", circles.len(), circles.join("\n"));
+    println!("{by_part:#?}");
+    for (part, circles) in by_part {
+        assert!(circles.len() <= CIRCLES_MAX, "{part} has {} circles of files:\n{}", circles.len(), circles.join("\n"));
     }
 }
 
 #[test]
-fn a_use_of_a_room_below_is_told_by_file_and_line() {
+fn a_use_of_a_module_below_is_told_by_file_and_line() {
     let text = "//! crate::high::in_a_comment\nuse std::fmt;\n\nfn f() -> &'static str {\n    \"crate::high\"\n}\n";
     let clean = small(&[("src/low.rs", text), ("src/high.rs", "use crate::low::f;\nfn g() { f(); }\n")]);
     assert_eq!(violations(&clean), Vec::<String>::new());
@@ -101,7 +101,7 @@ fn a_use_of_a_room_below_is_told_by_file_and_line() {
 }
 
 #[test]
-fn what_is_there_in_tests_only_may_use_every_room() {
+fn what_is_there_in_tests_only_may_use_every_module() {
     for text in [
         "#[cfg(test)]\nmod tests {\n    use crate::high::g;\n    fn f() { crate::high::g() }\n}\n",
         "#[cfg(test)]\nuse crate::high::g;\n",
@@ -129,5 +129,5 @@ fn a_circle_of_files_is_found_behind_re_exports_and_a_list_of_modules_is_none() 
     round[2].1 = "use super::a;\npub struct B(Box<a::A>);\n";
     let found = circles(&small(&round));
     assert_eq!(found.iter().map(graph::Circle::shown).collect::<Vec<_>>(), ["src/high/a.rs <-> src/high/b.rs"]);
-    assert_eq!(found[0].room.as_deref(), Some("high"));
+    assert_eq!(found[0].part.as_deref(), Some("high"));
 }
