@@ -1,4 +1,4 @@
-//! Every command in README.md, run as it stands there.
+//! Every command in README.md, run as it stands there; and the files and commands that CONTRIBUTING.md names.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -111,6 +111,39 @@ fn every_promise_of_the_readme_names_a_command_that_tries_it() {
             assert!(steps.contains(command.trim_start_matches("cd fuzz && ").trim_end_matches(" test")), "{row}");
         }
     }
+}
+
+/// Files in backticks are there, tests by name too, and what the binary is asked for works.
+#[test]
+fn what_contributors_are_told_to_read_and_run_is_there() {
+    let text = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let folder = clone();
+    let mut seen = 0;
+    for quoted in text
+        .replace("```sh\n", "`")
+        .replace("```", "`")
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::trim)
+        .filter(|quoted| !quoted.contains("<Pay>"))
+    {
+        let words: Vec<&str> = quoted.split_whitespace().collect();
+        if let Some(place) = words.iter().position(|word| *word == "--test") {
+            assert!(root().join(format!("tests/{}.rs", words[place + 1])).is_file(), "{quoted}");
+        } else if let Some(place) = words.iter().position(|word| *word == "--bench") {
+            assert!(root().join(format!("benches/{}.rs", words[place + 1])).is_file(), "{quoted}");
+        } else if words.first() == Some(&"touchtone") {
+            let output = shell(quoted, folder.path()).output().unwrap();
+            assert!(output.status.success(), "{quoted}\n{}", String::from_utf8_lossy(&output.stderr));
+        } else if ["src/", "tests/", "flows/", "benches/"].iter().any(|start| quoted.starts_with(start)) {
+            assert!(root().join(words[0]).exists(), "{quoted}");
+        } else {
+            continue;
+        }
+        seen += 1;
+    }
+    assert!(seen > 40, "{seen} paths and commands");
 }
 
 /// What README.md says of each kind of connector is what the kind says of itself.
