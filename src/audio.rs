@@ -1,6 +1,6 @@
 //! Telephone audio: G.711 mu-law at 8000 samples a second, one channel; and the way to other formats and back.
 //!
-//! Shape:   functions over slices, and [`Clip`], a finished piece of audio that is cheap to hand around. [`format`] names what
+//! Shape:   functions over slices, and [`Clip`], a finished piece of audio that is cheap to hand around. [`mod@format`] names what
 //!          streams carry, [`convert`] writes and reads it, [`resample`] changes rates.
 //! Units:   samples are 16-bit linear, mono; one byte of mu-law is one sample is 125 µs; a frame is 20 ms.
 //! Limits:  encoding clips at ±32,635 and decoding gives at most ±32,124: the virtual edges and the outermost levels of

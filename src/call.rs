@@ -12,6 +12,7 @@ mod answered;
 pub mod beginning;
 mod clock;
 pub mod command;
+mod context;
 mod directory;
 mod fetching;
 mod gateway;

@@ -1,7 +1,7 @@
 //! Pay Connectors: one trait, one folder a gateway, and the registry of named instances.
 //!
 //! Shape:   [`Connector`] translates one question into at most one request and one answer. [`registry::Registry`] holds
-//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`connector_store`] keeps them in the store,
+//!          the instances, [`config`] makes them of their keys as their [`Kind`] says, [`stored`] keeps them in the store,
 //!          [`submit`] asks one with what every shell needs around it.
 //! A gateway: a folder with a static [`Kind`] (its keys, how to read and build it, what it can do, its documentation
 //!          and samples), declared and listed in this file; the `example` of the tests is the smallest.

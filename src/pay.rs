@@ -3,7 +3,7 @@
 //! Shape:   [`verb::PaySession`] takes keys, played prompts and gateway answers, and gives prompts, status callbacks
 //!          and questions to the gateway, then one outcome. [`assisted::AssistedSession`] is the same led by an agent:
 //!          no prompts, one field at a time, in any order. Both speak the vocabulary of [`session`], and have in common what
-//!          is in `payment_core`, `entry` and `confirmation`; the gateway is asked by `exchange` and [`submission`].
+//!          is in `payment_core`, `entry` and `confirmation`; the gateway is asked by `gateway_exchange` and [`submission`].
 //! Units:   `CallTime`, milliseconds since the call was answered; attributes are in seconds as Twilio writes them.
 //! Secrets: what is keyed lives in `secret` types only; what leaves is masked or goes to the gateway.
 //! Sources: spec/pay.md, which settles what Twilio's, Telnyx's and SignalWire's pages say.

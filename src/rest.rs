@@ -1,9 +1,9 @@
 //! Twilio's REST API for the calls of this server and their payments: what Twilio's own client libraries ask for, answered as they expect it.
-//! Below [`OWN_ROOT`], this server's own: its books and connectors.
+//! Below [`OWN_ROOT`], this server's own: its stored payments and connectors.
 //!
-//! Shape:   [`routes`] are the routes and their description in one; [`guard::guard`] stands before everything below [`ROOT`]
+//! Shape:   [`routes()`] are the routes and their description in one; [`guard::guard`] stands before everything below [`ROOT`]
 //!          and [`OWN_ROOT`].
-//! Limits:  [`fields::BODY_MAX`] a form; pages of at most `PAGE_SIZE_MAX` calls; failed sign-ins ([`attempts`]).
+//! Limits:  [`fields::BODY_MAX`] a form; pages of at most [`page::PageSize`]; failed sign-ins ([`attempts`]).
 //! Errors:  [`error::ApiError`], always JSON, with Twilio's codes.
 //! Secrets: the auth token is compared in constant time; no parameter of a call is told.
 //! Sources: Twilio, "REST API: Call resource"; twilio/twilio-oai `spec/json/twilio_api_v2010.json`; what twilio-python and

@@ -110,7 +110,7 @@ pub enum Occasion {
     /// The one after the first said that the outcome is unknown; and the one by whoever took a session over that its own server may
     /// have told.
     Late,
-    /// The one by a live call that cannot wait for the outcome to be written down, or finds that the store say otherwise.
+    /// The one by a live call that cannot wait for the outcome to be written down, or finds that the store says otherwise.
     Unwritten,
 }
 
@@ -162,7 +162,7 @@ pub struct StoredCallback {
 /// A payment whose outcome is not known, as it was written down.
 #[derive(Debug)]
 pub struct Open {
-    /// What the store say.
+    /// What the store says.
     pub row: PaymentRow,
     /// When submissions left; none: none ever did.
     pub sent: Option<SentAgo>,

@@ -1,6 +1,6 @@
 //! TwiML documents: XML in, typed verbs out, every fault with its place.
 //!
-//! Shape:   [`parse`] reads a document; [`template`] renders a flow document, which [`parse_rendered`] then reads;
+//! Shape:   [`parse()`] reads a document; [`template`] renders a flow document, which [`parse_rendered`] then reads;
 //!          [`template::check_view`] and [`parse_view`] judge one without values for its parameters. Nothing here runs one.
 //! Limits:  64 KiB a document, [`DEPTH_MAX`] elements deep, no document type declaration (so no entities of its own).
 //! Errors:  [`Fault`]: what is not well-formed is refused; a wrong attribute value is told, and the verb that has it

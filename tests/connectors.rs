@@ -297,7 +297,9 @@ async fn a_withdrawn_authorization_ends_payments_before_a_digit_until_it_is_give
     let (result, code, turns) = shop.pay(&server, TEST_CARD).await;
     assert_eq!((&*result, &*code, turns), ("payment-connector-error", "64009", 0));
     assert_eq!(stripe.arrived().len(), asked);
-    assert!(server.log().contains("`touchtone connectors authorize NAME`"), "{}", server.log());
+    let told =
+        |line: &str| line.contains("`touchtone connectors authorize NAME`") && line.contains("connector=\"Shop\"");
+    assert!(server.log().lines().any(told), "{}", server.log());
     let client = Client::new(&server);
     let (_, instance) = client.ask(Method::GET, "/Shop", None).await;
     assert_eq!(instance["state"], "needs-authorization", "{instance}");

@@ -9,7 +9,11 @@ use regex::Regex;
 /// Files and folders that let time pass, and why.
 const MAY_SLEEP: &[(&str, &str)] = &[
     ("tests/support/wait.rs", "the helper itself: it looks again after a while"),
+    ("tests/outage.rs", "how long a disk is locked and a process stopped: neither shows anything meanwhile"),
+    ("tests/process.rs", "a caller's pause, as in tests/clients"),
+    ("tests/memory.rs", "a caller's pause, as in tests/clients"),
     ("tests/kill/moments.rs", "the lengths of outages, and moments that chance draws"),
+    ("tests/kill/", "callers and what they call take the times that chance draws"),
     ("tests/simulation/", "the time of a simulated world"),
     ("tests/clients/support.py", "a caller's pause: the server tells bursts of keys apart by its own clock"),
     ("tests/clients/support.mjs", "the same, and the limit of each wait"),
@@ -17,7 +21,7 @@ const MAY_SLEEP: &[(&str, &str)] = &[
 ];
 
 /// What lets time pass, in Rust, Python and JavaScript.
-const SLEEPS: &str = r"\b(?:sleep|sleep_until|sleep_ms|park_timeout|setTimeout)\(";
+const SLEEPS: &str = r"\b(?:sleep|sleep_until|sleep_ms|park_timeout|setTimeout|real_time_passes|moments::pass)\(";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -104,4 +108,15 @@ fn a_sleep_is_found_wherever_a_test_has_one() {
     assert_eq!(sleeps("tests/a.rs", &paused), [""; 0], "its time is virtual");
     assert_eq!(sleeps("tests/a.rs", &format!("{body}{paused}#[test]\n")), [""; 0], "and so is its helpers'");
     assert_eq!(sleeps("src/a.rs", body), [""; 0], "the server may");
+}
+
+/// The longest a file may be: past that it is more than one thing.
+const LINES_MAX: usize = 600;
+
+#[test]
+fn no_file_is_longer_than_can_be_read_at_once() {
+    let long = files().into_iter().filter(|(name, _)| name.ends_with(".rs"));
+    let long = long.map(|(name, text)| (name, text.lines().count())).filter(|(_, lines)| *lines > LINES_MAX);
+    let long: Vec<(String, usize)> = long.collect();
+    assert!(long.is_empty(), "{long:?}: split by subject");
 }

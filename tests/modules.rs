@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use graph::{circles, listed, violations};
 use source::Crate;
 
-/// Circles between files that there may be in one module.
+/// Circles between files that there may be in one module. A file and those in its folder count as one thing: what they use of
+/// each other is no circle.
 const CIRCLES_MAX: usize = 2;
 
 /// The crate as it stands.

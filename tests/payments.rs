@@ -1,4 +1,4 @@
-//! What the store say, to people (`payments`, `callbacks`) and to programs (`/v1/payments`): the real binary on a database
+//! What the store says, to people (`payments`, `callbacks`) and to programs (`/v1/payments`): the real binary on a database
 //! that the library has filled.
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
 //! A gateway that takes the money, loses its answer and answers the repeat with an error: over real sockets, what the
-//! application is told and what the store say.
+//! application is told and what the store says.
 #![cfg(feature = "shell")]
 #![allow(
     clippy::unwrap_used,

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::answered::Answered;
 use super::beginning::Beginning;
 use super::clock::{Arrival, CallClock};
+use super::context::context;
 use super::fetching::{ActionOutcome, LeftUntold, fetched};
 use super::gateway::Asking;
 use super::metrics;
@@ -29,18 +30,16 @@ use super::recorder::Recorder;
 use super::registry::{CallHandle, CallerOrder};
 use super::render::Renderer;
 use super::report::FinalReport;
-use super::services::{CallServices, CallSettings};
+use super::services::CallServices;
 use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, StreamReader, StreamRefusal, StreamWriter, begin, until};
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
 use crate::flow::{
-    Action, Begun, Call, CommandId, Context, Ended, Event, Fetch, Fetched, LedBy, PaymentId, Purpose, Settled, TurnId,
+    Action, Begun, Call, CommandId, Ended, Event, Fetch, Fetched, LedBy, PaymentId, Purpose, Settled, TurnId,
 };
-use crate::form::{Form, Value};
 use crate::media::{Ignored, MarkName, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
 use crate::pay::assisted::AgentError;
-use crate::pay::platform::Platform;
 use crate::pay::session::What;
 use crate::store::Hold;
 use crate::time::CallTime;
@@ -51,9 +50,6 @@ const ANSWERS_MAX: usize = 64;
 /// How much of what is there already is taken before a deadline that has passed: ten seconds of a platform's messages. What
 /// has arrived beats a deadline (spec/pay.md, section 3), but a flood must not put it off for ever.
 const IN_A_ROW_MAX: u32 = 500;
-
-/// Custom parameters that are the call's standard parameters.
-const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
 pub async fn run(
@@ -577,32 +573,6 @@ impl CallActor {
                 }
             });
         }
-    }
-}
-
-/// What the machine is told of the call.
-fn context(services: &CallServices, start: &Start, platform: Platform) -> Context {
-    let mut caller = Form::new();
-    for name in STANDARD {
-        caller.set_some(*name, start.custom_parameters.get(*name).cloned());
-    }
-    let parameters =
-        start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
-    let CallSettings { account_sid, time_zone, plain_http, .. } = &services.settings;
-    let seed = services.rng.u128();
-    // A recording's clock has seconds.
-    let now = services.payments.wall_clock.now();
-    let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    Context {
-        account_sid: start.account_sid.clone().unwrap_or_else(|| account_sid.clone()),
-        call_sid: start.call_sid.clone(),
-        caller,
-        parameters,
-        answered_at: answered.to_zoned(time_zone.0.clone()).datetime(),
-        answered_at_utc: answered.to_zoned(jiff::tz::TimeZone::UTC).datetime(),
-        seed,
-        platform,
-        plain_http: *plain_http,
     }
 }
 

@@ -5,13 +5,15 @@
 //! Limits:  [`MESSAGE_BYTES_MAX`].
 //! Errors:  [`CommandError`] for what is not done, [`MessageError`] for what cannot be written or read.
 //! Secrets: a form may hold a postal code, a document or an address what the application put there: `Debug` shows names and
-//!          what may be shown of an address, never values. Card numbers are keyed and never in a command.
+//!          what may be shown of an address, never values. A message has the values in the clear, secret ones too, which is what
+//!          it is for: it is written into memory that is wiped. Card numbers are keyed and never in a command.
 //! Sources: spec/cluster.md, section 2. Authenticating a message, its id that is used once and its expiry are the transport's:
 //!          there is none yet, calls of this process are reached by a call of a function.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::history::{Payment, PaymentRefused};
 use super::idempotency::IdempotentRequest;
@@ -36,7 +38,7 @@ pub enum Command {
     Redirect(Redirection),
     /// End.
     Complete,
-    /// Start a payment or lead one, once for each [`Request`].
+    /// Start a payment or lead one, once for each [`IdempotentRequest`].
     Payment(AgentCommand, IdempotentRequest),
 }
 
@@ -85,8 +87,8 @@ impl Message {
     ///
     /// # Errors
     /// [`MessageError::TooLong`].
-    pub fn to_bytes(&self) -> Result<Vec<u8>, MessageError> {
-        let bytes = serde_json::to_vec(self).map_err(|_| MessageError::Unreadable)?;
+    pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, MessageError> {
+        let bytes = Zeroizing::new(serde_json::to_vec(self).map_err(|_| MessageError::Unreadable)?);
         if bytes.len() > MESSAGE_BYTES_MAX { Err(MessageError::TooLong) } else { Ok(bytes) }
     }
 

@@ -1,9 +1,9 @@
 //! Asking for the next document; where it tells a payment's outcome, that is on disk first.
 //!
-//! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the store say so, and as the machine
-//!          says for that case when they do not say so in time.
+//! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the store says so, and as the machine
+//!          says for that case when it does not say so in time.
 //! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
-//!          What the store leave to another server is told by that one alone; this call has no document then.
+//!          What the store leaves to another server is told by that one alone; this call has no document then.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
 use std::pin::pin;
@@ -63,7 +63,7 @@ pub(super) enum LeftUntold {
 
 /// What the call tells of an outcome.
 enum Version {
-    /// What it is, as the store have it too: whoever takes the call's callbacks over may come to tell it.
+    /// What it is, as the store has it too: whoever takes the call's callbacks over may come to tell it.
     Booked(Occasion),
     /// What it is, which nobody else tells on this occasion.
     Unbooked,
@@ -309,7 +309,7 @@ mod tests {
             theirs.register(None).await.unwrap();
             let [left] = &theirs.claim_sessions(9, NOW).await.unwrap()[..] else { panic!("one was left behind") };
             let cut_off = left.settled(&Ending::cut_off());
-            assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().len(), 1);
+            assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().unwrap().len(), 1);
         }
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
         let booking = callbacks.settle(Arc::clone(&settled), Hold::Yes, |_| {});

@@ -1,7 +1,7 @@
 //! A question to a gateway as a task of its own, given up when a newer one is asked.
 //!
 //! What the question could set off is written down first: a gateway is never asked about a payment that is not in the
-//! books, and a submission never leaves unnoticed.
+//! store, and a submission never leaves unnoticed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! Shape:   [`beat`] is a task of its own that waits for nothing else: a server that is busy is not one that is gone.
 //! Limits:  every [`HEARTBEAT_EVERY`], and when the lease lapses, as after the machine was suspended; each within
 //!          [`HEARTBEAT_LIMIT`]; after a failure again at once ([`AGAIN`]).
-//! Errors:  logged once until it works again; the store count as shut meanwhile.
+//! Errors:  logged once until it works again; the store counts as unusable meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What is told of calls: a record each, kept for a while after the call's end.
 //!
-//! Shape:   a record; who writes in it says what time it is. Numbers rise in the order in which calls began, so that a place
+//! Shape:   the records; whoever writes one says what time it is. Numbers rise in the order in which calls began, so that a place
 //!          in the list stays where it is while calls come and go.
 //! Limits:  [`KEPT`] after the end, [`ENDED_MAX`] ended calls (the oldest go first), [`TEXT_MAX`] characters a name,
 //!          [`PAYMENTS_MAX`] payments a call (the oldest go first).

@@ -181,7 +181,7 @@ pub(super) fn look_for(
 ) {
     let Some(search) = Search::begin(payments, &intended.payment.sid) else { return };
     tokio::spawn(async move {
-        // Until the store say that it is unknown, the next start has to find it there; and what they leave to somebody else,
+        // Until the store says that it is unknown, the next start has to find it there; and what it leaves to somebody else,
         // somebody else looks for.
         if booking.booked().await != Some(Booked::First) {
             return;

@@ -26,7 +26,7 @@ impl Searches {
         self.sids().len()
     }
 
-    /// Whether the store could not be used when they were last looked at.
+    /// Whether the store could not be used when it was last looked at.
     #[must_use]
     pub fn is_shut(&self) -> bool {
         self.is_shut.load(Ordering::Acquire) || self.is_unheard.load(Ordering::Acquire)

@@ -46,7 +46,6 @@ pub struct CallServices {
 }
 
 /// What is set of calls.
-#[derive(Debug)]
 pub struct CallSettings {
     /// The account of calls whose stream names none.
     pub account_sid: String,
@@ -115,6 +114,13 @@ impl CallSettings {
     }
 }
 
+impl std::fmt::Debug for CallSettings {
+    /// Without addresses: they may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallSettings").field("account_sid", &self.account_sid).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for DocumentServices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DocumentServices").field("library", &self.library).finish_non_exhaustive()
@@ -130,5 +136,24 @@ impl std::fmt::Debug for SoundServices {
 impl std::fmt::Debug for PaymentServices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PaymentServices").field("searches", &self.searches).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_the_settings_holds_no_password() {
+        let settings = CallSettings {
+            account_sid: "AC1".to_owned(),
+            time_zone: TimeZone(jiff::tz::TimeZone::UTC),
+            plain_http: PlainHttp::Never,
+            flow_urls: Vec::new(),
+            error_url: Some(Url::parse("https://shop:hunter2@shop.example/errors").unwrap()),
+            idle_timeout: Duration::from_secs(30),
+            messages_per_second_max: 500,
+        };
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -45,7 +45,9 @@ async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
     let settled = begun.settled(&Ending::cut_off());
     loop {
         match payments.store.end_left_session(settled.clone(), &begun.call_sid, payments.wall_clock.now()).await {
-            Ok(callbacks) => {
+            // Its payment is being made by somebody else, or was told by its own server: nothing is known of it here.
+            Ok(None) => return,
+            Ok(Some(callbacks)) => {
                 metrics::session_left();
                 payments.deliveries.outcome_written(&begun.call_sid, &settled, Booked::First);
                 tracing::warn!(

@@ -118,7 +118,10 @@ impl StoredPlace {
     /// Writes down that it was answered, however long it takes. If the process ends before, it will be delivered once
     /// more, with the same token.
     pub(super) async fn delivered(&self) {
-        self.write("delivered", usize::MAX, || self.store.mark_delivered(self.id, self.wall_clock.now())).await;
+        let write = || self.store.mark_delivered(self.id, self.wall_clock.now());
+        if !self.write("delivered", usize::MAX, write).await {
+            return;
+        }
         let (call_sid, callback) = (&self.call_sid, self.id);
         self.feed.publish(|| EventKind::CallbackDelivered { call_sid: call_sid.clone(), callback });
     }
@@ -126,14 +129,17 @@ impl StoredPlace {
     /// Writes down that the `number`th try has failed.
     pub(super) async fn failed(&self, reason: &str, number: u32) {
         let write = || self.store.mark_failed(self.id, reason, number, self.wall_clock.now());
-        self.write("failed", TRIES, write).await;
-        self.tell_of_failure(false);
+        if self.write("failed", TRIES, write).await {
+            self.tell_of_failure(false);
+        }
     }
 
     /// Writes down that it is given up, however long it takes.
     pub(super) async fn parked(&self, reason: &str) {
-        self.write("parked", usize::MAX, || self.store.mark_parked(self.id, reason, self.wall_clock.now())).await;
-        self.tell_of_failure(true);
+        let write = || self.store.mark_parked(self.id, reason, self.wall_clock.now());
+        if self.write("parked", usize::MAX, write).await {
+            self.tell_of_failure(true);
+        }
     }
 
     fn tell_of_failure(&self, is_parked: bool) {
@@ -141,16 +147,18 @@ impl StoredPlace {
         self.feed.publish(|| EventKind::CallbackFailed { call_sid: call_sid.clone(), callback, is_parked });
     }
 
+    /// Whether it was written: not if another server has the callback by now, or no try of `tries` got through.
     async fn write<'a>(
         &'a self,
         what: &str,
         tries: usize,
         write: impl Fn() -> BoxFuture<'a, Result<(), BackendError>>,
-    ) {
+    ) -> bool {
         let [.., last] = STORE_WAITS;
         for wait in STORE_WAITS.into_iter().chain(std::iter::repeat(last)).take(tries) {
             match write().await {
-                Ok(()) | Err(BackendError::NotFound | BackendError::Duplicate) => return,
+                Ok(()) => return true,
+                Err(BackendError::NotFound | BackendError::Duplicate) => return false,
                 Err(BackendError::Unavailable(reason)) => {
                     tracing::warn!(
                         callback = self.id,
@@ -167,10 +175,11 @@ impl StoredPlace {
                         error = reason,
                         "state of a callback cannot be persisted; leaving it as it was"
                     );
-                    return;
+                    return false;
                 }
             }
         }
+        false
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Shape:   [`CallbackQueue`] is the call's end: it never waits. Its writer, a task, writes each entry into the store, then
 //!          hands callbacks over to be sent. So what is told is on disk first, and in order.
-//! Limits:  `Patience::queue_max` status callbacks; an intent or a submission that is not known to be written within
+//! Limits:  `RetryPolicy::queue_max` status callbacks; an intent or a submission that is not known to be written within
 //!          [`WRITE_LIMIT`] is not made. Outcomes are never dropped and are tried until they are written; a call tells its own
 //!          without the store after that time.
 //! Errors:  false to whoever must not go on without the entry; the rest is logged.

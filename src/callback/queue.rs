@@ -242,7 +242,7 @@ impl Deliveries {
 
     /// How a payment ended is written down: whoever watches is told.
     pub(crate) fn outcome_written(&self, call_sid: &str, settled: &Settled, booked: Booked) {
-        // What the store leave to another server is that one's to tell.
+        // What the store leaves to another server is that one's to tell.
         if booked == Booked::Otherwise {
             return;
         }
@@ -534,7 +534,7 @@ async fn until(moment: Option<Instant>) {
 
 impl std::fmt::Debug for Deliveries {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deliveries").field("patience", &self.policy).field("under_way", &self.under_way()).finish()
+        f.debug_struct("Deliveries").field("policy", &self.policy).field("under_way", &self.under_way()).finish()
     }
 }
 

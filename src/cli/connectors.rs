@@ -118,7 +118,7 @@ enum ConnectorsCommand {
 
 #[derive(Debug, Args)]
 struct Name {
-    /// The instance's unique name, as <Pay paymentConnector> gives it
+    /// The instance's unique name, as `<Pay paymentConnector>` gives it
     #[arg(value_name = "NAME")]
     name: String,
 }

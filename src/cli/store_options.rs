@@ -1,4 +1,4 @@
-//! What the commands about payments and callbacks share: where the store are, and how they are shown.
+//! What the commands about payments and callbacks share: where the store is, and how rows are shown.
 //!
 //! Secrets: what platforms, gateways and applications sent is shown without control characters: it cannot command the
 //!          terminal.
@@ -20,7 +20,7 @@ use crate::store::{Backend, BackendError};
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// Where the store are.
+/// Where the store is.
 #[derive(Debug, Args)]
 pub(super) struct StoreOptions {
     /// The configuration file (default: touchtone.toml, if there is one)
@@ -32,7 +32,7 @@ pub(super) struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Opens the store and does something with them. They may be another process's at the same time.
+    /// Opens the store and does something with it. It may be another process's at the same time.
     pub(super) fn read(
         &self,
         read: impl AsyncFnOnce(Arc<dyn Backend>) -> Result<bool, CommandFailure>,

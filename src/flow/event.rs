@@ -113,7 +113,7 @@ pub struct Telling {
 pub struct Intended {
     /// Its id.
     pub payment: PaymentId,
-    /// What it is; the forms of its statement are those of whole requests.
+    /// What it is; the forms of its callback fields are those of whole requests.
     pub intent: Intent,
     /// Where the last status callback goes.
     pub status: Option<(Url, Method)>,
@@ -139,7 +139,7 @@ pub struct Begun {
     pub payment: PaymentId,
     /// The call.
     pub call_sid: String,
-    /// What it is; the forms of its statement are those of whole requests.
+    /// What it is; the forms of its callback fields are those of whole requests.
     pub start: SessionStart,
     /// Where the last status callback goes.
     pub status: Option<(Url, Method)>,

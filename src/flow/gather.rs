@@ -4,7 +4,7 @@
 //! Units:   `CallTime`.
 //! Limits:  [`KEYS_MAX`] keys.
 //! Secrets: what was keyed is a [`Secret`]: merchants do ask for account numbers.
-//! Sources: Twilio, "TwiML Voice: <Gather>".
+//! Sources: Twilio, "TwiML Voice: `<Gather>`".
 
 use std::time::Duration;
 

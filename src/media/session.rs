@@ -59,6 +59,8 @@ pub trait MediaProtocol: fmt::Debug + Send {
 #[derive(Debug, Default)]
 pub struct MediaOutput {
     events: VecDeque<MediaEvent<'static>>,
+    /// How many of the events were looked at for what is odd.
+    judged: usize,
     frames: VecDeque<Frame>,
 }
 
@@ -71,6 +73,23 @@ impl MediaOutput {
     /// Something is to be sent.
     pub fn frame(&mut self, frame: Frame) {
         self.frames.push_back(frame);
+    }
+
+    fn count_odd(&mut self, odd: &mut Odd) -> Result<(), MediaError> {
+        while let Some(event) = self.events.get(self.judged) {
+            count_odd(event, odd)?;
+            self.judged = self.judged.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+/// An event that means nothing to a payment is one of [`ODD_MAX`](super::ODD_MAX), whichever way it comes.
+fn count_odd(event: &MediaEvent<'_>, odd: &mut Odd) -> Result<(), MediaError> {
+    match event {
+        MediaEvent::Ignored(why) => odd.count(*why),
+        MediaEvent::KeyLost => odd.count(Ignored::UnreadableKey),
+        _ => Ok(()),
     }
 }
 
@@ -126,11 +145,8 @@ impl MediaSession {
             return Err(MediaError::TooLong { bytes });
         }
         let event = self.protocol.handle_message(now, message, &mut self.out)?;
-        match &event {
-            MediaEvent::Ignored(why) => self.odd.count(*why)?,
-            MediaEvent::KeyLost => self.odd.count(Ignored::UnreadableKey)?,
-            _ => {}
-        }
+        count_odd(&event, &mut self.odd)?;
+        self.out.count_odd(&mut self.odd)?;
         Ok(event)
     }
 
@@ -139,7 +155,8 @@ impl MediaSession {
     /// # Errors
     /// [`MediaError::NotStarted`] or [`MediaError::Stopped`] unless the stream runs. A `Close` is always in order.
     pub fn handle_command(&mut self, now: CallTime, command: MediaCommand<'_>) -> Result<(), MediaError> {
-        self.protocol.handle_command(now, command, &mut self.out)
+        self.protocol.handle_command(now, command, &mut self.out)?;
+        self.out.count_odd(&mut self.odd)
     }
 
     /// Does what is due.
@@ -150,11 +167,12 @@ impl MediaSession {
         if self.poll_timeout().is_some_and(|(due, _)| due <= now) {
             self.protocol.handle_timeout(now, &mut self.out)?;
         }
-        Ok(())
+        self.out.count_odd(&mut self.odd)
     }
 
     /// The next thing that happened beside what a message was.
     pub fn poll_event(&mut self) -> Option<MediaEvent<'static>> {
+        self.out.judged = self.out.judged.saturating_sub(1);
         self.out.events.pop_front()
     }
 
@@ -173,5 +191,60 @@ impl MediaSession {
     #[must_use]
     pub const fn odd(&self) -> &Odd {
         &self.odd
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{ODD_MAX, twilio};
+
+    /// A platform whose every command is answered by something without meaning.
+    #[derive(Debug)]
+    struct Chatty;
+
+    impl MediaProtocol for Chatty {
+        fn handle_message(
+            &mut self,
+            _: CallTime,
+            _: Incoming<'_>,
+            _: &mut MediaOutput,
+        ) -> Result<MediaEvent<'_>, MediaError> {
+            Ok(MediaEvent::Connected)
+        }
+
+        fn handle_command(
+            &mut self,
+            _: CallTime,
+            _: MediaCommand<'_>,
+            out: &mut MediaOutput,
+        ) -> Result<(), MediaError> {
+            out.event(MediaEvent::KeyLost);
+            Ok(())
+        }
+
+        fn handle_timeout(&mut self, _: CallTime, _: &mut MediaOutput) -> Result<(), MediaError> {
+            Ok(())
+        }
+
+        fn poll_timeout(&self) -> Option<(CallTime, &'static str)> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_a_dialect_tells_later_is_counted_as_what_it_tells_at_once() {
+        let (odd, out) = (Odd::default(), MediaOutput::default());
+        let dialect = &twilio::DIALECT;
+        let mut session = MediaSession { dialect, subprotocol: None, protocol: Box::new(Chatty), odd, out };
+        for number in 0..ODD_MAX {
+            session.handle_command(CallTime::ZERO, MediaCommand::Clear).unwrap();
+            // Taken at once or left for later: each counts once.
+            if number % 3 != 0 {
+                assert_eq!(session.poll_event(), Some(MediaEvent::KeyLost));
+            }
+        }
+        assert_eq!(session.odd().total(), ODD_MAX);
+        assert_eq!(session.handle_command(CallTime::ZERO, MediaCommand::Clear), Err(MediaError::TooManyOdd));
     }
 }

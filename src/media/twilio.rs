@@ -1,4 +1,4 @@
-//! Twilio Media Streams, bidirectional (`<Connect><TwilioStream>`).
+//! Twilio Media Streams, bidirectional (`<Connect><Stream>`).
 //!
 //! Shape:   text messages of JSON in, [`MediaEvent`]s out; [`MediaCommand`]s in, `media`, `mark` and `clear` out.
 //! Units:   8 kHz mono mu-law, base64 in the message.

@@ -25,7 +25,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Takes an entry that [`Field::judge`] found right, and notes it on the receipt.
+    /// Takes an entry that [`Field::judge`] found right, and notes it among the captured fields.
     pub fn take(
         &mut self,
         field: Field,
@@ -80,7 +80,7 @@ impl Captured {
         }
     }
 
-    /// Gives a value up, also on the receipt: it will be keyed again.
+    /// Gives a value up, also among the captured fields: it will be keyed again.
     pub fn forget(&mut self, field: Field, captured_fields: &mut CapturedFields) {
         captured_fields.forget(field);
         match field {

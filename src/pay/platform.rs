@@ -2,7 +2,7 @@
 //!
 //! Shape:   a table: one row of [`Rules`] a platform. A decision reads a rule by its name and never asks which platform it is,
 //!          so that another platform is a variant and a row.
-//! Sources: spec/pay.md, sections 3, 6 and 10; Twilio, "TwiML Voice: <Pay>"; Telnyx, "Pay over Voice".
+//! Sources: spec/pay.md, sections 3, 6 and 10; Twilio, "TwiML Voice: `<Pay>`"; Telnyx, "Pay over Voice".
 
 use super::step::words;
 

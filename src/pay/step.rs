@@ -1,7 +1,7 @@
 //! The words of a Pay session: its steps, what can be wrong with an entry, how it ends.
 //!
 //! Shape:   closed enums with Twilio's spelling of each.
-//! Sources: Twilio, "TwiML Voice: <Pay>" and "<Prompt>"; the error dictionary, 640xx.
+//! Sources: Twilio, "TwiML Voice: `<Pay>`" and "`<Prompt>`"; the error dictionary, 640xx.
 
 /// Makes an enum whose every variant has one spelling in the outside world.
 macro_rules! words {

@@ -1,4 +1,4 @@
-//! Who is let in: credentials compared, and the failures of each address counted for every door together.
+//! Who is let in: credentials compared, and the failures of each address counted for every way in together.
 //!
 //! Shape:   [`guard`] stands before the REST API; [`SignIns::check`] is for whatever else has credentials.
 //! Limits:  [`super::attempts`].

@@ -1,4 +1,4 @@
-//! The store: every payment that this server, or another one on the same database, was asked to make.
+//! Stored payments: every payment that this server, or another one on the same database, was asked to make.
 //!
 //! Shape:   [`list`] and [`fetch`] read the store; nothing is changed here. Unlike the Payments of a call, which live as long
 //!          as its record, these outlive the process.

@@ -1,7 +1,7 @@
 //! HTTP on connections: each held to its times and sizes before anybody looks at what it wants.
 //!
 //! Shape:   [`serve`] takes connections of an [`Entrance`] until it is told to stop, then lets those there are finish.
-//! Limits:  [`Limits`](crate::config::Limits); [`HEADERS_MAX`] headers; [`BUFFER_MAX`] each way; one task a connection.
+//! Limits:  [`ConnectionLimits`](crate::config::ConnectionLimits); [`HEADERS_MAX`] headers; [`BUFFER_MAX`] each way; one task a connection.
 //! Errors:  431 for too large a head, 408 for a request that takes too long; whoever is late with anything else finds the
 //!          connection closed. The metrics count why.
 //! Secrets: nothing of a request is logged.

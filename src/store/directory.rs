@@ -68,7 +68,7 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Ends a session that was taken over and queues what is to be told of it, at once; nothing if it was told meanwhile. Its
+    /// Ends a session that was taken over and queues what is to be told of it, at once. None: somebody else tells it, or has. Its
     /// `SequenceNumber` goes on where those that were stored end.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Store {
         mut settled: Settled,
         call_sid: &str,
         now: Timestamp,
-    ) -> Result<Vec<StoredCallback>, StoreError> {
+    ) -> Result<Option<Vec<StoredCallback>>, StoreError> {
         let sid = settled.payment.sid.clone();
         if let Some(status) = &mut settled.status {
             let told = self.backend.count_told(call_sid, &sid).await?;
@@ -88,8 +88,10 @@ impl Store {
         let callbacks = self.tellings(&settled, Occasion::Late, CallbackState::Waiting, call_sid)?;
         let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
         let epoch = self.epoch();
-        let rows = self.backend.end_left_session(session, callbacks, self.node, now).await?;
-        rows.into_iter().map(|row| self.stored_callback(row, epoch)).collect()
+        let Some(rows) = self.backend.end_left_session(session, callbacks, self.node, now).await? else {
+            return Ok(None);
+        };
+        rows.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>().map(Some)
     }
 
     /// Marks calls as failed that are nobody's or whose node is gone, at most `limit`. Gives how many.

@@ -47,7 +47,7 @@ impl Store {
         self.seen(self.backend.mark_sending(sid, note, number, self.holder(holder), now).await)
     }
 
-    /// Writes an outcome down and queues what is to be told of it, at once. A second settlement of a payment queues nothing
+    /// Writes an outcome down and queues what is to be told of it, at once. A second outcome of a payment queues nothing
     /// new, unless the first one was `unknown` and this one is not: then the application is told once more, by the status
     /// callback if there is one, else by the action. A call that makes the action request itself makes that one too.
     /// `session`: what was noted when it began.
@@ -109,7 +109,7 @@ impl Store {
         status.chain(settled.action.iter().map(|telling| new(telling, CallbackKind::Action, action))).collect()
     }
 
-    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the store do not say it.
+    /// Reads what became of an outcome of which nobody knows whether it was written down. None: the store does not say it.
     ///
     /// # Errors
     /// [`StoreError`]: still nobody knows.

@@ -298,7 +298,7 @@ pub(super) fn new_session(begun: &Begun, sealed: Vec<u8>, at: Timestamp) -> NewS
     }
 }
 
-/// What the store show of an intended payment, whose session began at `begun`.
+/// What the store shows of an intended payment, whose session began at `begun`.
 pub(super) fn new_payment(intended: &Intended, begun: Timestamp, sealed: Vec<u8>) -> NewPayment {
     let Intent { attempt, means, captured_fields, .. } = &intended.intent;
     NewPayment {

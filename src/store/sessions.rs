@@ -118,15 +118,15 @@ pub trait SessionBackend: Send + Sync {
     fn claim_sessions(&self, node: NodeId, limit: u32) -> Done<'_, Vec<LeftSession>>;
 
     /// Ends an `open` session that was claimed, and inserts the callbacks that tell it as `node`'s. Gives those that `node` has
-    /// to see to. Nothing happens, and none is given, if the session's payment has a row by now or it has ended otherwise: then it
-    /// was told.
+    /// to see to. None: nothing has happened, since the session's payment has a row by now or it has ended otherwise; it is told
+    /// by somebody else.
     fn end_left_session(
         &self,
         session: SettledPayment,
         callbacks: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> Done<'_, Vec<CallbackRow>>;
+    ) -> Done<'_, Option<Vec<CallbackRow>>>;
 
     /// How many status callbacks were stored of a session, its end excepted: those of its call after the end of the session
     /// before it.

@@ -1,11 +1,11 @@
 //! What an outcome becomes in the store: the one rule for every database.
 //!
-//! Shape:   pure; what the row says and what is to be written in, an [`SettlingStep`] out.
+//! Shape:   pure; what the row says and what is to be written in, a [`SettlingStep`] out.
 
 use super::backend::{NodeId, PaymentRow, PaymentState, SettledPayment};
 use crate::pay::outcome::{Outcome, Standing};
 
-/// What the store say of a payment that is to be settled.
+/// What the store says of a payment that is to be settled.
 #[derive(Clone, Debug)]
 pub(super) struct KnownPayment {
     /// How far it is.
@@ -29,7 +29,7 @@ pub(super) enum SettlingStep {
     First,
     /// Write it, and insert the late callbacks.
     Late,
-    /// The store say so already: insert nothing.
+    /// The store says so already: insert nothing.
     Again,
     /// Leave everything as it is.
     Otherwise,
@@ -65,7 +65,7 @@ impl KnownPayment {
     }
 }
 
-/// Whether the store say this outcome of a payment.
+/// Whether the store says this outcome of a payment.
 pub(super) fn says(row: &PaymentRow, outcome: &Outcome) -> bool {
     let known = KnownPayment {
         state: row.state,

@@ -1,4 +1,4 @@
-//! What happened, written down by everybody outside the server: the store that the server's word is held against.
+//! What happened, written down by everybody outside the server: a record that the server's word is held against.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -31,7 +31,7 @@ pub enum Rule {
     ChargedOnce,
     /// What is told of a charge is true.
     Truth,
-    /// The store say what the processor did.
+    /// The store says what the processor did.
     Books,
     /// Every session is told.
     Told,

@@ -115,7 +115,7 @@ impl SessionBackend for Planted {
             callbacks: Vec<NewCallback>,
             node: NodeId,
             now: Timestamp
-        ) -> Vec<CallbackRow>;
+        ) -> Option<Vec<CallbackRow>>;
         count_told(call_sid: &'a str, sid: &'a str) -> u64;
         session(sid: &'a str) -> Option<SessionRow>;
         sessions(filter: SessionFilter) -> Vec<SessionRow>;

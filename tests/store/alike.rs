@@ -169,7 +169,10 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
             let told = vec![waiting(2 * number)];
             let rows = backend.end_left_session(settled(number, Standing::Failed), told, node(by), now).await;
             side.look().await.unwrap();
-            side.shown(rows)
+            match rows.transpose() {
+                Some(rows) => side.shown(rows),
+                None => "told by somebody else".to_owned(),
+            }
         }
         Step::FailCalls(by, limit) => format!("{:?}", backend.fail_left_calls(node(by), limit, now).await),
         Step::DeleteCall(number) => format!("{:?}", backend.delete_call(&format!("CA{number}")).await),

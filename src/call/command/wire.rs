@@ -70,6 +70,7 @@ impl TryFrom<WireCommand> for super::Command {
         Ok(match command {
             WireCommand::RedirectToDocument { twiml } => {
                 let document = twiml::parse(&twiml).map_err(|_| UnreadableCommand)?;
+                // A document in a request is nowhere: its relative links name flows, as where the request is read.
                 let next = NextDocument { document, origin: Origin::Flow(String::new()) };
                 Self::Redirect(Redirection::Document(next, twiml))
             }

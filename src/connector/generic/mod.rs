@@ -7,7 +7,7 @@
 //!          choice.
 //! Errors:  as `answer` lists them. After a restart nothing can be asked: the contract has no look-up.
 //! Secrets: the body is written once into wiped memory of the right size; its bytes are in no error and no log.
-//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "<Pay>" and SWML "pay";
+//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "`<Pay>`" and SWML "pay";
 //!          spec/connectors.md, section 3.
 
 use std::sync::Arc;

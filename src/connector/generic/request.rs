@@ -5,7 +5,7 @@
 //! Units:   amounts with exactly their currency's decimals, as text or as a JSON number of the same digits.
 //! Errors:  [`Unsupported`]: what a dialect has no members for.
 //! Secrets: card data goes from its secret type into wiped memory of exactly the right size, without a copy between.
-//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "<Pay>" and SWML "pay";
+//! Sources: Twilio, "Generic Pay Connector"; Telnyx, "Pay over Voice"; SignalWire, cXML "`<Pay>`" and SWML "pay";
 //!          spec/connectors.md, sections 3.1 to 3.3.
 
 use std::io::{self, Write};

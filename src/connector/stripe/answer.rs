@@ -2,7 +2,7 @@
 //!
 //! Shape:   pure functions, one a request: any status and any bytes in, one of the five answers out.
 //! Limits:  an id has at most 255 letters, digits and underscores; one that has others is not understood.
-//! Errors:  what is not in the tables is [`Answer::Unknown`]: the money may have moved. [`denial`](super::denial) reads
+//! Errors:  what is not in the tables is [`Answer::Unknown`]: the money may have moved. [`super::denial`] reads
 //!          what Stripe calls an error.
 //! Secrets: a token becomes a [`Secret`] at once. A reason holds a status and never a byte of the body.
 //! Sources: spec/connectors.md, sections 4.2, 4.3 and 4.6; Stripe, "PaymentIntents lifecycle".

@@ -7,7 +7,7 @@ use super::session::SessionView;
 use crate::http::shown;
 use crate::store::{CallbackRow, CallbackState, PaymentRow, PaymentState};
 
-/// A page of the store.
+/// A page of stored payments.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BookedPage {
     /// The newest first.

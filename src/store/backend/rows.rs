@@ -148,7 +148,7 @@ impl SentAgo {
 /// A payment without an outcome.
 #[derive(Clone, Debug)]
 pub struct Unsettled {
-    /// The store.
+    /// Its row.
     pub row: PaymentRow,
     /// When submissions left; none: none ever did.
     pub sent: Option<SentAgo>,
@@ -162,7 +162,7 @@ pub struct Unsettled {
 #[derive(Clone, Debug)]
 pub struct SettledPayment {
     /// The payment. There may be none of this id: a session that ended before a gateway was to be asked is not in the
-    /// books; its callbacks are stored all the same.
+    /// store; its callbacks are stored all the same.
     pub sid: String,
     /// The outcome.
     pub outcome: Outcome,
@@ -176,11 +176,11 @@ pub struct SettledPayment {
 /// What became of an outcome that was to be written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Booked {
-    /// It is what the store say, and what the first requests tell.
+    /// It is what the store says, and what the first requests tell.
     First,
-    /// It is what the store say, after it was told that the outcome is unknown: the late requests tell it.
+    /// It is what the store says, after it was told that the outcome is unknown: the late requests tell it.
     Late,
-    /// The store say something else, or leave it to somebody else: nothing of this outcome is told from there.
+    /// The store says something else, or leaves it to somebody else: nothing of this outcome is told from there.
     Otherwise,
 }
 

@@ -136,16 +136,18 @@ impl SessionBackend for Memory {
         self.write(move |tables| {
             let silent = self.silent_for(tables, node);
             let is_takeable = |owner| owner == Some(node) || tables.is_free(owner, silent);
-            let mut free: Vec<(u64, String)> = tables
+            // Its own come last, as in SQL.
+            let mut free: Vec<(bool, u64, String)> = tables
                 .sessions
                 .values()
                 .filter(|session| session.row.state == SessionState::Open && is_takeable(session.node))
-                .map(|session| (session.order, session.row.sid.clone()))
+                .map(|session| (session.node == Some(node), session.order, session.row.sid.clone()))
                 .collect();
             free.sort_unstable();
             free.truncate(limit.try_into().unwrap_or(usize::MAX));
+            free.sort_unstable_by_key(|(_, order, _)| *order);
             let mut claimed = Vec::new();
-            for (_, sid) in free {
+            for (_, _, sid) in free {
                 let Some(session) = tables.sessions.get_mut(&sid) else { continue };
                 session.node = Some(node);
                 let sealed = session.sealed.clone().unwrap_or_default();
@@ -161,10 +163,10 @@ impl SessionBackend for Memory {
         callbacks: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+    ) -> BoxFuture<'_, Result<Option<Vec<CallbackRow>>, BackendError>> {
         self.write(move |tables| {
             let has_payment = tables.payments.contains_key(&session.sid);
-            let Some(known) = tables.sessions.get_mut(&session.sid) else { return Ok(Vec::new()) };
+            let Some(known) = tables.sessions.get_mut(&session.sid) else { return Ok(None) };
             match known.row.state {
                 SessionState::Open if !has_payment => {
                     known.row.state = SessionState::Ended;
@@ -172,14 +174,14 @@ impl SessionBackend for Memory {
                 }
                 // A repetition, after an answer that was lost.
                 SessionState::Ended if known.node == Some(node) && known.row.says(&session.outcome) => {}
-                SessionState::Open | SessionState::Asked | SessionState::Ended => return Ok(Vec::new()),
+                SessionState::Open | SessionState::Asked | SessionState::Ended => return Ok(None),
             }
             let ids: Vec<i64> = callbacks.into_iter().map(|callback| tables.insert(callback, node, now)).collect();
             let mine = ids.into_iter().filter_map(|id| tables.callbacks.get(&id)).filter(|callback| {
                 callback.node == Some(node)
                     && matches!(callback.row.state, CallbackState::Waiting | CallbackState::Held)
             });
-            Ok(mine.map(|callback| callback.row.clone()).collect())
+            Ok(Some(mine.map(|callback| callback.row.clone()).collect()))
         })
     }
 

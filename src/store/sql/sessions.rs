@@ -166,10 +166,9 @@ impl Work for ClaimSessions {
             }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
-            free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
-            // Each list is as long as it may be alone.
-            free.sort_unstable();
-            free.truncate(self.limit.try_into().unwrap_or(usize::MAX));
+            // Its own come last: many that cannot be told yet must not keep those of a dead server waiting.
+            let left = self.limit.saturating_sub(u32::try_from(free.len()).unwrap_or(u32::MAX));
+            free.extend(OPEN.places(on, Some(nodes::text(self.node)), left).await?);
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &free, self.node, ("", "place, sid, call_sid, sealed")).await? {
                 let place: i64 = number(&row, "place")?;
@@ -194,7 +193,7 @@ struct EndLeftSession {
 }
 
 impl Work for EndLeftSession {
-    type Done = Vec<CallbackRow>;
+    type Done = Option<Vec<CallbackRow>>;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
@@ -212,10 +211,10 @@ impl Work for EndLeftSession {
             .bind(self.now.as_millisecond())
             .bind(nodes::text(self.node));
             if on.execute(update).await? == 0 && !self.is_repeated(on).await? {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             let stored = Insert { callbacks: &self.callbacks, node: self.node, now: self.now }.run(on).await?;
-            Ok(stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect())
+            Ok(Some(stored.into_iter().filter_map(|stored| stored.open_of(self.node)).collect()))
         }
         .boxed()
     }
@@ -267,7 +266,7 @@ impl SessionBackend for Sql {
         callbacks: Vec<NewCallback>,
         node: NodeId,
         now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<CallbackRow>, BackendError>> {
+    ) -> BoxFuture<'_, Result<Option<Vec<CallbackRow>>, BackendError>> {
         self.write(EndLeftSession { session, callbacks, node, now })
     }
 

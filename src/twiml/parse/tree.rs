@@ -367,22 +367,22 @@ fn offset_in(whole: &str, part: &str) -> usize {
     part.as_ptr().addr().saturating_sub(whole.as_ptr().addr())
 }
 
-/// [3]
+/// Production 3
 fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
-/// [2]
+/// Production 2
 pub(in super::super) fn is_xml_character(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// [5]
+/// Production 5
 fn is_name(text: &str) -> bool {
     text.starts_with(is_name_start) && text.chars().all(|character| is_name_start(character) || is_name_more(character))
 }
 
-/// [4]
+/// Production 4
 fn is_name_start(character: char) -> bool {
     matches!(character,
         ':' | 'A'..='Z' | '_' | 'a'..='z' | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}'
@@ -391,7 +391,7 @@ fn is_name_start(character: char) -> bool {
         | '\u{10000}'..='\u{effff}')
 }
 
-/// [4a], besides [4].
+/// Production 4a, besides production 4.
 fn is_name_more(character: char) -> bool {
     matches!(character, '-' | '.' | '0'..='9' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }

@@ -11,7 +11,7 @@ use crate::pay::prompts::CustomPrompt;
 use crate::pay::step::{EntryError, Moment, PayErrorCode, SessionError};
 use crate::twiml::{Attribute, Fault, Play, PlaySource, Position, Prompt, Say, Severity, Utterance, nearest};
 
-/// The most attempts a prompt can name (Twilio, "TwiML Voice: <Prompt>").
+/// The most attempts a prompt can name (Twilio, "TwiML Voice: `<Prompt>`").
 const ATTEMPT_MAX: u8 = 10;
 
 const KNOWN: &[&str] = &["for", "cardType", "attempt", "errorType", "requireMatchingInputs"];
