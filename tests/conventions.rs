@@ -13,7 +13,6 @@ const MAY_SLEEP: &[(&str, &str)] = &[
     ("tests/process.rs", "a caller's pause, as in tests/clients"),
     ("tests/memory.rs", "a caller's pause, as in tests/clients"),
     ("tests/kill/moments.rs", "the lengths of outages, and moments that chance draws"),
-    ("tests/kill/", "callers and what they call take the times that chance draws"),
     ("tests/simulation/", "the time of a simulated world"),
     ("tests/clients/support.py", "a caller's pause: the server tells bursts of keys apart by its own clock"),
     ("tests/clients/support.mjs", "the same, and the limit of each wait"),
@@ -21,7 +20,7 @@ const MAY_SLEEP: &[(&str, &str)] = &[
 ];
 
 /// What lets time pass, in Rust, Python and JavaScript.
-const SLEEPS: &str = r"\b(?:sleep|sleep_until|sleep_ms|park_timeout|setTimeout|real_time_passes|moments::pass)\(";
+const SLEEPS: &str = r"\b(?:sleep|sleep_until|sleep_ms|park_timeout|setTimeout|real_time_passes)\(";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
