@@ -94,6 +94,7 @@ impl MediaSession {
             || dialect.subprotocols.iter().find(|known| request.subprotocols().any(|offered| offered == **known));
         let subprotocol = known().copied();
         let refuses = !dialect.subprotocols.is_empty() && subprotocol.is_none();
+        // An upgrade that offers none is taken without one.
         if refuses && request.subprotocols().next().is_some() {
             return Err(MediaError::Subprotocol);
         }
@@ -128,6 +129,7 @@ impl MediaSession {
         let event = self.protocol.handle_message(now, message, &mut self.out)?;
         match &event {
             MediaEvent::Ignored(why) => self.odd.count(*why)?,
+            // Odd where no key was wanted. Where one was, the call ends (spec/media-streams.md 10.8).
             MediaEvent::KeyLost => self.odd.count(Ignored::UnreadableKey)?,
             _ => {}
         }
