@@ -236,6 +236,7 @@ impl<F: Flows> World for RandomWorld<'_, F> {
         attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
+        // Only a breakdown is written down as an answer: a preparation has no other one here.
         if question.what == Ask::Prepare {
             return Some(match self.breaks_down() {
                 Some(after) => (Duration::from_millis(after), Reply::Panicked),
@@ -367,6 +368,7 @@ fn draw(
         SaidKind::Unknown | SaidKind::Silent => rng.one_in(2),
         _ => false,
     };
+    // Where the gateway acts once, a repeat of what was done does nothing more.
     let acts = acts && !(acted && idempotency.allows_repeats());
     let spelling = rng.number();
     let quotes = matches!(what, SaidKind::Quotes | SaidKind::NamesCharge | SaidKind::NamesToken);

@@ -266,6 +266,7 @@ impl Tape {
             };
             let after = came.as_ref().map_or_else(|| NEVER.to_owned(), |(after, ..)| millis(*after));
             let answer = match (source, came) {
+                // It was not asked for, so that nothing came.
                 (_, Some((_, None, _))) => continue,
                 (Some((source, keyed)), _) => {
                     let kind = match source.content_type.as_deref() {
@@ -295,6 +296,7 @@ impl Tape {
                 answers.pop();
             }
         }
+        // A flow that came at once needs no entry: its document is in its file.
         documents.retain(|link, _| {
             !plain.iter().any(|(flow, _)| flow == link) || plain.iter().any(|(flow, at_once)| flow == link && !at_once)
         });
