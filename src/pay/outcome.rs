@@ -148,6 +148,7 @@ impl Ending {
                     confirmation_code,
                     token: approval.token.map(hidden),
                     profile_id: approval.profile_id.map(hidden),
+                    // They are `parameters` of the ending, masked.
                     parameters: Vec::new(),
                 };
                 Self { approval, parameters, ..Self::plain(PayResult::Success) }
@@ -188,6 +189,7 @@ impl Ending {
             connector_error: denial.code.map(|code| scrub.text(&code)),
             approval: Approval::default(),
             parameters: scrub.parameters(denial.parameters),
+            // `GatewayExchange` knows what left, and sets it.
             was_sent: false,
         }
     }
