@@ -151,6 +151,7 @@ impl Call {
     /// The last status callback's fields.
     fn last_status(&self, form: &Form) -> Form {
         let mut fields = self.ids();
+        // The last one also tells who called (spec/pay.md 7).
         fields.extend(&self.context.caller);
         fields.extend(form);
         fields
