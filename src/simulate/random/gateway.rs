@@ -244,6 +244,7 @@ impl<F: Flows> World for RandomWorld<'_, F> {
             });
         }
         let Some(said) = self.next(question, attempt, instrument) else {
+            // Beyond what was written down it answers as a script's gateway does: as the sandbox.
             return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
         };
         let done = self.ledger.entry(attempt.transaction_id.clone()).or_default();

@@ -140,6 +140,7 @@ impl Tape {
             writeln!(head, "dialect: {}", self.platform)?;
         }
         match self.plain_http {
+            // The default of a script.
             PlainHttp::Always => {}
             PlainHttp::Loopback => writeln!(head, "plain_http: loopback")?,
             PlainHttp::Never => writeln!(head, "plain_http: never")?,
@@ -270,6 +271,7 @@ impl Tape {
                 (_, Some((_, None, _))) => continue,
                 (Some((source, keyed)), _) => {
                     let kind = match source.content_type.as_deref() {
+                        // The default of a script.
                         Some("text/xml") => String::new(),
                         kind => format!("      type: {}\n", quoted(&made_up.words(kind.unwrap_or_default(), keyed))),
                     };
