@@ -115,7 +115,7 @@ impl MadeUp {
                     shown
                 }
             };
-            // Where no other number was found, the real one comes back, and does not count as one that may be shown.
+            // One that came out the same by chance, or for want of another, does not count as one that may be shown.
             let stays = *real == shown && published(entry.kind, &real, around);
             for (place, digit) in entry.places.iter().zip(shown) {
                 if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {
