@@ -103,6 +103,7 @@ pub fn refused(value: &str) -> Cow<'_, str> {
     if !may_hold_digits(value) {
         return Cow::Borrowed(value);
     }
+    // Readings differ in how many digits they have: the one with most decides.
     let digits = readings(value).iter().map(|units| units.iter().filter(|unit| unit.is_digit()).count()).max();
     if digits.unwrap_or(0) < REFUSED_MAX {
         return text(value, &Numbers::default());
@@ -212,6 +213,7 @@ fn cards(run: &[ReadDigit], units: &[Unit]) -> Vec<ReadDigit> {
             if digits.len() > *CARD.end() {
                 break;
             }
+            // It goes on behind a match: with the next group there may be another one.
             if CARD.contains(&digits.len()) && passes(&digits) {
                 found.extend_from_slice(&digits);
             }

@@ -270,6 +270,7 @@ impl<W: World> Simulation<W> {
 
     /// Nobody hears the rest.
     fn silence(&mut self) {
+        // The marks of turns that were cut never come back: the machine has forgotten them too.
         self.inbox.retain(|_, event| !matches!(event, Event::Played(_)));
         for turn in self.turns.iter_mut().filter(|turn| turn.state == TurnState::Speaking) {
             turn.state = TurnState::Cut;
@@ -432,6 +433,7 @@ impl<W: World> Simulation<W> {
             }
             Action::Ask(question, attempt, instrument) => {
                 self.turn_over = true;
+                // The ledger before and after shows whether this question made the gateway act.
                 let before = self.world.acts(&attempt.transaction_id);
                 let reply = self.world.gateway(&question, &attempt, &instrument);
                 let acts = self.world.acts(&attempt.transaction_id).saturating_sub(before);
@@ -466,6 +468,7 @@ impl<W: World> Simulation<W> {
             Action::Begin(begun) => self.record(Record::Begun(begun.payment)),
             Action::Intend(_) => {}
             Action::Settle(settled) => {
+                // The action request is the `Fetch` that follows.
                 if let Some(Telling { url, method, form }) = settled.status {
                     self.record(Record::Notified(url, method, form));
                 }
@@ -509,6 +512,7 @@ impl<W: World> Simulation<W> {
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {
+        // Events of one instant come in the order in which they were scheduled.
         self.sequence += 1;
         self.inbox.insert((self.now + after, self.sequence), event);
     }

@@ -144,6 +144,7 @@ impl fmt::Debug for Converter {
 
 impl Converter {
     fn new(from: u32, to: u32) -> Result<Self, ResampleError> {
+        // Made also where nothing is resampled: it refuses rates that no sound has.
         let resampler = Resampler::new(from, to, ChunkLength::Live)?;
         let resampler = (from != to).then_some(resampler);
         Ok(Self { resampler, linear: Zeroizing::default(), made: Zeroizing::default() })

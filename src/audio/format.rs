@@ -64,6 +64,7 @@ impl Format {
     #[must_use]
     pub fn duration(self, bytes: usize) -> Duration {
         let samples = (bytes / self.encoding.sample_bytes()) as u64;
+        // A format may have been made with any rate, 0 among them.
         Duration::from_micros(samples.saturating_mul(1_000_000) / u64::from(self.rate.max(1)))
     }
 

@@ -92,6 +92,7 @@ impl Resampler {
         } else {
             // An even number of samples: the middle of an odd piece lies between two, and the sound comes out late.
             let unit = 2 * from / greatest_common_divisor(from, to);
+            // The shortest piece of whole units that is not shorter than was asked for.
             let piece = unit * (from / piece.per_second()).div_ceil(unit);
             let window = WindowFunction::BlackmanHarris2;
             let fft = Fft::new_custom(from as usize, to as usize, piece as usize, 1, 1, window, FixedSync::Both);
@@ -133,6 +134,7 @@ impl Resampler {
         waiting.extend_from_slice(samples);
         let whole = waiting.len() / piece * piece;
         for piece in waiting.chunks_exact(piece) {
+            // Without a limit: more samples may follow.
             self.convert(piece, u64::MAX, made)?;
         }
         waiting.drain(..whole);
@@ -148,6 +150,7 @@ impl Resampler {
         if let Some(fft) = &self.fft {
             let (piece, length) = (fft.input_frames_next(), self.length());
             let mut waiting = std::mem::take(&mut self.waiting);
+            // Pieces of silence push out what the filter still holds back.
             waiting.resize(piece, 0.0);
             while self.given < length {
                 self.convert(&waiting, length - self.given, made)?;

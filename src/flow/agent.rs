@@ -37,6 +37,7 @@ impl Call {
 
     /// Starts a session; the answer follows when its connector is found.
     fn create(&mut self, now: CallTime, id: CommandId, form: &Form) -> Result<(), AgentError> {
+        // First, because the refusal beside another session is told to this address (spec/pay.md 8).
         let status_callback = self.told_to(form)?;
         let mut requested = Requested::read(form);
         for warning in std::mem::take(&mut requested.reading.warnings) {
@@ -67,6 +68,7 @@ impl Call {
         let before = assisting.recipients.status_callback.replace(status_callback);
         let done = assisting.session.handle_command(now, command);
         self.drain_assisted(now);
+        // The command has ended the session.
         let Some(mut assisting) = self.assisting.take() else { return done };
         let recipients = &mut assisting.recipients;
         match &done {
@@ -86,6 +88,8 @@ impl Call {
     fn is_payment(&self, sid: &str) -> bool {
         let number = sid.strip_prefix("PK").and_then(|hex| u128::from_str_radix(hex, 16).ok());
         number.is_some_and(|number| {
+            // An id below the seed wraps to a number that is too large. The comparison refuses other spellings of the same
+            // number.
             number.wrapping_sub(self.context.seed) < u128::from(self.payments) && sid == transaction_id(number)
         })
     }
@@ -96,6 +100,7 @@ impl Call {
             let value = form.value(name).map(Value::expose).filter(|value| !value.trim().is_empty());
             value.ok_or_else(|| AgentError::of(PayErrorCode::ParameterMissing, format!("{name} is missing")))
         };
+        // Only that it is there: `call::idempotency` recognizes repeats before they come here.
         needed("IdempotencyKey")?;
         let link = needed("StatusCallback")?;
         match self.origin().resolve_url(link, self.context.plain_http) {
@@ -111,6 +116,7 @@ impl Call {
     fn tell_in_progress(&mut self, requested: &Requested, (url, method): (Url, Method)) {
         let settings = &requested.reading.settings;
         let mut form = self.ids();
+        // The only callback of a session that never began.
         form.set("SequenceNumber", "0");
         form.set("For", settings.first_step().word());
         form.set("ErrorType", SessionError::SessionInProgress.word());
@@ -127,6 +133,7 @@ impl Call {
         if self.is_assisted() {
             let message = "<Pay>: an agent leads a payment on this call; it must be over first".to_owned();
             let refusal = Refusal::new(position, message, PayErrorCode::InvalidOperation);
+            // In front, because the first refusal is the one that is told.
             reading.refusals.insert(0, Refusal { error_type: Some(SessionError::SessionInProgress), ..refusal });
         }
     }

@@ -85,6 +85,7 @@ impl ContentKind {
         let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         match essence.to_ascii_lowercase().as_str() {
             "" => Self::Missing,
+            // Twilio's list of MIME types has text/html as TwiML too.
             "text/xml" | "application/xml" | "text/html" => Self::TwiMl,
             "text/plain" => Self::Text,
             other if other.starts_with("audio/") => Self::Audio,
@@ -104,6 +105,7 @@ pub fn read_answer(url: Url, answer: Received<'_>) -> Result<NextDocument, Fetch
         Document::default()
     } else {
         match ContentKind::of(answer.content_type) {
+            // Its body is not kept: the player fetches the recording from where it is.
             ContentKind::Audio => one(Verb::Play(Play { source: PlaySource::Url(url.to_string()), times: 1 })),
             ContentKind::TwiMl => parsed(&place, &text(&place, answer)?)?,
             ContentKind::Text => said(&place, &text(&place, answer)?)?,

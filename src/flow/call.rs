@@ -144,11 +144,13 @@ impl Call {
             return;
         }
         if wait == Wait::Speech {
+            // As if it had been heard: a platform that loses a mark must not hang the call.
             self.voice.handle_timeout();
             self.handle_silence(now);
         } else if let Wait::Agent(_) = wait {
             self.assisted_timeout(now);
         } else {
+            // Each arm puts a stage back, or leaves the call ready for its next verb.
             match std::mem::replace(&mut self.stage, CallStage::Ready) {
                 CallStage::Gathering { mut listening, verb, position } => {
                     let gathered = listening.handle_timeout();
@@ -213,6 +215,7 @@ impl Call {
     fn proceed(&mut self, now: CallTime) {
         while let CallStage::Ready = self.stage {
             self.documents.stop(now);
+            // Only between verbs, so that a payment that was cancelled has been told.
             match self.elsewhere.take() {
                 Some(Redirection::Document(next, _)) => {
                     self.open(next);
@@ -240,6 +243,7 @@ impl Call {
         {
             // For a payment that an agent leads, the end of the call is a hang-up.
             self.assisted_input(now, Input::CallerHungUp);
+            // A payment that is with the gateway is waited for: the call ends with its outcome (spec/pay.md 3).
             if self.assisting.is_none() {
                 self.stage = CallStage::Over;
                 self.actions.push_back(Action::End(ended));
@@ -274,11 +278,14 @@ impl Call {
     }
 
     fn handle_key(&mut self, now: CallTime, key: Key) {
+        // Also where nobody takes the key: a tape counts every one.
         self.keypad.pressed();
         if self.line != LineState::Up {
             return;
         }
+        // Whoever presses keys is there: the documents before were no loop.
         self.documents.documents = 0;
+        // Beside an agent's payment no verb gets keys: those that no capture asked for are dropped (spec/pay.md 8).
         if self.is_assisted() {
             return self.assisted_input(now, Input::Key(now, key));
         }
@@ -286,6 +293,7 @@ impl Call {
             CallStage::Gathering { .. } => self.gather_key(now, now, key),
             CallStage::Paying(_) => self.pay_input(now, Input::Key(now, key)),
             CallStage::Ready | CallStage::Saying | CallStage::Pausing { .. } | CallStage::Fetching { .. } => {
+                // Letters are no input (spec/pay.md 3).
                 if !matches!(key, Key::Letter(_)) {
                     self.keypad.keep(now, key);
                 }
@@ -317,6 +325,7 @@ impl Call {
         if self.line != LineState::Up || self.is_over() {
             return;
         }
+        // Without an `Action::Clear`: nobody is left to hear the rest.
         self.voice.clear();
         self.line = LineState::Down(why);
         self.elsewhere = None;
@@ -330,6 +339,7 @@ impl Call {
             | CallStage::Gathering { .. }
             | CallStage::Fetching { .. }
             | CallStage::Ending(_) => {
+                // `end` puts the reason that `line` has in its place.
                 self.end(Ended::Caller);
             }
         }
@@ -372,6 +382,7 @@ impl Call {
     /// `text` without the numbers that were keyed in this call: for whoever shows what it deals with.
     #[must_use]
     pub fn masked(&self, text: &str) -> String {
+        // Not `mask::text`: the words are ours, and what they quote is masked already.
         mask::identifier(text, &self.numbers).into_owned()
     }
 

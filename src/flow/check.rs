@@ -78,6 +78,7 @@ fn check_pay(pay: &Pay, position: Position) -> Vec<Fault> {
     if let Some(callback) = judged.attributes.iter().find(|attribute| attribute.name == "statusCallback") {
         match Origin::Flow(String::new()).resolve_url(&callback.value, PlainHttp::Always) {
             Ok(_) => {}
+            // A blank value is as if the attribute were absent (spec/pay.md 2).
             Err(LinkError::NotAbsolute) if callback.value.trim().is_empty() => {}
             Err(error) => faults.push(Fault {
                 position: callback.position,

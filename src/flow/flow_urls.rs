@@ -58,6 +58,7 @@ impl FlowUrl {
     pub fn admits(&self, url: &Url) -> bool {
         let same_server = self.0.scheme() == url.scheme()
             && self.0.host() == url.host()
+            // `https://a` and `https://a:443` are the same server.
             && self.0.port_or_known_default() == url.port_or_known_default();
         let (own, asked) = (self.0.path(), url.path());
         let below = || own.ends_with('/') && asked.strip_prefix(own).is_some_and(stays_below);

@@ -63,6 +63,7 @@ impl Listening {
             timeout: verb.timeout,
             finish_on_key: verb.finish_on_key,
             most,
+            // Room for all keys: growing would leave copies of them behind.
             keys: Zeroizing::new(String::with_capacity(KEYS_MAX)),
             state: GatherState::Prompting,
         }
@@ -95,6 +96,7 @@ impl Listening {
         self.state = GatherState::Listening { until: now + self.timeout };
         if self.finish_on_key == Some(key) {
             keypad.answered();
+            // The finishing key is its own, so that a `#` after it is the next verb's.
             keypad.field_accepted(EndedBy::Pound);
             return GatherStep::Over(self.take(Some(key)));
         }
@@ -102,6 +104,7 @@ impl Listening {
         keypad.entered(self.keys.is_empty(), |entry| Destination::Gather { entry, finish });
         self.keys.push(key.symbol());
         if self.keys.len() >= self.most {
+            // A `#` right after enough digits belongs to them, as it does to a field (spec/pay.md 3).
             keypad.field_accepted(EndedBy::Itself);
             return GatherStep::Over(self.take(None));
         }

@@ -87,6 +87,7 @@ impl Origin {
         match self {
             Self::Url(base) => allowed(base.join(link).map_err(|_| LinkError::NoUrl)?, plain_http).map(Target::Url),
             Self::Flow(_) if link.is_empty() => Err(LinkError::Empty),
+            // A flow's name is never taken for a URL: it has no colon.
             Self::Flow(_) => match Url::parse(link) {
                 Ok(url) => allowed(url, plain_http).map(Target::Url),
                 Err(_) if is_flow_name(link) => Ok(Target::Flow(link.to_owned())),
@@ -102,6 +103,7 @@ impl Origin {
     pub fn resolve_url(&self, link: &str, plain_http: PlainHttp) -> Result<Url, LinkError> {
         match self.resolve(link, plain_http) {
             Ok(Target::Url(url)) => Ok(url),
+            // A flow is no address that anything could be sent to.
             Ok(Target::Flow(_)) | Err(LinkError::NoFlowName | LinkError::Empty) => Err(LinkError::NotAbsolute),
             Err(error) => Err(error),
         }

@@ -23,6 +23,7 @@ impl Call {
         let action = self.action(&mut reading, position);
         let status_callback = self.status_callback(&mut reading, position);
         self.refuse_beside_agent(&mut reading, position);
+        // The one that the session ends with and tells.
         if let Some(refusal) = reading.refusals.first() {
             let (position, code, message) = (refusal.position, refusal.code.number(), refusal.message.clone());
             self.warn(Some(position), u32::from(code), message);
@@ -35,6 +36,7 @@ impl Call {
 
     /// What a new payment of this call knows of the world around it.
     pub(super) fn surroundings(&mut self) -> Surroundings {
+        // A random seed may lie at the end of the range.
         let transaction = self.context.seed.wrapping_add(u128::from(self.payments));
         self.payments = self.payments.saturating_add(1);
         Surroundings {

@@ -47,6 +47,7 @@ impl Call {
             Output::Intend(intent) => self.intend(to, *intent),
             Output::Settle(progress, outcome, told) => self.settle(to, progress, outcome, *told),
             Output::Ask(question, attempt, instrument) => {
+                // Before the question leaves: from its answer on, no text of this call may repeat the number.
                 self.remember_number(&instrument);
                 self.questions = question.number;
                 self.actions.push_back(Action::Ask(question, attempt, instrument));
@@ -61,6 +62,7 @@ impl Call {
         match instrument {
             Instrument::Card(card) => self.numbers.add(card.number.expose()),
             Instrument::BankAccount(account) => self.numbers.add(account.account_number.expose()),
+            // It was not keyed; `pay::outcome` hides it in what the gateway says.
             Instrument::Token(_) => {}
         }
     }
@@ -149,6 +151,7 @@ impl Call {
     /// The last status callback's fields.
     fn last_status(&self, form: &Form) -> Form {
         let mut fields = self.ids();
+        // The last one also tells who called (spec/pay.md 7).
         fields.extend(&self.context.caller);
         fields.extend(form);
         fields

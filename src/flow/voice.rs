@@ -38,6 +38,7 @@ impl Voice {
     pub(super) fn begin(&mut self, now: CallTime) -> TurnId {
         self.said = self.said.saturating_add(1);
         let id = TurnId(self.said);
+        // A turn begins when the one before it is over.
         let before = self.turns.back().map_or(now, |turn| turn.until.max(now));
         self.turns.push_back(SpokenTurn { id, until: before + RENDER_LIMIT });
         id

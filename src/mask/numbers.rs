@@ -111,6 +111,7 @@ impl Numbers {
         let mut found = Vec::new();
         for offset in 0..width {
             let codes: Vec<&[ReadDigit]> = digits.get(offset..).unwrap_or_default().chunks_exact(width).collect();
+            // What is no digit's code becomes 0, which `starts` takes for no digit.
             let values: Vec<u8> = codes.iter().map(|code| coded(code, base).unwrap_or_default()).collect();
             for start in self.starts(&values) {
                 found.extend(codes.get(start..start + WINDOW).unwrap_or_default().iter().copied().flatten().cloned());
@@ -175,5 +176,6 @@ pub(crate) fn alone(run: &[ReadDigit], length: usize) -> impl Iterator<Item = &[
 
 /// [`WINDOW`] digits as a number: below a billion.
 fn number(digits: impl Iterator<Item = u8>) -> u32 {
+    // Nine digits stay below 2^32: nothing wraps.
     digits.fold(0_u32, |number, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0'))))
 }

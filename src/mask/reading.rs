@@ -114,6 +114,7 @@ pub(super) fn row_with_ideographs(units: &[Unit]) -> Option<Vec<ReadDigit>> {
 
 /// `text` with other characters in place of digits. Where readings differ in what spells a digit, the longest counts.
 pub(crate) fn replaced(text: &str, mut digits: Vec<(ReadDigit, char)>) -> String {
+    // By place, the longest spelling of a place first, the parts of one spelling in their order.
     digits.sort_by(|(a, _), (b, _)| (a.at.start, b.at.end, a.part).cmp(&(b.at.start, a.at.end, b.part)));
     digits.dedup_by(|(a, _), (b, _)| a.at == b.at && a.part == b.part);
     let mut replaced = String::with_capacity(text.len());
@@ -223,6 +224,7 @@ fn needed(c: char) -> bool {
 fn hex(at: &[Unit], places: Range<usize>) -> Option<u32> {
     let mut number = 0;
     for unit in at.get(places)? {
+        // Nobody asks for more than six places: nothing overflows.
         number = number * 16 + unit.c.to_digit(16)?;
     }
     Some(number)
@@ -266,6 +268,7 @@ fn entity(at: &[Unit]) -> Option<(char, usize)> {
         return is(name.len() + 1, ';').then_some((c, name.len() + 2));
     }
     let (from, radix) = if is(2, 'x') || is(2, 'X') { (3, 16) } else { (2, 10) };
+    // One more than allowed, so that a longer number is seen to be none.
     let digits = at.iter().skip(from).map_while(|unit| unit.c.to_digit(radix)).take(ENTITY_DIGITS_MAX + 1);
     let (mut length, mut code) = (0, 0_u64);
     for digit in digits {
@@ -289,6 +292,7 @@ fn backslash(at: &[Unit]) -> Option<(char, usize)> {
     let (code, used) = match at.get(1)?.c {
         'x' => (hex(at, 2..4)?, 4),
         'u' if braced => {
+            // Six hex digits at most, and the brace.
             let length = at.iter().skip(3).take(7).position(|unit| unit.c == '}').filter(|length| *length > 0)?;
             (hex(at, 3..3 + length)?, length + 4)
         }

@@ -45,6 +45,7 @@ const SENDS: &[Format] = &[HEARS, Format::l16(ByteOrder::Little, 24_000)];
 const FRAME: Duration = Duration::from_millis(10);
 
 /// How long a key is held back: one that was pressed before it may still come.
+// spec/media-streams.md 3.6 suggests 50 to 100 ms.
 const HELD: Duration = Duration::from_millis(60);
 
 /// One stream.
@@ -208,6 +209,7 @@ impl MediaProtocol for DemoStream {
             (DemoPhase::Running, MediaCommand::Mark(mark)) => {
                 self.playout.mark(now, mark.clone());
                 self.encoder.finish(&mut self.sound)?;
+                // A message has exactly 10 ms: the end of a prompt is filled up.
                 self.sends.fill_frame(self.sends.bytes_in(FRAME), &mut self.sound);
                 self.send(out);
             }

@@ -78,6 +78,7 @@ pub(super) enum NotRead {
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, NotRead> {
     serde_json::from_str(text).map(|JsonObject(object)| object).map_err(|error| match error.classify() {
         Category::Data => NotRead::Shape { line: error.line(), column: error.column() },
+        // `Io` does not occur: the text is in memory.
         Category::Syntax | Category::Eof | Category::Io => NotRead::Json,
     })
 }
@@ -100,6 +101,7 @@ pub(super) fn number(raw: RawJson<'_>) -> Option<u64> {
     let text = text.trim();
     let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(number);
     let floating = || text.parse().ok().filter(is_whole).map(|number| number as u64);
+    // As a whole number first: above 2^53 a floating-point number would be another one.
     text.parse().ok().or_else(floating)
 }
 

@@ -77,6 +77,7 @@ impl StreamNonce {
     /// [`NonceRefused::Malformed`].
     pub fn parse(expires: &str, value: &str) -> Result<Self, NonceRefused> {
         let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        // `parse` takes a sign.
         let is_number = !expires.is_empty() && expires.bytes().all(|byte| byte.is_ascii_digit());
         let is_value = (VALUE_MIN..=VALUE_MAX).contains(&value.len()) && value.bytes().all(is_base64url);
         match expires.parse() {

@@ -35,6 +35,7 @@ impl<Mark> Playout<Mark> {
 
     /// A mark after the sound that is there.
     pub fn mark(&mut self, now: CallTime, mark: Mark) {
+        // Without sound before it, a mark is reached at once (spec/media-streams.md 1.4).
         self.marks.push_back((self.ends().max(now), mark));
     }
 

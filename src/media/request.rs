@@ -44,6 +44,7 @@ impl<'a> UpgradeRequest<'a> {
 
     /// The subprotocols that are offered, the most wanted first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
+        // A header that is not text offers nothing.
         let text = |value| std::str::from_utf8(value).unwrap_or_default();
         self.header(SUBPROTOCOLS).flat_map(move |value| text(value).split(',')).map(str::trim)
     }

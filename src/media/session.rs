@@ -88,6 +88,7 @@ impl MediaOutput {
 fn count_odd(event: &MediaEvent<'_>, odd: &mut Odd) -> Result<(), MediaError> {
     match event {
         MediaEvent::Ignored(why) => odd.count(*why),
+        // Odd where no key was wanted. Where one was, the call ends (spec/media-streams.md 10.8).
         MediaEvent::KeyLost => odd.count(Ignored::UnreadableKey),
         _ => Ok(()),
     }
@@ -113,6 +114,7 @@ impl MediaSession {
             || dialect.subprotocols.iter().find(|known| request.subprotocols().any(|offered| offered == **known));
         let subprotocol = known().copied();
         let refuses = !dialect.subprotocols.is_empty() && subprotocol.is_none();
+        // An upgrade that offers none is taken without one.
         if refuses && request.subprotocols().next().is_some() {
             return Err(MediaError::Subprotocol);
         }

@@ -86,6 +86,7 @@ impl TwilioStream {
             Incoming::Text(text) => json::text(text),
             Incoming::Binary(bytes) => return Ok(self.unread(Ignored::Binary, bytes)),
         };
+        // Only the first message can be of another platform's stream; a later one is passed over.
         if matches!(self.phase, StreamPhase::Opened)
             && let Some(platform) = other::platform(text)
         {
@@ -123,6 +124,8 @@ impl TwilioStream {
                 Ok(()) => Ok(heard(message, &mut self.samples)),
                 Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
             },
+            // Unlike sound and marks: a key of another stream would become part of this caller's number (spec/media-streams.md
+            // 10.8).
             (StreamPhase::Running(running), TwilioEvent::Dtmf) => {
                 running.meant(&message)?;
                 Ok(running.pressed(&message))
@@ -131,6 +134,7 @@ impl TwilioStream {
                 Ok(()) => Ok(played(&message)),
                 Err(_) => Ok(MediaEvent::Ignored(Ignored::OtherStream)),
             },
+            // The end of another stream is not the end of this one.
             (StreamPhase::Running(running), TwilioEvent::Stop) if running.meant(&message).is_err() => {
                 Ok(MediaEvent::Ignored(Ignored::OtherStream))
             }
@@ -144,6 +148,7 @@ impl TwilioStream {
 
     /// A message of which not even the event is known. It may have been a key.
     fn unread(&self, why: Ignored, message: &[u8]) -> MediaEvent<'static> {
+        // Before `start` there is no call that could lose a key.
         let is_key = matches!(self.phase, StreamPhase::Running(_)) && json::may_be_a_key(message);
         if is_key { MediaEvent::KeyLost } else { MediaEvent::Ignored(why) }
     }
@@ -154,6 +159,7 @@ impl TwilioStream {
             // Without one there is no call.
             (StreamPhase::Opened | StreamPhase::Greeted, TwilioEvent::Start) => Err(error),
             (StreamPhase::Running(_), TwilioEvent::Dtmf) => Ok(MediaEvent::KeyLost),
+            // Whatever else it says: the stream is over.
             (_, TwilioEvent::Stop) => {
                 self.phase = StreamPhase::Stopped;
                 Ok(MediaEvent::Stopped)
@@ -174,6 +180,7 @@ impl TwilioStream {
         let text = match command {
             MediaCommand::Audio(MuLaw(samples)) => {
                 let stream_sid = self.quoted_sid("media")?;
+                // Room for all of it, so that a frame of sound is written into one block.
                 let mut text = String::with_capacity(FRAMING + stream_sid.len() + samples.len().div_ceil(3) * 4);
                 text.push_str(r#"{"event":"media","streamSid":"#);
                 text.push_str(stream_sid);
@@ -283,6 +290,7 @@ impl StartedStream {
     /// keys apart must not lose any.
     fn pressed(&mut self, message: &TwilioMessage<'_>) -> MediaEvent<'static> {
         let number = message.sequence_number.and_then(json::number);
+        // `None` is less than any number, so that the first key is never a repeat.
         if number.is_some() && number <= self.last_key {
             return MediaEvent::Ignored(Ignored::RepeatedKey);
         }
@@ -301,10 +309,12 @@ fn started(message: TwilioMessage<'_>) -> Result<Start, MediaError> {
     if outer.is_some() && inner.is_some() && outer != inner {
         return Err(MediaError::OtherStream);
     }
+    // Near-clones leave it out; one that is named has to be ours.
     if start.media_format.is_some_and(|JsonObject(format)| !format.is_readable()) {
         return Err(MediaError::MediaFormat { expected: FORMATS });
     }
     Ok(Start {
+        // SignalWire names it in `start` alone, others may at the top alone (spec/media-streams.md 2.2).
         stream_sid: inner.or(outer).ok_or(MediaError::Missing { field: "start.streamSid" })?,
         call_sid: json::identifier("start.callSid", start.call_sid)?
             .ok_or(MediaError::Missing { field: "start.callSid" })?,
@@ -345,6 +355,7 @@ enum TwilioEvent {
 }
 
 impl TwilioEvent {
+    // Sound first: nearly all messages of a stream are.
     const ALL: [Self; 6] = [Self::Media, Self::Dtmf, Self::Mark, Self::Connected, Self::Start, Self::Stop];
 
     fn named(name: &str) -> Option<Self> {

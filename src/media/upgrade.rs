@@ -188,6 +188,7 @@ fn signed_urls(public_url: &Url, spellings: &[&str], path: &str) -> Option<Vec<(
         let port = match port {
             Port::AsConfigured => public_url.port().map(|port| format!(":{port}")).unwrap_or_default(),
             Port::Left => String::new(),
+            // A `Url` drops the default port, also where the operator wrote it.
             Port::Default => format!(":{default_port}"),
         };
         let path = match (other_slash, path.strip_suffix('/')) {
@@ -197,6 +198,7 @@ fn signed_urls(public_url: &Url, spellings: &[&str], path: &str) -> Option<Vec<(
         };
         for host in &spelled {
             let url = format!("{scheme}://{host}{port}{path}{query}");
+            // Ways coincide where no port is configured; each URL is compared and shown once.
             if urls.iter().all(|(_, known)| *known != url) {
                 urls.push((way, url));
             }

@@ -21,10 +21,12 @@ pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCod
         return refuse(PayErrorCode::AuthorizationWithdrawn, what.to_owned());
     }
     let (charges, token_types) = match (&settings.payment_token, method) {
+        // A token that was made earlier pays by itself, whatever `paymentMethod` says (spec/pay.md 1).
         (Some(_), _) => (can.charge_token, &can.tokenize_card),
         (None, PaymentMethod::CreditCard) => (can.charge_card, &can.tokenize_card),
         (None, PaymentMethod::AchDebit) => (can.charge_bank, &can.tokenize_bank),
     };
+    // 64005 and 64007 would say that the connector can tokenize or charge nothing at all; here only this way to pay is missing.
     if !charges && token_types.is_empty() {
         return refuse(PayErrorCode::MethodUnsupported, format!("does not take {method}"));
     }
@@ -45,6 +47,7 @@ pub fn admit(settings: &Settings, can: &Capabilities) -> Result<(), (PayErrorCod
         }
         Operation::Charge(..) | Operation::Tokenize(_) => {}
     }
+    // Also where nothing is charged: SignalWire, and Stripe for a bank account, are told the currency of a token too.
     if can.currencies.as_ref().is_some_and(|currencies| !currencies.contains(&settings.currency)) {
         return refuse(PayErrorCode::CurrencyUnsupported, format!("does not take {}", settings.currency.code()));
     }

@@ -78,6 +78,7 @@ impl AssistedSession {
     /// A parameter's value is not allowed.
     pub fn start(now: CallTime, requested: Requested, around: Surroundings) -> Result<Self, AgentError> {
         let Requested { reading, matched } = requested;
+        // A REST answer has one error: the first in the order in which parameters are read.
         if let Some(Refusal { message, code, .. }) = reading.refusals.into_iter().next() {
             return Err(AgentError::of(code, message));
         }
@@ -116,6 +117,7 @@ impl AssistedSession {
         match (&self.phase, command) {
             (AssistedPhase::Finished, _) => Err(AgentError::operation("this payment is over")),
             (AssistedPhase::Finding { .. }, _) => Err(AgentError::operation("this payment is being started")),
+            // Before the arm below: a payment that is being completed takes no update but its cancellation.
             (_, AgentRequest::Cancel) => {
                 self.interrupt(now, PayResult::TransactionCancelled);
                 Ok(())
@@ -135,12 +137,14 @@ impl AssistedSession {
         match input {
             Input::Key(pressed, key) => self.handle_key(now, pressed, key, keypad),
             Input::Heard => {
+                // Nothing but a confirmation is spoken in these sessions (spec/pay.md 8).
                 if let AssistedPhase::Confirming(confirmation) = &mut self.phase {
                     confirmation.listening.handle_heard(now + self.core.settings.timeout);
                 }
             }
             Input::ConnectorFound(found) => self.handle_connector(found),
             Input::StoreAway => match self.phase {
+                // It was never open: the agent may ask again later, and no callback tells an outcome.
                 AssistedPhase::Finding { .. } => self
                     .refuse(AgentError::unavailable("nothing can be written down now, so that no payment can be made")),
                 AssistedPhase::Idle | AssistedPhase::Capturing { .. } | AssistedPhase::Confirming(_) => {
@@ -180,6 +184,7 @@ impl AssistedSession {
                 let next = exchange.handle_timeout(now);
                 self.advance(now, next);
             }
+            // A session waits for its agent until the call ends.
             AssistedPhase::Idle | AssistedPhase::Finished => {}
         }
     }
@@ -265,6 +270,7 @@ impl AssistedSession {
         }
         self.phase = AssistedPhase::Idle;
         let callback_fields = self.callback_fields();
+        // Before the first report: nothing is told of a session that is not written down.
         self.core.begin(callback_fields);
         self.report(What::Begun);
         self.core.outputs.push_back(Output::Opened(Ok(())));
@@ -277,6 +283,7 @@ impl AssistedSession {
     }
 
     fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) {
+        // `Keypad::admit` must not see letters: they are no input, and would use up the `#` of a completed field.
         if let Key::Letter(_) = key {
             return;
         }
@@ -297,6 +304,7 @@ impl AssistedSession {
             }
             AssistedPhase::Confirming(confirmation) => {
                 self.core.last_key = Some(pressed);
+                // Without effect once the question was heard: `Call::clear` cuts only what is still being said.
                 self.core.outputs.push_back(Output::Clear);
                 let answer = confirmation.handle_key(key, &self.core, keypad);
                 self.answered(now, answer);
@@ -316,6 +324,7 @@ impl AssistedSession {
             return Err(AgentError::of(PayErrorCode::Incomplete, message));
         }
         self.updated = now;
+        // Nothing is captured any more, so that later callbacks name no `Capture`.
         self.capture = None;
         if self.core.settings.confirmation {
             let confirmation = Confirmation::first(&self.core);

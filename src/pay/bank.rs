@@ -23,6 +23,7 @@ pub const ACCOUNT_DIGITS_MAX: usize = 17;
 /// [`EntryError::InvalidBankRoutingNumber`].
 pub fn check_routing(digits: &Digits) -> Result<String, EntryError> {
     let text = digits.expose();
+    // With fewer than two digits it is 255, which is no district.
     let district: u8 = text.get(..2).and_then(|two| two.parse().ok()).unwrap_or(u8::MAX);
     let sum: u32 = text
         .bytes()

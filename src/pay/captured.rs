@@ -36,6 +36,7 @@ impl Captured {
     ) {
         match field {
             Field::CardNumber => {
+                // `Field::judge` found a brand before. Without one the field would stay missing, and nothing could be sent.
                 if let Some(brand) = Brand::of(&digits, &settings.accepted) {
                     let number = CardNumber::checked(digits);
                     captured_fields.card = Some((number.masked(), brand));
@@ -43,6 +44,7 @@ impl Captured {
                 }
             }
             Field::ExpirationDate => {
+                // It was judged with the same month, so that it cannot fail here.
                 self.expiration = Expiration::read(&digits, now).ok();
                 captured_fields.expiration = self.expiration.map(|date| date.to_string());
             }
@@ -108,6 +110,7 @@ impl Captured {
     /// What the confirmation reads back.
     #[must_use]
     pub fn last_digits(&self) -> Option<LastDigits> {
+        // A session asks for a card or for an account, never for both.
         match (&self.card, &self.account_number) {
             (Some((number, _)), _) => Some(LastDigits::Card(number.last_four().to_owned())),
             (None, Some(number)) => Some(LastDigits::Account(number.last_two().to_owned())),
@@ -118,6 +121,7 @@ impl Captured {
     /// What the gateway is given. `None` if something is missing, which the plan of fields rules out.
     #[must_use]
     pub fn into_instrument(self, settings: &Settings) -> Option<Instrument> {
+        // No field was asked for: the token pays alone (spec/pay.md 1).
         if let Some(token) = &settings.payment_token {
             return Some(Instrument::Token(token.clone()));
         }

@@ -72,6 +72,7 @@ impl CapturedFields {
         form.set_some("PaymentCardPostalCode", self.postal_code.clone());
         form.set_some("BankRoutingNumber", self.routing_number.clone());
         form.set_some("BankAccountNumber", self.account_number.clone());
+        // Not keyed but the document's: it is told from the first callback on.
         if settings.payment_method == PaymentMethod::AchDebit {
             form.set("BankAccountType", settings.bank_account_type.word());
         }

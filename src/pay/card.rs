@@ -69,7 +69,9 @@ impl Default for AcceptedBrands {
 
 /// The prefixes of each brand as inclusive ranges of equal length, longer ones first: the longest prefix wins.
 const PREFIXES: &[(u32, u32, Brand)] = &[
+    // Discover shares this range with UnionPay: `Brand::of` decides by what is accepted.
     (622_126, 622_925, Brand::Discover),
+    // Twilio's table prints 272099 for the end of this range (spec/pay.md 4).
     (2221, 2720, Brand::Mastercard),
     (6011, 6011, Brand::Discover),
     (3528, 3589, Brand::Jcb),
@@ -90,6 +92,7 @@ const PREFIXES: &[(u32, u32, Brand)] = &[
     (50, 50, Brand::Maestro),
     (56, 58, Brand::Maestro),
     (4, 4, Brand::Visa),
+    // What no other brand took (spec/pay.md 4).
     (6, 6, Brand::Maestro),
 ];
 
@@ -100,6 +103,7 @@ impl Brand {
         let text = number.expose();
         let brand = PREFIXES.iter().find_map(|(first, last, brand)| {
             let width = first.to_string().len();
+            // With too few digits for this prefix, a shorter one may still fit.
             let prefix: u32 = text.get(..width)?.parse().ok()?;
             (*first..=*last).contains(&prefix).then_some(*brand)
         })?;
@@ -119,6 +123,7 @@ impl Brand {
     /// Whether a number of this brand may have `length` digits.
     #[must_use]
     pub fn allows_length(self, number: &Digits, length: usize) -> bool {
+        // Twilio's table prints 13, 15, 19 (spec/pay.md 4).
         match self {
             Self::Visa => matches!(length, 13 | 16 | 19),
             Self::Mastercard => length == 16,
@@ -185,6 +190,7 @@ pub enum Completeness {
 #[must_use]
 pub fn completeness(number: &Digits, accepted: &AcceptedBrands) -> Completeness {
     let length = number.len();
+    // Nineteen digits end an entry whatever they are, also where no brand fits (spec/pay.md 3).
     if length >= CARD_DIGITS_MAX {
         return Completeness::Whole;
     }
@@ -194,6 +200,7 @@ pub fn completeness(number: &Digits, accepted: &AcceptedBrands) -> Completeness 
     if length >= brand.longest() {
         return Completeness::Whole;
     }
+    // A visa of 19 digits whose first 16 fail the check goes on (spec/pay.md 3).
     if !number.luhn() {
         return Completeness::Open;
     }
@@ -202,6 +209,7 @@ pub fn completeness(number: &Digits, accepted: &AcceptedBrands) -> Completeness 
         Brand::Maestro | Brand::Unionpay if length >= 16 && brand.allows_length(number, length) => {
             Completeness::PerhapsWhole
         }
+        // Below 16 digits `#` or the timer ends them (spec/pay.md 3).
         Brand::Maestro | Brand::Unionpay => Completeness::Open,
         _ if length == brand.usual(number) => Completeness::Whole,
         _ => Completeness::Open,
@@ -216,6 +224,7 @@ pub fn judge_number(digits: &Digits, accepted: &AcceptedBrands) -> Result<Brand,
     let Some(brand) = Brand::of(digits, accepted) else {
         return Err((EntryError::InvalidCardNumber, None));
     };
+    // First, because `invalid-card-type` is said of a good number whose brand is not taken.
     if !brand.allows_length(digits, digits.len()) || (brand.has_check_digit() && !digits.luhn()) {
         return Err((EntryError::InvalidCardNumber, Some(brand)));
     }
@@ -230,6 +239,7 @@ pub fn judge_number(digits: &Digits, accepted: &AcceptedBrands) -> Result<Brand,
 pub fn grouped(masked: &str, brand: Brand) -> String {
     let groups: &[usize] = match brand {
         Brand::Amex | Brand::Optima => &[4, 6, 5],
+        // The fifth group is of numbers with more than 16 digits.
         _ => &[4, 4, 4, 4, 4],
     };
     let mut rest = masked;
@@ -282,6 +292,7 @@ impl Expiration {
             .into_iter()
             .find(|year| (*year, month) >= (now.year, now.month))
             .ok_or(EntryError::InvalidDate)?;
+        // An expired date was read as one of the next century above, and fails here.
         if (year, month) > (now.year.saturating_add(YEARS_AHEAD_MAX), now.month) {
             return Err(EntryError::InvalidDate);
         }

@@ -54,6 +54,7 @@ impl AgentRequest {
     /// # Errors
     /// Neither `Capture` nor `Status` is there, or what is there is none of the known words.
     pub fn read(form: &Form) -> Result<Self, AgentError> {
+        // An empty parameter is none, as a blank attribute is (spec/pay.md 2).
         let given = |name| form.value(name).map(Value::expose).filter(|value| !value.is_empty());
         match (given("Capture"), given("Status")) {
             (None, None) => {

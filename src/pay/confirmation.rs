@@ -54,6 +54,7 @@ impl Confirmation {
         keypad.answered();
         match key.symbol() {
             '1' => {
+                // One digit is the whole answer: a `#` right after it belongs to it and is not the next verb's.
                 keypad.field_accepted(EndedBy::Itself);
                 ConfirmationAnswer::Confirmed
             }
@@ -70,6 +71,7 @@ impl Confirmation {
 
     /// Nothing was keyed in time.
     pub(super) fn handle_timeout(&self, core: &PaymentCore, keypad: &mut Keypad) -> ConfirmationAnswer {
+        // Nothing was keyed: what the next key belongs to is as before.
         keypad.field_failed(EndedBy::Timer, None);
         self.failed(Complaint::Entry(EntryError::InputTimeout), core)
     }

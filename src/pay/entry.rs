@@ -48,6 +48,7 @@ impl FieldEntry {
         let time_left = core.settings.inter_digit_timeout;
         self.listening = match completeness {
             Completeness::PerhapsWhole => {
+                // The inter-digit timeout may be set shorter than this wait, and wins then (spec/pay.md 3).
                 ListeningState::AnotherDigit { until: now + time_left.min(field.another_digit()) }
             }
             Completeness::Open | Completeness::Whole => ListeningState::NextDigit { until: now + time_left },

@@ -29,6 +29,8 @@ impl Field {
             Self::PostalCode if has_zip_codes(settings) => {
                 return match digits.len() {
                     0..ZIP_DIGITS => Completeness::Open,
+                    // Six to eight digits may be a zip code and what was typed ahead, or a ZIP+4 still being keyed: all of them
+                    // wait.
                     ZIP_DIGITS..ZIP_PLUS_FOUR_DIGITS => Completeness::PerhapsWhole,
                     _ => Completeness::Whole,
                 };
@@ -46,6 +48,7 @@ impl Field {
     pub(super) const fn another_digit(self) -> Duration {
         match self {
             Self::PostalCode => Duration::from_secs(1),
+            // Of these only a card number is ever perhaps whole.
             Self::CardNumber
             | Self::ExpirationDate
             | Self::SecurityCode
@@ -81,6 +84,7 @@ impl Field {
         match self {
             Self::CardNumber => {
                 let brand = card::judge_number(digits, &settings.accepted)?;
+                // Test mode, on a platform that refuses at entry (spec/pay.md 10).
                 if !numbers.takes_card(digits.expose()) {
                     return Err((EntryError::InvalidCardNumber, Some(brand)));
                 }

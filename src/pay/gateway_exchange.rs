@@ -52,9 +52,12 @@ impl GatewayExchange {
         around: &Surroundings,
         limits: Option<Capabilities>,
     ) -> Result<(Self, Question), Box<Ending>> {
+        // Neither is missing: every field of the plan was captured, and no session begins without its connector.
         let (Some(instrument), Some(limits)) = (captured.into_instrument(settings), limits) else {
             return Err(Box::new(Ending::broken_down("a field is missing")));
         };
+        // Where the platform does not refuse at entry, this is the only check of the number, and it comes before anything
+        // leaves.
         if !instrument.is_among(limits.accepted_numbers) {
             let error = "in test mode only the documented test numbers pass; nothing was sent";
             let code = PayErrorCode::NotATestNumber;
@@ -74,6 +77,7 @@ impl GatewayExchange {
         let (submission, question) = Submission::start_after(now, limits, around.asked);
         let exchange = Self {
             submission,
+            // Shared with the shell's questions and never copied: an instrument has no `Clone`.
             instrument: Arc::new(instrument),
             attempt,
             interrupted: None,
@@ -90,7 +94,9 @@ impl GatewayExchange {
 
     /// The gateway answered.
     pub(super) fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> ExchangeStep {
-        if matches!(reply, Reply::Submitted(Answer::NotSent { .. })) {
+        // It did not leave, so that the next question must not count it as sent. A late answer says nothing of what is on its way
+        // now: it may be one to an earlier payment of the call.
+        if self.submission.awaits(number) && matches!(reply, Reply::Submitted(Answer::NotSent { .. })) {
             self.is_submitting = false;
         }
         let next = self.submission.handle_reply(now, number, reply);
@@ -105,6 +111,7 @@ impl GatewayExchange {
 
     /// The caller or the agent ends it, unless the outcome is already on its way.
     pub(super) fn handle_interrupt(&mut self, result: PayResult) -> ExchangeStep {
+        // The first one counts: a hang-up after a star is told as the star.
         self.interrupted.get_or_insert(result);
         let next = self.submission.handle_stop();
         self.settled(next)

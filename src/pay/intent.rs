@@ -98,6 +98,7 @@ impl CallbackFields {
     /// The fields with the outcome.
     #[must_use]
     pub fn told(&self, ending: &Ending) -> Told {
+        // What never reached the gateway is certain without the disk, and what is unknown stays so.
         let unwritten = ending.was_sent && ending.standing != Standing::Unknown;
         let unknown = || {
             let ending = Ending::unknown();

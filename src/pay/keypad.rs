@@ -17,9 +17,11 @@ use crate::time::CallTime;
 use crate::tone::Key;
 
 /// How many keys wait for the next Gather or Pay at most.
+// The specification's number (spec/pay.md 3).
 pub const KEPT_MAX: usize = 64;
 
 /// Keys that follow one another faster than this belong to one burst.
+// The specification's number (spec/pay.md 3).
 const BURST_GAP: Duration = Duration::from_millis(250);
 
 /// Of how many keys it is noted where they went.
@@ -129,6 +131,7 @@ impl Keypad {
     /// A key was pressed: what is noted next is about it.
     pub fn pressed(&mut self) {
         if let Some(ledger) = &mut self.ledger {
+            // Beyond `NOTED_MAX` it names no place, so that nothing more is noted.
             ledger.current = ledger.destinations.len();
             if ledger.current < NOTED_MAX {
                 ledger.destinations.push(Destination::Nowhere);
@@ -172,6 +175,7 @@ impl Keypad {
     pub(super) fn put_back(&mut self, keys: impl DoubleEndedIterator<Item = KeptKey>) {
         for kept in keys.rev() {
             if let Some(place) = self.ledger.as_mut().and_then(|ledger| ledger.destinations.get_mut(kept.number)) {
+                // Whoever takes the key again notes where it goes then.
                 *place = Destination::Nowhere;
             }
             self.kept.push_front(kept);
@@ -187,6 +191,7 @@ impl Keypad {
     pub fn take(&mut self) -> Option<(CallTime, Key)> {
         let KeptKey { pressed, key, number } = self.kept.pop_front()?;
         if let Some(ledger) = &mut self.ledger {
+            // What is noted next is about this key and not about the last one that was pressed.
             ledger.current = number;
         }
         Some((pressed, key))
@@ -201,14 +206,17 @@ impl Keypad {
     /// Decides what becomes of a key: to be asked once for each, in order. `A` to `D` must not come here, as they are
     /// no input at all.
     pub fn admit(&mut self, pressed: CallTime, key: Key) -> Admission {
+        // Every state but the first is about the very next key: taking it out uses it up.
         match std::mem::take(&mut self.after) {
             AfterEntry::Ordinary => Admission::Input,
             AfterEntry::Completion if key == Key::Pound => Admission::Spent,
             AfterEntry::Completion => Admission::Input,
             AfterEntry::Failure { last_key, .. } if pressed - last_key < BURST_GAP => {
+                // The burst goes on from this key. It is no longer the very next one, so that a later `#` is the retry's.
                 self.after = AfterEntry::Failure { last_key: pressed, by_itself: false };
                 Admission::Spent
             }
+            // However late it comes: the field ended by itself (spec/pay.md 3).
             AfterEntry::Failure { by_itself: true, .. } if key == Key::Pound => Admission::Spent,
             AfterEntry::Failure { .. } => Admission::Input,
         }
@@ -216,6 +224,7 @@ impl Keypad {
 
     /// A field was accepted.
     pub fn field_accepted(&mut self, by: EndedBy) {
+        // After a field that `#` ended, another one is the next field's.
         self.after = if by == EndedBy::Pound { AfterEntry::Ordinary } else { AfterEntry::Completion };
     }
 

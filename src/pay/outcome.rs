@@ -92,6 +92,8 @@ impl Ending {
     pub fn unknown() -> Self {
         Self {
             standing: Standing::Unknown,
+            // `PayConnector_outcome` tells it from a gateway that was not reached, which has 64002 too (spec/connectors.md
+            // 19.5).
             parameters: vec![("outcome".to_owned(), "unknown".to_owned())],
             was_sent: true,
             ..Self::fault(PayResult::PaymentConnectorError, PayErrorCode::ServiceUnavailable, "outcome unknown")
@@ -137,6 +139,7 @@ impl Ending {
     ) -> Self {
         let scrub = Scrub::of(keyed);
         match (verdict, interrupted) {
+            // Whatever the caller did meanwhile: money was taken, or a token made (spec/pay.md 3).
             (Verdict::Approved(approval), _) => {
                 let confirmation_code = approval.confirmation_code.map(|code| scrub.identifier(&code));
                 let parameters = scrub.parameters(approval.parameters);
@@ -145,11 +148,13 @@ impl Ending {
                     confirmation_code,
                     token: approval.token.map(hidden),
                     profile_id: approval.profile_id.map(hidden),
+                    // They are `parameters` of the ending, masked.
                     parameters: Vec::new(),
                 };
                 Self { approval, parameters, ..Self::plain(PayResult::Success) }
             }
             (Verdict::Unknown, _) => Self::unknown(),
+            // Nothing stands at the gateway, so that the interruption is what is told.
             (
                 Verdict::Declined(_)
                 | Verdict::Refused(..)
@@ -167,6 +172,7 @@ impl Ending {
                 "the payment gateway could not be reached; nothing was taken",
             ),
             (Verdict::NotWritten, None) => Self::not_written(),
+            // `Stopped` comes of interruptions only, which have their own arm above.
             (Verdict::BrokenDown | Verdict::Stopped, None) => {
                 Self::broken_down("the connector broke down before anything was sent")
             }
@@ -183,6 +189,7 @@ impl Ending {
             connector_error: denial.code.map(|code| scrub.text(&code)),
             approval: Approval::default(),
             parameters: scrub.parameters(denial.parameters),
+            // `GatewayExchange` knows what left, and sets it.
             was_sent: false,
         }
     }
@@ -232,6 +239,7 @@ impl Ending {
 /// Which code a decline has: the card's, or that of the charge or token where a bank account or token was refused.
 fn rejection(operation: Operation, means: Means) -> PayErrorCode {
     match (means, operation) {
+        // Twilio says "card" in one text and "charge creation" in the other; the split is ours (spec/connectors.md 19.5).
         (Means::Card, _) => PayErrorCode::CardRejected,
         (Means::BankAccount | Means::Token, Operation::Charge(..)) => PayErrorCode::ChargeRejected,
         (Means::BankAccount | Means::Token, Operation::Tokenize(_)) => PayErrorCode::TokenRejected,
@@ -266,6 +274,8 @@ impl<'a> Scrub<'a> {
     fn of(keyed: &KeyedKnown<'a>) -> Self {
         let (mut own, mut token) = (Numbers::new(), None);
         match keyed {
+            // Not the security code: what is hidden because it equals the code tells it. `mask::text` hides every short number
+            // instead.
             KeyedKnown::Known(Instrument::Card(card)) => own.add(card.number.expose()),
             KeyedKnown::Known(Instrument::BankAccount(account)) => own.add(account.account_number.expose()),
             KeyedKnown::Known(Instrument::Token(known)) => token = Some(known),
@@ -288,12 +298,14 @@ impl<'a> Scrub<'a> {
 
     fn without_token<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self.token {
+            // The token is not empty, which would match between all letters: a blank `paymentToken` is none.
             Some(token) => Cow::Owned(text.replace(token.expose(), "xxxx")),
             None => Cow::Borrowed(text),
         }
     }
 
     fn parameters(&self, parameters: Vec<(String, String)>) -> Vec<(String, String)> {
+        // Cut after masking: a number cut in two would not be found.
         let cut = |text: String| text.chars().take(PARAMETER_LENGTH_MAX).collect::<String>();
         parameters
             .into_iter()

@@ -54,6 +54,7 @@ pub(super) struct PaymentCore {
 impl PaymentCore {
     /// Nothing was asked for yet.
     pub(super) fn new(settings: Settings, around: Surroundings) -> Self {
+        // Told from the first callback on, like a captured field. A bank account has no such field.
         let postal_code = match &settings.postal_code {
             PostalCode::Given(code) if settings.asks_for_card() => Some(code.clone()),
             PostalCode::Given(_) | PostalCode::Asked | PostalCode::Left => None,
@@ -112,6 +113,7 @@ impl PaymentCore {
         numbers: AcceptedNumbers,
     ) -> Result<(), (EntryError, Option<Brand>)> {
         match first {
+            // An empty entry is silence, also where `#` ended it (spec/pay.md 3).
             _ if digits.is_empty() => Err((EntryError::InputTimeout, self.captured.brand())),
             Some(first) if first != digits => Err((EntryError::InputMatchingFailed, self.captured.brand())),
             // The first entry was judged, and this one is the same.
@@ -150,6 +152,7 @@ impl PaymentCore {
         now: CallTime,
         callback_fields: CallbackFields,
     ) -> Result<(GatewayExchange, Question), Box<Ending>> {
+        // Taken out, so that nothing is left here that could be sent a second time.
         let captured = std::mem::take(&mut self.captured);
         let (exchange, question) =
             GatewayExchange::begin(now, captured, &self.settings, &self.around, self.limits.take())?;

@@ -118,6 +118,7 @@ pub struct CustomPrompt {
 }
 
 impl CustomPrompt {
+    // `matching` is not counted: `fits` requires it of all candidates or of none.
     fn qualifiers(&self) -> usize {
         [self.card_types.is_empty(), self.attempts.is_empty(), self.errors.is_empty()]
             .iter()
@@ -129,6 +130,7 @@ impl CustomPrompt {
         self.moments.contains(&scene.moment)
             && self.matching == scene.second_entry
             && (self.attempts.is_empty() || self.attempts.contains(&scene.attempt))
+            // `InvalidChoice` has no `errorType`, so that a prompt with one never speaks to it.
             && (self.errors.is_empty()
                 || matches!(scene.complaint, Some(Complaint::Entry(error)) if self.errors.contains(&error)))
             && (self.card_types.is_empty() || scene.card_type.is_some_and(|brand| self.card_types.contains(&brand)))
@@ -181,6 +183,7 @@ impl PromptBook {
     #[must_use]
     pub fn heard(&self, scene: &Scene, last_digits: Option<LastDigits>) -> Vec<Utterance> {
         let chosen = self.chosen(scene);
+        // A prompt that was chosen by its `errorType` says itself what was wrong (spec/pay.md 5).
         let told_by_document = chosen.is_some_and(|prompt| !prompt.errors.is_empty());
         let mut heard = Vec::new();
         if let (Some(complaint), false) = (scene.complaint, told_by_document) {
@@ -198,12 +201,14 @@ impl PromptBook {
 
     /// The prompt with most qualifiers among those that fit; the later one of equals.
     fn chosen(&self, scene: &Scene) -> Option<&CustomPrompt> {
+        // `max_by_key` gives the last of equals.
         self.custom.iter().filter(|prompt| prompt.fits(scene)).max_by_key(|prompt| prompt.qualifiers())
     }
 
     fn built_in(&self, scene: &Scene) -> Option<&'static str> {
         let sentences = BuiltIn::of(self.language);
         let key = match scene.moment {
+            // Silent unless the document speaks (spec/pay.md 5).
             Moment::PaymentCompleted | Moment::PaymentFailed | Moment::PaymentCanceled => return None,
             Moment::Confirmation => "confirm keys".to_owned(),
             moment if scene.second_entry => format!("again {moment}"),
@@ -228,6 +233,7 @@ impl PromptBook {
             LastDigits::Card(digits) => ("confirm card", digits),
             LastDigits::Account(digits) => ("confirm account", digits),
         };
+        // With commas the engine says "four, two" and not "forty-two".
         let spoken: Vec<String> = digits.chars().map(String::from).collect();
         BuiltIn::of(self.language).sentence(key).replace("{digits}", &spoken.join(", "))
     }

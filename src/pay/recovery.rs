@@ -102,6 +102,7 @@ impl Recovery {
             limits,
             remembered,
             resent: None,
+            // Over at once: the first question is due when the recovery begins.
             stage: RecoveryStage::Pausing { until: CallTime::ZERO },
             asked: 0,
             gaps: 0,
@@ -141,6 +142,7 @@ impl Recovery {
             return self.over(Verdict::Unavailable);
         }
         let can = self.way(now).is_some();
+        // Before it is given up, so that nobody is left without having been told.
         if !self.remembered.told_unknown && (!can || self.is_patience_over(now)) {
             self.remembered.told_unknown = true;
             return RecoveryStep::TellUnknown;
@@ -168,6 +170,7 @@ impl Recovery {
             Reply::Submitted(answer) => {
                 let settled = self.limits.as_ref().is_some_and(|limits| limits.idempotency.settles(&answer));
                 match answer {
+                    // Final also as the answer to a repeat: only gateways that act once are asked again.
                     Answer::Approved(approval) => self.over(Verdict::Approved(approval)),
                     Answer::Declined(denial) if settled => self.over(Verdict::Declined(denial)),
                     // A no to the repeat, which says nothing of the first one.
@@ -182,6 +185,7 @@ impl Recovery {
                 Resolution::Answer(Answer::Approved(approval)) => self.over(Verdict::Approved(approval)),
                 Resolution::Answer(Answer::Declined(denial)) => self.over(Verdict::Declined(denial)),
                 Resolution::Answer(Answer::Refused(code, denial)) => self.over(Verdict::Refused(code, denial)),
+                // Before that the gateway may still be at work on the last request (spec/connectors.md 19.4).
                 Resolution::NotFound if self.is_settled_there(now) => self.over(Verdict::Unavailable),
                 Resolution::CannotTell => {
                     self.looks_up = false;
@@ -220,11 +224,13 @@ impl Recovery {
     /// Whether the gateway cannot still be at work on what it was last sent.
     fn is_settled_there(&self, now: CallTime) -> bool {
         let before = self.remembered.sent.map(|sent| sent.last.saturating_add(now - CallTime::ZERO));
+        // Counted from the last request of all, the repeats of this recovery among them.
         let age = self.resent.map(|resent| now - resent).or(before).unwrap_or_default();
         self.limits.as_ref().is_some_and(|limits| age >= limits.settles_after)
     }
 
     fn ask(&mut self, now: CallTime) -> RecoveryStep {
+        // Not taken: `handle_timeout` asks only where there is a way.
         let (Some(what), Some(limits)) = (self.way(now), &self.limits) else { return RecoveryStep::Wait };
         self.asked = self.asked.saturating_add(1);
         self.stage = RecoveryStage::Asking { until: now + limits.answer_timeout };
@@ -236,9 +242,11 @@ impl Recovery {
     }
 
     fn later(&mut self, now: CallTime) -> RecoveryStep {
+        // Ten doublings are beyond `GAP_MAX` already; more would overflow the shift.
         let gap = GAP.saturating_mul(1 << self.gaps.min(10)).min(GAP_MAX);
         self.gaps = self.gaps.saturating_add(1);
         self.stage = RecoveryStage::Pausing { until: now + gap };
+        // It may be time to tell that it is unknown, or to give it up.
         self.handle_timeout(now)
     }
 

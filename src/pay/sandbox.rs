@@ -39,9 +39,12 @@ pub fn capabilities() -> Capabilities {
         bank_needs_holder_name: false,
         needed_parameters: Vec::new(),
         accepted_numbers: AcceptedNumbers::Any,
+        // The answer is a function of the request: a repeat gets the same one.
         idempotency: Idempotency::FirstResult,
         replay_window: REPLAY_WINDOW,
+        // Nothing is remembered that could be looked up.
         looks_up: false,
+        // 10 s and five repeats are those of the generic contract (spec/pay.md 10).
         answer_timeout: Duration::from_secs(10),
         settles_after: Duration::from_secs(10),
         repeats: 5,

@@ -23,6 +23,7 @@ mod reader;
 pub mod request;
 
 /// The longest postal code that can be keyed, in digits.
+// The specification's number (spec/pay.md 4).
 pub const POSTAL_DIGITS_MAX: usize = 10;
 
 /// Whether the caller is asked for a postal code.
@@ -123,6 +124,7 @@ impl Settings {
     /// The fields that are asked for, in order.
     #[must_use]
     pub fn fields(&self) -> Vec<Field> {
+        // A given token is charged without a single question (spec/pay.md 1).
         if self.payment_token.is_some() {
             return Vec::new();
         }

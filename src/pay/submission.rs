@@ -158,23 +158,34 @@ impl Submission {
     pub fn handle_stop(&mut self) -> SubmissionStep {
         self.stopping = true;
         let unsent = match self.stage {
+            // No submission is on its way then; only an earlier doubt keeps it going.
             SubmissionStage::Preparing { .. } | SubmissionStage::Pausing { .. } => self.doubt_since.is_none(),
             SubmissionStage::Submitting { .. } | SubmissionStage::Resolving { .. } | SubmissionStage::Over => false,
         };
         if unsent { self.over(Verdict::Stopped) } else { SubmissionStep::Wait }
     }
 
+    /// Whether question `number` is the one whose answer is waited for.
+    #[must_use]
+    pub const fn awaits(&self, number: u16) -> bool {
+        self.asked == number
+    }
+
     /// Takes an answer to question `number`.
     pub fn handle_reply(&mut self, now: CallTime, number: u16, reply: Reply) -> SubmissionStep {
-        if number != self.asked {
+        // Numbers go on through all payments of a call, so that a late answer to an earlier payment is not taken for this
+        // one's.
+        if !self.awaits(number) {
             return SubmissionStep::Wait;
         }
         match (&self.stage, reply) {
             (SubmissionStage::Preparing { .. }, Reply::Prepared(preparation)) => self.prepared(now, preparation),
+            // `prepare` moves no money, so that nothing is in doubt.
             (SubmissionStage::Preparing { .. }, Reply::Panicked) => self.over(Verdict::BrokenDown),
             (SubmissionStage::Preparing { .. }, Reply::NotWritten) => self.not_written(now),
             (SubmissionStage::Submitting { .. }, Reply::NotWritten) => self.not_written(now),
             (SubmissionStage::Submitting { .. }, Reply::Submitted(answer)) => self.submitted(now, answer),
+            // How far it came, nobody knows.
             (SubmissionStage::Submitting { .. }, Reply::Panicked) => self.in_doubt(now, None),
             (SubmissionStage::Resolving { .. }, Reply::Resolved(resolution)) => self.resolved(now, resolution),
             (SubmissionStage::Resolving { .. }, Reply::Panicked) => self.over(Verdict::Unknown),
@@ -193,6 +204,7 @@ impl Submission {
     /// Takes note that the deadline has passed.
     pub fn handle_timeout(&mut self, now: CallTime) -> SubmissionStep {
         match self.stage {
+            // Preparing moves no money: without an answer it may simply be asked for again.
             SubmissionStage::Preparing { .. } => self.not_sent(now, NextQuestion::Prepare, None),
             // It has had its time; a repeat need not wait.
             SubmissionStage::Submitting { .. } => {
@@ -219,6 +231,7 @@ impl Submission {
             Preparation::Answered(Answer::Unknown { retry_after, .. }) => {
                 self.not_sent(now, NextQuestion::Prepare, retry_after)
             }
+            // Declined or refused before any submission: there is no doubt yet (spec/connectors.md 19.2).
             Preparation::Answered(answer) => self.submitted(now, answer),
         }
     }
@@ -244,9 +257,11 @@ impl Submission {
 
     /// This one request did nothing; an earlier one may have.
     fn not_sent(&mut self, now: CallTime, next: NextQuestion, retry_after: Option<Duration>) -> SubmissionStep {
+        // Whoever interrupted must not be charged by a repeat.
         if self.stopping && self.doubt_since.is_none() {
             return self.over(Verdict::Stopped);
         }
+        // A wait that the gateway names is kept, however long it is: `overall` bounds it.
         let wait = retry_after.unwrap_or_else(|| self.back_off());
         if self.may_repeat(now + wait) {
             return self.pause(now, wait, next);
@@ -256,6 +271,7 @@ impl Submission {
 
     /// A submission left and nobody knows what became of it.
     fn in_doubt(&mut self, now: CallTime, retry_after: Option<Duration>) -> SubmissionStep {
+        // Later than the request left, so that `NotFound` is believed later rather than too early.
         self.doubt_since = Some(now);
         let wait = retry_after.unwrap_or_else(|| self.back_off());
         self.again_after(now, wait)
@@ -287,6 +303,7 @@ impl Submission {
 
     fn resolve_later(&mut self, now: CallTime, retry_after: Option<Duration>) -> SubmissionStep {
         let wait = retry_after.unwrap_or_else(|| self.back_off());
+        // Look-ups move no money: time bounds them, and `repeats` only makes their waits longer.
         if now + wait < self.started + self.limits.overall {
             self.repeats = self.repeats.saturating_add(1);
             return self.pause(now, wait, NextQuestion::Resolve);
@@ -308,10 +325,12 @@ impl Submission {
     }
 
     fn back_off(&self) -> Duration {
+        // Eight doublings are beyond `BACK_OFF_MAX` already; more would overflow the shift.
         BACK_OFF.saturating_mul(1 << self.repeats.min(8)).min(BACK_OFF_MAX)
     }
 
     fn pause(&mut self, now: CallTime, wait: Duration, then: NextQuestion) -> SubmissionStep {
+        // `resolve_later` has counted a look-up.
         if then != NextQuestion::Resolve {
             self.repeats = self.repeats.saturating_add(1);
         }
@@ -324,6 +343,7 @@ impl Submission {
 
     fn ask(&mut self, now: CallTime, next: NextQuestion) -> Question {
         let overall = self.started + self.limits.overall;
+        // The last answer is not waited for beyond the time of the whole payment.
         let until = overall.min(now + self.limits.answer_timeout);
         self.asked = self.asked.saturating_add(1);
         let what = match next {

@@ -26,6 +26,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// The calendar month on the account's clock.
     pub(super) fn today(&self, now: CallTime) -> YearMonth {
+        // The machine reads no clock: today follows from the answer and the time since.
         let date = self.answered_at.saturating_add(passed(now));
         YearMonth { year: date.year(), month: date.month() }
     }
@@ -39,6 +40,7 @@ impl Surroundings {
 /// A moment in UTC as Twilio writes it: `Sun, 22 Nov 2026 10:00:00 +0000`.
 #[must_use]
 pub fn rfc2822(utc: jiff::civil::DateTime) -> String {
+    // The format is fixed, and a civil time has all of its parts.
     jiff::fmt::strtime::format("%a, %d %b %Y %H:%M:%S +0000", utc).unwrap_or_default()
 }
 

@@ -80,7 +80,9 @@ impl PaySession {
         let Reading { settings, refusals, warnings: _ } = reading;
         let plan = settings.fields().into();
         let core = PaymentCore::new(settings, around);
+        // The phase is a placeholder: below, the session ends or looks its connector up.
         let mut session = Self { core, plan, phase: VerbPhase::Finished, last_error: None, caller_gone: false };
+        // `PaymentError` tells one refusal, the first; `touchtone check` shows them all.
         match refusals.into_iter().next() {
             Some(Refusal { message, code, error_type, .. }) => {
                 let ending = Ending::fault(PayResult::ValidationError, code, message);
@@ -98,6 +100,7 @@ impl PaySession {
             Input::Heard => self.handle_heard(now),
             Input::ConnectorFound(found) => self.handle_connector(now, found),
             Input::StoreAway => match self.phase {
+                // Nothing has been said yet that could be cut.
                 VerbPhase::Finding { .. } => self.finish(Ending::not_written()),
                 VerbPhase::Asking(_) | VerbPhase::Confirming(_) => {
                     self.core.outputs.push_back(Output::Clear);
@@ -108,11 +111,13 @@ impl PaySession {
             },
             Input::Replied(number, reply) => self.handle_reply(now, number, reply),
             Input::CallerHungUp => {
+                // Before the interruption, so that no closing prompt is said to nobody.
                 self.caller_gone = true;
                 self.interrupt(PayResult::CallerHungUp);
             }
             Input::Cancelled => self.interrupt(PayResult::TransactionCancelled),
         }
+        // After every input: the session may listen now, and what was typed ahead comes before a prompt.
         self.take_kept_keys(now, keypad);
     }
 
@@ -135,6 +140,7 @@ impl PaySession {
                 let next = exchange.handle_timeout(now);
                 self.advance(next);
             }
+            // The prompt that is being heard has its deadline in the call machine.
             VerbPhase::Closing { .. } | VerbPhase::Finished => {}
         }
         self.take_kept_keys(now, keypad);
@@ -217,10 +223,13 @@ impl PaySession {
 
     fn handle_key(&mut self, now: CallTime, pressed: CallTime, key: Key, keypad: &mut Keypad) {
         match (&self.phase, key) {
+            // Letters are ignored (spec/pay.md 3).
             (_, Key::Letter(_)) | (VerbPhase::Finished, _) => {}
             // The outcome is settled; keys are the next verb's.
             (VerbPhase::Closing { .. }, _) => keypad.keep(pressed, key),
+            // Ends the verb in every phase before the outcome, also while the gateway is asked (spec/pay.md 3).
             (_, Key::Star) => self.interrupt(PayResult::CallerInterruptedWithStar),
+            // Nobody listens: it is typed ahead (spec/pay.md 3).
             (VerbPhase::Finding { .. } | VerbPhase::Processing(_), _) => keypad.keep(pressed, key),
             (VerbPhase::Asking(asked), Key::Digit(_) | Key::Pound) if self.comes_too_late(asked, pressed) => {
                 // It ends the wait as the timer would have, and is the next listener's.
@@ -241,6 +250,7 @@ impl PaySession {
         if !matches!(asked.entry.listening, ListeningState::AnotherDigit { .. }) {
             return false;
         }
+        // By when the keys were pressed: kept keys all arrive at one moment of `now`.
         let wait = self.core.settings.inter_digit_timeout.min(asked.entry.field.another_digit());
         self.core.last_key.is_some_and(|last_key| pressed - last_key > wait)
     }
@@ -264,6 +274,7 @@ impl PaySession {
                 self.answered(now, answer);
             }
             (_, Key::Digit(digit)) => self.digit_in(now, digit, keypad),
+            // Only `#` is left: stars and letters do not come here.
             (_, _) => self.complete(now, EndedBy::Pound, keypad),
         }
     }
@@ -279,6 +290,7 @@ impl PaySession {
     }
 
     fn handle_heard(&mut self, now: CallTime) {
+        // The time for the first digit starts when the prompt has been heard (spec/pay.md 3).
         let until = now + self.core.settings.timeout;
         match &mut self.phase {
             VerbPhase::Asking(FieldAsked { entry: FieldEntry { listening, .. }, .. })

@@ -123,6 +123,7 @@ enum FinalAnswer {
 
 impl Watch {
     fn see(&mut self, record: &Record) -> Holds {
+        // An agent may ask after the end, and is refused.
         let refuses = matches!(record, Record::Commanded(..) | Record::Replied(_, Err(_)));
         rule(!self.ended || refuses, "something was done after the end")?;
         let ends = std::mem::take(&mut self.ends);
@@ -130,6 +131,7 @@ impl Watch {
         match record {
             Record::Pressed(key) => {
                 self.star |= key.symbol() == '*';
+                // 2 cancels at a confirmation.
                 self.cancelled |= key.symbol() == '2';
                 Ok(())
             }
@@ -158,6 +160,7 @@ impl Watch {
                 Ok(())
             }
             Record::LookedUp(_, idempotency) => {
+                // An outcome without an `action` leaves no request: the next payment owes nothing for it.
                 self.owed = None;
                 let (opened_by, idempotency) = (self.opening.take(), *idempotency);
                 let session = OpenSession { opened_by, idempotency, ..OpenSession::default() };
@@ -167,6 +170,7 @@ impl Watch {
             Record::Reported(payment, progress @ Progress { what: What::Finished(result), .. }, form) => {
                 self.told_in_order(payment, *progress, form)?;
                 self.finished(payment, *result, form)?;
+                // An agent's payment has no action request.
                 if payment.led_by == LedBy::Agent {
                     self.owed = None;
                 }

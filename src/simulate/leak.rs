@@ -101,6 +101,7 @@ impl KeyedDigits {
 /// leak.
 pub(super) fn leaked(records: &[(CallTime, Record)]) -> Option<(CallTime, String)> {
     let mut keyed = KeyedDigits::default();
+    // What is public or told on purpose is known before any record is judged, wherever it stands.
     for (_, record) in records {
         publish(record, &mut keyed);
     }
@@ -203,6 +204,7 @@ fn in_utterance(said: &Utterance, keyed: &mut KeyedDigits) -> bool {
 
 /// Also where a value would be masked when it is shown: the merchant gets it.
 fn in_form(form: &Form, keyed: &mut KeyedDigits) -> bool {
+    // Without a `ConnectorError` the words of `PaymentError` are ours, and may have short numbers.
     let by_gateway = form.value("ConnectorError").is_some();
     form.iter().filter(|(name, _)| !OURS.contains(name) && *name != DIGITS).any(|(name, value)| {
         let foreign =

@@ -43,6 +43,7 @@ const SEED: u128 = 0xabcd_efab_cdef_abcd_efab_cdef_abcd_ef00;
 
 /// The wall clocks of calls: scripts' own, a month's last seconds, a century's last year.
 const CLOCKS: [DateTime; 4] = [
+    // Twice, so that half of the calls have the scripts' own clock.
     datetime(2026, 6, 1, 12, 0, 0, 0),
     datetime(2026, 6, 1, 12, 0, 0, 0),
     datetime(2026, 12, 31, 23, 59, 50, 0),

@@ -200,6 +200,7 @@ impl Tape {
         let note = match event {
             Event::Key(key) => {
                 if self.keys.len() >= NOTED_MAX {
+                    // Without a key it would be another call, so that no script is made of it.
                     self.full = true;
                     return;
                 }

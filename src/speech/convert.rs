@@ -75,6 +75,7 @@ pub(super) fn prompt(samples: &[i16], rate: u32) -> Result<Option<Clip>, Resampl
     let heard = |sample: &f32| sample.abs() >= peak * SILENCE;
     let first = samples.iter().position(heard).unwrap_or_default();
     let last = samples.iter().rposition(heard).unwrap_or_default();
+    // The end first: cutting the beginning moves every place.
     samples.truncate(last.saturating_add(TAIL_MAX));
     samples.drain(..first.saturating_sub(LEAD_MAX));
     let gain = (PEAK / peak).min(GAIN_MAX);

@@ -87,6 +87,7 @@ impl Pico {
             opening.push((voice, jobs, when_opened));
         }
         let mut threads = BTreeMap::new();
+        // Waited for only once all threads run, so that the voices open side by side.
         for (voice, jobs, when_opened) in opening {
             let opened = when_opened.await.unwrap_or(Err(Reason::Died));
             opened.map_err(|reason| VoiceError { voice: voice.name(), reason })?;
@@ -134,6 +135,7 @@ fn serve(voice: PicoVoice, opened: oneshot::Sender<Result<(), Reason>>, mut jobs
         return;
     }
     while let Some(Job { text, reply }) = jobs.blocking_recv() {
+        // Whoever asked gave up while it waited in the queue.
         if reply.is_closed() {
             continue;
         }

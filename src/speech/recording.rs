@@ -155,6 +155,7 @@ struct Sound {
 impl Sound {
     /// Takes the next samples, of all channels in turn.
     fn push(&mut self, rate: u32, channels: usize, samples: &[f32]) -> Result<(), DecodeError> {
+        // `chunks_exact` panics on 0.
         let channels = channels.max(1);
         // A file's floating-point samples may be anything.
         let level = |sample: &f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
@@ -170,6 +171,7 @@ impl Sound {
             none => none.insert((rate, Downsampler::new(rate).map_err(refused)?)),
         };
         making.push(&mono).map_err(refused)?;
+        // What is done and what is being resampled, at 125 µs a sample.
         if audio::duration(self.made.len()) + Duration::from_micros(making.length().saturating_mul(125)) > DURATION_MAX
         {
             return Err(DecodeError::TooLong);

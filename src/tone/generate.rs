@@ -37,6 +37,7 @@ const PEAK_0_DBM0: f64 = 22_300.0;
 const LOW_DBM0: f64 = -9.0;
 
 /// The level of a key's high tone, dBm0.
+// 2 dB above the low one: ETSI ES 201 235-2 allows 1 to 4.
 const HIGH_DBM0: f64 = -7.0;
 
 /// The beep: no frequency of Q.23, so that no receiver takes it for a key.

@@ -56,10 +56,12 @@ pub struct EncodingFault {
 /// [`EncodingFault`].
 pub fn decode(bytes: &[u8], charset: Option<&str>) -> Result<String, EncodingFault> {
     let (encoding, named_by) = encoding_of(bytes, charset);
+    // A mark of another encoding than the one that counts is text.
     let mark = Encoding::for_bom(bytes).filter(|(marked, _)| *marked == encoding).map_or(0, |(_, length)| length);
     let body = bytes.get(mark..).unwrap_or_default();
     let mut decoder = encoding.new_decoder_without_bom_handling();
     let fault = |read: usize| EncodingFault { byte: mark.saturating_add(read), encoding: encoding.name(), named_by };
+    // None only where the length overflows.
     let Some(longest) = decoder.max_utf8_buffer_length_without_replacement(body.len()) else { return Err(fault(0)) };
     let mut text = String::with_capacity(longest);
     match decoder.decode_to_string_without_replacement(body, &mut text, true) {
@@ -69,6 +71,7 @@ pub fn decode(bytes: &[u8], charset: Option<&str>) -> Result<String, EncodingFau
             let before = read.saturating_sub(usize::from(wrong)).saturating_sub(usize::from(after));
             Err(fault(before.saturating_add(1)))
         }
+        // Not reached: there is room for the longest text.
         (DecoderResult::OutputFull, read) => Err(fault(read)),
     }
 }
@@ -84,6 +87,7 @@ fn encoding_of(bytes: &[u8], charset: Option<&str>) -> (&'static Encoding, Named
     if let Some(mark) = mark {
         return (mark, NamedBy::ByteOrderMark);
     }
+    // A declaration in UTF-16 without a byte order mark (XML 1.0, appendix F).
     match bytes {
         [b'<', 0, b'?', 0, ..] => return (UTF_16LE, NamedBy::Declaration),
         [0, b'<', 0, b'?', ..] => return (UTF_16BE, NamedBy::Declaration),

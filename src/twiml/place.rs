@@ -24,6 +24,7 @@ impl<'s> PlaceFinder<'s> {
 
     /// The place of the character at `offset`. Beyond the end, or inside a character, it is the next place there is.
     pub(super) fn at(&mut self, offset: usize) -> Position {
+        // Nearly always it is asked in rising order; else it begins anew.
         if offset < self.offset {
             *self = Self::new(self.source);
         }

@@ -59,6 +59,7 @@ pub fn render(name: &str, source: &str, parameters: &BTreeMap<String, String>) -
 pub fn check_view(source: &str) -> Result<String, Fault> {
     let (source, pieces) = readable(source)?;
     let environment = environment();
+    // minijinja says what is wrong with a template; the pieces know only where tags begin and end.
     environment.template_from_str(source).map_err(|error| fault(source, &error))?;
     let pieces =
         pieces.ok_or_else(|| Fault::error(START, "the template cannot be read: a tag in it is never closed"))?;
@@ -95,6 +96,7 @@ fn readable(source: &str) -> Result<(&str, Option<Vec<view::TemplatePiece<'_>>>)
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
+    // A missing parameter is an error, except in a condition (spec/interface.md, "Flow documents").
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION_MAX);
@@ -133,6 +135,7 @@ fn escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result
             '&' => out.write_str("&amp;")?,
             '"' => out.write_str("&quot;")?,
             '\'' => out.write_str("&apos;")?,
+            // Written as they are, XML would make blanks of them in attributes (section 3.3.3).
             '\t' | '\n' | '\r' => write!(out, "&#{};", u32::from(character))?,
             _ if is_xml_character(character) => out.write_str(character.encode_utf8(&mut [0; 4]))?,
             _ => out.write_str(" ")?,

@@ -45,6 +45,7 @@ impl Call {
         told: (Form, Option<Unwritten>),
     ) {
         let id = self.request(purpose, target, method, told);
+        // A call that was sent elsewhere does not wait: `proceed` goes there, and the request is only told.
         if self.line == LineState::Up && self.elsewhere.is_none() {
             self.documents.stop(now);
             self.stage = CallStage::Fetching { id, until: now + FETCH_LIMIT };
@@ -93,6 +94,7 @@ impl Call {
     }
 
     pub(super) fn handle_fetched(&mut self, now: CallTime, fetched_id: FetchId, fetched: Fetched) {
+        // The answer to a fetch that was given up, or that came after the call was sent elsewhere.
         if !matches!(&self.stage, CallStage::Fetching { id, .. } if *id == fetched_id) {
             return;
         }

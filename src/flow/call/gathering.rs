@@ -25,6 +25,7 @@ impl Call {
             && listening.is_prompting()
         {
             self.speak(now, prompts);
+            // A prompt without sound has been heard as soon as it is said.
             self.handle_silence(now);
         }
     }
@@ -47,6 +48,7 @@ impl Call {
 
     /// A `<Gather>` is over: its keys go to the action, or the next verb runs.
     pub(super) fn gathered(&mut self, now: CallTime, position: Position, verb: &Gather, gathered: Gathered) {
+        // Twilio goes on with the next verb then, unless `actionOnEmptyResult` is set.
         if gathered.empty && !verb.action_on_empty_result {
             return;
         }
@@ -58,6 +60,7 @@ impl Call {
         let target = match (&verb.action, &self.origin) {
             (Some(action), origin) => origin.resolve(action, self.context.plain_http),
             (None, Origin::Url(url)) => Ok(Target::Url(url.clone())),
+            // A flow has no URL to go back to: the next verb runs, and the keys stay parameters.
             (None, Origin::Flow(_)) => return,
         };
         match target {

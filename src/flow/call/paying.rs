@@ -35,6 +35,7 @@ impl Call {
             self.context.parameters.remove(&name);
         }
         self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
+        // Before the outcome joins the parameters: a flow that is rendered while it is not on disk must not see it.
         let unwritten = paying.recipients.unwritten.take().map(|form| {
             let mut parameters = self.context.parameters.clone();
             parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));

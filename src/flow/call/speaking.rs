@@ -43,6 +43,7 @@ impl Call {
     }
 
     pub(in crate::flow) fn warn(&mut self, position: Option<Position>, code: u32, message: String) {
+        // Every warning comes through here: whatever a document's fault quotes, it holds no keyed number.
         let message = self.masked(&message);
         self.actions.push_back(Action::Warn(Warning { position, code, message }));
     }

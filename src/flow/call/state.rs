@@ -32,6 +32,7 @@ impl Call {
     #[must_use]
     pub fn is_entering(&self) -> bool {
         match (&self.stage, &self.assisting) {
+            // An agent's session drops what no capture asked for, so that kept keys do not matter.
             (_, Some(assisting)) => assisting.session.is_capturing(),
             (CallStage::Gathering { .. }, None) => true,
             (CallStage::Paying(paying), None) => paying.session.is_capturing() || !self.keypad.is_empty(),

@@ -28,9 +28,11 @@ impl AssistedSession {
             let message = format!("{capture} needs {} in RequireMatchingInputs", field.step());
             return Err(AgentError::of(PayErrorCode::InvalidParameter, message));
         }
+        // Not a wrong value but the wrong moment: 64021 with 409.
         if matcher && !self.firsts.iter().any(|(first, _)| *first == field) {
             return Err(AgentError::operation(format!("{capture} comes after {}", field.step())));
         }
+        // Kept to be put back: a refused capture is named in its own callback only and counts as no attempt.
         let before = (self.core.at, self.capture);
         self.core.at = (field.step(), self.times_asked(capture).saturating_add(1));
         self.capture = Some(capture);
@@ -43,6 +45,7 @@ impl AssistedSession {
         self.updated = now;
         self.asked.retain(|(asked, _)| *asked != capture);
         self.asked.push((capture, self.core.at.1));
+        // Also before a second entry: until it agrees, the matcher is required anew.
         self.agreed.retain(|agreed| *agreed != field);
         // What was there before is not the caller's word any more, also if nothing follows it.
         if !matcher {
@@ -70,6 +73,7 @@ impl AssistedSession {
         let AssistedPhase::Capturing { entry, matcher } = &mut self.phase else { return };
         let first = Self::first(&self.firsts, entry.field, *matcher);
         let completeness = entry.handle_digit(now, digit, first, &self.core, keypad);
+        // Also of the last digit: the agent gets a callback for each (spec/pay.md 8).
         self.report_partial();
         if completeness == Completeness::Whole {
             self.end_entry(now, EndedBy::Itself, keypad);
@@ -96,10 +100,12 @@ impl AssistedSession {
             field.keep_own(&mut digits, &self.core.settings);
         }
         self.updated = now;
+        // The month in which the date is keyed, which may be later than the one in which the call was answered.
         let today = self.core.around.today(now);
         let first = Self::first(&self.firsts, field, matcher);
         // Any number may be keyed here, whatever the platform: one that may not be used is refused at submission.
         if let Err((error, _)) = self.core.judge(field, &digits, first, today, AcceptedNumbers::Any) {
+            // A timeout with no key leaves the burst of the field before it alone.
             let keyed = !digits.is_empty() || by == EndedBy::Pound;
             keypad.field_failed(by, self.core.last_key.filter(|_| keyed));
             // Nobody knows which of the two was wrong.
@@ -114,6 +120,7 @@ impl AssistedSession {
             self.agreed.push(field);
         } else {
             if self.matched.contains(&field) {
+                // A copy to compare the second entry with: the number itself moves into `captured`.
                 self.firsts.push((field, Digits::of(digits.expose())));
             }
             self.core.capture(field, digits, today);

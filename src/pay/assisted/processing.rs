@@ -16,6 +16,7 @@ impl AssistedSession {
         self.updated = now;
         self.core.at = (Step::PaymentProcessing, 1);
         self.report(What::Begun);
+        // After the report, so that `SequenceNumber` is that of the next callback, the last one.
         let callback_fields = self.callback_fields();
         match self.core.submit(now, callback_fields) {
             Ok((exchange, question)) => {
@@ -38,6 +39,7 @@ impl AssistedSession {
     pub(super) fn interrupt(&mut self, now: CallTime, result: PayResult) {
         self.updated = now;
         match &mut self.phase {
+            // The request that opens the session has no answer yet: this refusal is it.
             AssistedPhase::Finding { .. } => self.refuse(AgentError::over()),
             AssistedPhase::Idle | AssistedPhase::Capturing { .. } | AssistedPhase::Confirming(_) => {
                 self.cut_short(Ending::plain(result))
@@ -65,6 +67,7 @@ impl AssistedSession {
         self.phase = AssistedPhase::Finished;
         let told = self.callback_fields().told(&ending);
         self.core.settle(&ending, told);
+        // They hold digits; `settle` has dropped the rest of what was keyed.
         self.firsts.clear();
     }
 }

@@ -53,6 +53,7 @@ impl Wording {
         let mut letters = name.chars();
         match (self, name) {
             (Self::Verb, _) => name.to_owned(),
+            // The one parameter whose REST name is not the attribute's (spec/pay.md 8).
             (Self::Request, "parameters") => "Parameter".to_owned(),
             (Self::Request, _) => {
                 letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
@@ -117,6 +118,7 @@ impl<'a> SettingsReader<'a> {
     }
 
     pub(super) fn settings(&mut self, rules: &Rules) -> Settings {
+        // Judged only: there is no other value to choose.
         self.one_of("input", "dtmf", |value| value.eq_ignore_ascii_case("dtmf").then_some(()));
         let method = self.method("method");
         let status_callback_method = self.method("statusCallbackMethod");
@@ -147,6 +149,7 @@ impl<'a> SettingsReader<'a> {
             tries: rules.attempts.tries(attempts),
             security_code: self.boolean("securityCode").unwrap_or(true),
             postal_code: self.postal_code(),
+            // 0 is allowed and means none (spec/pay.md 2).
             min_postal_code_length: self
                 .whole("minPostalCodeLength", 0, POSTAL_DIGITS_MAX as u16)
                 .filter(|length| *length > 0),
@@ -172,6 +175,7 @@ impl<'a> SettingsReader<'a> {
             let message = format!("{name} goes with {method}=\"ach-debit\" only; remove it or pay by bank account");
             self.refuse("bankAccountType", message, PayErrorCode::BankAccountTypeWithCard);
         }
+        // Both faults have this `ErrorType`: an unknown word, and an account type beside a card.
         for refusal in self.refusals.iter_mut().skip(refused) {
             refusal.error_type = Some(SessionError::InvalidBankAccountType);
         }
@@ -192,6 +196,7 @@ impl<'a> SettingsReader<'a> {
             }
             None => None,
         };
+        // 0 is as good as absent: it tokenizes (spec/pay.md 1).
         let charged = amount.filter(|amount| !amount.is_zero());
         let wants = self.one_of("transactionType", "charge or tokenize", |value| {
             ["charge", "tokenize"].into_iter().find(|known| known.eq_ignore_ascii_case(value))
@@ -210,6 +215,7 @@ impl<'a> SettingsReader<'a> {
             );
         }
         match (wants, charged) {
+            // The word wins over what the amount implies (spec/pay.md 1).
             (Some("tokenize"), _) | (_, None) => Operation::Tokenize(token_type),
             (_, Some(amount)) => Operation::Charge(amount, currency),
         }
@@ -228,6 +234,7 @@ impl<'a> SettingsReader<'a> {
                 match value.to_ascii_lowercase().as_str() {
                     "true" | "1" => Some(PostalCode::Asked),
                     "false" | "0" => Some(PostalCode::Left),
+                    // Letters too: a given code is passed on and never keyed.
                     code => (code.len() <= POSTAL_DIGITS_MAX && code.chars().all(plain))
                         .then(|| PostalCode::Given(value.to_owned())),
                 }
@@ -237,6 +244,7 @@ impl<'a> SettingsReader<'a> {
     }
 
     fn connector(&self) -> String {
+        // Used where none is named; an unknown name never falls back on it (spec/pay.md 9).
         self.text("paymentConnector").unwrap_or_else(|| "Default".to_owned())
     }
 
@@ -267,6 +275,7 @@ impl<'a> SettingsReader<'a> {
 
     fn whole<N: TryFrom<u16>>(&mut self, name: &'static str, least: u16, most: u16) -> Option<N> {
         self.one_of(name, &format!("a whole number from {least} to {most}"), |value| {
+            // `parse` takes a leading `+`.
             let digits = value.bytes().all(|byte| byte.is_ascii_digit());
             let number = value.parse::<u16>().ok().filter(|number| digits && (least..=most).contains(number))?;
             N::try_from(number).ok()

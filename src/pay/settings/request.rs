@@ -60,6 +60,7 @@ impl Requested {
                 None => unknown.push(name),
             }
         }
+        // Those that are no attributes can be misspelt as well.
         let known: Vec<&str> =
             PARAMETERS.iter().map(|(parameter, _)| *parameter).chain(OTHERS.iter().copied()).collect();
         let mut reader = SettingsReader::new(&verb, NOWHERE, Wording::Request);

@@ -46,6 +46,7 @@ impl PaySession {
             }
             // With a token made earlier nothing was keyed that could be read back.
             None if self.core.settings.confirmation && self.core.captured.last_digits().is_some() => {
+                // Callbacks go on naming the last field: a confirmation is never a `For` (spec/pay.md 3).
                 self.phase = VerbPhase::Confirming(Confirmation::first(&self.core));
             }
             None => self.process(now),
@@ -55,6 +56,7 @@ impl PaySession {
     pub(super) fn digit_in(&mut self, now: CallTime, digit: Digit, keypad: &mut Keypad) {
         let VerbPhase::Asking(FieldAsked { entry, first, typed, .. }) = &mut self.phase else { return };
         let completeness = entry.handle_digit(now, digit, first.as_ref(), &self.core, keypad);
+        // Only a postal code may turn out to hold the beginning of the next field (`keep_own`).
         if let (Field::PostalCode, Some(pressed)) = (entry.field, self.core.last_key) {
             typed.push(keypad.at_hand(pressed, Key::Digit(digit)));
         }
@@ -65,16 +67,19 @@ impl PaySession {
 
     /// The entry of the moment is over: judge it.
     pub(super) fn complete(&mut self, now: CallTime, by: EndedBy, keypad: &mut Keypad) {
+        // Every path below sets the phase again.
         let VerbPhase::Asking(asked) = std::mem::replace(&mut self.phase, VerbPhase::Finished) else { return };
         let FieldAsked { entry: FieldEntry { field, mut digits, .. }, attempt, first, typed } = asked;
         let last_key = self.core.last_key;
         let mut by = by;
+        // A second entry ends at the length of the first, so that nothing was typed ahead in it.
         if first.is_none() && field.keep_own(&mut digits, &self.core.settings) {
             // The field came to its end five keys in; what came after is the next one's, a `#` too.
             let pound = (by == EndedBy::Pound).then(|| last_key.map(|pressed| keypad.at_hand(pressed, Key::Pound)));
             keypad.put_back(typed.into_iter().skip(digits.len()).chain(pound.flatten()));
             by = EndedBy::Itself;
         }
+        // One month for judging and capturing, so that what was found right stays right.
         let today = self.core.around.today(now);
         match self.core.judge(field, &digits, first.as_ref(), today, self.core.numbers_at_entry()) {
             Err((error, card_type)) => {
@@ -85,6 +90,7 @@ impl PaySession {
             }
             Ok(()) if first.is_none() && self.core.settings.prompts.wants_matching(field.step().into()) => {
                 keypad.field_accepted(by);
+                // Nothing is reported between the two entries: they are one attempt (spec/pay.md 4).
                 let second = FieldAsked::due(field, attempt, None, self.core.captured.brand());
                 self.phase = VerbPhase::Asking(FieldAsked { first: Some(digits), ..second });
             }

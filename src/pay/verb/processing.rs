@@ -31,6 +31,7 @@ impl PaySession {
     pub(super) fn process(&mut self, now: CallTime) {
         self.core.at = (Step::PaymentProcessing, 1);
         self.report(What::Begun);
+        // After the report, so that `SequenceNumber` is that of the next callback, the last one.
         let callback_fields = self.callback_fields();
         match self.core.submit(now, callback_fields) {
             Ok((exchange, question)) => {

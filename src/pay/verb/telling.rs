@@ -16,6 +16,7 @@ impl PaySession {
     /// The one place where a session's outcome is decided.
     pub(super) fn finish(&mut self, ending: Ending) {
         let told = self.callback_fields().told(&ending);
+        // The settlement has it for whoever tells it after a crash; the call makes the request itself.
         let form = told.action.clone();
         self.core.settle(&ending, told);
         self.phase = VerbPhase::Closing { result: ending.result, form };
@@ -36,6 +37,7 @@ impl PaySession {
 
     /// What is heard at a moment after the fields.
     pub(super) fn heard_at(&self, moment: Moment) -> Vec<Utterance> {
+        // From what may be shown: the card itself has gone to the gateway.
         let card_type = self.core.captured_fields.card.as_ref().map(|(_, brand)| *brand);
         let scene = Scene { moment, attempt: 1, complaint: None, card_type, second_entry: false };
         self.core.settings.prompts.heard(&scene, None)
@@ -84,6 +86,7 @@ fn closing_moment(ending: &Ending) -> Option<Moment> {
         PayResult::TooManyFailedAttempts | PayResult::PaymentConnectorError | PayResult::InternalError => {
             Some(Moment::PaymentFailed)
         }
+        // A refused verb ends before a word is said, and a caller who hung up hears none.
         PayResult::CallerHungUp | PayResult::ValidationError => None,
     }
 }

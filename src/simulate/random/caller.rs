@@ -282,6 +282,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         self.simulation.advance_to(self.next_key);
         self.look();
         let now = self.simulation.now();
+        // A burst that is over takes nothing with it any more.
         self.failed &= self.last_press.is_some_and(|last| now - last < BURST_GAP);
         let (step, failed, begun) = (self.step, self.failed, self.begun);
         let mut hidden = None;
@@ -310,6 +311,7 @@ impl<'a, F: Flows> Caller<'a, F> {
         if pressed > 0 {
             self.last_press = Some(self.simulation.now());
             self.unknown |= unknown;
+            // An answer to a confirmation may have failed, and the rest of its burst goes with it.
             self.failed |= confirming;
             if let Some(field) = hidden {
                 plan.hidden.push(Hidden { step: plan.moves.len(), length: run.min(pressed), field });

@@ -236,6 +236,7 @@ impl<F: Flows> World for RandomWorld<'_, F> {
         attempt: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
+        // Only a breakdown is written down as an answer: a preparation has no other one here.
         if question.what == Ask::Prepare {
             return Some(match self.breaks_down() {
                 Some(after) => (Duration::from_millis(after), Reply::Panicked),
@@ -243,6 +244,7 @@ impl<F: Flows> World for RandomWorld<'_, F> {
             });
         }
         let Some(said) = self.next(question, attempt, instrument) else {
+            // Beyond what was written down it answers as a script's gateway does: as the sandbox.
             return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
         };
         let done = self.ledger.entry(attempt.transaction_id.clone()).or_default();
@@ -367,6 +369,7 @@ fn draw(
         SaidKind::Unknown | SaidKind::Silent => rng.one_in(2),
         _ => false,
     };
+    // Where the gateway acts once, a repeat of what was done does nothing more.
     let acts = acts && !(acted && idempotency.allows_repeats());
     let spelling = rng.number();
     let quotes = matches!(what, SaidKind::Quotes | SaidKind::NamesCharge | SaidKind::NamesToken);

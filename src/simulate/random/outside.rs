@@ -241,6 +241,7 @@ impl Agent {
             17 => self.update(capture, Some("complete")),
             18 => AgentsRequest::of(Asked::Create(parameters(rng))),
             _ => {
+                // Perhaps of an earlier payment, perhaps of none.
                 let payment = u32::try_from(rng.below(4)).unwrap_or(0);
                 AgentsRequest::of(Asked::Update { payment, capture, status: None })
             }
@@ -259,6 +260,7 @@ fn parameters(rng: &mut SeededRng) -> BTreeMap<&'static str, &'static str> {
             drawn.insert(name, rng.one_of(values, ""));
         }
     }
+    // Second entries are of card fields only (spec/pay.md 8): beside an account this would refuse the request.
     if drawn.get("PaymentMethod") == Some(&"ach-debit") && !rng.one_in(20) {
         drawn.remove("RequireMatchingInputs");
     }

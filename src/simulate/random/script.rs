@@ -49,6 +49,7 @@ impl Plan {
             writeln!(script, "documents:")?;
             for (url, text) in &self.documents {
                 match played.world().given_documents().get(url) {
+                    // What was filled in differs, so that each answer is written in its turn.
                     Some(given) if given.iter().any(|given| given != text) => {
                         writeln!(script, "  {}:", quoted(url.as_str()))?;
                         for text in given {

@@ -72,6 +72,7 @@ pub(crate) fn spelt(digits: &str, spelling: u64, rng: &mut SeededRng) -> String 
         // Most of it.
         _ => {
             let most = digits.len().saturating_sub(usize::try_from(rng.below(4)).unwrap_or(0));
+            // Of a longer number fewer digits are not looked for (`mask::WINDOW`).
             digits.get(..most.max(9)).unwrap_or(digits).to_owned()
         }
     }

@@ -99,6 +99,7 @@ impl MadeUp {
         let mut chosen: Vec<(EntryKind, Zeroizing<Vec<u8>>, Vec<u8>)> = Vec::new();
         for entry in std::mem::take(&mut made_up.entries) {
             let real = made_up.digits(&entry);
+            // Equal entries stay equal: the second of two that have to match, say.
             let again = chosen.iter().find(|(kind, known, _)| *kind == entry.kind && **known == *real);
             let shown = match again {
                 Some((_, _, shown)) => shown.clone(),
@@ -114,6 +115,7 @@ impl MadeUp {
                     shown
                 }
             };
+            // One that came out the same by chance, or for want of another, does not count as one that may be shown.
             let stays = *real == shown && published(entry.kind, &real, around);
             for (place, digit) in entry.places.iter().zip(shown) {
                 if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {

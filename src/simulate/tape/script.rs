@@ -140,6 +140,7 @@ impl Tape {
             writeln!(head, "dialect: {}", self.platform)?;
         }
         match self.plain_http {
+            // The default of a script.
             PlainHttp::Always => {}
             PlainHttp::Loopback => writeln!(head, "plain_http: loopback")?,
             PlainHttp::Never => writeln!(head, "plain_http: never")?,
@@ -266,9 +267,11 @@ impl Tape {
             };
             let after = came.as_ref().map_or_else(|| NEVER.to_owned(), |(after, ..)| millis(*after));
             let answer = match (source, came) {
+                // It was not asked for, so that nothing came.
                 (_, Some((_, None, _))) => continue,
                 (Some((source, keyed)), _) => {
                     let kind = match source.content_type.as_deref() {
+                        // The default of a script.
                         Some("text/xml") => String::new(),
                         kind => format!("      type: {}\n", quoted(&made_up.words(kind.unwrap_or_default(), keyed))),
                     };
@@ -295,6 +298,7 @@ impl Tape {
                 answers.pop();
             }
         }
+        // A flow that came at once needs no entry: its document is in its file.
         documents.retain(|link, _| {
             !plain.iter().any(|(flow, _)| flow == link) || plain.iter().any(|(flow, at_once)| flow == link && !at_once)
         });

@@ -35,6 +35,7 @@ impl PathOf {
         file.write_all(bytes)?;
         file.flush()?;
         let made = Self { file: file.into_temp_path() };
+        // A path that is too long is refused here, so that the other folder is tried.
         made.as_str()?;
         Ok(made)
     }

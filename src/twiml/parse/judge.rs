@@ -20,6 +20,7 @@ const TIMES_MAX: u16 = 1000;
 
 /// `text` fit for a message: short, on one line, and without digits that may have been keyed.
 pub(super) fn shown(text: &str) -> String {
+    // Before it is cut short, so that no part of a number is left over.
     let text = mask::refused(text);
     let mut shown: String =
         text.chars().take(SHOWN_MAX).map(|character| if character.is_control() { ' ' } else { character }).collect();
@@ -185,6 +186,7 @@ impl Judge {
             let added = keys.get(added..).unwrap_or_default();
             pressed = pressed.saturating_add(added.iter().flatten().count());
             length = added.iter().fold(length, |length, key| length.saturating_add(generate::length_ms(*key)));
+            // While they are read, before anything is rendered: 60,000 `W` of a document would be hours of silence.
             if pressed > generate::KEYS_MAX || length > generate::LENGTH_MAX_MS {
                 let (most, seconds) = (generate::KEYS_MAX, generate::LENGTH_MAX_MS / 1000);
                 self.wrong(element, attribute, &format!("at most {most} keys and {seconds} seconds long"));

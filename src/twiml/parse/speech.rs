@@ -107,6 +107,7 @@ fn play(judge: &mut Judge, element: &Element) -> Option<Play> {
         }
         (None, false) => PlaySource::Url(url),
         (None, true) => {
+            // A wrong `digits` has been told already.
             if !given {
                 judge.error(element.position, "<Play> needs a URL or the attribute digits; it is skipped");
             }

@@ -143,6 +143,7 @@ impl Tree<'_> {
                 let message = format!("nothing may follow </{ROOT}>, but <{}> does", shown(name));
                 return Err(Fault::error(position, message));
             }
+            // In a view an expression may write the root.
             if name != ROOT && !self.is_unjudged(name) {
                 let hint = did_you_mean(name, &[ROOT]);
                 let message = format!("expected <{ROOT}>, found <{}>{hint}", shown(name));
@@ -169,6 +170,7 @@ impl Tree<'_> {
     fn attributes(&mut self, at: usize, element: &str, tag: &BytesStart<'_>) -> Result<Vec<Attribute>, Fault> {
         let element = shown(element);
         let mut attributes = tag.attributes();
+        // Both branches of a condition may write the same attribute.
         attributes.with_checks(self.manner != Manner::View);
         let mut found = Vec::new();
         for attribute in attributes {
@@ -224,6 +226,7 @@ impl Tree<'_> {
                     while characters.next_if(|(offset, _)| *offset <= end).is_some() {}
                 }
                 '\r' => {
+                    // A carriage return and a line feed are one line end (section 2.11).
                     characters.next_if(|(_, next)| *next == '\n');
                     value.push(' ');
                 }
@@ -309,6 +312,7 @@ impl Tree<'_> {
     /// The fault for markup at `at` that the reader cannot make sense of.
     fn unreadable<T>(&mut self, at: usize, error: &XmlError) -> Result<T, Fault> {
         let rest = self.source.get(at..).unwrap_or_default();
+        // A declaration that breaks off is an error of the reader and no event.
         if rest.get(..9).is_some_and(|begin| begin.eq_ignore_ascii_case("<!doctype")) {
             return self.document_type(at);
         }

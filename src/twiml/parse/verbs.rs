@@ -225,6 +225,7 @@ fn gather(judge: &mut Judge, element: Element) -> Verb {
 }
 
 fn pay(judge: &mut Judge, element: Element) -> Pay {
+    // Not judged here: a wrong value ends the verb with `validation-error`, which `pay::Settings` decides.
     let mut pay = Pay { attributes: element.attributes, ..Pay::default() };
     for node in element.children {
         let child = match node {

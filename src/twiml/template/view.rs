@@ -92,6 +92,7 @@ impl<'s> TemplatePiece<'s> {
 
     /// The filters and tests that a tag names, with their offsets.
     pub(super) fn names_used(&self) -> impl Iterator<Item = (usize, HelperKind, &'s str)> {
+        // `{% filter name %}` names a filter without a bar.
         let block = matches!(self.statement(), Some("filter"));
         let starts = self.tokens.iter().copied().enumerate();
         starts.filter_map(move |(index, token)| {
@@ -214,6 +215,7 @@ fn tag_end<'s>(source: &'s str, begin: usize, close: &str) -> Result<(usize, Vec
     let mut rest = inside.strip_prefix(['-', '+']).unwrap_or(inside);
     loop {
         let offset = source.len().saturating_sub(rest.len());
+        // Inside brackets `}}` may be the ends of two maps.
         if open == 0 {
             let unsigned = rest.strip_prefix(['-', '+']).unwrap_or(rest);
             if let Some(after) = unsigned.strip_prefix(close) {
@@ -272,6 +274,7 @@ pub(super) fn of(pieces: &[TemplatePiece<'_>]) -> String {
     for piece in pieces {
         let change = piece.hides();
         let hide = hidden > 0 || change > 0;
+        // minijinja has refused an end without its beginning, so that it never goes below.
         hidden = hidden.saturating_add(change).max(0);
         match piece.shape {
             _ if hide => blank(&mut view, piece.text),

@@ -47,6 +47,7 @@ impl SettingsReader<'_> {
             Ok(value) => Some(value),
             Err(error) => {
                 let shown = self.wording.name(name);
+                // Not serde's own words: they may quote the value, and with it what a caller keyed.
                 let place =
                     format!("{shown} is not JSON: line {}, column {} of its value", error.line(), error.column());
                 self.refuse(name, place, PayErrorCode::InvalidParameter);

@@ -64,6 +64,7 @@ impl SettingsReader<'_> {
             self.refuse_at(position, format!("<Prompt> needs an attribute for, which is one or more of {allowed}"));
             return None;
         }
+        // A list that is refused ends the verb, so that its prompt can be left out.
         let moments = self.words_of(find("for"), "the payment steps", &list(Moment::ALL.iter()), parse_moment)?;
         let card_types = self.words_of(find("cardType"), "card types", &list(Brand::ALL.iter()), Brand::parse)?;
         let attempts = self.words_of(find("attempt"), "numbers", "1 to 10", parse_attempt)?;

@@ -33,6 +33,7 @@ pub(super) fn another(
     when: YearMonth,
     rng: &mut SeededRng,
 ) -> Vec<u8> {
+    // In test mode the machine tells them from other numbers: with another one the call would go another way.
     if around.test_mode.is_some() && published(kind, real, around) {
         return real.to_vec();
     }
@@ -64,6 +65,7 @@ pub(super) fn another(
             EntryKind::Field(_) => candidate.iter_mut().for_each(|digit| *digit = b'0' + below(rng, 10)),
             EntryKind::Gather(finish) => candidate.iter_mut().for_each(|digit| {
                 *digit = b'0' + below(rng, 10);
+                // The finishing key would end the entry before its last digit.
                 if Some(*digit) == finish {
                     *digit = b'0' + (*digit - b'0' + 1) % 10;
                 }
@@ -79,6 +81,7 @@ pub(super) fn another(
 /// A card number that the machine cannot tell from `real`: at every length it has the same brand and the same check.
 fn card(real: &[u8], rng: &mut SeededRng) -> Vec<u8> {
     let mut number = Vec::with_capacity(real.len());
+    // Where no other beginning has the same brand at every length, the real one stays.
     if !begin(real, &mut number, rng) {
         number.extend(real.iter().take(PREFIX));
     }

@@ -107,6 +107,7 @@ pub(super) fn answer(reply: &NotedReply, made_up: &MadeUp, keyed: usize, fields:
             fields.extend(code.map(|code| format!("charge_id: {}", quoted(&made_up.identifier(code)))));
             fields.extend(token.then(|| "token_id: tok_made_up".to_owned()));
             fields.extend(profile.then(|| "profile_id: cus_made_up".to_owned()));
+            // Without an id, nothing else would say that it was approved.
             if fields.iter().all(|field| field.starts_with("prepare")) {
                 fields.push("outcome: approved".to_owned());
             }
