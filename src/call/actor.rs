@@ -53,6 +53,7 @@ const ANSWERS_MAX: usize = 64;
 const IN_A_ROW_MAX: u32 = 500;
 
 /// Custom parameters that are the call's standard parameters.
+// A stream's start message has no members of its own for them (spec/pay.md 6).
 const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.
@@ -90,6 +91,7 @@ pub async fn run(
             return line.refuse(why.into()).await;
         }
     };
+    // Not before: a stream that is refused above leaves no record of a call.
     let Some((registered, handle)) = CallPlace::take(&services, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "stream refused: a call with its CallSid is live");
         return line.refuse(StreamRefusal::Duplicate).await;
@@ -103,6 +105,7 @@ pub async fn run(
     }
     let actor = CallActor::new(services, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(reader, ender), span).await;
+    // Held until the call has nothing left to do: a server that drains waits for this place.
     drop(place);
 }
 
@@ -184,6 +187,7 @@ impl CallActor {
     }
 
     fn tell_at(&mut self, at: CallTime, event: Event) {
+        // The tape has an event before the actions that it brings about.
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.event(at, &event);
         }
@@ -193,6 +197,7 @@ impl CallActor {
     /// The machine's deadline has come.
     fn come_due(&mut self) {
         let Some((due, wait)) = self.call.poll_timeout() else { return };
+        // After a stop every timer has run out at once: what has arrived meanwhile is read first.
         if self.clock.was_stopped(due) {
             return tracing::warn!("process was suspended; the call goes on where it was");
         }
@@ -210,6 +215,7 @@ impl CallActor {
             if let Err(why) = self.carry_out().await {
                 self.lose(why).await;
                 attached = false;
+                // The hang-up has actions of its own: they are carried out before anything is waited for.
                 continue;
             }
             if self.call.is_over() {
@@ -223,11 +229,13 @@ impl CallActor {
                 }
             }
         }
+        // Before the socket is closed, which may take seconds: the CallSid may come back at once with another stream.
         self.retire(self.ended.unwrap_or(Ended::Caller).word());
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
             let writing =
                 recorder.finish(self.services.documents.library.clone(), self.services.rng.uuid().as_u64_pair().0);
+            // With the last requests: a server that stops waits for the file, too.
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
         self.line.close(CloseCode::Normal, "").await;
@@ -290,7 +298,9 @@ impl CallActor {
             told = unconstrained(self.told(ender, attached)) => return told,
             () = unconstrained(until(deadline)) => self.come_due(),
             () = unconstrained(until(media)) => self.media_due(Instant::now())?,
+            // Nothing for the machine: `carry_out` sends the sound that is due.
             () = unconstrained(until(sound)) => {}
+            // The next turn reads again.
             () = unconstrained(until(resting)) => {}
             () = unconstrained(sleep_until(idle_at)), if attached => return Err(StreamRefusal::Idle(idle)),
         }
@@ -304,6 +314,7 @@ impl CallActor {
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             Ok(()) = self.lost.changed() => self.session_lost(),
+            // Without its stream the call has hung up already: it goes on until its gateway has answered.
             _ = ender.changed(), if attached => return Err(StreamRefusal::Stopping),
         }
         Ok(())
@@ -379,6 +390,7 @@ impl CallActor {
             CallerOrder::Agent(command, answer) => {
                 self.asked_last = self.asked_last.wrapping_add(1);
                 self.asked.insert(self.asked_last, answer);
+                // Stamped as the caller's: a script has it as a step between the caller's.
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
@@ -407,6 +419,7 @@ impl CallActor {
 
     /// The stream is gone: for the machine the caller hung up.
     async fn lose(&mut self, why: StreamRefusal) {
+        // First: the platform may dial again before this call has ended.
         self.retire(why.word());
         match &why {
             StreamRefusal::Closed => tracing::info!("platform closed the stream"),
@@ -417,6 +430,7 @@ impl CallActor {
             }
         }
         match why {
+            // Nobody is at fault, or nobody reads the reason any more.
             StreamRefusal::Closed | StreamRefusal::Lost(_) | StreamRefusal::Stuck | StreamRefusal::Completed => {
                 self.line.close(CloseCode::Normal, "").await
             }
@@ -470,8 +484,10 @@ impl CallActor {
             }
             Action::FindConnector(name) => {
                 let found = self.asking.find(&self.services.payments, name);
+                // Found out before the caller is asked for a digit (spec/cluster.md 3).
                 let writable = self.services.payments.store.is_writable();
                 let event = if writable { Event::ConnectorFound(found) } else { Event::StoreAway };
+                // At the same moment: a replay looks the connector up without time passing.
                 self.tell_at(self.clock.moment(), event);
             }
             Action::Ask(question, attempt, instrument) => {
@@ -479,6 +495,7 @@ impl CallActor {
                 self.asking.ask(&self.services.payments, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
+                // An end is shown once it is written down (`FinalReport`).
                 if !matches!(progress.what, What::Finished(_)) {
                     self.registered.reported(&payment, &told);
                 }
@@ -487,6 +504,7 @@ impl CallActor {
                 progress::log(&payment, &progress);
             }
             Action::Begin(mut begun) => {
+                // Whoever tells the session after a crash has no jar but this.
                 begun.cookies = self.callbacks.cookies().to_text();
                 self.callbacks.session_begun(&begun);
                 self.noted = Some(Arc::from(begun));
@@ -498,16 +516,20 @@ impl CallActor {
             Action::Settle(mut settled) => {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
+                // Read first: if others take the outcome over from here on, the epoch has changed.
                 let epoch = self.services.payments.store.epoch();
                 let report = FinalReport::begin(&self.services.calls, &self.call_sid, &settled);
                 let shown = Arc::clone(&report);
                 let booking =
                     self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
                 if settled.shown.unwritten.is_some() {
+                    // A task: the call goes on while the store takes its time.
                     tokio::spawn(report.wait(booking.clone()));
                 }
+                // Before `Asking::settled`, which forgets what it was asked about.
                 let left = self.left(&settled.payment);
                 self.asking.settled(&self.services.payments, &settled, booking.clone());
+                // An agent's payment has no action: the next fetch of its call tells something else.
                 if settled.payment.led_by == LedBy::Document {
                     let callbacks = self.callbacks.another();
                     self.settled = Some(ActionOutcome { settled, booking, left, epoch, callbacks });
@@ -567,6 +589,7 @@ impl CallActor {
                 let id = fetch.id;
                 let (fetched, text) = fetched(&documents, fetch, telling, cookies).await;
                 let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
+                // The call may be over; then nobody waits for this.
                 let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {

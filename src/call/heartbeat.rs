@@ -20,6 +20,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Says so for as long as the server runs.
 pub(crate) async fn beat(payments: Arc<PaymentServices>) {
     let mut every = interval(HEARTBEAT_EVERY);
+    // After a suspension one heartbeat is enough, not one for each that was missed.
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_since = None;
     loop {

@@ -31,6 +31,7 @@ pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
         };
         let pressing = is_suspected || calls.live() > 0 || !store.is_writable();
         if pressing || last.is_none_or(|last| last.elapsed() >= EVERY_IDLE) {
+            // The store takes note of what it finds.
             let _ = store.probe().await;
             last = Some(Instant::now());
         }
