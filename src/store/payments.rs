@@ -65,6 +65,7 @@ impl Store {
     ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
         let sid = &settled.payment.sid;
         let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
+        // Both are made: which of them are stored is decided in the transaction (`SettlingStep`).
         let first = self.tellings(settled, Occasion::First, held, call_sid)?;
         let mut late = self.tellings(settled, Occasion::Late, held, call_sid)?;
         if hold_action == Hold::No {

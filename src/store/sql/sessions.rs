@@ -98,6 +98,7 @@ pub(super) async fn end(
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let SettledPayment { sid, outcome, session, .. } = ended;
+    // The same end by the same node is a repetition after a lost answer; any other one is refused.
     let (sql, session) = match session {
         Some(session) if !has_payment => (
             "INSERT INTO sessions (sid, result, error_code, error, ended, node, call_sid, connector, led_by, operation, \
@@ -166,6 +167,7 @@ impl Work for ClaimSessions {
             }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
+            // What it has already, too: a claim whose answer was lost is repeated by the next one.
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
             // Each list is as long as it may be alone.
             free.sort_unstable();

@@ -129,6 +129,8 @@ impl Work for SettlePayment {
 
 impl SettlePayment {
     async fn known(&self, on: &mut On<'_>) -> Result<Option<KnownPayment>, Trouble> {
+        // Locked until the transaction is over: of two servers that settle at once the second sees what the first
+        // wrote.
         let select = match on.dialect.locks_rows() {
             true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
             false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
