@@ -185,6 +185,7 @@ impl<'a> ConnectorStore<'a> {
         let audit = self.audit(action, name, old_value, Some(self.shown(&config)));
         let change = ConnectorChange::Insert { sealed };
         match self.store.backend().change_connector(name, change, audit, now).await {
+            // Another process was quicker than the look above.
             Err(BackendError::Duplicate) => Err(ConnectorStoreError::Exists(name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => {
@@ -289,6 +290,7 @@ impl<'a> ConnectorStore<'a> {
         self.refuse_live_sandbox(config)?;
         let sealed =
             self.store.seal().close(&config.to_json(), SealedPlace::connector(&row.name)).map_err(StoreError::from)?;
+        // Only over what was looked at: a change that came between is not overwritten.
         let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
         let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
         match self.store.backend().change_connector(&row.name, change, audit, now).await {

@@ -302,6 +302,7 @@ fn page<'a>(
     let more = match list.has_more.map(RawValue::get) {
         Some("true") => true,
         Some("false") => false,
+        // A list that does not say whether there is more proves nothing absent.
         _ => return Err(unread(reply)),
     };
     let mut found = Vec::new();
@@ -336,7 +337,9 @@ fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged 
     let Some(id) = payment.id(&["pi_"]) else { return unknown("and the body is no payment") };
     match (in_mode(payment, mode), mode) {
         (Ok(()), _) => {}
+        // A test payment moved no money: the key is the wrong one.
         (Err(refused), Mode::Live) => return Charged::Answer(refused),
+        // Money may have moved, so that no refusal may be told.
         (Err(_), Mode::Test) => return unknown("and the payment is a live one"),
     }
     match payment.status().as_deref() {
@@ -351,6 +354,7 @@ fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged 
             Charged::Answer(Answer::Declined(denial))
         }
         Some("canceled") => Charged::Answer(Answer::Declined(needs_payer(id))),
+        // Not final (spec/connectors.md 4.2).
         Some("processing") => unknown("and the payment is being processed"),
         Some(_) | None => unknown("and the payment's status is not final"),
     }

@@ -145,6 +145,7 @@ impl Stripe {
         let path = format!("{}/search", list(attempt));
         match self.get(attempt, &path, &[("query", &query)]).await {
             Ok(reply) => self.page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
+            // The list decides; not every account has a search (spec/connectors.md 4.6).
             Err(_) => Vec::new(),
         }
     }

@@ -161,6 +161,7 @@ impl Stripe {
     async fn first(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Result<Option<StripeNote>, Answer> {
         let (operation, mode) = (attempt.operation, self.description.mode);
         if let Operation::Charge(amount, currency) = operation {
+            // Before the card leaves: an amount that would lose digits is refused (spec/connectors.md 2.4).
             wire_amount(amount, currency)?;
         }
         let compatible = self.settings.reusable == Reusable::Card;
@@ -171,6 +172,7 @@ impl Stripe {
             (Operation::Tokenize(_), Instrument::Token(_)) => {
                 return Err(refused(PayErrorCode::TokenizeUnsupported, "a token is not tokenized again"));
             }
+            // One call, which is the submission.
             (Operation::Tokenize(TokenType::OneTime | TokenType::PaymentMethod), _) => return Ok(None),
             (Operation::Charge(..), Instrument::Token(token)) => match token_kind(token) {
                 Some(TokenKind::Source) => {

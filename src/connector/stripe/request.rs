@@ -123,6 +123,7 @@ pub(super) fn payment_intent(
             .map(|text| field("description", cut(text, DESCRIPTION_CHARS_MAX))),
     );
     fields.extend(metadata(attempt));
+    // The checks of security code and postal code are in the charge.
     fields.push(field("expand[]", "latest_charge"));
     encoded(&fields)
 }
