@@ -213,6 +213,7 @@ impl Cookie {
                 "secure" => secure = true,
                 "max-age" => max_age = lifetime(value).or(max_age),
                 "expires" => expires = date(value).or(expires),
+                // HttpOnly and SameSite mean something to browsers only.
                 _ => {}
             }
         }

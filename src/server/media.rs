@@ -206,10 +206,12 @@ async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Resul
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
+        // Each message leaves at once: sound is paced by `call::playback`, not here.
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .max_message_size(Some(TEXT_MAX))
         .max_frame_size(Some(TEXT_MAX));
+    // The connection is to be had only after the answer has left.
     tokio::spawn(async move {
         let connection = match connection.await {
             Ok(connection) => TokioIo::new(connection),

@@ -96,6 +96,7 @@ pub(super) async fn run(
             wake = wake.min(now + TICK);
         }
         tokio::select! { biased;
+            // First: an input that is there beats a deadline of the same instant (spec/pay.md 3).
             input = inputs.recv(), if open && (read_on || !there) => match input {
                 Some(CallerInput::HangUp) if !there => left = true,
                 Some(_) if !there => {}

@@ -136,6 +136,7 @@ impl NameServers {
             tokio::select! {
                 Some((place, answer)) = asked.next() => match answer {
                     Ok(records) => {
+                        // A hint: whoever reads an older one asks a slower server first.
                         self.first.store(place, Ordering::Relaxed);
                         return Ok(records);
                     }
