@@ -170,6 +170,7 @@ impl Server {
         account: Account,
         add: impl FnOnce(&Registry) -> Result<(), RegistryError>,
     ) -> Result<Self, StartError> {
+        // First: what is counted without a recorder is lost.
         health::install_recorder();
         let tls = config.tls.as_ref().map(tls::TlsIdentity::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;

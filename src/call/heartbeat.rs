@@ -27,6 +27,7 @@ pub(crate) async fn beat(payments: Arc<PaymentServices>) {
         tokio::select! {
             biased;
             _ = every.tick() => {}
+            // Only after a suspension, as a heartbeat that fails is repeated below: the next tick may be seconds away.
             () = payments.store.lapsed() => {}
         }
         loop {

@@ -57,6 +57,7 @@ pub async fn attend(payments: Arc<PaymentServices>, calls: Arc<Calls>) {
 /// Takes over what is nobody's, for as long as the server runs.
 pub(crate) async fn look_after(payments: Arc<PaymentServices>) {
     let mut look = interval(LOOK_EVERY);
+    // After a suspension one look is enough.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Due { forget: 0, reclaim: false };
     let mut complained = false;

@@ -91,6 +91,7 @@ pub(super) async fn begin(line: &mut StreamWriter, reader: &mut StreamReader) ->
                 () = until(line.due()) => None,
             };
             let now = Instant::now();
+            // As in a call: messages that keep coming must not put the stream's own deadlines off.
             line.come_due(now)?;
             let mut event = None;
             if let Some(message) = message {

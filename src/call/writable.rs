@@ -21,6 +21,7 @@ const EVERY_IDLE: Duration = Duration::from_secs(5);
 /// Finds out, again and again.
 pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
     let mut look = interval(EVERY);
+    // After a suspension one look is enough.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Instant> = None;
     loop {

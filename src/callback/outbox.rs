@@ -195,6 +195,7 @@ impl CallbackQueue {
     /// Has a status callback stored and delivered after those before it.
     pub fn send(&self, request: CallbackRequest) {
         let token = self.deliveries.clocks.rng.uuid();
+        // Counted first: other pens of this call may write at the same time (`another`).
         if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.policy.queue_max {
             self.unwritten.fetch_sub(1, Ordering::AcqRel);
             let reason = "too many callbacks of this call are waiting to be written down";
@@ -440,6 +441,7 @@ impl Scribe {
                     return Ok(written);
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
+                    // Once stuck it stays so until a write succeeds.
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
                     tracing::error!(
                         call_sid = self.call_sid,

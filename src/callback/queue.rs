@@ -189,6 +189,7 @@ impl Deliveries {
             return;
         }
         state.notice_count = state.notice_count.saturating_add(1);
+        // Below zero, where the store has no ids.
         state.last_notice = state.last_notice.saturating_sub(1);
         let (id, host, time_left) = (state.last_notice, state.host(error_url), self.policy.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
@@ -447,6 +448,7 @@ impl Deliveries {
                 }
             }
         }
+        // Only now: the next one of its call leaves once it is written down how this one went.
         self.change(|state, _| state.recorded(id));
     }
 

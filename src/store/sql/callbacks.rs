@@ -154,6 +154,7 @@ impl Insert<'_> {
         let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql))).bind(text(session))).await?;
         match rows.first() {
             Some(row) => Ok(self.stored(callback, New::read(row)?)),
+            // Stored before, and the answer was lost; or the session is another node's by now.
             None => Ok(by_token(on, callback.token).await?.ok_or(BackendError::NotFound)?),
         }
     }
