@@ -92,6 +92,7 @@ impl Renderer {
                 Ok(Err(_panic)) => beep_for("rendering it broke down"),
                 Err(_) => beep_for("it was not rendered in time"),
             };
+            // The call may be over; then nobody waits for this.
             let _ = answers.send(Answered::Rendered(turn, clip)).await;
         }));
         self.running = Some(RunningRender { turn, task: rendering.abort_handle() });

@@ -171,6 +171,8 @@ impl<'a> ConnectorStore<'a> {
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
             return Err(ConnectorStoreError::Alike { name: name.clone(), known });
         }
+        // The address of a live one is fixed (spec/pay.md 10): removing it and storing the name anew must not get
+        // around that.
         let was = audited::last_live(self.store.backend(), name).await?;
         let was = was.filter(|was| !was.is_same(&config, self.store.seal()));
         let (action, old_value) = match (was, replace) {

@@ -168,6 +168,7 @@ async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Resul
         .ok_or_else(|| nothing_here(parts.uri.path(), peer))?
         .map_err(|refused| refused.answer(told, peer))?;
     let dialect = media::dialect(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
+    // Only whoever has proven itself learns this and what follows.
     if state.draining.load(Ordering::Acquire) {
         tracing::warn!(flow = told, status = 503, "stream refused: the server is being stopped");
         return Err(NotUpgraded::Unavailable("the server is being stopped\n".into()));

@@ -125,6 +125,7 @@ impl Store {
         };
         Ok(match row {
             Some(row) if !settling::says(&row, &settled.outcome) => None,
+            // The row has the outcome alone: on which occasion it is told, the tokens say.
             Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
             Some(_) => Some(Booked::First),
             None => match self.backend.session(sid).await? {

@@ -235,6 +235,7 @@ impl Phone<'_> {
         self.said_until = self.said_until.max(now) + length;
         self.pressed_last = false;
         self.tell(&Record::Said(turn, heard));
+        // Nothing is rendered here: a turn lasts as long as its words are taken to.
         self.call.handle_event(now, Event::SpeechReady(turn, length));
         let after = self.said_until - now;
         self.schedule(after, Event::Played(turn));

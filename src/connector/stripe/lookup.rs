@@ -72,6 +72,7 @@ impl Stripe {
         let near = ListWindow { from, until: Some(from.saturating_add(SENT_WITHIN)) };
         let rest = ListWindow { from: from.saturating_add(SENT_WITHIN + 1), until: None };
         let all = ListWindow { from, until: None };
+        // 0: nobody knows when it began (`answer::told_at`), so that the whole list is one part.
         let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
         let mut left = LookUpBudget { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
         for window in windows {
@@ -79,6 +80,7 @@ impl Stripe {
             if !looked.found.is_empty() {
                 return Ok(looked);
             }
+            // There is more than could be read: what a search finds counts, and finding nothing proves nothing.
             if !looked.whole {
                 return Ok(LookUpResult { found: self.search(attempt, note).await, whole: false });
             }

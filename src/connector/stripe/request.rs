@@ -112,6 +112,7 @@ pub(super) fn payment_intent(
         field("confirm", "true"),
     ];
     fields.extend(note.customer.as_deref().map(|customer| field("customer", customer)));
+    // A setting, as it is unconfirmed whether every account may (spec/connectors.md 4.2).
     if moto {
         fields.push(field("payment_method_options[card][moto]", "true"));
     }
