@@ -276,7 +276,7 @@ fn not_answered(error: &FetchError) -> Tried {
         ) => Tried::Hopeless(error.to_string()),
         // The application has answered, with nothing to go by.
         FetchError::Redirect(_) => Tried::Hopeless(error.to_string()),
-        // What happened at the end of the way decides; the reason says where that was.
+        // What happened after the last redirect decides; the reason says where that was.
         FetchError::Redirected { error: behind, .. } => match not_answered(behind) {
             Tried::Again { retry_after, .. } => Tried::Again { reason: error.to_string(), retry_after },
             Tried::Answered(_) | Tried::Hopeless(_) => Tried::Hopeless(error.to_string()),

@@ -316,6 +316,7 @@ fn page<'a>(
         }
         last = Some(id);
     }
+    // There is no id that the next page could be asked for with.
     if more && last.is_none() {
         return Err(unread(reply));
     }
@@ -353,6 +354,7 @@ fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged 
             }
             Charged::Answer(Answer::Declined(denial))
         }
+        // This connector cancels what waits for the payer.
         Some("canceled") => Charged::Answer(Answer::Declined(needs_payer(id))),
         // Not final (spec/connectors.md 4.2).
         Some("processing") => unknown("and the payment is being processed"),
@@ -389,6 +391,7 @@ fn customer_says(customer: &StripeObject<'_>, mode: Mode, note: &StripeNote) -> 
         return Some(refused);
     }
     let profile = customer.id(&["cus_"])?;
+    // The shape that it was asked for in (spec/connectors.md 4.3).
     let token = if note.id.starts_with("pm_") {
         note.id.clone()
     } else {
