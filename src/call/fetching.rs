@@ -217,6 +217,7 @@ pub(super) async fn fetched(
                 let message = format!("{}: {reason}", Target::Url(url));
                 return (Err(FetchFailure { code: NOT_FETCHED, message }), None);
             };
+            // Whether or not the document can be read: the request was answered.
             outcome.told(occasion, as_it_is, callback::tried(&answer));
             answer
         }

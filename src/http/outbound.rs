@@ -252,6 +252,7 @@ impl Outbound {
         }
         let since = Instant::now();
         let exchange = async |to: &Url, mut headers: HeaderMap| {
+            // Anew for the second try: the answer to the first may have set some.
             if let Some(cookies) = request.cookies.header(&url) {
                 headers.insert(COOKIE, cookies);
             }

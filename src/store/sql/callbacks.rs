@@ -257,6 +257,7 @@ impl Work for ClaimCallbacks {
             // Its own are never free, however late its heartbeat is.
             silent.retain(|node| !own.contains(node));
             let mut first = self.free(on, None, &silent).await?;
+            // One owner at a time, as in `Claimable::free`.
             for owner in &silent {
                 first.extend(self.free(on, Some(owner), &silent).await?);
             }
@@ -458,6 +459,7 @@ impl Work for RetryCallbacks {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
         // As if never tried: what was tried counts as passed by the later ones of its call.
+        // In the words of the index of those that are closed (`is`).
         const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
              updated = $1 WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
         const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \

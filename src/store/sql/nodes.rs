@@ -55,6 +55,7 @@ impl Claimable {
     /// The places of the first free rows, in order and locked: of those that are nobody's or one's of these, who are silent.
     pub(super) async fn free(&self, on: &mut On<'_>, silent: &[String], limit: u32) -> Result<Vec<i64>, Trouble> {
         let mut places = self.places(on, None, limit).await?;
+        // One owner at a time: the index is by owner and place.
         for owner in silent {
             places.extend(self.places(on, Some(owner.clone()), limit).await?);
         }

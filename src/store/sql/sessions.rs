@@ -313,6 +313,7 @@ async fn list(on: &mut On<'_>, filter: SessionFilter) -> Result<Vec<SessionRow>,
     let SessionFilter { call_sid, connector, from, before, after_sid, limit } = filter;
     let narrowed = Narrowed { call_sid, connector, from, before, after_sid };
     let mut conditions = Conditions::of_list("sessions", "begun", narrowed);
+    // As the indexes of lists have it: what was asked is in the payment's row.
     conditions.and_plain("state <> 'asked'");
     let select = format!("SELECT {ROW} FROM sessions");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;
