@@ -53,7 +53,6 @@ const ANSWERS_MAX: usize = 64;
 const IN_A_ROW_MAX: u32 = 500;
 
 /// Custom parameters that are the call's standard parameters.
-// A stream's start message has no members of its own for them (spec/pay.md 6).
 const STANDARD: &[&str] = &["From", "To", "ForwardedFrom", "CallerName", "Direction"];
 
 /// Runs the call of one stream. Returns when the call is over and everything it had to tell is on its way.

@@ -150,7 +150,6 @@ impl StoredPlace {
         let [.., last] = STORE_WAITS;
         for wait in STORE_WAITS.into_iter().chain(std::iter::repeat(last)).take(tries) {
             match write().await {
-                // NotFound: another server has it by now, and writes down what becomes of it.
                 Ok(()) | Err(BackendError::NotFound | BackendError::Duplicate) => return,
                 Err(BackendError::Unavailable(reason)) => {
                     tracing::warn!(

@@ -167,7 +167,6 @@ impl Work for ClaimSessions {
             }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
-            // What it has already, too: a claim whose answer was lost is repeated by the next one.
             free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
             // Each list is as long as it may be alone.
             free.sort_unstable();
