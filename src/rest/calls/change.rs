@@ -121,7 +121,7 @@ impl CallChange {
 fn document(twiml: &str) -> Result<NextDocument, ApiError> {
     let document = twiml::parse(twiml)
         .map_err(|fault| ApiError::bad(error::UNREADABLE_DOCUMENT, format!("Document parse failure: {fault}")))?;
-    // It has no address that links in it could be relative to.
+    // A document in a request has no address: its relative links name flows.
     Ok(NextDocument { document, origin: Origin::Flow(String::new()) })
 }
 
