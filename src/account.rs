@@ -88,6 +88,7 @@ impl Account {
         }
         Ok(Self {
             sid: kept.account_sid,
+            // A token of the configuration is never shown.
             is_new: is_new && config.auth_token.is_none(),
             auth_token: config.auth_token.clone().unwrap_or(kept.auth_token),
         })

@@ -229,6 +229,7 @@ impl delivery::CallbackTransport for Application {
     fn deliver<'a>(&'a self, request: &'a CallbackRequest, token: Uuid) -> BoxFuture<'a, delivery::Tried> {
         async move {
             let first = self.outbound_request(request, token, DELIVERY_TIMEOUT, CALLBACK_ANSWER_BYTES_MAX);
+            // Not asked a second time here: the schedule repeats what did not arrive.
             let sent = follow(first, Unreached::Told, |hop| async move {
                 measured(request.kind, self.outbound.send_callback(&hop)).await
             });
@@ -275,6 +276,7 @@ fn not_answered(error: &FetchError) -> Tried {
         ) => Tried::Hopeless(error.to_string()),
         // The application has answered, with nothing to go by.
         FetchError::Redirect(_) => Tried::Hopeless(error.to_string()),
+        // What happened after the last redirect decides; the reason says where that was.
         FetchError::Redirected { error: behind, .. } => match not_answered(behind) {
             Tried::Again { retry_after, .. } => Tried::Again { reason: error.to_string(), retry_after },
             Tried::Answered(_) | Tried::Hopeless(_) => Tried::Hopeless(error.to_string()),

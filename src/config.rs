@@ -184,6 +184,7 @@ impl Default for Media {
             secret: None,
             max_age: None,
             max_calls: 0,
+            // spec/interface.md, `[media]`; so is the limit of messages below.
             idle_timeout: Duration::from_secs(60),
             max_messages_per_second: 500,
         }

@@ -101,7 +101,9 @@ fn builder() -> ClientBuilder {
     install_crypto_provider();
     Client::builder()
         .user_agent(USER_AGENT)
+        // Each hop is signed and checked anew (`redirect`), and card data follows none (spec/connectors.md 3.4).
         .redirect(reqwest::redirect::Policy::none())
+        // Whether a request is repeated is decided by whoever asks: a second one may charge again.
         .retry(retry::never())
         .referer(false)
         .no_proxy()

@@ -40,6 +40,7 @@ impl Library {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         blocking::assert_allowed();
+        // A folder that is not there has no flows.
         let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut names: Vec<String> = files
             .map(|file| file.path())
@@ -80,6 +81,7 @@ impl Library {
             return Err(FetchFailure::not_retrieved(format!("there is no flow named {}; {hint}", refused(name))));
         }
         let path = self.path(name);
+        // Looked at before it is read: the folder may hold anything.
         let too_long = std::fs::metadata(&path).is_ok_and(|file| file.len() > twiml::SIZE_MAX as u64);
         if too_long {
             let message = format!("{}: longer than {} bytes", path.display(), twiml::SIZE_MAX);

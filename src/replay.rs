@@ -76,6 +76,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ScriptError> {
             for file in std::fs::read_dir(path).map_err(unreadable)? {
                 inside.push(file.map_err(unreadable)?.path());
             }
+            // A folder is read in no order.
             inside.sort();
             inside.retain(|path| path.is_dir() || path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml"));
             found.extend(find(&inside)?);

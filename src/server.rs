@@ -170,6 +170,7 @@ impl Server {
         account: Account,
         add: impl FnOnce(&Registry) -> Result<(), RegistryError>,
     ) -> Result<Self, StartError> {
+        // First: what is counted without a recorder is lost.
         health::install_recorder();
         let tls = config.tls.as_ref().map(tls::TlsIdentity::open).transpose()?;
         let speech = Speech::start(config.speech.engine).await?;
@@ -193,6 +194,7 @@ impl Server {
         let outbound = Arc::new(Outbound::with(policy, &resolver, crowd)?);
         let application = Arc::new(Application::new(Arc::clone(&outbound), account.auth_token.clone(), rng.clone()));
         let store = open::open(&config.store(), Role::Server).await?;
+        // Before a call can come: until then nobody knows whether the stand-in may be used.
         connectors.refresh(&store).await.map_err(OpenError::from)?;
         connectors.refuse_twins()?;
         connectors.refuse_live_sandboxes()?;
@@ -212,6 +214,7 @@ impl Server {
         };
         let library = Library::new(&config.flows);
         let (looked_at, known) = (library.clone(), connectors.clone());
+        // A faulty document never stops the server (spec/interface.md, `serve`).
         if blocking::run(move || inspect::warn_of_faults(&looked_at, &known)).await.is_err() {
             tracing::error!("check of the flows panicked; calls that run them go on");
         }
@@ -282,7 +285,9 @@ impl Server {
         if !state.upgrades.require_signature {
             following.spawn(unsigned::remind(payments.connectors.clone(), unsigned::warn));
         }
+        // By itself: a drain ends it before the rest, so that nothing new is taken over.
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
+        // Through the drain, too: a server that is not heard is taken over (spec/cluster.md 3).
         following.spawn(heartbeat::beat(Arc::clone(payments)));
         following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
         let limiter =
@@ -329,6 +334,7 @@ async fn drained(
 ) {
     let (calls, payments) = (&services.calls, &services.payments);
     stop.await;
+    // First: no stream is admitted after it, so that none open is none for good.
     calls.close();
     draining.store(true, Ordering::Release);
     tracing::info!(calls = calls.live(), "server is stopping; running calls may finish, new ones are refused");
@@ -342,6 +348,7 @@ async fn drained(
             );
         }
     }
+    // Nothing more is taken over; what is here is handed over below.
     attending.abort();
     if let Err(Undelivered(count)) = payments.deliveries.drained(CALLBACKS_WAIT).await {
         tracing::warn!(callbacks = count, "callbacks are not delivered yet; keeping them for the next start");
@@ -350,6 +357,7 @@ async fn drained(
     if let Ok(Err(error)) = timeout(LAST_WRITE, payments.store.flush()).await {
         tracing::warn!(%error, "could not persist how the last calls ended; they will be told as failed");
     }
+    // Before anything is released: another server begins it at once.
     if timeout(LAST_WRITE, payments.deliveries.stop()).await.is_err() {
         tracing::warn!("could not persist how the last callbacks went; they will be delivered again");
     }

@@ -242,6 +242,7 @@ impl Store {
     /// Opens what is stored; seals it anew where it is not bound to its row.
     async fn opened(&self, sealed: &[u8], what: Resealed) -> Result<Secret, StoreError> {
         let Opened { text, is_bound } = self.seal.open(sealed, what.place())?;
+        // Versions before 0.2 sealed without a place.
         if !is_bound {
             let bound = self.seal.close(&text, what.place())?;
             self.backend.reseal(what, sealed, bound).await?;

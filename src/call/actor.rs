@@ -86,6 +86,7 @@ pub async fn run(
             return line.refuse(why.into()).await;
         }
     };
+    // Not before: a stream that is refused above leaves no record of a call.
     let Some((registered, handle)) = CallPlace::take(&services, &start, dialect.name, flow) else {
         tracing::warn!(parent: &span, "stream refused: a call with its CallSid is live");
         return line.refuse(StreamRefusal::Duplicate).await;
@@ -99,6 +100,7 @@ pub async fn run(
     }
     let actor = CallActor::new(services, start, call, recorder, line, registered, orders);
     tracing::Instrument::instrument(actor.run(reader, ender), span).await;
+    // Held until the call has nothing left to do: a server that drains waits for this place.
     drop(place);
 }
 
@@ -180,6 +182,7 @@ impl CallActor {
     }
 
     fn tell_at(&mut self, at: CallTime, event: Event) {
+        // The tape has an event before the actions that it brings about.
         if let Some(recorder) = &mut self.recorder {
             recorder.tape.event(at, &event);
         }
@@ -189,6 +192,7 @@ impl CallActor {
     /// The machine's deadline has come.
     fn come_due(&mut self) {
         let Some((due, wait)) = self.call.poll_timeout() else { return };
+        // After a stop every timer has run out at once: what has arrived meanwhile is read first.
         if self.clock.was_stopped(due) {
             return tracing::warn!("process was suspended; the call goes on where it was");
         }
@@ -206,6 +210,7 @@ impl CallActor {
             if let Err(why) = self.carry_out().await {
                 self.lose(why).await;
                 attached = false;
+                // The hang-up has actions of its own: they are carried out before anything is waited for.
                 continue;
             }
             if self.call.is_over() {
@@ -219,11 +224,13 @@ impl CallActor {
                 }
             }
         }
+        // Before the socket is closed, which may take seconds: the CallSid may come back at once with another stream.
         self.retire(self.ended.unwrap_or(Ended::Caller).word());
         if let Some(mut recorder) = self.recorder.take() {
             recorder.tape.destinations(self.call.destinations());
             let writing =
                 recorder.finish(self.services.documents.library.clone(), self.services.rng.uuid().as_u64_pair().0);
+            // With the last requests: a server that stops waits for the file, too.
             self.last_words.spawn(tracing::Instrument::in_current_span(writing));
         }
         self.line.close(CloseCode::Normal, "").await;
@@ -286,7 +293,9 @@ impl CallActor {
             told = unconstrained(self.told(ender, attached)) => return told,
             () = unconstrained(until(deadline)) => self.come_due(),
             () = unconstrained(until(media)) => self.media_due(Instant::now())?,
+            // Nothing for the machine: `carry_out` sends the sound that is due.
             () = unconstrained(until(sound)) => {}
+            // The next turn reads again.
             () = unconstrained(until(resting)) => {}
             () = unconstrained(sleep_until(idle_at)), if attached => return Err(StreamRefusal::Idle(idle)),
         }
@@ -300,6 +309,7 @@ impl CallActor {
             Some(answer) = self.inbox.recv() => self.answer(answer),
             Some(order) = self.orders.recv(), if attached => self.obey(order)?,
             Ok(()) = self.lost.changed() => self.session_lost(),
+            // Without its stream the call has hung up already: it goes on until its gateway has answered.
             _ = ender.changed(), if attached => return Err(StreamRefusal::Stopping),
         }
         Ok(())
@@ -375,6 +385,7 @@ impl CallActor {
             CallerOrder::Agent(command, answer) => {
                 self.asked_last = self.asked_last.wrapping_add(1);
                 self.asked.insert(self.asked_last, answer);
+                // Stamped as the caller's: a script has it as a step between the caller's.
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
@@ -403,6 +414,7 @@ impl CallActor {
 
     /// The stream is gone: for the machine the caller hung up.
     async fn lose(&mut self, why: StreamRefusal) {
+        // First: the platform may dial again before this call has ended.
         self.retire(why.word());
         match &why {
             StreamRefusal::Closed => tracing::info!("platform closed the stream"),
@@ -413,6 +425,7 @@ impl CallActor {
             }
         }
         match why {
+            // Nobody is at fault, or nobody reads the reason any more.
             StreamRefusal::Closed | StreamRefusal::Lost(_) | StreamRefusal::Stuck | StreamRefusal::Completed => {
                 self.line.close(CloseCode::Normal, "").await
             }
@@ -466,8 +479,10 @@ impl CallActor {
             }
             Action::FindConnector(name) => {
                 let found = self.asking.find(&self.services.payments, name);
+                // Found out before the caller is asked for a digit (spec/cluster.md 3).
                 let writable = self.services.payments.store.is_writable();
                 let event = if writable { Event::ConnectorFound(found) } else { Event::StoreAway };
+                // At the same moment: a replay looks the connector up without time passing.
                 self.tell_at(self.clock.moment(), event);
             }
             Action::Ask(question, attempt, instrument) => {
@@ -475,6 +490,7 @@ impl CallActor {
                 self.asking.ask(&self.services.payments, &self.callbacks, question, subject, self.answers.clone());
             }
             Action::Report(payment, progress, told) => {
+                // An end is shown once it is written down (`FinalReport`).
                 if !matches!(progress.what, What::Finished(_)) {
                     self.registered.reported(&payment, &told);
                 }
@@ -483,6 +499,7 @@ impl CallActor {
                 progress::log(&payment, &progress);
             }
             Action::Begin(mut begun) => {
+                // Whoever tells the session after a crash has no jar but this.
                 begun.cookies = self.callbacks.cookies().to_text();
                 self.callbacks.session_begun(&begun);
                 self.noted = Some(Arc::from(begun));
@@ -494,16 +511,20 @@ impl CallActor {
             Action::Settle(mut settled) => {
                 settled.cookies = self.callbacks.cookies().to_text();
                 let settled = Arc::<Settled>::from(settled);
+                // Read first: if others take the outcome over from here on, the epoch has changed.
                 let epoch = self.services.payments.store.epoch();
                 let report = FinalReport::begin(&self.services.calls, &self.call_sid, &settled);
                 let shown = Arc::clone(&report);
                 let booking =
                     self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
                 if settled.shown.unwritten.is_some() {
+                    // A task: the call goes on while the store takes its time.
                     tokio::spawn(report.wait(booking.clone()));
                 }
+                // Before `Asking::settled`, which forgets what it was asked about.
                 let left = self.left(&settled.payment);
                 self.asking.settled(&self.services.payments, &settled, booking.clone());
+                // An agent's payment has no action: the next fetch of its call tells something else.
                 if settled.payment.led_by == LedBy::Document {
                     let callbacks = self.callbacks.another();
                     self.settled = Some(ActionOutcome { settled, booking, left, epoch, callbacks });
@@ -563,6 +584,7 @@ impl CallActor {
                 let id = fetch.id;
                 let (fetched, text) = fetched(&documents, fetch, telling, cookies).await;
                 let fetched = fetched.map_or_else(Fetched::Failed, Fetched::Document);
+                // The call may be over; then nobody waits for this.
                 let _ = answers.send(Answered::Fetched(id, fetched, text)).await;
             });
         } else if let Target::Url(_) = fetch.target {

@@ -69,8 +69,11 @@ impl CallClock {
         let next = CallTime::from_millis(self.moment.as_millis().saturating_add(1));
         let least = match (self.last, arrival) {
             (Last::Arrived, Arrival::Caller) => self.moment,
+            // Virtual time puts these before a key of the same millisecond, and any input before a deadline: what
+            // comes after must be later.
             (Last::Arrived, Arrival::Other) | (Last::CameDue, _) => next,
         };
+        // An event that beat a deadline is no later than it: a replay would let the deadline come first.
         let at = deadline.map_or(reading.max(least), |deadline| reading.max(least).min(deadline));
         self.last = Last::Arrived;
         self.moment = self.moment.max(at);
@@ -81,6 +84,7 @@ impl CallClock {
     /// before it: what has arrived meanwhile comes first, and what is waited for next has its time.
     pub(super) fn was_stopped(&mut self, due: CallTime) -> bool {
         let Some(late) = deadline::overdue(self.instant(due)) else { return false };
+        // Moved by the stop, and by the time in which what has arrived is read.
         self.answered += late.saturating_add(deadline::GRACE);
         true
     }

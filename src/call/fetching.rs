@@ -30,6 +30,7 @@ const READ_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long it is read whether a request is still this server's to make, that others may have taken over. Our choice: what is
 /// under way has to end before others begin it.
+// The lease lapses a second before others may begin (`store::lease`): this and the giving up fit into it.
 const CONFIRM_LIMIT: Duration = Duration::from_millis(900);
 
 /// Twilio's code of a document that could not be fetched.
@@ -124,6 +125,7 @@ impl ActionOutcome {
             (Some(Booked::Otherwise), LeftUntold::Payment | LeftUntold::Nothing) => return Version::Elsewhere,
             // Nobody else tells it on this occasion: whoever takes the session over tells it late.
             (None, LeftUntold::Session(_) | LeftUntold::Nothing) => return Version::Unbooked,
+            // On an occasion of its own: whoever finds the payment in the store tells the first one.
             (None, LeftUntold::Payment) => return Version::Unwritten,
         };
         if self.is_own(store, booked).await { Version::Booked(booked) } else { Version::Elsewhere }
@@ -153,11 +155,13 @@ impl ActionOutcome {
         loop {
             tokio::select! {
                 biased;
+                // An answer that is there counts, whatever the lease says.
                 answer = &mut asking => return Some(answer),
                 () = documents.store.lapsed(), if version.is_booked() || is_unbooked => {}
             }
             tokio::select! {
                 biased;
+                // The request goes on while it is asked whether it may.
                 answer = &mut asking => return Some(answer),
                 is_own = self.is_own(&documents.store, occasion) => {
                     if !is_own {
@@ -208,10 +212,12 @@ pub(super) async fn fetched(
         Some(outcome) => {
             let Some(answer) = outcome.ask(documents, &request, &version).await else {
                 let reason = "another server may be about to make the request";
+                // It is delivered from the store then, by whoever has it.
                 outcome.told(occasion, as_it_is, Tried::Again { reason: reason.to_owned(), retry_after: None });
                 let message = format!("{}: {reason}", Target::Url(url));
                 return (Err(FetchFailure { code: NOT_FETCHED, message }), None);
             };
+            // Whether or not the document can be read: the request was answered.
             outcome.told(occasion, as_it_is, callback::tried(&answer));
             answer
         }

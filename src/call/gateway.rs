@@ -71,12 +71,15 @@ impl Asking {
         let connector =
             held.map_or_else(|| payments.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
         let of = Arc::clone(payments);
+        // A task: the actor goes on hearing keys and hang-ups while the gateway takes its time.
         let task = tokio::spawn(async move {
             let number = question.number;
             let mut is_written = match written {
                 Some(written) => written.is_done().await,
                 None => true,
             };
+            // Only a submission moves money. Where nobody heard of this server since it was written down it is written
+            // down again, which only the payment's owner can.
             if let (true, Ask::Submit(note)) = (is_written, &question.what) {
                 let (held, now) = ((epoch, Holder::Call), of.wall_clock.now());
                 let still = of.store.still_sending(held, &sid, note.as_ref(), number_sent, now);
@@ -110,6 +113,7 @@ impl Asking {
                 self.sent = Some(sent);
                 callbacks.sending(&intended.payment.sid, note.clone(), sent.count)
             }
+            // A look-up moves no money, and leaves the row as it is.
             Ask::Resolve(_) => return None,
         };
         // A question that is asked again because the one before is still not written down waits no longer in all.

@@ -20,12 +20,14 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Says so for as long as the server runs.
 pub(crate) async fn beat(payments: Arc<PaymentServices>) {
     let mut every = interval(HEARTBEAT_EVERY);
+    // After a suspension one heartbeat is enough, not one for each that was missed.
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent_since = None;
     loop {
         tokio::select! {
             biased;
             _ = every.tick() => {}
+            // Only after a suspension, as a heartbeat that fails is repeated below: the next tick may be seconds away.
             () = payments.store.lapsed() => {}
         }
         loop {

@@ -95,6 +95,7 @@ pub(super) type PaymentAnswer = Result<Payment, PaymentRefused>;
 struct HistoryEntry {
     record: Record,
     payments: VecDeque<Payment>,
+    // Shared: a request waits for its turn without the history's lock.
     idempotency_cache: Arc<IdempotencyCache<PaymentAnswer>>,
 }
 
@@ -131,6 +132,7 @@ impl History {
             }
             record.updated = now;
             for (field, name) in [(&mut record.from, "From"), (&mut record.to, "To")] {
+                // A second stream may tell less than the first.
                 *field = told(name).or_else(|| field.take());
             }
             return;

@@ -96,7 +96,9 @@ impl<T: Clone> IdempotencyCache<T> {
         request: IdempotentRequest,
         does: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, NotOnce> {
+        // It counts those that wait for the lock below, too.
         let _place = self.room.try_acquire().map_err(|_| NotOnce::Busy)?;
+        // Held while the request is done: a repeat that comes meanwhile waits for its answer.
         let mut answered = self.answered.lock().await;
         answered.retain(|answered| now.duration_since(answered.at) <= KEPT);
         if let Some(first) = answered.iter().find(|answered| answered.request.name == request.name) {

@@ -65,6 +65,7 @@ impl CallPlace {
         let handle = CallHandle { ender: ender.subscribe(), orders: inbox };
         let calls = Arc::clone(&services.calls);
         let number = calls.registered.fetch_add(1, Ordering::Relaxed);
+        // In one step: of two streams with one CallSid only one gets in.
         match calls.live.entry(start.call_sid.clone()) {
             dashmap::Entry::Occupied(_) => return None,
             dashmap::Entry::Vacant(place) => {

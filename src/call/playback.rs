@@ -81,6 +81,7 @@ impl Playback {
     /// A mark came back: the turn that was heard, unless it was cut.
     pub fn heard(&mut self, id: TurnId) -> Option<TurnId> {
         let place = self.marks.iter().position(|mark| *mark == id)?;
+        // A platform plays in order: the turns before it were heard, too.
         self.marks.drain(..=place);
         Some(id)
     }

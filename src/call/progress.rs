@@ -19,6 +19,7 @@ pub(super) fn event(call_sid: &str, payment: &PaymentId, progress: &Progress, to
         What::Captured => ("captured", None),
         What::Failed(error) => ("failed", Some(error.word())),
         What::Refused(error) => ("refused", Some(error.word())),
+        // Told once it is written down (`EventKind::PaymentSettled`).
         What::Finished(_) => return None,
     };
     Some(EventKind::PayProgress {

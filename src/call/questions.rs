@@ -58,7 +58,7 @@ impl QuestionLimit {
                 None => connectors.entry(connector.to_owned()).or_default().clone(),
             }
         };
-        // They are never closed.
+        // The narrower one first: whoever waits for it holds no place of the others. They are never closed.
         let unknown = match about {
             About::Unknown => places.unknown.acquire_owned().await.ok(),
             About::Untold => None,

@@ -54,6 +54,7 @@ pub(super) struct Recorder {
 impl Recorder {
     /// Begins with a call's first document.
     pub(super) fn begin(recordings: &Recordings, first: FirstDocument, context: &Context) -> Self {
+        // A platform's text: nothing of it may lead out of the folder.
         let id: String = context.call_sid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let id = id.get(..id.len().min(ID_MAX)).unwrap_or_default();
         let name = format!("{}-{id}", context.answered_at.strftime("%Y%m%d-%H%M%S"));

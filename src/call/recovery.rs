@@ -57,6 +57,7 @@ pub async fn attend(payments: Arc<PaymentServices>, calls: Arc<Calls>) {
 /// Takes over what is nobody's, for as long as the server runs.
 pub(crate) async fn look_after(payments: Arc<PaymentServices>) {
     let mut look = interval(LOOK_EVERY);
+    // After a suspension one look is enough.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Due { forget: 0, reclaim: false };
     let mut complained = false;
@@ -97,6 +98,7 @@ async fn take_over(payments: &Arc<PaymentServices>, due: &mut Due) -> Result<(),
     if due.reclaim {
         take_again(payments, now).await?;
     }
+    // Until all of this has gone well, a claim's answer may be lost.
     due.reclaim = true;
     loop {
         // Callbacks first: what is told of a payment that is found out comes after them.
@@ -150,6 +152,7 @@ fn is_short(count: usize) -> bool {
 /// Finds out what became of a payment in the store.
 fn recover(payments: &Arc<PaymentServices>, open: Open) {
     let Open { row, sent, intended, note } = open;
+    // Claimed again while it is looked for: that search goes on.
     let Some(search) = Search::begin(payments, &row.sid) else { return };
     let told_unknown = row.state == PaymentState::Unknown;
     tracing::warn!(
@@ -240,6 +243,7 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                 let number = question.number;
                 let until = recovery.poll_timeout().map_or(since, moment);
                 let asked = ask(&payments, &**connector, question, &intended, &mut held);
+                // Not tokio's timeout: an answer that lay in the socket while the process was stopped counts.
                 match deadline::until(until, asked).await {
                     Ok(reply) => recovery.handle_reply(now(), number, reply),
                     Err(_) => recovery.handle_timeout(now()),
@@ -271,6 +275,7 @@ async fn ask(
             held.sends = held.sends.saturating_add(1);
             let (sid, now) = (&intended.payment.sid, payments.wall_clock.now());
             let (epoch, note_sent) = (payments.store.epoch(), note.as_ref());
+            // As in a call: a submission that is not written down does not leave.
             let mut written = payments.store.sending(sid, note_sent, held.sends, held.holder, now).await;
             if written.is_ok() {
                 written = payments.store.still_sending((epoch, held.holder), sid, note_sent, held.sends, now).await;
@@ -317,6 +322,7 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
                     error = reason,
                     "could not persist recovered outcome; trying again"
                 );
+                // However long it takes: while this server holds the payment nobody else looks for its outcome.
                 sleep(WRITE_AGAIN).await;
             }
             Err(error) => {

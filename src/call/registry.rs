@@ -160,6 +160,7 @@ impl Calls {
         sid: &str,
         order: impl FnOnce(oneshot::Sender<T>) -> CallerOrder,
     ) -> Result<T, CommandError> {
+        // Cloned: no shard of the map stays locked while the call is waited for.
         let orders = self.live.get(sid).map(|live| live.orders.clone()).ok_or(CommandError::NotLive)?;
         let (done, answer) = oneshot::channel();
         orders.try_send(order(done)).map_err(|refused| match refused {

@@ -85,12 +85,14 @@ impl Renderer {
         let Some((turn, heard)) = self.waiting.pop_front() else { return };
         let (sound, answers) = (Arc::clone(sound), answers.clone());
         let rendering = tokio::spawn(tracing::Instrument::in_current_span(async move {
+            // A panic is caught: a turn that is never answered would keep those behind it from being rendered.
             let rendering = timeout(RENDER_LIMIT, AssertUnwindSafe(render(&sound, heard)).catch_unwind());
             let clip = match rendering.await {
                 Ok(Ok(clip)) => clip,
                 Ok(Err(_panic)) => beep_for("rendering it broke down"),
                 Err(_) => beep_for("it was not rendered in time"),
             };
+            // The call may be over; then nobody waits for this.
             let _ = answers.send(Answered::Rendered(turn, clip)).await;
         }));
         self.running = Some(RunningRender { turn, task: rendering.abort_handle() });

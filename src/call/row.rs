@@ -17,6 +17,7 @@ pub(super) struct CallOrigin {
 /// The row of a call; `how` it ended, if it did.
 pub(super) fn row(record: Record, origin: &CallOrigin, how: Option<&str>) -> CallRow {
     CallRow {
+        // The store gives it.
         place: 0,
         sid: record.sid,
         account: origin.account.clone(),

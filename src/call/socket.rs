@@ -76,6 +76,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
                     return Some(Ok(Heard::Binary(bytes)));
                 }
                 let mut bytes = bytes;
+                // Moved, not copied: one block holds the text, and is wiped.
                 match String::from_utf8(std::mem::take(&mut *bytes)) {
                     Ok(text) => Heard::Text(Zeroizing::new(text)),
                     Err(error) => {

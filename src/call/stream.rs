@@ -91,6 +91,7 @@ pub(super) async fn begin(line: &mut StreamWriter, reader: &mut StreamReader) ->
                 () = until(line.due()) => None,
             };
             let now = Instant::now();
+            // As in a call: messages that keep coming must not put the stream's own deadlines off.
             line.come_due(now)?;
             let mut event = None;
             if let Some(message) = message {
@@ -233,6 +234,7 @@ impl StreamWriter {
     /// Sends what the session has to send.
     pub(super) async fn flush(&mut self) -> Result<(), StreamRefusal> {
         while let Some(frame) = self.session.poll_frame() {
+            // The stream is closed: the session's frames are taken all the same, so that none is left.
             let Some(sink) = &mut self.sink else { continue };
             match timeout(SEND_LIMIT, sink.send(message(frame))).await {
                 Ok(Ok(())) => {}
@@ -246,6 +248,7 @@ impl StreamWriter {
     /// Ends the stream for a fault of the other side.
     pub(super) async fn refuse(&mut self, why: StreamRefusal) {
         metrics::stream_refused(why.word());
+        // RFC 6455, section 7.4.1.
         let code = match why {
             StreamRefusal::Media(MediaError::TooLong { .. } | MediaError::StartTooLong { .. }) => CloseCode::Size,
             StreamRefusal::Media(MediaError::TooManyOdd) => CloseCode::Policy,

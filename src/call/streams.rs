@@ -52,6 +52,7 @@ impl StreamCount {
             state.open = state.open.saturating_sub(1);
             if state.open == 0 { std::mem::take(&mut state.waiting) } else { Vec::new() }
         };
+        // Woken without the lock, which whoever wakes takes at once.
         for waker in waiting {
             waker.wake();
         }

@@ -21,6 +21,7 @@ const EVERY_IDLE: Duration = Duration::from_secs(5);
 /// Finds out, again and again.
 pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
     let mut look = interval(EVERY);
+    // After a suspension one look is enough.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last: Option<Instant> = None;
     loop {
@@ -31,6 +32,7 @@ pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
         };
         let pressing = is_suspected || calls.live() > 0 || !store.is_writable();
         if pressing || last.is_none_or(|last| last.elapsed() >= EVERY_IDLE) {
+            // The store takes note of what it finds.
             let _ = store.probe().await;
             last = Some(Instant::now());
         }

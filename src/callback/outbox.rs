@@ -161,6 +161,7 @@ enum OutboxEntry {
 
 impl CallbackQueue {
     pub(super) fn begin(deliveries: Deliveries, call_sid: &str) -> Self {
+        // Unbounded, as an outcome is never dropped; status callbacks are limited by `unwritten`.
         let (entries, inbox) = mpsc::unbounded_channel();
         let (unwritten, is_stuck) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (losing, lost) = watch::channel(None);
@@ -173,6 +174,7 @@ impl CallbackQueue {
             is_stuck: Arc::clone(&is_stuck),
             lost: losing,
         };
+        // A task: the call never waits for the disk.
         tokio::spawn(scribe.run(inbox));
         let cookies = Jar::new(deliveries.clocks.wall_clock);
         Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck, lost }
@@ -193,6 +195,7 @@ impl CallbackQueue {
     /// Has a status callback stored and delivered after those before it.
     pub fn send(&self, request: CallbackRequest) {
         let token = self.deliveries.clocks.rng.uuid();
+        // Counted first: other pens of this call may write at the same time (`another`).
         if self.unwritten.fetch_add(1, Ordering::AcqRel) >= self.deliveries.policy.queue_max {
             self.unwritten.fetch_sub(1, Ordering::AcqRel);
             let reason = "too many callbacks of this call are waiting to be written down";
@@ -311,6 +314,7 @@ impl Scribe {
             OutboxEntry::Notify(request, token, counted) => {
                 let session = self.session.as_ref().map(|session| session.sid.clone());
                 let session = session.as_deref();
+                // Whoever took the session over tells the rest, with numbers that this one would use again.
                 if session.is_some_and(|session| self.is_lost(session)) {
                     self.unwritten.fetch_sub(1, Ordering::AcqRel);
                     return;
@@ -335,6 +339,7 @@ impl Scribe {
             }
             OutboxEntry::Intend(intended, done) => {
                 let sid = &intended.payment.sid;
+                // Another server tells it as cut off: no gateway may be asked any more.
                 if self.is_lost(sid) {
                     return done.tell(false);
                 }
@@ -350,6 +355,7 @@ impl Scribe {
                 let session = self.session_of(&settled.payment.sid);
                 let write =
                     || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall_clock.now());
+                // It can never be written: whoever waits learns that by `deciding` being dropped.
                 let Ok((booked, callbacks)) = self.until_written("outcome", write).await else { return };
                 // First: the call that learns of it may end at once, and its end is told after this.
                 self.deliveries.outcome_written(&self.call_sid, &settled, booked);
@@ -363,6 +369,7 @@ impl Scribe {
                         self.deliveries.send_stored(callback, counted);
                     }
                 }
+                // Only now: until its callbacks are counted the outcome itself is what is under way.
                 drop(counted);
             }
             OutboxEntry::ActionTold(told) => self.action_told(told).await,
@@ -391,6 +398,7 @@ impl Scribe {
         let ActionTold { payment_sid, occasion, as_it_is, tried } = told;
         let tokens = [Occasion::First, Occasion::Late]
             .map(|occasion| crate::store::token(&payment_sid, occasion, CallbackKind::Action));
+        // None: another server has the request, and sees to it.
         let Some(place) = self.held.iter().position(|held| tokens.contains(&held.callback.token)) else { return };
         let HeldAction { callback, counted, is_told_by_status } = self.held.swap_remove(place);
         let place = self.deliveries.place(callback.id, &self.call_sid);
@@ -433,6 +441,7 @@ impl Scribe {
                     return Ok(written);
                 }
                 Err(StoreError::Backend(error @ BackendError::Unavailable(_))) => {
+                    // Once stuck it stays so until a write succeeds.
                     self.is_stuck.fetch_or(since.elapsed() >= WRITE_LIMIT, Ordering::AcqRel);
                     tracing::error!(
                         call_sid = self.call_sid,

@@ -189,6 +189,7 @@ impl Deliveries {
             return;
         }
         state.notice_count = state.notice_count.saturating_add(1);
+        // Below zero, where the store has no ids.
         state.last_notice = state.last_notice.saturating_sub(1);
         let (id, host, time_left) = (state.last_notice, state.host(error_url), self.policy.notice_for);
         let (tries, was_tried, due) = (0, false, Duration::ZERO);
@@ -358,9 +359,11 @@ impl Deliveries {
         };
         let QueuedRequest { content, token, .. } = &*request;
         let again = |reason: &str| Tried::Again { reason: reason.to_owned(), retry_after: None };
+        // A delivery that panics is tried again: else its place in the schedule would be held for ever.
         let trying = AssertUnwindSafe(async { self.transport.deliver(content, *token).await }).catch_unwind();
         let tried = tokio::select! {
             biased;
+            // First: an answer that is there counts, whatever else has come.
             tried = trying => tried.unwrap_or_else(|_| again("the delivery broke down")),
             // An error notice is in memory only, and nobody else's.
             () = self.store.lapsed(), if id >= 0 => again("another server may be about to deliver it"),
@@ -371,6 +374,7 @@ impl Deliveries {
 
     /// The request, if it is to be sent from here.
     async fn read(&self, id: i64) -> Option<Box<QueuedRequest>> {
+        // First the lease, then the row: what is this server's after that is so in this epoch.
         let epoch = self.store.heard().await;
         match self.store.open_callback(id).await {
             Ok(Some(callback)) => {
@@ -433,6 +437,7 @@ impl Deliveries {
                 if is_stored {
                     self.place(id, &call_sid).failed(&reason, number).await;
                 } else if let Some(waiting) = self.state().waiting.get_mut(&id) {
+                    // A notice is nowhere else.
                     waiting.request = Some(request);
                 }
             }
@@ -443,6 +448,7 @@ impl Deliveries {
                 }
             }
         }
+        // Only now: the next one of its call leaves once it is written down how this one went.
         self.change(|state, _| state.recorded(id));
     }
 

@@ -271,6 +271,7 @@ impl Schedule {
 
     /// One whose turn it is leaves now.
     pub(super) fn sent(&mut self, id: i64, now: Duration) {
+        // From the first request on, not from its turn: one that cannot be read from the store has not failed yet.
         let aside_at = now.saturating_add(self.policy.aside_after);
         let Some(item) = self.items.get_mut(&id) else { return };
         item.was_tried = true;
@@ -359,6 +360,7 @@ impl Schedule {
         }
         let mut failing = Duration::ZERO;
         (1..tries).any(|tries| {
+            // How long it has failed is not stored: the waits between its tries tell it, at least.
             failing = failing.saturating_add(backoff(&self.policy, tries.saturating_sub(1)));
             failing >= self.policy.aside_after
         })
@@ -468,5 +470,6 @@ impl Schedule {
 
 /// The wait after a failed try, `tries` failed ones before it.
 fn backoff(policy: &RetryPolicy, tries: u32) -> Duration {
+    // Past 16 doublings the longest wait counts anyway.
     policy.first_wait.saturating_mul(1 << tries.min(16)).min(policy.wait_max)
 }

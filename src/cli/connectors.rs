@@ -179,6 +179,7 @@ impl CommandContext {
         let registry = registry.map_err(CommandFailure::new)?;
         let store = open::open(&config.store(), Role::Command).await.map_err(CommandFailure::new)?;
         registry.refresh(&store).await.map_err(CommandFailure::new)?;
+        // No error here: `remove` is how the stored one goes.
         if let Err(twins) = registry.refuse_twins() {
             eprintln!("touchtone: {twins}");
         }

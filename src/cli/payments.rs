@@ -170,6 +170,7 @@ async fn first<T>(
         let page = page(rows.last().map(|row| sid(row).clone())).await.map_err(unusable)?;
         let is_last = page.len() < usize::try_from(PAGE_MAX).unwrap_or(usize::MAX);
         rows.extend(page);
+        // One row more than is shown tells whether there are more.
         if is_last || rows.len() > limit {
             let more = rows.len() > limit;
             rows.truncate(limit);

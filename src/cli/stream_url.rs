@@ -49,6 +49,7 @@ impl StreamUrl {
                 limit.as_secs()
             )));
         }
+        // 32 characters of Base64; a server wants 22 at least (`media::nonce`).
         let mut random = [0; 24];
         getrandom::fill(&mut random)
             .map_err(|error| CommandFailure(format!("the system has no random numbers: {error}")))?;

@@ -84,6 +84,7 @@ pub(super) async fn last_live(backend: &dyn Backend, name: &str) -> Result<Optio
         let filter = AuditFilter { target: Some(target(name)), before_id, limit: PAGE_MAX };
         let rows = backend.audit(filter).await?;
         let live = |row: &AuditRow| {
+            // One that was removed is in the old value alone.
             WasLive::read(row.new_value.as_deref()).or_else(|| WasLive::read(row.old_value.as_deref()))
         };
         if let Some(live) = rows.iter().find_map(live) {

@@ -103,6 +103,7 @@ impl ConnectorConfig {
         let changed = self.changed(changes, self.mode)?;
         let address = |config: &Self| config.address().map(|(_, endpoint)| endpoint.expose().to_owned());
         match self.address() {
+            // Going live fixes the endpoint for good (spec/pay.md 10).
             Some((key, _)) if self.mode == Mode::Live && address(&changed) != address(self) => {
                 Err(ConnectorConfigError::Fixed { connector: self.name.clone(), key })
             }

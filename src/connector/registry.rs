@@ -226,6 +226,7 @@ impl Registry {
         }
         match instances.stored.get(name) {
             Some(Stored { found: Ok(found), .. }) => Some(Arc::clone(&found.connector) as Arc<dyn Connector>),
+            // Nothing falls back on another instance (spec/pay.md 9, 64004).
             Some(Stored { found: Err(_), .. }) => None,
             None => instances.stand_in().filter(|_| name == DEFAULT_NAME).cloned(),
         }
@@ -422,6 +423,7 @@ impl Registry {
         let gateway =
             gateway.ok_or_else(|| UnusableInstance::Unreadable("there is no way out to gateways".to_owned()))?;
         let config = opened(row, seal).map_err(UnusableInstance::Unreadable)?;
+        // Another process may have stored it, where nobody could refuse it.
         if config.is_live_sandbox(self.0.exposure) {
             return Err(UnusableInstance::LiveSandbox);
         }

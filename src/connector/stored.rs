@@ -171,6 +171,8 @@ impl<'a> ConnectorStore<'a> {
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
             return Err(ConnectorStoreError::Alike { name: name.clone(), known });
         }
+        // The address of a live one is fixed (spec/pay.md 10): removing it and storing the name anew must not get
+        // around that.
         let was = audited::last_live(self.store.backend(), name).await?;
         let was = was.filter(|was| !was.is_same(&config, self.store.seal()));
         let (action, old_value) = match (was, replace) {
@@ -185,6 +187,7 @@ impl<'a> ConnectorStore<'a> {
         let audit = self.audit(action, name, old_value, Some(self.shown(&config)));
         let change = ConnectorChange::Insert { sealed };
         match self.store.backend().change_connector(name, change, audit, now).await {
+            // Another process was quicker than the look above.
             Err(BackendError::Duplicate) => Err(ConnectorStoreError::Exists(name.clone())),
             Err(error) => Err(error.into()),
             Ok(()) => {
@@ -289,6 +292,7 @@ impl<'a> ConnectorStore<'a> {
         self.refuse_live_sandbox(config)?;
         let sealed =
             self.store.seal().close(&config.to_json(), SealedPlace::connector(&row.name)).map_err(StoreError::from)?;
+        // Only over what was looked at: a change that came between is not overwritten.
         let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
         let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
         match self.store.backend().change_connector(&row.name, change, audit, now).await {

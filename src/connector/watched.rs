@@ -87,6 +87,7 @@ impl WatchedConnector {
         }
         {
             let mut access = self.lock();
+            // The first loss counts: several payments may learn of it at once.
             if *access != Access::Granted {
                 return;
             }

@@ -87,9 +87,11 @@ impl InFlight {
         match bulkhead {
             Bulkhead::Gateways | Bulkhead::Documents => {
                 let per_host = PER_HOST_MAX.max(calls);
+                // Twice: a host that hangs leaves as many places to the others.
                 let all = IN_FLIGHT_MAX.max(per_host.saturating_mul(2)).min(Semaphore::MAX_PERMITS);
                 Self::new(all, per_host, wait_max)
             }
+            // Nobody waits on the line for these.
             Bulkhead::Callbacks => Self::new(IN_FLIGHT_MAX, PER_HOST_MAX, wait_max),
         }
     }

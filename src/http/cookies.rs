@@ -204,6 +204,7 @@ impl Cookie {
             return None;
         }
         let (mut domain, mut path, mut secure, mut max_age, mut expires) = (None, None, false, None, None);
+        // Of an attribute that stands twice the last one counts (section 5.3).
         for part in parts {
             let (attribute, value) = part.split_once('=').unwrap_or((part, ""));
             let value = value.trim();
@@ -213,16 +214,19 @@ impl Cookie {
                 "secure" => secure = true,
                 "max-age" => max_age = lifetime(value).or(max_age),
                 "expires" => expires = date(value).or(expires),
+                // HttpOnly and SameSite mean something to browsers only.
                 _ => {}
             }
         }
         let host = url.host()?.to_owned();
         let own = host.to_string();
+        // An empty one is as none (section 5.2.3).
         let domain = domain.filter(|domain| !domain.is_empty() && *domain != own);
         // Nobody sets cookies for all shops under one roof.
         if domain.as_ref().is_some_and(|domain| is_public_suffix(domain) || !is_within(&host, domain)) {
             return None;
         }
+        // Max-Age goes before Expires (section 5.3).
         let expires = match max_age {
             Some(seconds) => Some(now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)),
             None => expires,

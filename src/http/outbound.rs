@@ -252,6 +252,7 @@ impl Outbound {
         }
         let since = Instant::now();
         let exchange = async |to: &Url, mut headers: HeaderMap| {
+            // Anew for the second try: the answer to the first may have set some.
             if let Some(cookies) = request.cookies.header(&url) {
                 headers.insert(COOKIE, cookies);
             }
@@ -260,6 +261,7 @@ impl Outbound {
                 url: to.clone(),
                 headers,
                 body: body.clone(),
+                // Both tries share the request's time.
                 timeout: request.timeout.saturating_sub(since.elapsed()),
                 body_limit: request.body_limit,
             });
@@ -273,6 +275,7 @@ impl Outbound {
             && let Some(authorization) = digest::respond(&url, &request.method, &response.headers)
         {
             headers.insert(AUTHORIZATION, authorization);
+            // Without the URL's credentials, which would go out as Basic beside the response.
             response = exchange(&as_signed(&url), headers).await?;
         }
         let WireResponse { status, headers, mut body, end } = response;

@@ -61,6 +61,7 @@ impl TrustedProxies {
         // Several headers are one list (RFC 9110, section 5.3). What is no text is an entry that cannot be read.
         let values = headers.get_all(HEADER).iter().map(|value| value.to_str().unwrap_or_default()).rev();
         for entry in values.flat_map(|value| value.rsplit(',')).take(ENTRIES_MAX) {
+            // What cannot be read counts as the last proxy's own request.
             let Some(address) = address(entry.trim()) else { return client };
             client = address;
             if !self.contains(client) {

@@ -87,6 +87,7 @@ impl RequestTrail {
         };
         let next = OutboundRequest { method, url: to.into(), form, ..request.clone() };
         self.made.push((request.method.clone(), from));
+        // With the fields of a GET: the same address with others is no loop.
         let made = (next.method.clone(), sent_to(&next).map_err(|_| invalid)?);
         if self.made.contains(&made) {
             return Err(RedirectError::Loop);

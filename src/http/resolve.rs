@@ -214,6 +214,7 @@ impl Lookups {
     }
 
     async fn known_or_asked(self: &Arc<Self>, name: &str) -> LookupOutcome {
+        // An IPv6 address in a URL stands in brackets.
         let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok([address].into());

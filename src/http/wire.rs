@@ -134,6 +134,7 @@ impl Transport for Clients {
                 "https" => &self.tls,
                 _ => &self.plain,
             };
+            // The time in the queue is part of the request's own.
             let deadline = Instant::now() + timeout;
             let host = url.host_str().unwrap_or_default();
             let _place = self
@@ -163,6 +164,7 @@ impl Transport for Clients {
 }
 
 fn fault(error: &reqwest::Error) -> WireFault {
+    // First: reqwest counts it among the failures to connect.
     if is_unreachable(error) {
         WireFault::OutOfReach(reason(error))
     } else if error.is_builder() {

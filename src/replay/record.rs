@@ -48,6 +48,7 @@ pub fn record(tape: &Tape, library: &Library, seed: u64) -> Result<Recording, Re
     if tape.is_full() {
         return Err(RecordingError::TooLong);
     }
+    // Made-up numbers may be the caller's by chance: then others are made up.
     for seed in (0..TRIES).map(|another| seed.wrapping_add(another)) {
         let draft = tape.draft(seed);
         let recording = written(tape, &draft, library)?;

@@ -122,6 +122,7 @@ impl Attempts {
         if failures == SHARED_MAX && allowed(peer) == SHARED_MAX && !self.is_known(&source, now) {
             return Failure::LastOfShared(wait);
         }
+        // Before the account's and all together are counted: one address alone uses neither up.
         if failures > FAILURES_MAX {
             return Failure::TooMany(wait);
         }

@@ -128,6 +128,7 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
+            // RFC 7617, section 2.1: the charset.
             let challenge = HeaderValue::from_static("Basic realm=\"touchtone\", charset=\"UTF-8\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }

@@ -91,7 +91,8 @@ impl SignIns {
         is_right: impl FnOnce(T) -> bool,
     ) -> Result<(), NotSignedIn> {
         let now = self.began.elapsed();
-        // Nothing in there is left half done by a panic.
+        // Held while the credentials are compared: guesses that come together are counted one by one. Nothing in there
+        // is left half done by a panic.
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wait) = attempts.shut_out(peer, now) {
             return Err(NotSignedIn::Wait(wait));
@@ -197,6 +198,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     if let Err(refused) = gate.admit(peer, authorization) {
         return refused.into_response();
     }
+    // Only now: whoever is not let in learns nothing of what there is.
     let account = below(ROOT, path)
         .and_then(|resource| resource.strip_prefix("/Accounts/"))
         .and_then(|rest| rest.split('/').next());
@@ -228,6 +230,7 @@ fn is_signed_in(account: &Account, authorization: &[u8]) -> bool {
     let token = token.get(1..).unwrap_or_default();
     let right_sid = sid.ct_eq(account.sid.as_bytes());
     let right_token = token.ct_eq(account.auth_token.expose().as_bytes());
+    // Both are compared, whatever the first one says.
     (right_sid & right_token).into()
 }
 

@@ -190,6 +190,7 @@ async fn done_once(
         Ok(Answer::Payment(payment)) => {
             Ok((done, Json(PaymentView::of(&state.account.sid, &call, &payment))).into_response())
         }
+        // A payment's command is answered with a payment alone.
         Ok(Answer::Done) => Err(super::not_done(CommandError::Broken, UNDONE)),
         Err(CommandError::NotLive) => Err(over(begins)),
         Err(failure) => Err(super::not_done(failure, UNDONE)),

@@ -158,6 +158,7 @@ impl ConnectionSlots {
                 return None;
             };
             closed("crowded");
+            // It counts until it has gone: for a moment there is one more than the limit.
             next.notify_one();
         }
         taken.all += 1;
@@ -316,6 +317,7 @@ impl Visit {
     }
 
     fn turn(&self, awaited: Awaited) {
+        // The locks always in this order, as in `drop`.
         let mut taken = self.places.taken();
         let mut now = self.now();
         // Without a ticket it is on its way out.

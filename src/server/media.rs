@@ -168,6 +168,7 @@ async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Resul
         .ok_or_else(|| nothing_here(parts.uri.path(), peer))?
         .map_err(|refused| refused.answer(told, peer))?;
     let dialect = media::dialect(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
+    // Only whoever has proven itself learns this and what follows.
     if state.draining.load(Ordering::Acquire) {
         tracing::warn!(flow = told, status = 503, "stream refused: the server is being stopped");
         return Err(NotUpgraded::Unavailable("the server is being stopped\n".into()));
@@ -206,10 +207,12 @@ async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Resul
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
+        // Each message leaves at once: sound is paced by `call::playback`, not here.
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_MAX)
         .max_message_size(Some(TEXT_MAX))
         .max_frame_size(Some(TEXT_MAX));
+    // The connection is to be had only after the answer has left.
     tokio::spawn(async move {
         let connection = match connection.await {
             Ok(connection) => TokioIo::new(connection),

@@ -81,6 +81,7 @@ pub(super) async fn serve(mut entrance: impl Entrance, app: Router, over: impl F
             }
         }
     }
+    // With the socket closed nobody waits in its queue for a server that goes.
     drop(entrance);
     stop.send_replace(true);
     while running.join_next().await.is_some() {}

@@ -76,6 +76,7 @@ impl TlsIdentity {
     async fn follow(self) {
         let Self { mut files, current } = self;
         let mut looks = interval(LOOK_EVERY);
+        // After a suspension one look is enough.
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;

@@ -75,6 +75,7 @@ impl Batch {
         }
         pending.changes.push_back(change);
         if !std::mem::replace(&mut pending.is_attended, true) {
+            // Weak: what waits does not keep a store open that is gone.
             tokio::spawn(attend(Arc::downgrade(self), Arc::downgrade(backend), node));
         }
     }
@@ -82,6 +83,7 @@ impl Batch {
     /// Writes what is in line now.
     pub(super) async fn flush(&self, backend: &dyn Backend, node: NodeId) -> Result<(), BackendError> {
         let _writing = self.writing.lock().await;
+        // What comes while this writes is the next flush's: on a busy server this one would never end.
         let mut left = self.pending().changes.len();
         while left > 0 {
             let batch: Vec<PendingChange> = self.pending().changes.iter().take(left.min(BATCH_MAX)).cloned().collect();

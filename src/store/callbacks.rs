@@ -41,6 +41,7 @@ impl Store {
         token: Uuid,
         now: Timestamp,
     ) -> Result<Option<StoredCallback>, StoreError> {
+        // The epoch from before the write: what is taken over after it is another one's.
         let (row, epoch) = (self.new_callback(request, token, call_sid, CallbackState::Waiting)?, self.epoch());
         let row = NewCallback { progress_of: session_sid.map(str::to_owned), ..row };
         let Inserted { id, is_own } = self.seen(self.backend.insert_callback(row, self.node, now).await)?;
@@ -113,6 +114,7 @@ impl Store {
         if self.holds_since(epoch) {
             return Ok(true);
         }
+        // The row is looked at once this server is heard again: nobody takes it over meanwhile.
         self.heard().await;
         let payment_sid = Some(payment_sid.to_owned());
         let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };

@@ -61,6 +61,7 @@ impl Store {
                     tracing::error!(payment = sid, %error, "left session is unreadable; nobody is told of its end");
                     let outcome = Ending::cut_off().outcome();
                     let session = SettledPayment { sid, outcome, owner: self.keeper, session: None };
+                    // Ended without callbacks: else every look would claim it again.
                     self.backend.end_left_session(session, Vec::new(), self.node, now).await?;
                 }
             }

@@ -77,6 +77,7 @@ impl Lease {
     pub(super) fn renew(&self, begun: BothClocks) {
         let Some(state) = &self.state else { return };
         state.send_modify(|state| {
+            // Others may have begun by now: what was held before is looked at again.
             if begun.since(state.heard) >= HELD_FOR {
                 state.epoch = Epoch(state.epoch.0.saturating_add(1));
             }
@@ -124,6 +125,7 @@ impl Lease {
             }
             tokio::select! {
                 biased;
+                // tokio's clock stands still while a machine is suspended: the wall clock is looked at besides.
                 () = sleep(left.min(LOOK_EVERY)) => {}
                 // Whoever waits holds the lease, so that its sender is there.
                 _ = state.changed() => {}

@@ -108,6 +108,7 @@ pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenErr
     let node = NodeId::random();
     let (mut folder, mut locks) = (None, Vec::new());
     if role == Role::Server {
+        // First: of two servers that start at once only one makes a key.
         folder = Some(DataFolder::lock(data)?);
         if let DatabaseAddress::Sqlite(path) = address(settings) {
             locks.push(lock_database(&path)?);
@@ -191,6 +192,7 @@ impl OpenedKey {
     /// A key that does not fit is not left behind to be taken for one that does.
     fn undo(self) {
         if let Some(path) = self.made {
+            // Why the store cannot be opened is told already.
             let _ = std::fs::remove_file(path);
         }
     }

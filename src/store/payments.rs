@@ -65,6 +65,7 @@ impl Store {
     ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
         let sid = &settled.payment.sid;
         let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
+        // Both are made: which of them are stored is decided in the transaction (`SettlingStep`).
         let first = self.tellings(settled, Occasion::First, held, call_sid)?;
         let mut late = self.tellings(settled, Occasion::Late, held, call_sid)?;
         if hold_action == Hold::No {
@@ -124,6 +125,7 @@ impl Store {
         };
         Ok(match row {
             Some(row) if !settling::says(&row, &settled.outcome) => None,
+            // The row has the outcome alone: on which occasion it is told, the tokens say.
             Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
             Some(_) => Some(Booked::First),
             None => match self.backend.session(sid).await? {

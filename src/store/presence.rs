@@ -18,6 +18,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
+        // The moment before: the database hears it later, so that the lease never lasts longer than it is there.
         let begun = self.lease.now();
         self.writable.tried(self.backend.heartbeat(self.node).await)?;
         self.lease.renew(begun);

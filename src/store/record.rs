@@ -142,6 +142,7 @@ const fn platform(is_telnyx: bool) -> Platform {
 /// An intended payment as text.
 pub(super) fn intended(intended: &Intended) -> Secret {
     let Intended { payment, intent, status, action, cookies } = intended;
+    // Captured fields are masks: no number comes here.
     let Intent { attempt, means, captured_fields, callback_fields } = intent;
     text(&IntendedRecord {
         sid: payment.sid.clone(),

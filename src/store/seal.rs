@@ -156,6 +156,7 @@ impl Seal {
     pub fn open(&self, sealed: &[u8], place: SealedPlace<'_>) -> Result<Opened, SealError> {
         match self.open_with(sealed, Aad::from(place.data().as_bytes())) {
             Ok(text) => Ok(Opened { text, is_bound: true }),
+            // Sealed by a version before 0.2.
             Err(_) => Ok(Opened { text: self.open_with(sealed, Aad::empty())?, is_bound: false }),
         }
     }

@@ -312,6 +312,7 @@ impl Sql {
             }
             let mut lent = connections.lend().await.map_err(|error| unavailable(&error))?;
             let done = read(&mut On::new(lent.connection(), self.dialect)).await;
+            // After anything else nobody knows what state the connection is in (`work`).
             if matches!(done, Ok(_) | Err(Trouble::Refused(_))) {
                 lent.give_back();
             }
@@ -461,6 +462,7 @@ impl Backend for Sql {
     fn heartbeat(&self, node: NodeId) -> Done<'_, ()> {
         async move {
             if let Some(identity) = &self.identity {
+                // With the heartbeat alone: it asks SQLite, where `check` looks by `stat`.
                 identity.check_size(self.read(async |on| schema::size(on).await).await?).await?;
             }
             self.keep_up(nodes::Heartbeat(node)).await

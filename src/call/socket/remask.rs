@@ -111,6 +111,7 @@ impl Frames {
             match self.at {
                 FramePart::First => {
                     self.opcode = *byte & 0x0f;
+                    // Our mask is counted through all fragments of a message, which tungstenite joins.
                     if matches!(self.opcode, TEXT | BINARY) {
                         self.texts.push_back(self.opcode == TEXT);
                         self.message = 0;

@@ -43,6 +43,7 @@ pub(super) enum CallerInput {
 /// Lines of standard input. The reader may stay behind in a read that never ends: it holds nothing.
 pub(super) fn lines() -> mpsc::Receiver<CallerInput> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    // A thread of its own: a read of standard input cannot be cancelled, and a runtime would wait for it.
     std::thread::spawn(move || {
         for (number, line) in std::io::stdin().lock().lines().enumerate() {
             let Ok(line) = line.map(zeroize::Zeroizing::new) else { return };

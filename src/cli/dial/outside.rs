@@ -103,6 +103,7 @@ impl LiveServices {
         let resolver = Resolver::new(config.resolver);
         let outbound = Outbound::with(policy, &resolver, Crowd::default()).map_err(CommandFailure::new)?;
         let application = Arc::new(Application::new(Arc::new(outbound), account.auth_token.clone(), Rng::System));
+        // Nothing of a call in the terminal outlives it.
         let store = Store::in_memory().map_err(CommandFailure::new)?;
         let deliveries = Deliveries::new(Arc::clone(&application), store, RetryPolicy::default(), Clocks::default());
         let registry = if config.connectors.is_empty() {

@@ -96,6 +96,7 @@ pub(super) async fn run(
             wake = wake.min(now + TICK);
         }
         tokio::select! { biased;
+            // First: an input that is there beats a deadline of the same instant (spec/pay.md 3).
             input = inputs.recv(), if open && (read_on || !there) => match input {
                 Some(CallerInput::HangUp) if !there => left = true,
                 Some(_) if !there => {}
@@ -234,6 +235,7 @@ impl Phone<'_> {
         self.said_until = self.said_until.max(now) + length;
         self.pressed_last = false;
         self.tell(&Record::Said(turn, heard));
+        // Nothing is rendered here: a turn lasts as long as its words are taken to.
         self.call.handle_event(now, Event::SpeechReady(turn, length));
         let after = self.said_until - now;
         self.schedule(after, Event::Played(turn));

@@ -304,6 +304,7 @@ impl ConfigReader<'_> {
     }
 
     fn keep(&mut self, key: &'static KindKey, value: KnownKey, given: bool) {
+        // A default that differs by mode goes live with its instance.
         let stored = given || !matches!(key.default, KeyDefault::PerMode { .. });
         self.values.0.insert(key.name, Checked { value, stored });
     }

@@ -91,10 +91,12 @@ pub fn read(dialect: ContractVariant, retry_safe: &[u16], operation: Operation, 
         };
         return match (named, &reply.body) {
             (None, _) => unknown("and the body cannot be read"),
+            // Something was made: a body with an id is never "not sent" (spec/connectors.md 19.3).
             (Some(named), _) if named != ids::NamedIds::default() => unknown("and the body has an id"),
             (Some(_), _) if retry_safe.contains(&status) => {
                 Answer::NotSent { reason: format!("HTTP status {status}"), retry_after }
             }
+            // SignalWire says no with any status (spec/connectors.md 3.3).
             (Some(_), Some(body)) if dialect.refuses_with_any_status() => understand(operation, body, status)
                 .unwrap_or_else(|_| unknown("and nobody vouches that nothing was done")),
             (Some(_), _) => unknown("and nobody vouches that nothing was done"),
@@ -110,6 +112,7 @@ pub fn read(dialect: ContractVariant, retry_safe: &[u16], operation: Operation, 
     };
     match understood {
         Ok(answer) => answer,
+        // A 401 beside the name of a charge is no wrong password: the charge may stand.
         Err(_) if matches!(status, 401 | 403) && names_nothing(reply) => Answer::Refused(
             PayErrorCode::Configuration,
             Denial {
@@ -145,6 +148,7 @@ fn understand(operation: Operation, body: &[u8], status: u16) -> Result<Answer, 
         Operation::Tokenize(_) => reply.token_id,
     };
     if let Some(code) = reply.error_code.and_then(error_code) {
+        // Only null says that nothing was made; an absent id says nothing.
         if (status >= 500 || is_doubtful(status)) && id.is_none_or(|id| id.get() != "null") {
             return Err("and the body does not say that nothing was done");
         }
@@ -187,6 +191,7 @@ fn error_code(raw: &RawValue) -> Option<String> {
         _ if matches!(json, "null" | "false" | "{}" | "[]") => return None,
         _ => json.to_owned(),
     };
+    // Null, absent, empty or 0 is no error (spec/connectors.md 3.4).
     let none = text.trim().is_empty() || text.trim().parse() == Ok(0.0);
     (!none).then_some(text)
 }

@@ -51,6 +51,7 @@ pub fn write(
     let (month, year);
     let keyed = match instrument {
         Instrument::Card(card) => {
+            // Two digits each, as in Twilio's example (spec/connectors.md 3.1).
             month = format!("{:02}", card.expiration.month());
             year = format!("{:02}", card.expiration.year().rem_euclid(100));
             KeyedFields {

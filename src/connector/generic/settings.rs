@@ -155,6 +155,7 @@ fn settings(keys: &mut ConfigReader<'_>) -> Result<GenericSettings, ConnectorCon
     let authorization = match (keys.text(&USERNAME)?, keys.text(&PASSWORD)?, keys.token(&BEARER)?) {
         (None, None, None) => Authorization::None,
         (Some(username), Some(password), None) => {
+            // RFC 7617, section 2: the first colon ends the user's name.
             if username.expose().is_empty() || username.expose().contains([':', '\n', '\r', '\0']) {
                 return Err(keys.invalid(&USERNAME, "it is empty or has a colon or a line break in it"));
             }

@@ -302,6 +302,7 @@ fn page<'a>(
     let more = match list.has_more.map(RawValue::get) {
         Some("true") => true,
         Some("false") => false,
+        // A list that does not say whether there is more proves nothing absent.
         _ => return Err(unread(reply)),
     };
     let mut found = Vec::new();
@@ -315,6 +316,7 @@ fn page<'a>(
         }
         last = Some(id);
     }
+    // There is no id that the next page could be asked for with.
     if more && last.is_none() {
         return Err(unread(reply));
     }
@@ -336,7 +338,9 @@ fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged 
     let Some(id) = payment.id(&["pi_"]) else { return unknown("and the body is no payment") };
     match (in_mode(payment, mode), mode) {
         (Ok(()), _) => {}
+        // A test payment moved no money: the key is the wrong one.
         (Err(refused), Mode::Live) => return Charged::Answer(refused),
+        // Money may have moved, so that no refusal may be told.
         (Err(_), Mode::Test) => return unknown("and the payment is a live one"),
     }
     match payment.status().as_deref() {
@@ -350,7 +354,9 @@ fn payment_says(payment: &StripeObject<'_>, status: u16, mode: Mode) -> Charged 
             }
             Charged::Answer(Answer::Declined(denial))
         }
+        // This connector cancels what waits for the payer.
         Some("canceled") => Charged::Answer(Answer::Declined(needs_payer(id))),
+        // Not final (spec/connectors.md 4.2).
         Some("processing") => unknown("and the payment is being processed"),
         Some(_) | None => unknown("and the payment's status is not final"),
     }
@@ -385,6 +391,7 @@ fn customer_says(customer: &StripeObject<'_>, mode: Mode, note: &StripeNote) -> 
         return Some(refused);
     }
     let profile = customer.id(&["cus_"])?;
+    // The shape that it was asked for in (spec/connectors.md 4.3).
     let token = if note.id.starts_with("pm_") {
         note.id.clone()
     } else {

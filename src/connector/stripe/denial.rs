@@ -102,13 +102,16 @@ pub(super) fn answer(reply: &GatewayReply, body: Option<&StripeObject<'_>>, oper
     if matches!(kind.as_deref(), Some("api_error")) {
         return unknown("and Stripe is in trouble");
     }
+    // The first request with this key may still be running (spec/connectors.md 4.1).
     if status == 409 || matches!(kind.as_deref(), Some("idempotency_error")) || code == "idempotency_key_in_use" {
         return unknown("another request with the same idempotency key");
     }
+    // A decline would hide a charge that stands.
     if matches!(error.payment_status().as_deref(), Some("succeeded" | "processing" | "requires_capture")) {
         return unknown("about a payment that may have gone through");
     }
     let message = error.message().unwrap_or_default();
+    // The code is what older accounts see (spec/connectors.md 4.1).
     if code == "validation_error" || message.starts_with("Sending credit card numbers directly to the Stripe API") {
         tracing::warn!(
             status,
@@ -117,6 +120,7 @@ pub(super) fn answer(reply: &GatewayReply, body: Option<&StripeObject<'_>>, oper
         );
         return configuration("the Stripe account may not send card numbers: raw card data access is not enabled");
     }
+    // The wording after a revocation is unconfirmed (spec/connectors.md 4.1), so that the status counts too.
     if status == 403 || code == "account_invalid" || message.contains("access may have been revoked") {
         let message = format!("Stripe no longer lets this key act for the account (HTTP status {status})");
         return Answer::Refused(PayErrorCode::AuthorizationWithdrawn, ours(code, &message));

@@ -72,6 +72,7 @@ impl Stripe {
         let near = ListWindow { from, until: Some(from.saturating_add(SENT_WITHIN)) };
         let rest = ListWindow { from: from.saturating_add(SENT_WITHIN + 1), until: None };
         let all = ListWindow { from, until: None };
+        // 0: nobody knows when it began (`answer::told_at`), so that the whole list is one part.
         let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
         let mut left = LookUpBudget { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
         for window in windows {
@@ -79,6 +80,7 @@ impl Stripe {
             if !looked.found.is_empty() {
                 return Ok(looked);
             }
+            // There is more than could be read: what a search finds counts, and finding nothing proves nothing.
             if !looked.whole {
                 return Ok(LookUpResult { found: self.search(attempt, note).await, whole: false });
             }
@@ -145,6 +147,7 @@ impl Stripe {
         let path = format!("{}/search", list(attempt));
         match self.get(attempt, &path, &[("query", &query)]).await {
             Ok(reply) => self.page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
+            // The list decides; not every account has a search (spec/connectors.md 4.6).
             Err(_) => Vec::new(),
         }
     }

@@ -102,6 +102,7 @@ struct Post<'a> {
 impl Stripe {
     async fn post(&self, attempt: &PaymentRequest, post: Post<'_>) -> Result<GatewayReply, Answer> {
         let not_sent = |reason: &str| Answer::NotSent { reason: reason.to_owned(), retry_after: None };
+        // A key for each step: with other parameters the same key is an error (spec/connectors.md 4.1).
         let key = format!("{}-{}", attempt.transaction_id, post.step);
         let key = HeaderValue::try_from(key).map_err(|_| not_sent("the transaction id fits into no header"))?;
         let mut headers = self.headers().ok_or_else(|| not_sent("the account fits into no header"))?;
@@ -161,16 +162,20 @@ impl Stripe {
     async fn first(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Result<Option<StripeNote>, Answer> {
         let (operation, mode) = (attempt.operation, self.description.mode);
         if let Operation::Charge(amount, currency) = operation {
+            // Before the card leaves: an amount that would lose digits is refused (spec/connectors.md 2.4).
             wire_amount(amount, currency)?;
         }
+        // Which of the two shapes Twilio uses is unconfirmed (spec/connectors.md 4.3).
         let compatible = self.settings.reusable == Reusable::Card;
         let (path, step, body, prefixes) = match (operation, instrument) {
+            // A first debit waits for micro-deposits, longer than any call (spec/connectors.md 4.4).
             (Operation::Charge(..), Instrument::BankAccount(_)) => {
                 return Err(refused(PayErrorCode::MethodUnsupported, "this connector does not debit bank accounts"));
             }
             (Operation::Tokenize(_), Instrument::Token(_)) => {
                 return Err(refused(PayErrorCode::TokenizeUnsupported, "a token is not tokenized again"));
             }
+            // One call, which is the submission.
             (Operation::Tokenize(TokenType::OneTime | TokenType::PaymentMethod), _) => return Ok(None),
             (Operation::Charge(..), Instrument::Token(token)) => match token_kind(token) {
                 Some(TokenKind::Source) => {
@@ -202,6 +207,7 @@ impl Stripe {
         let path = format!("/v1/payment_methods/{}", token.expose());
         let reply = self.get(attempt, &path, &[]).await?;
         let note = answer::prepared(&reply, attempt.operation, self.description.mode, &["pm_", "card_"])?;
+        // Another one could be another payer's.
         if note.id != token.expose() {
             return Err(Answer::unknown("Stripe told of another payment method"));
         }
@@ -244,6 +250,7 @@ impl Stripe {
         let reply = self.post(attempt, Post { path: "/v1/payment_intents", step: "pi", body }).await?;
         Ok(match answer::charged(&reply, attempt.operation, self.description.mode) {
             Charged::Answer(answer) => answer,
+            // `error_on_requires_action` would do the same; the explicit call is preferred (spec/connectors.md 4.2).
             Charged::NeedsPayer(payment_intent) => self.cancel(attempt, payment_intent).await,
         })
     }

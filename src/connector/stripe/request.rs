@@ -112,6 +112,7 @@ pub(super) fn payment_intent(
         field("confirm", "true"),
     ];
     fields.extend(note.customer.as_deref().map(|customer| field("customer", customer)));
+    // A setting, as it is unconfirmed whether every account may (spec/connectors.md 4.2).
     if moto {
         fields.push(field("payment_method_options[card][moto]", "true"));
     }
@@ -123,6 +124,7 @@ pub(super) fn payment_intent(
             .map(|text| field("description", cut(text, DESCRIPTION_CHARS_MAX))),
     );
     fields.extend(metadata(attempt));
+    // The checks of security code and postal code are in the charge.
     fields.push(field("expand[]", "latest_charge"));
     encoded(&fields)
 }

@@ -87,6 +87,7 @@ impl NameServers {
         let mut failed = None;
         for Candidate { name, searched } in self.conf.candidates(name) {
             let mut name = Name::from_ascii(&name).map_err(|_| LookupError::NoName)?;
+            // The search list is `candidates`' matter: hickory is to append nothing.
             name.set_fqdn(true);
             match self.of_both_kinds(&name).await {
                 Ok(found @ Resolved::Found(..)) => return Ok(found),
@@ -136,6 +137,7 @@ impl NameServers {
             tokio::select! {
                 Some((place, answer)) = asked.next() => match answer {
                     Ok(records) => {
+                        // A hint: whoever reads an older one asks a slower server first.
                         self.first.store(place, Ordering::Relaxed);
                         return Ok(records);
                     }

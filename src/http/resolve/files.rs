@@ -103,6 +103,7 @@ impl ResolverFiles {
         if let Some(stamps) = self.changed() {
             let files = Arc::clone(self);
             let reading = blocking::run(move || files.read_again(stamps));
+            // A reading that takes longer goes on; until it is done the one before it counts.
             let _in_time = timeout(READ_WAIT, reading).await;
         }
         Arc::clone(&self.state().read)

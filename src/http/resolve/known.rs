@@ -99,6 +99,7 @@ impl NameCache {
                 (Err(error), failed_for)
             }
         };
+        // What an older resolv.conf led to is not remembered.
         if generation == self.generation && !time.is_zero() {
             self.make_room(name);
             self.names.insert(name.to_owned(), CachedName { outcome: outcome.clone(), until: now + time, failed_for });

@@ -121,6 +121,7 @@ impl CallChange {
 fn document(twiml: &str) -> Result<NextDocument, ApiError> {
     let document = twiml::parse(twiml)
         .map_err(|fault| ApiError::bad(error::UNREADABLE_DOCUMENT, format!("Document parse failure: {fault}")))?;
+    // A document in a request has no address: its relative links name flows.
     Ok(NextDocument { document, origin: Origin::Flow(String::new()) })
 }
 

@@ -177,6 +177,7 @@ impl CallListing {
             Some(PageStart::After(number)) => {
                 let mut found = self.calls(calls, CallPlaces::After(number), 0, size).await?;
                 found.reverse();
+                // This page was read backwards, so that whether there is a next one is asked for by itself.
                 let older = self.calls(calls, CallPlaces::Before(number.saturating_add(1)), 0, 1).await?;
                 (found, !older.is_empty())
             }

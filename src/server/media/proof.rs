@@ -37,6 +37,7 @@ pub(super) fn proven(
         // Whoever signs has no secret, and whoever does not has nothing that an expiry could be signed with.
         (Proof::Signature, PathEnding::Secret(_)) | (Proof::Secret, PathEnding::Nonce(..)) => return None,
         (Proof::Signature, PathEnding::None) => signed("").and_then(|()| timely(state, None)),
+        // The signature first: what nobody signed is not looked into.
         (Proof::Signature, PathEnding::Nonce(expires, value)) => signed("/…/…")
             .and_then(|()| StreamNonce::parse(&expires, &value).map_err(|why| Refused::Proof(why.into())))
             .and_then(|nonce| timely(state, Some(nonce))),

@@ -154,6 +154,7 @@ impl Insert<'_> {
         let rows = on.rows(self.bind(sqlx::query(AssertSqlSafe(sql))).bind(text(session))).await?;
         match rows.first() {
             Some(row) => Ok(self.stored(callback, New::read(row)?)),
+            // Stored before, and the answer was lost; or the session is another node's by now.
             None => Ok(by_token(on, callback.token).await?.ok_or(BackendError::NotFound)?),
         }
     }
@@ -253,8 +254,10 @@ impl Work for ClaimCallbacks {
             }
             let own = [nodes::text(self.keeper), nodes::text(self.node)];
             let mut silent = OPEN.silent_for(on, self.node).await?;
+            // Its own are never free, however late its heartbeat is.
             silent.retain(|node| !own.contains(node));
             let mut first = self.free(on, None, &silent).await?;
+            // One owner at a time, as in `Claimable::free`.
             for owner in &silent {
                 first.extend(self.free(on, Some(owner), &silent).await?);
             }
@@ -288,6 +291,7 @@ impl ClaimCallbacks {
              AND other.kind = 'status' AND other.node NOT IN ($2, $3{not_others})) ORDER BY free.id LIMIT $1"
         );
         let mut select = sqlx::query(AssertSqlSafe(select))
+            // The text differs with the number of silent nodes: such statements are not kept prepared.
             .persistent(silent.is_empty())
             .bind(i64::from(self.limit))
             .bind(nodes::text(self.keeper))
@@ -320,6 +324,7 @@ impl ClaimCallbacks {
             "UPDATE callbacks SET node = $1, state = 'waiting' WHERE call_sid IN ({of_calls}) \
              AND state IN ('waiting', 'held') AND (node IS NULL{is_silent}) RETURNING {PENDING}"
         );
+        // Its length differs: it is not kept among the prepared statements.
         let mut update = sqlx::query(AssertSqlSafe(update)).persistent(false).bind(nodes::text(self.keeper));
         for text in calls.into_iter().chain(silent) {
             update = update.bind(text);
@@ -421,6 +426,8 @@ impl Work for Mark {
                 "UPDATE callbacks SET state = 'delivered', sealed = NULL, reason = NULL, updated = $2 \
                  WHERE id = $1 AND node IN ($3, $4)",
             ),
+            // The number, not one more, as a write whose answer was lost is repeated. A try may fail after another one
+            // was answered: its fields are wiped by then.
             Transition::Failed(..) => sqlx::query(
                 "UPDATE callbacks SET state = 'waiting', tries = CASE WHEN tries < $6 THEN $6 ELSE tries END, \
                  updated = $2, reason = $5 WHERE id = $1 AND node IN ($3, $4) AND state <> 'delivered'",
@@ -451,6 +458,8 @@ impl Work for RetryCallbacks {
     type Done = u64;
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<u64, Trouble>> {
+        // As if never tried: what was tried counts as passed by the later ones of its call.
+        // In the words of the index of those that are closed (`is`).
         const ALL: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \
              updated = $1 WHERE state NOT IN ('waiting', 'held') AND state = 'parked'";
         const ONE: &str = "UPDATE callbacks SET state = 'waiting', node = NULL, tries = 0, reason = NULL, since = $1, \

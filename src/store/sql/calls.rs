@@ -52,6 +52,7 @@ impl Work for WriteChanges {
 async fn write(on: &mut On<'_>, calls: &[Arc<CallRow>], node: NodeId) -> Result<(), Trouble> {
     const COLUMNS: usize = 15;
     for calls in calls.chunks(ROWS_MAX) {
+        // A call that comes back is live again; an end counts unless another node has the call by now.
         let insert = format!(
             "INSERT INTO calls (sid, account, dialect, flow, from_number, to_number, direction, caller_name, \
              forwarded_from, status, how, started, updated, ended, node) VALUES {} \
@@ -65,6 +66,7 @@ async fn write(on: &mut On<'_>, calls: &[Arc<CallRow>], node: NodeId) -> Result<
              OR calls.status = 'failed'",
             places(calls.len(), COLUMNS)
         );
+        // Its length differs: it is not kept among the prepared statements.
         let mut insert = sqlx::query(AssertSqlSafe(insert)).persistent(false);
         for call in calls {
             insert = insert

@@ -66,7 +66,9 @@ impl Connections {
     /// An idle one that still stands.
     async fn standing(&self) -> Option<(AnyConnection, Instant)> {
         loop {
+            // The one that was used last: what is not needed grows old, and is closed (`IDLE_MAX`).
             let Idle { mut connection, made, since } = lock(&self.idle).pop()?;
+            // A connection to a file is no line that may have broken.
             let is_asked = self.dialect == SqlDialect::Postgres && since.elapsed() >= ASKED_AFTER;
             if made.elapsed() < LIFETIME && (!is_asked || connection.ping().await.is_ok()) {
                 return Some((connection, made));

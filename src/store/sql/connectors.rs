@@ -74,6 +74,8 @@ impl Work for ChangeConnector {
             if changed(on.execute(statement).await?).is_err() {
                 return Ok(otherwise?);
             }
+            // In the same transaction: whoever sees the number sees the change (`Registry::refresh` reads the number
+            // first).
             on.execute(sqlx::query("UPDATE connectors_revision SET revision = revision + 1")).await?;
             Ok(())
         }

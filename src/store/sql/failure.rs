@@ -77,6 +77,7 @@ fn is_new(which: &str, why: &str) -> bool {
 /// The error for whoever asked.
 pub(super) fn unavailable(error: &Error) -> BackendError {
     match error {
+        // As of a later version: trying again does not help, and must not stop all payments.
         Error::ColumnDecode { .. } | Error::ColumnNotFound(_) => BackendError::Unreadable(told(error)),
         error => BackendError::Unavailable(told(error)),
     }

@@ -55,6 +55,7 @@ impl Claimable {
     /// The places of the first free rows, in order and locked: of those that are nobody's or one's of these, who are silent.
     pub(super) async fn free(&self, on: &mut On<'_>, silent: &[String], limit: u32) -> Result<Vec<i64>, Trouble> {
         let mut places = self.places(on, None, limit).await?;
+        // One owner at a time: the index is by owner and place.
         for owner in silent {
             places.extend(self.places(on, Some(owner.clone()), limit).await?);
         }
@@ -68,6 +69,8 @@ impl Claimable {
         if !may_take_over(on, node).await? {
             return Ok(Vec::new());
         }
+        // Neither database skips within an index by itself: this steps from one owner to the next and over no row of
+        // theirs.
         let (Self { table, open, .. }, clock) = (self, on.dialect.clock());
         let select = format!(
             "WITH RECURSIVE owners (node) AS (SELECT MIN(node) FROM {table} WHERE {open} UNION ALL \
@@ -146,6 +149,7 @@ pub(super) async fn lock_claims(on: &mut On<'_>) -> Result<bool, Trouble> {
     if on.dialect == SqlDialect::Sqlite {
         return Ok(true);
     }
+    // Not waited for: a server that is frozen within a claim would hold up all others.
     let lock = sqlx::query("SELECT pg_try_advisory_xact_lock($1) AS is_locked").bind(CLAIMS);
     let row = on.row(lock).await?.ok_or(sqlx::Error::RowNotFound)?;
     Ok(row.try_get("is_locked")?)
@@ -158,6 +162,8 @@ async fn await_claims(on: &mut On<'_>, node: NodeId) -> Result<(), Trouble> {
         return Ok(());
     }
     let clock = on.dialect.clock();
+    // Only after a silence: at other times nobody can be taking what is this node's. Shared, so that heartbeats do not
+    // wait for each other.
     let lock = format!("SELECT pg_advisory_xact_lock_shared($1) FROM nodes WHERE id = $2 AND seen < {clock} - $3");
     on.row(sqlx::query(AssertSqlSafe(lock)).bind(CLAIMS).bind(text(node)).bind(millis(QUIET))).await?;
     Ok(())
@@ -175,6 +181,7 @@ impl Work for Register {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
             match on.dialect {
+                // One server has the file to itself: whatever an earlier run left is nobody's now.
                 SqlDialect::Sqlite => {
                     on.execute(sqlx::query(
                         "UPDATE payments SET node = NULL WHERE node IS NOT NULL AND sealed IS NOT NULL",
@@ -211,6 +218,7 @@ impl Work for Heartbeat {
         async move {
             await_claims(on, self.0).await?;
             let clock = on.dialect.clock();
+            // `since` begins anew after a gap: only a node that was heard without one may take over from others.
             let heard = format!(
                 "INSERT INTO nodes (id, seen, since) VALUES ($1, {clock}, {clock}), ($2, {clock}, {clock}) \
                  ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, \

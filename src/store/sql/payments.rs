@@ -137,6 +137,8 @@ impl Work for MarkSending {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
+            // By the database's clock where servers share it: theirs differ. `sends` is set to the number, not counted
+            // up: a write whose answer was lost is repeated.
             let sent = on.dialect.now("$2");
             let update = format!(
                 "UPDATE payments SET state = CASE state WHEN 'preparing' THEN 'submitting' ELSE state END, \
@@ -174,6 +176,7 @@ impl Work for ClaimPayments {
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut claimed = Vec::new();
             let (mut room, mut now) = (self.limit, None);
+            // Those that nobody was told of come first.
             for kind in [UNTOLD, UNKNOWN] {
                 let places = kind.free(on, &silent, room).await?;
                 if places.is_empty() {

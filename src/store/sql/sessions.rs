@@ -98,6 +98,7 @@ pub(super) async fn end(
     now: Timestamp,
 ) -> Result<(), Trouble> {
     let SettledPayment { sid, outcome, session, .. } = ended;
+    // The same end by the same node is a repetition after a lost answer; any other one is refused.
     let (sql, session) = match session {
         Some(session) if !has_payment => (
             "INSERT INTO sessions (sid, result, error_code, error, ended, node, call_sid, connector, led_by, operation, \
@@ -310,6 +311,7 @@ async fn list(on: &mut On<'_>, filter: SessionFilter) -> Result<Vec<SessionRow>,
     let SessionFilter { call_sid, connector, from, before, after_sid, limit } = filter;
     let narrowed = Narrowed { call_sid, connector, from, before, after_sid };
     let mut conditions = Conditions::of_list("sessions", "begun", narrowed);
+    // As the indexes of lists have it: what was asked is in the payment's row.
     conditions.and_plain("state <> 'asked'");
     let select = format!("SELECT {ROW} FROM sessions");
     let rows = on.rows(conditions.query(&select, "place DESC", limit)).await?;

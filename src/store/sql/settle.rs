@@ -39,7 +39,7 @@ impl Work for SettlePayment {
 
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Self::Done, Trouble>> {
         async move {
-            // What nearly every payment needs, without a look before.
+            // What nearly every payment needs, without a look before. On PostgreSQL `at_once` has tried it.
             if on.dialect == SqlDialect::Sqlite && self.write_first(on).await? {
                 self.end_session(on, true).await?;
                 let stored = self.insert(on, &self.first).await?;
@@ -129,6 +129,8 @@ impl Work for SettlePayment {
 
 impl SettlePayment {
     async fn known(&self, on: &mut On<'_>) -> Result<Option<KnownPayment>, Trouble> {
+        // Locked until the transaction is over: of two servers that settle at once the second sees what the first
+        // wrote.
         let select = match on.dialect.locks_rows() {
             true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
             false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
@@ -186,6 +188,7 @@ impl SettlePayment {
     fn outcome(&self, first: usize) -> String {
         let place = |number: usize| first.saturating_add(number);
         let wiped = match self.payment.outcome.standing {
+            // Whoever goes on looking for the outcome needs them.
             Standing::Unknown => "",
             Standing::Succeeded | Standing::Failed => ", sealed = NULL, note = NULL",
         };

@@ -115,6 +115,7 @@ async fn in_transaction<W: Work>(
             Ok(done)
         }
         Err(trouble) => {
+            // This connection is used again; after any other trouble it is closed, which rolls back, too.
             if let Trouble::Refused(_) = trouble {
                 transaction.rollback().await?;
             }
@@ -248,6 +249,7 @@ impl SqliteWriter {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
             batch.retain(|piece| !piece.is_abandoned());
+            // For all tries together: whoever waits gives up after the same time (`within`).
             let until = Instant::now() + PATIENCE;
             let is_only = batch.len() == 1;
             match self.together(&mut batch, until).await {
@@ -256,6 +258,7 @@ impl SqliteWriter {
                     tracing::debug!(error = failed.told(), writes = batch.len(), "database transaction failed");
                     for piece in batch.drain(..) {
                         match &failed {
+                            // Alone it would fail again, unless it was in another's way.
                             Failed::One(error) if !is_only || is_conflict(error) => self.apart(piece, until).await,
                             Failed::Panicked if !is_only => self.apart(piece, until).await,
                             failed => piece.tell(Err(failed.unavailable())),
@@ -286,6 +289,7 @@ impl SqliteWriter {
         let mut transaction = match looked.map_err(Failed::NotThere)? {
             None => begun?,
             Some(shorter) => {
+                // SQLite copies no log within a transaction (SQLITE_LOCKED): another one is begun afterwards.
                 drop(begun);
                 Self::check_log(&self.identity, &mut connection, shorter).await.map_err(Failed::NotThere)?;
                 connection.begin_with(SqlDialect::Sqlite.begin()).await?
