@@ -16,6 +16,7 @@ use crate::simulate::{Record, Simulation, World, sandbox_reply};
 use crate::tone::Key;
 use crate::twiml;
 
+mod late_answers;
 mod numbers;
 
 /// A world with one connector whose answers may be given, and documents by URL.
