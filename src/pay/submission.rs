@@ -302,7 +302,8 @@ impl Submission {
     }
 
     fn resolve_later(&mut self, now: CallTime, retry_after: Option<Duration>) -> SubmissionStep {
-        let wait = retry_after.unwrap_or_else(|| self.back_off());
+        // A gateway that says "at once" every time would be asked without a pause for as long as the payment may take.
+        let wait = retry_after.unwrap_or_else(|| self.back_off()).max(BACK_OFF);
         // Look-ups move no money: time bounds them, and `repeats` only makes their waits longer.
         if now + wait < self.started + self.limits.overall {
             self.repeats = self.repeats.saturating_add(1);

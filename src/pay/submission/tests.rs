@@ -331,3 +331,28 @@ fn a_wait_that_the_gateway_names_is_kept() {
     submission.handle_reply(CallTime::ZERO, number, Reply::Submitted(perhaps));
     assert_eq!(submission.poll_timeout(), Some(CallTime::from_millis(7000)), "in doubt too");
 }
+
+#[test]
+fn a_gateway_that_says_at_once_is_looked_up_with_a_pause_all_the_same() {
+    let (mut submission, number) =
+        submitting(Capabilities { idempotency: Idempotency::None, looks_up: true, ..limits() });
+    submission.handle_reply(CallTime::ZERO, number, unknown());
+    let mut look_ups = 0_u32;
+    loop {
+        let now = submission.poll_timeout().unwrap();
+        let number = match submission.handle_timeout(now) {
+            SubmissionStep::Ask(question) => question.number,
+            SubmissionStep::Over(Verdict::Unknown) => break,
+            other => panic!("{other:?}"),
+        };
+        look_ups += 1;
+        let busy = Answer::Unknown { reason: "503".into(), retry_after: Some(Duration::ZERO) };
+        let step = submission.handle_reply(now, number, Reply::Resolved(Resolution::Answer(busy)));
+        match step {
+            SubmissionStep::Wait => {}
+            SubmissionStep::Over(Verdict::Unknown) => break,
+            other => panic!("asked again at once: {other:?}"),
+        }
+    }
+    assert!(look_ups > 3 && Duration::from_millis(500).saturating_mul(look_ups) <= limits().overall, "{look_ups}");
+}
