@@ -55,9 +55,21 @@ impl From<String> for Value {
     }
 }
 
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Plain(text.clone())
+    }
+}
+
 impl From<Secret> for Value {
     fn from(secret: Secret) -> Self {
         Self::Secret(secret)
+    }
+}
+
+impl From<&Secret> for Value {
+    fn from(secret: &Secret) -> Self {
+        Self::Secret(secret.clone())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{PER_CHARACTER, PER_RECORDING};
-use crate::flow::link::Target;
+use crate::flow::link::{ShownUrl, Target};
 use crate::flow::{
     AgentCommand, CommandId, Ended, Event, Fetch, Fetched, PaymentId, Purpose, Redirection, TurnId, Wait, Warning,
 };
@@ -232,7 +232,7 @@ impl fmt::Display for Record {
             }
             Self::Fetched(what) => write!(f, "document  {what}"),
             Self::Notified(url, method, form) => {
-                write!(f, "status    {} {}", shown(&Target::Url(url.clone()), *method), form.shown())
+                write!(f, "status    {method} {} {}", ShownUrl(url), form.shown())
             }
             Self::Reported(_, progress, form) => write!(f, "pay       {} {}", step_line(progress), form.shown()),
             Self::Warned(warning) => match warning.position {
@@ -251,7 +251,7 @@ impl fmt::Display for Record {
                 write!(f, "elsewhere {} verbs", next.document.verbs.len())
             }
             Self::Redirected(Redirection::Url(url, method)) => {
-                write!(f, "elsewhere {}", shown(&Target::Url(url.clone()), *method))
+                write!(f, "elsewhere {method} {}", ShownUrl(url))
             }
             Self::Completed => write!(f, "the application ends the call"),
             Self::Ended(ended) => write!(f, "end       {}", ended.word()),

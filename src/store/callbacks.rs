@@ -123,8 +123,8 @@ impl Store {
 
     /// The request of a callback that was stored before.
     async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let (sealed, epoch) = (row.sealed.clone().ok_or(StoredShapeError::Shape)?, self.epoch());
-        self.opened(&sealed, Resealed::Callback(row.token)).await?;
+        let (sealed, epoch) = (row.sealed.as_deref().ok_or(StoredShapeError::Shape)?, self.epoch());
+        self.opened(sealed, Resealed::Callback(row.token)).await?;
         self.stored_callback(row, epoch)
     }
 

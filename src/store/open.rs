@@ -227,7 +227,7 @@ impl DataFolder {
         // Empty: made just now, or by a process that died before it wrote.
         let before = match lines.next().map(str::trim).filter(|line| !line.is_empty()) {
             Some(id) => {
-                let id = Uuid::try_parse(id).map_err(|_| OpenError::Node(path.clone()))?;
+                let Ok(id) = Uuid::try_parse(id) else { return Err(OpenError::Node(path)) };
                 Some((NodeId(id), lines.next().unwrap_or_default().to_owned()))
             }
             None => None,

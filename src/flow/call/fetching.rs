@@ -62,9 +62,9 @@ impl Call {
     ) -> FetchId {
         self.fetches = self.fetches.saturating_add(1);
         let id = FetchId(self.fetches);
-        let standard = self.context.standard(if self.line == LineState::Up { "in-progress" } else { "completed" });
+        let status = if self.line == LineState::Up { "in-progress" } else { "completed" };
         let whole = |form: &Form| {
-            let mut fields = standard.clone();
+            let mut fields = self.context.standard(status);
             fields.extend(form);
             fields
         };

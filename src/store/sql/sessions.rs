@@ -60,7 +60,7 @@ pub(super) async fn write(on: &mut On<'_>, sessions: &[Arc<NewSession>], node: N
                 .bind(session.means)
                 .bind(SessionState::Open.word())
                 .bind(session.begun.as_millisecond())
-                .bind(session.sealed.clone())
+                .bind(session.sealed.as_slice())
                 .bind(nodes::text(node));
         }
         on.execute(insert).await?;
@@ -166,7 +166,7 @@ impl Work for ClaimSessions {
             }
             let silent = OPEN.silent_for(on, self.node).await?;
             let mut free = OPEN.free(on, &silent, self.limit).await?;
-            free.extend(OPEN.places(on, Some(nodes::text(self.node)), self.limit).await?);
+            free.extend(OPEN.places(on, Some(&nodes::text(self.node)), self.limit).await?);
             // Each list is as long as it may be alone.
             free.sort_unstable();
             free.truncate(self.limit.try_into().unwrap_or(usize::MAX));
