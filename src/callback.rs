@@ -79,7 +79,8 @@ impl FetchedDocument {
     /// # Errors
     /// As [`read_answer`].
     pub fn read(self) -> Result<NextDocument, FetchFailure> {
-        read_answer(self.url.clone(), self.received())
+        let Self { url, content_type, body, cut } = self;
+        read_answer(url, Received { content_type: content_type.as_deref(), body: Body::Bytes(&body), cut })
     }
 
     /// The body as text, for whoever writes the call down; whatever can be read of a recording.

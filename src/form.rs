@@ -130,6 +130,11 @@ impl Form {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
     }
 
+    /// The fields as they join a call's parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = (String, Value)> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.clone()))
+    }
+
     /// `Name=value Name=value`, secrets masked: for people to read.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -586,8 +586,7 @@ fn context(services: &CallServices, start: &Start, platform: Platform) -> Contex
     for name in STANDARD {
         caller.set_some(*name, start.custom_parameters.get(*name).cloned());
     }
-    let parameters =
-        start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
+    let parameters = start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::from(value))).collect();
     let CallSettings { account_sid, time_zone, plain_http, .. } = &services.settings;
     let seed = services.rng.u128();
     // A recording's clock has seconds.

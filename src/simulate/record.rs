@@ -2,6 +2,7 @@
 //!
 //! Secrets: keys and secret fields are masked when a record is shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,13 +118,13 @@ pub fn length(utterance: &Utterance) -> Duration {
 /// What is heard, in words.
 #[must_use]
 pub fn words(heard: &[Utterance]) -> String {
-    let words: Vec<String> = heard
+    let words: Vec<Cow<'_, str>> = heard
         .iter()
         .filter_map(|utterance| match utterance {
-            Utterance::Say(say) => Some(say.text.clone()),
+            Utterance::Say(say) => Some((&say.text).into()),
             Utterance::Play(play) => match &play.source {
-                PlaySource::Url(link) => Some(format!("[{link}]")),
-                PlaySource::Digits(keys) => Some(format!("[{} tones]", keys.len())),
+                PlaySource::Url(link) => Some(format!("[{link}]").into()),
+                PlaySource::Digits(keys) => Some(format!("[{} tones]", keys.len()).into()),
             },
             Utterance::Pause(_) => None,
         })

@@ -114,8 +114,7 @@ impl Store {
             return Ok(true);
         }
         self.heard().await;
-        let payment_sid = Some(payment_sid.to_owned());
-        let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };
+        let filter = CallbackFilter::of_payment(payment_sid, PAGE_MAX);
         let rows = self.backend.callbacks(filter).await?;
         let Some(row) = rows.iter().find(|row| row.token == token) else { return Ok(false) };
         Ok(self.backend.open_callback(row.id, self.node).await?.is_some())

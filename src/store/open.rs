@@ -6,6 +6,7 @@
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
 #![allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -109,8 +110,8 @@ pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenErr
     let (mut folder, mut locks) = (None, Vec::new());
     if role == Role::Server {
         folder = Some(DataFolder::lock(data)?);
-        if let DatabaseAddress::Sqlite(path) = address(settings) {
-            locks.push(lock_database(&path)?);
+        if let DatabaseAddress::Sqlite(path) = &*address(settings) {
+            locks.push(lock_database(path)?);
         }
     }
     let key = match &settings.secret_key {
@@ -139,8 +140,9 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Backend>, 
     Ok(Arc::new(Sql::open(&address(settings), IfMissing::Fail).await?))
 }
 
-fn address(settings: &StoreSettings) -> DatabaseAddress {
-    settings.database.clone().unwrap_or_else(|| DatabaseAddress::within(&settings.data))
+fn address(settings: &StoreSettings) -> Cow<'_, DatabaseAddress> {
+    let own = || Cow::Owned(DatabaseAddress::within(&settings.data));
+    settings.database.as_ref().map_or_else(own, Cow::Borrowed)
 }
 
 /// Whether the key is the one that the database was made with.

@@ -87,9 +87,7 @@ impl Call {
 
     /// What a request tells joins the parameters that later flow documents are rendered with.
     pub(super) fn remember(&mut self, form: &Form) {
-        for (name, value) in form.iter() {
-            self.context.parameters.insert(name.to_owned(), value.clone());
-        }
+        self.context.parameters.extend(form.parameters());
     }
 
     pub(super) fn handle_fetched(&mut self, now: CallTime, fetched_id: FetchId, fetched: Fetched) {

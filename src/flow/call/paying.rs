@@ -37,7 +37,7 @@ impl Call {
         self.told_by_payment = outcome.iter().map(|(name, _)| name.to_owned()).collect();
         let unwritten = paying.recipients.unwritten.take().map(|form| {
             let mut parameters = self.context.parameters.clone();
-            parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+            parameters.extend(form.parameters());
             Unwritten { form, parameters }
         });
         self.remember(&outcome);

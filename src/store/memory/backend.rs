@@ -167,12 +167,12 @@ impl Backend for Memory {
                 let is_own = callback.node.is_some_and(|node| own.contains(&node));
                 callback.is_open() && !is_own && tables.is_free(callback.node, silent)
             };
-            let calls: BTreeSet<String> = tables
+            let calls: BTreeSet<&String> = tables
                 .callbacks
                 .values()
                 .filter(|callback| is_free(callback) && !tables.is_seen_to(&callback.row.call_sid, own, silent))
                 .take(limit.try_into().unwrap_or(usize::MAX))
-                .map(|callback| callback.row.call_sid.clone())
+                .map(|callback| &callback.row.call_sid)
                 .collect();
             let free: Vec<i64> = tables
                 .callbacks

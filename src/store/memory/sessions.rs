@@ -189,7 +189,7 @@ impl SessionBackend for Memory {
                     None => count = count.saturating_add(1),
                     Some(payment) if payment == sid => {}
                     // What is told of it late comes in between.
-                    Some(payment) if ended.insert(payment.clone()) => count = 0,
+                    Some(payment) if ended.insert(payment) => count = 0,
                     Some(_) => {}
                 }
             }
