@@ -593,7 +593,7 @@ fn context(services: &CallServices, start: &Start, platform: Platform) -> Contex
     let now = services.payments.wall_clock.now();
     let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
-        account_sid: start.account_sid.clone().unwrap_or_else(|| account_sid.clone()),
+        account_sid: start.account_sid.as_ref().unwrap_or(account_sid).clone(),
         call_sid: start.call_sid.clone(),
         caller,
         parameters,

@@ -115,8 +115,9 @@ fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> 
         _ => None,
     });
     let said = said.collect();
-    let outcome = ScriptOutcome { failures, trace, summary, arrows: simulation.arrows().clone() };
-    Replayed { outcome, tape: simulation.into_tape(), said }
+    let (arrows, tape) = simulation.into_arrows_and_tape();
+    let outcome = ScriptOutcome { failures, trace, summary, arrows };
+    Replayed { outcome, tape, said }
 }
 
 fn context(script: &Script) -> Context {
@@ -318,7 +319,7 @@ impl World for ScriptWorld<'_> {
                     let from = from.map(|from| from.0);
                     let received =
                         Received { content_type: Some(&content_type), body: Body::Text(&text.0), cut: false };
-                    let document = read_answer(from.clone().unwrap_or_else(|| url.clone()), received);
+                    let document = read_answer(from.as_ref().unwrap_or(url).clone(), received);
                     self.source = Some(Source { text: text.0, content_type: Some(content_type), from });
                     (after.0, document)
                 }
