@@ -284,7 +284,7 @@ impl Server {
         }
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
         following.spawn(heartbeat::beat(Arc::clone(payments)));
-        following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
+        following.spawn(writable::watch(Arc::clone(payments), Arc::clone(&services.calls)));
         let limiter =
             ConnectionLimiter::new(listener, connections.max_connections, connections.limits, &state.trusted_proxies)
                 .reading_calls_at(connections.messages_per_second_max);
