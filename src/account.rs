@@ -75,7 +75,10 @@ impl Account {
         }
         let path = config.data.join(FILE);
         let (kept, is_new) = match std::fs::read_to_string(&path) {
-            Ok(text) => (read(&text).ok_or_else(|| AccountError::Malformed(path.clone()))?, false),
+            Ok(text) => match read(&text) {
+                Some(kept) => (kept, false),
+                None => return Err(AccountError::Malformed(path)),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (make(&path)?, true),
             Err(source) => return Err(AccountError::File { path, source }),
         };

@@ -22,7 +22,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::clock::WallClock;
-use crate::flow::link::Target;
+use crate::flow::link::ShownUrl;
 use crate::flow::{Body, FetchFailure, NextDocument, Received, read_answer};
 use crate::http::redirect::RedirectError;
 use crate::http::{self, Outbound, OutboundError, OutboundRequest, OutboundResponse};
@@ -79,7 +79,8 @@ impl FetchedDocument {
     /// # Errors
     /// As [`read_answer`].
     pub fn read(self) -> Result<NextDocument, FetchFailure> {
-        read_answer(self.url.clone(), self.received())
+        let Self { url, content_type, body, cut } = self;
+        read_answer(url, Received { content_type: content_type.as_deref(), body: Body::Bytes(&body), cut })
     }
 
     /// The body as text, for whoever writes the call down; whatever can be read of a recording.
@@ -124,7 +125,7 @@ impl FetchError {
     /// The error in the words of the call machine, with Twilio's code.
     #[must_use]
     pub fn failure(&self, url: &Url) -> FetchFailure {
-        FetchFailure { code: self.code(), message: format!("{}: {self}", Target::Url(url.clone())) }
+        FetchFailure { code: self.code(), message: format!("{}: {self}", ShownUrl(url)) }
     }
 
     const fn code(&self) -> u32 {

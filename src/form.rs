@@ -55,9 +55,21 @@ impl From<String> for Value {
     }
 }
 
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Plain(text.clone())
+    }
+}
+
 impl From<Secret> for Value {
     fn from(secret: Secret) -> Self {
         Self::Secret(secret)
+    }
+}
+
+impl From<&Secret> for Value {
+    fn from(secret: &Secret) -> Self {
+        Self::Secret(secret.clone())
     }
 }
 
@@ -116,6 +128,11 @@ impl Form {
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// The fields as they join a call's parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = (String, Value)> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.clone()))
     }
 
     /// `Name=value Name=value`, secrets masked: for people to read.

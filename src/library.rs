@@ -128,8 +128,7 @@ pub fn read_flow(
     source: &str,
     parameters: &BTreeMap<String, Value>,
 ) -> Result<NextDocument, FetchFailure> {
-    let plain: BTreeMap<String, String> =
-        parameters.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+    let plain: BTreeMap<&str, &str> = parameters.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     let failure = |fault: twiml::Fault| FetchFailure::not_readable(format!("{file}:{fault}"));
     let text = twiml::template::render(name, source, &plain).map_err(failure)?;
     let document = twiml::parse_rendered(&text).map_err(failure)?;

@@ -289,9 +289,9 @@ impl Server {
         let attending = tokio::spawn(recovery::look_after(Arc::clone(payments)));
         // Through the drain, too: a server that is not heard is taken over (spec/cluster.md 3).
         following.spawn(heartbeat::beat(Arc::clone(payments)));
-        following.spawn(writable::watch(payments.store.clone(), Arc::clone(&services.calls)));
+        following.spawn(writable::watch(Arc::clone(payments), Arc::clone(&services.calls)));
         let limiter =
-            ConnectionLimiter::new(listener, connections.max_connections, &connections.limits, &state.trusted_proxies)
+            ConnectionLimiter::new(listener, connections.max_connections, connections.limits, &state.trusted_proxies)
                 .reading_calls_at(connections.messages_per_second_max);
         let over = drained(services, draining, stop, drain, attending.abort_handle());
         match tls {
@@ -441,7 +441,7 @@ fn router(state: ServerState) -> Router {
         .fallback(media::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
         .layer(from_fn_with_state(gate, guard))
-        .layer(Extension(description::Served::new(&description)))
+        .layer(Extension(description::Served::new(description)))
         .with_state(state)
 }
 

@@ -173,9 +173,16 @@ impl<W: World> Simulation<W> {
 
     /// What was taken down, if it was; the rest is over.
     pub fn into_tape(self) -> Option<Tape> {
-        let mut tape = self.tape?;
-        tape.destinations(self.call.destinations());
-        Some(tape)
+        self.into_arrows_and_tape().1
+    }
+
+    /// Every arrow that was taken, and what [`Self::into_tape`] gives.
+    pub(crate) fn into_arrows_and_tape(self) -> (BTreeSet<Arrow>, Option<Tape>) {
+        let tape = self.tape.map(|mut tape| {
+            tape.destinations(self.call.destinations());
+            tape
+        });
+        (self.arrows, tape)
     }
 
     /// All that was said.

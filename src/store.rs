@@ -257,9 +257,9 @@ impl Store {
     pub async fn connectors(&self) -> Result<Vec<ConnectorRow>, StoreError> {
         let mut rows = self.backend.connectors().await?;
         for row in &mut rows {
-            let place = SealedPlace::connector(&row.name);
-            let Ok(Opened { text, is_bound: false }) = self.seal.open(&row.sealed, place.clone()) else { continue };
-            let bound = self.seal.close(&text, place)?;
+            let place = || SealedPlace::connector(&row.name);
+            let Ok(Opened { text, is_bound: false }) = self.seal.open(&row.sealed, place()) else { continue };
+            let bound = self.seal.close(&text, place())?;
             self.backend.reseal(Resealed::Connector(row.name.clone()), &row.sealed, bound.clone()).await?;
             row.sealed = bound;
         }

@@ -15,8 +15,6 @@ pub fn twiml(data: &[u8]) {
     if let Ok(view) = check_view(text) {
         is_placed(&view, &parse_view(&view));
     }
-    let parameters =
-        |x: &str| BTreeMap::from([("x".to_owned(), x.to_owned()), ("amount".to_owned(), "20.45".to_owned())]);
     if let Ok(rendered) = render("fuzz", text, &parameters(text)) {
         is_placed(&rendered, &parse_rendered(&rendered));
     }
@@ -24,6 +22,10 @@ pub fn twiml(data: &[u8]) {
     if let Ok(rendered) = render("fuzz", template, &parameters(text)) {
         is_one_say(parse_rendered(&rendered));
     }
+}
+
+fn parameters(x: &str) -> BTreeMap<&str, &str> {
+    [("x", x), ("amount", "20.45")].into()
 }
 
 /// Every fault is at a place that the text has.

@@ -15,15 +15,14 @@ pub(super) fn context(services: &CallServices, start: &Start, platform: Platform
     for name in STANDARD {
         caller.set_some(*name, start.custom_parameters.get(*name).cloned());
     }
-    let parameters =
-        start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
+    let parameters = start.custom_parameters.iter().map(|(name, value)| (name.clone(), Value::from(value))).collect();
     let CallSettings { account_sid, time_zone, plain_http, .. } = &services.settings;
     let seed = services.rng.u128();
     // A recording's clock has seconds.
     let now = services.payments.wall_clock.now();
     let answered = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     Context {
-        account_sid: start.account_sid.clone().unwrap_or_else(|| account_sid.clone()),
+        account_sid: start.account_sid.as_ref().unwrap_or(account_sid).clone(),
         call_sid: start.call_sid.clone(),
         caller,
         parameters,

@@ -102,7 +102,7 @@ impl Version {
             Self::CutOff(begun) => {
                 let form = begun.start.callback_fields.told(&Ending::cut_off()).action;
                 let mut parameters = fetch.parameters;
-                parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+                parameters.extend(form.parameters());
                 Fetch { form, parameters, unwritten: None, ..fetch }
             }
         }

@@ -65,7 +65,7 @@ impl Asking {
         // From before it is written down.
         let epoch = payments.store.epoch();
         let written = self.written(callbacks, &question.what);
-        let sid = self.intended.as_ref().map(|intended| intended.payment.sid.clone()).unwrap_or_default();
+        let intended = self.intended.as_ref().map(Arc::clone);
         let number_sent = self.sent.map_or(0, |sent| sent.count);
         let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
         let connector =
@@ -82,7 +82,8 @@ impl Asking {
             // down again, which only the payment's owner can.
             if let (true, Ask::Submit(note)) = (is_written, &question.what) {
                 let (held, now) = ((epoch, Holder::Call), of.wall_clock.now());
-                let still = of.store.still_sending(held, &sid, note.as_ref(), number_sent, now);
+                let sid = intended.as_ref().map_or("", |intended| &intended.payment.sid);
+                let still = of.store.still_sending(held, sid, note.as_ref(), number_sent, now);
                 is_written = matches!(timeout(CONFIRM_LIMIT, still).await, Ok(Ok(())));
             }
             let reply = if !is_written {

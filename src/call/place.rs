@@ -74,7 +74,7 @@ impl CallPlace {
         }
         calls.history().begin(calls.wall_clock.now(), start);
         metrics::call_began(calls.live());
-        let account = start.account_sid.clone().unwrap_or_else(|| services.settings.account_sid.clone());
+        let account = start.account_sid.as_ref().unwrap_or(&services.settings.account_sid).clone();
         let origin = CallOrigin { account, dialect, flow: flow.to_owned() };
         let (store, call_sid) = (services.payments.store.clone(), start.call_sid.clone());
         let feed = services.feed.clone();

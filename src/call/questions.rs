@@ -53,10 +53,11 @@ impl QuestionLimit {
     pub(super) async fn turn(&self, connector: &str, about: About) -> QuestionSlot {
         let places = {
             let mut connectors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match connectors.get(connector) {
-                Some(places) => places.clone(),
-                None => connectors.entry(connector.to_owned()).or_default().clone(),
-            }
+            let places = match connectors.get(connector) {
+                Some(places) => places,
+                None => connectors.entry(connector.to_owned()).or_default(),
+            };
+            places.clone()
         };
         // The narrower one first: whoever waits for it holds no place of the others. They are never closed.
         let unknown = match about {

@@ -49,7 +49,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 pub async fn attend(payments: Arc<PaymentServices>, calls: Arc<Calls>) {
     tokio::join!(
         super::heartbeat::beat(Arc::clone(&payments)),
-        super::writable::watch(payments.store.clone(), calls),
+        super::writable::watch(Arc::clone(&payments), calls),
         look_after(payments)
     );
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::registry::Calls;
-use crate::store::Store;
+use super::services::PaymentServices;
 
 /// How often it is tried while there are calls or nothing can be written: a store that is back is used within a second. It is
 /// tried at once when a write has failed.
@@ -19,7 +19,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const EVERY_IDLE: Duration = Duration::from_secs(5);
 
 /// Finds out, again and again.
-pub(crate) async fn watch(store: Store, calls: Arc<Calls>) {
+pub(crate) async fn watch(payments: Arc<PaymentServices>, calls: Arc<Calls>) {
+    let store = &payments.store;
     let mut look = interval(EVERY);
     // After a suspension one look is enough.
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -33,7 +33,7 @@ const WAIT: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The outbox of one call. Dropped when the call is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallbackQueue {
     deliveries: Deliveries,
     call_sid: String,
@@ -259,15 +259,7 @@ impl CallbackQueue {
 
     /// Another pen for the same outbox writer.
     pub(crate) fn another(&self) -> Self {
-        Self {
-            deliveries: self.deliveries.clone(),
-            call_sid: self.call_sid.clone(),
-            cookies: self.cookies.clone(),
-            entries: self.entries.clone(),
-            unwritten: Arc::clone(&self.unwritten),
-            is_stuck: Arc::clone(&self.is_stuck),
-            lost: self.lost.clone(),
-        }
+        self.clone()
     }
 
     fn write(&self, entry: OutboxEntry) {
@@ -309,11 +301,10 @@ impl Scribe {
     }
 
     async fn write(&mut self, entry: OutboxEntry) {
-        let (store, wall_clock) = (self.deliveries.store.clone(), self.deliveries.clocks.wall_clock);
+        let (store, wall_clock) = (&self.deliveries.store, self.deliveries.clocks.wall_clock);
         match entry {
             OutboxEntry::Notify(request, token, counted) => {
-                let session = self.session.as_ref().map(|session| session.sid.clone());
-                let session = session.as_deref();
+                let session = self.session.as_ref().map(|session| session.sid.as_str());
                 // Whoever took the session over tells the rest, with numbers that this one would use again.
                 if session.is_some_and(|session| self.is_lost(session)) {
                     self.unwritten.fetch_sub(1, Ordering::AcqRel);
@@ -353,8 +344,8 @@ impl Scribe {
             }
             OutboxEntry::Settle(settled, hold, deciding, counted) => {
                 let session = self.session_of(&settled.payment.sid);
-                let write =
-                    || store.settle(&settled, session.clone(), hold, Holder::Call, &self.call_sid, wall_clock.now());
+                let session = || session.as_ref().map(Arc::clone);
+                let write = || store.settle(&settled, session(), hold, Holder::Call, &self.call_sid, wall_clock.now());
                 // It can never be written: whoever waits learns that by `deciding` being dropped.
                 let Ok((booked, callbacks)) = self.until_written("outcome", write).await else { return };
                 // First: the call that learns of it may end at once, and its end is told after this.

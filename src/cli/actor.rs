@@ -20,7 +20,10 @@ pub(super) fn of_command() -> Actor {
     let through = std::env::var("SSH_CLIENT").ok();
     let through = through.as_deref().and_then(|client| client.split(' ').next()).map(short);
     let through = through.filter(|address| !address.is_empty());
-    let origin = through.map_or_else(|| machine.clone(), |address| format!("{machine}, ssh from {address}"));
+    let origin = match through {
+        Some(address) => format!("{machine}, ssh from {address}"),
+        None => machine,
+    };
     Actor { name: format!("user {user}{name}"), origin }
 }
 

@@ -82,7 +82,7 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) fn run(self) -> Result<bool, CommandFailure> {
+    pub(super) fn run(mut self) -> Result<bool, CommandFailure> {
         if let Some(url) = &self.url {
             let names_url = self.parameters.iter().any(|(name, _)| name == beginning::URL);
             let target = target::DialTarget::read(url, self.flow.as_deref(), names_url)?;
@@ -92,7 +92,7 @@ impl Dial {
                 stream::run(&target, &self.parameters, token.as_ref(), inputs, printer).await
             });
         }
-        let flow = self.flow.clone().unwrap_or_default();
+        let flow = self.flow.take().unwrap_or_default();
         if self.live { self.dial_live(&flow) } else { self.dial_here(&flow) }
     }
 

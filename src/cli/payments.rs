@@ -242,8 +242,7 @@ fn named<const N: usize>(things: [(&str, String); N]) -> String {
 
 impl Show {
     async fn run(self, backend: &dyn Backend) -> Result<bool, CommandFailure> {
-        let filter =
-            CallbackFilter { payment_sid: Some(self.sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
+        let filter = CallbackFilter::of_payment(&self.sid, PAGE_MAX);
         let Some(row) = backend.payment(&self.sid).await.map_err(unusable)? else {
             let Some(session) = backend.session(&self.sid).await.map_err(unusable)? else {
                 let sid = plain(&self.sid);

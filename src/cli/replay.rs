@@ -1,5 +1,6 @@
 //! `touchtone replay`
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -70,8 +71,8 @@ impl Replay {
     fn tell(&self, report: &Report, blessed: bool) {
         let path = report.path.display().to_string();
         let (failures, outcome) = match &report.outcome {
-            Ok(outcome) => (outcome.failures.clone(), Some(outcome)),
-            Err(error) => (vec![error.to_string()], None),
+            Ok(outcome) => (Cow::from(&outcome.failures), Some(outcome)),
+            Err(error) => (Cow::from(vec![error.to_string()]), None),
         };
         if self.json {
             let mut told = json!({"script": path, "passed": report.passed(), "failures": failures});
@@ -92,7 +93,7 @@ impl Replay {
             if report.passed() { "ok  " } else { "FAIL" },
             if blessed { "  (blessed)" } else { "" }
         );
-        for failure in &failures {
+        for failure in &*failures {
             println!("      {failure}");
         }
         if let (true, Some(outcome)) = (self.trace, outcome) {

@@ -44,7 +44,7 @@ pub(super) fn explained(error: figment::Error) -> ConfigError {
     match &error.kind {
         figment::error::Kind::UnknownField(key, known) => {
             let full = if path.is_empty() || path == *key || path.ends_with(&format!(".{key}")) {
-                if path.is_empty() { key.clone() } else { path.clone() }
+                if path.is_empty() { key.clone() } else { path }
             } else {
                 format!("{path}.{key}")
             };

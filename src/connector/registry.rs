@@ -364,11 +364,12 @@ impl Registry {
     /// Stored instances whose loss is not written down.
     fn lost(&self) -> Vec<(String, Vec<u8>, Arc<WatchedConnector>)> {
         let instances = self.read();
-        let readable = instances.stored.iter().filter_map(|(name, stored)| {
-            let connector = Arc::clone(&stored.found.as_ref().ok()?.connector);
-            Some((name.clone(), stored.row.sealed.clone(), connector))
+        let lost = instances.stored.iter().filter_map(|(name, stored)| {
+            let connector = &stored.found.as_ref().ok()?.connector;
+            let is_lost = matches!(connector.access(), Access::Lost(_));
+            is_lost.then(|| (name.clone(), stored.row.sealed.clone(), Arc::clone(connector)))
         });
-        readable.filter(|(_, _, connector)| matches!(connector.access(), Access::Lost(_))).collect()
+        lost.collect()
     }
 
     /// Takes the rows in.

@@ -160,16 +160,16 @@ impl<'a> ConnectorStore<'a> {
         let config = ConnectorConfig::of(keys)?;
         let name = &config.name;
         if self.registry.is_configured(name) {
-            return Err(ConnectorStoreError::Exists(name.clone()));
+            return Err(ConnectorStoreError::Exists(config.name));
         }
         self.refuse_live_sandbox(&config)?;
         self.registry.refresh(self.store).await?;
         if self.registry.instance(name).is_some_and(|known| known.origin == Origin::Stored) {
-            return Err(ConnectorStoreError::Exists(name.clone()));
+            return Err(ConnectorStoreError::Exists(config.name));
         }
         let others = self.registry.list().into_iter().map(|known| known.name).chain([DEFAULT_NAME.to_owned()]);
         if let Some(known) = others.into_iter().find(|known| is_alike(known, name)) {
-            return Err(ConnectorStoreError::Alike { name: name.clone(), known });
+            return Err(ConnectorStoreError::Alike { name: config.name, known });
         }
         // The address of a live one is fixed (spec/pay.md 10): removing it and storing the name anew must not get
         // around that.
@@ -178,7 +178,7 @@ impl<'a> ConnectorStore<'a> {
         let (action, old_value) = match (was, replace) {
             (None, _) => (AuditAction::ConnectorAdded, None),
             (Some(was), Replace::No) => {
-                return Err(ConnectorStoreError::WasLive { name: name.clone(), kind: was.kind, address: was.address });
+                return Err(ConnectorStoreError::WasLive { name: config.name, kind: was.kind, address: was.address });
             }
             (Some(was), Replace::Yes) => (AuditAction::ConnectorReplaced, Some(was.shown)),
         };
@@ -188,7 +188,7 @@ impl<'a> ConnectorStore<'a> {
         let change = ConnectorChange::Insert { sealed };
         match self.store.backend().change_connector(name, change, audit, now).await {
             // Another process was quicker than the look above.
-            Err(BackendError::Duplicate) => Err(ConnectorStoreError::Exists(name.clone())),
+            Err(BackendError::Duplicate) => Err(ConnectorStoreError::Exists(config.name)),
             Err(error) => Err(error.into()),
             Ok(()) => {
                 tracing::info!(
@@ -240,7 +240,7 @@ impl<'a> ConnectorStore<'a> {
             Mode::Test => AuditAction::ConnectorLive,
             Mode::Live => AuditAction::ConnectorChanged,
         };
-        let instance = self.put(&row, (&config, &config.live(keys)?), (action, authorized), now).await?;
+        let instance = self.put(row, (&config, &config.live(keys)?), (action, authorized), now).await?;
         tracing::info!(connector = name, "connector is live");
         Ok(instance)
     }
@@ -265,7 +265,7 @@ impl<'a> ConnectorStore<'a> {
             });
         }
         let how = (AuditAction::ConnectorAuthorized, Authorized::Anew);
-        let instance = self.put(&row, (&config, &config.with(keys)?), how, now).await?;
+        let instance = self.put(row, (&config, &config.with(keys)?), how, now).await?;
         tracing::info!(connector = name, "connector authorized anew");
         Ok(instance)
     }
@@ -277,14 +277,14 @@ impl<'a> ConnectorStore<'a> {
     pub async fn change(&self, name: &str, keys: ConfigKeys, now: Timestamp) -> Result<Instance, ConnectorStoreError> {
         let (row, config) = self.stored(name).await?;
         let how = (AuditAction::ConnectorChanged, authorized(&config, &keys));
-        let instance = self.put(&row, (&config, &config.with(keys)?), how, now).await?;
+        let instance = self.put(row, (&config, &config.with(keys)?), how, now).await?;
         tracing::info!(connector = name, "connector changed");
         Ok(instance)
     }
 
     async fn put(
         &self,
-        row: &ConnectorRow,
+        row: ConnectorRow,
         (before, config): (&ConnectorConfig, &ConnectorConfig),
         (action, authorized): (AuditAction, Authorized),
         now: Timestamp,
@@ -293,10 +293,10 @@ impl<'a> ConnectorStore<'a> {
         let sealed =
             self.store.seal().close(&config.to_json(), SealedPlace::connector(&row.name)).map_err(StoreError::from)?;
         // Only over what was looked at: a change that came between is not overwritten.
-        let change = ConnectorChange::Update { was: row.sealed.clone(), sealed, authorized };
+        let change = ConnectorChange::Update { was: row.sealed, sealed, authorized };
         let audit = self.audit(action, &row.name, Some(self.shown(before)), Some(self.shown(config)));
         match self.store.backend().change_connector(&row.name, change, audit, now).await {
-            Err(BackendError::NotFound) => Err(ConnectorStoreError::Meanwhile(row.name.clone())),
+            Err(BackendError::NotFound) => Err(ConnectorStoreError::Meanwhile(row.name)),
             Err(error) => Err(error.into()),
             Ok(()) => self.show(&row.name).await,
         }

@@ -122,7 +122,7 @@ impl Call {
         form.set("ErrorType", SessionError::SessionInProgress.word());
         form.set("Attempt", "1");
         form.set("PaymentMethod", settings.payment_method.word());
-        form.set("PaymentConnector", settings.connector.clone());
+        form.set("PaymentConnector", &settings.connector);
         form.set("PayErrorCode", PayErrorCode::InvalidOperation.number().to_string());
         let form = self.told(form);
         self.actions.push_back(Action::Notify(url, method, form));

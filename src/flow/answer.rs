@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::event::{FetchFailure, NextDocument};
-use super::link::{Origin, Target};
+use super::link::{Origin, ShownUrl};
 use crate::mask::refused;
 use crate::twiml::encoding::{EncodingFault, decode};
 use crate::twiml::{self, Document, Fault, Placed, Play, PlaySource, Position, Say, Severity, Verb};
@@ -100,7 +100,7 @@ impl ContentKind {
 /// # Errors
 /// When the type is none of those Twilio understands, or the document cannot be read.
 pub fn read_answer(url: Url, answer: Received<'_>) -> Result<NextDocument, FetchFailure> {
-    let place = Target::Url(url.clone()).to_string();
+    let place = ShownUrl(&url).to_string();
     let document = if answer.bytes().trim_ascii().is_empty() {
         Document::default()
     } else {

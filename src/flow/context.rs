@@ -40,8 +40,8 @@ impl Context {
     /// Twilio's standard parameters of a request to the application.
     pub(super) fn standard(&self, status: &'static str) -> Form {
         let mut form = Form::new();
-        form.set("AccountSid", self.account_sid.clone());
-        form.set("CallSid", self.call_sid.clone());
+        form.set("AccountSid", &self.account_sid);
+        form.set("CallSid", &self.call_sid);
         form.set("CallStatus", status);
         form.set("ApiVersion", "2010-04-01");
         form.set("Direction", "inbound");

@@ -127,8 +127,8 @@ impl Intended {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        let settled = Settled::of(&self.payment, &self.intent.callback_fields, ending, (&self.status, &self.action));
-        Settled { cookies: self.cookies.clone(), ..settled }
+        let to = (&self.status, &self.action);
+        Settled::of(&self.payment, &self.intent.callback_fields, ending, to, self.cookies.as_ref())
     }
 }
 
@@ -153,8 +153,8 @@ impl Begun {
     /// What is to be told of an outcome.
     #[must_use]
     pub fn settled(&self, ending: &Ending) -> Settled {
-        let settled = Settled::of(&self.payment, &self.start.callback_fields, ending, (&self.status, &self.action));
-        Settled { cookies: self.cookies.clone(), ..settled }
+        let to = (&self.status, &self.action);
+        Settled::of(&self.payment, &self.start.callback_fields, ending, to, self.cookies.as_ref())
     }
 }
 
@@ -193,6 +193,7 @@ impl Settled {
         callback_fields: &CallbackFields,
         ending: &Ending,
         (status, action): (To<'_>, To<'_>),
+        cookies: Option<&Secret>,
     ) -> Self {
         let told = callback_fields.told(ending);
         let telling = |to: To<'_>, form: Form| to.clone().map(|(url, method)| Telling { url, method, form });
@@ -202,7 +203,7 @@ impl Settled {
             outcome: ending.outcome(),
             status: telling(status, told.status.clone()),
             action: telling(action, told.action),
-            cookies: None,
+            cookies: cookies.cloned(),
             shown: Shown { written: told.status, unwritten },
         }
     }

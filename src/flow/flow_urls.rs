@@ -10,7 +10,7 @@ use std::fmt;
 use url::{Position, Url};
 
 use super::event::{FetchFailure, First};
-use super::link::{LinkError, PlainHttp, Target, allowed};
+use super::link::{LinkError, PlainHttp, ShownUrl, allowed};
 
 /// An entry of `flow_urls`: it admits a URL of the same scheme, host and port whose path is the entry's own or, where that
 /// ends in `/`, lies below it. A URL's query is free.
@@ -86,7 +86,7 @@ pub fn first(url: &str, entries: &[FlowUrl], plain_http: PlainHttp) -> First {
     let Ok(url) = Url::parse(url.trim()) else {
         return refused("the stream's url parameter is not an absolute URL".to_owned());
     };
-    let shown = Target::Url(url.clone());
+    let shown = ShownUrl(&url).to_string();
     match allowed(url, plain_http) {
         Err(LinkError::NoUrl) => refused("the stream's url parameter names no host".to_owned()),
         Err(error) => refused(format!("the stream's url parameter is {shown}: {error}")),

@@ -33,12 +33,27 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flow(name) => write!(f, "flow {}", mask::address(name)),
-            Self::Url(url) => {
-                let host = url.host_str().unwrap_or_default();
-                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-                write!(f, "{}://{host}{port}{}", url.scheme(), mask::address(url.path()))
-            }
+            Self::Url(url) => ShownUrl(url).fmt(f),
         }
+    }
+}
+
+/// A URL as [`Target`] shows it.
+#[derive(Clone, Copy)]
+pub struct ShownUrl<'a>(pub &'a Url);
+
+impl fmt::Display for ShownUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(url) = self;
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}://{host}{port}{}", url.scheme(), mask::address(url.path()))
+    }
+}
+
+impl fmt::Debug for ShownUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

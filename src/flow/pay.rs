@@ -52,16 +52,16 @@ impl Call {
     /// Where the outcome goes. The default is the document's own URL; a flow goes on with the next verb.
     fn action(&self, reading: &mut Reading, position: Position) -> Option<(Target, Method)> {
         let method = reading.settings.method;
-        let Some(link) = reading.settings.action.clone() else {
+        let Some(link) = &reading.settings.action else {
             return match self.origin() {
                 Origin::Url(url) => Some((Target::Url(url.clone()), method)),
                 Origin::Flow(_) => None,
             };
         };
-        match self.origin().resolve(&link, self.context.plain_http) {
+        match self.origin().resolve(link, self.context.plain_http) {
             Ok(target) => Some((target, method)),
             Err(error) => {
-                let message = format!("<Pay>: action=\"{}\" is not allowed: {error}", refused(&link));
+                let message = format!("<Pay>: action=\"{}\" is not allowed: {error}", refused(link));
                 reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidActionUrl));
                 None
             }
@@ -69,11 +69,11 @@ impl Call {
     }
 
     fn status_callback(&self, reading: &mut Reading, position: Position) -> Option<(Url, Method)> {
-        let link = reading.settings.status_callback.clone()?;
-        match self.origin().resolve_url(&link, self.context.plain_http) {
+        let link = reading.settings.status_callback.as_ref()?;
+        match self.origin().resolve_url(link, self.context.plain_http) {
             Ok(url) => Some((url, reading.settings.status_callback_method)),
             Err(error) => {
-                let message = format!("<Pay>: statusCallback=\"{}\" is not allowed: {error}", refused(&link));
+                let message = format!("<Pay>: statusCallback=\"{}\" is not allowed: {error}", refused(link));
                 reading.refusals.push(Refusal::new(position, message, PayErrorCode::InvalidParameter));
                 None
             }

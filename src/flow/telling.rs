@@ -143,8 +143,8 @@ impl Call {
     /// The fields that every status callback begins with.
     pub(super) fn ids(&self) -> Form {
         let mut fields = Form::new();
-        fields.set("AccountSid", self.context.account_sid.clone());
-        fields.set("CallSid", self.context.call_sid.clone());
+        fields.set("AccountSid", &self.context.account_sid);
+        fields.set("CallSid", &self.context.call_sid);
         fields
     }
 

@@ -123,7 +123,8 @@ impl InFlight {
 
     fn host(&self, name: &str) -> Host {
         let mut hosts = lock(&self.hosts);
-        let places = hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.per_host))).clone();
+        let places = hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.per_host)));
+        let places = Arc::clone(places);
         drop(hosts);
         Host { name: name.to_owned(), places, all: Arc::clone(&self.hosts) }
     }

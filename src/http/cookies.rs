@@ -108,8 +108,8 @@ impl Jar {
     #[must_use]
     pub fn snapshot(&self, url: &str) -> Self {
         let host = Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-        let mut cookies = self.lock().clone();
-        cookies.retain(|cookie| host.as_ref().is_some_and(|host| cookie.is_for(host)));
+        let is_meant = |cookie: &&Cookie| host.as_ref().is_some_and(|host| cookie.is_for(host));
+        let cookies = self.lock().iter().filter(is_meant).cloned().collect();
         Self { cookies: Arc::new(Mutex::new(cookies)), wall_clock: self.wall_clock }
     }
 

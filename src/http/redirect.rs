@@ -80,16 +80,15 @@ impl RequestTrail {
         let from = sent_to(request).map_err(|_| invalid)?;
         let location = response.location.as_deref().filter(|location| !location.trim().is_empty()).ok_or(invalid)?;
         let to = leads_to(&from, location).ok_or(invalid)?;
-        let (method, form) = if repeats {
-            (Method::POST, request.form.clone())
-        } else {
-            (Method::GET, about_the_call(&request.form, &to))
-        };
-        let next = OutboundRequest { method, url: to.into(), form, ..request.clone() };
+        let mut next = request.clone();
+        if !repeats {
+            (next.method, next.form) = (Method::GET, about_the_call(&request.form, &to));
+        }
+        next.url = to.into();
         self.made.push((request.method.clone(), from));
         // With the fields of a GET: the same address with others is no loop.
-        let made = (next.method.clone(), sent_to(&next).map_err(|_| invalid)?);
-        if self.made.contains(&made) {
+        let to = sent_to(&next).map_err(|_| invalid)?;
+        if self.made.iter().any(|(method, url)| *method == next.method && *url == to) {
             return Err(RedirectError::Loop);
         }
         if self.made.len() > HOPS_MAX {

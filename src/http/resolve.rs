@@ -342,7 +342,7 @@ pub(super) struct Filtered {
 
 impl Resolve for Filtered {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { reach, lookups } = self.clone();
+        let (reach, lookups) = (self.reach, Arc::clone(&self.lookups));
         Box::pin(async move {
             let found = lookups.addresses(name.as_str()).await?;
             let admitted = found.iter().filter(|found| reach.is_none_or(|reach| reach.admits(**found)));

@@ -10,6 +10,8 @@
 //!          the years, so each way is tried and the log says which. Plivo signs as well, with a token that is not ours to
 //!          know and by a rule that its manuals do not agree on: it carries the secret like the others.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
@@ -192,9 +194,9 @@ fn signed_urls(public_url: &Url, spellings: &[&str], path: &str) -> Option<Vec<(
             Port::Default => format!(":{default_port}"),
         };
         let path = match (other_slash, path.strip_suffix('/')) {
-            (false, _) => path.clone(),
-            (true, Some(bare)) => bare.to_owned(),
-            (true, None) => format!("{path}/"),
+            (false, _) => Cow::from(&path),
+            (true, Some(bare)) => bare.into(),
+            (true, None) => format!("{path}/").into(),
         };
         for host in &spelled {
             let url = format!("{scheme}://{host}{port}{path}{query}");

@@ -60,18 +60,17 @@ impl CapturedFields {
     /// Adds what was captured.
     pub fn tell(&self, form: &mut Form, mask: Mask, settings: &Settings) {
         if let Some((number, brand)) = &self.card {
-            let shown = match mask {
-                Mask::Grouped => grouped(number, *brand),
-                Mask::Plain => number.clone(),
-            };
-            form.set("PaymentCardNumber", shown);
+            match mask {
+                Mask::Grouped => form.set("PaymentCardNumber", grouped(number, *brand)),
+                Mask::Plain => form.set("PaymentCardNumber", number),
+            }
             form.set("PaymentCardType", brand.word());
         }
-        form.set_some("ExpirationDate", self.expiration.clone());
-        form.set_some("SecurityCode", self.security_code.clone());
-        form.set_some("PaymentCardPostalCode", self.postal_code.clone());
-        form.set_some("BankRoutingNumber", self.routing_number.clone());
-        form.set_some("BankAccountNumber", self.account_number.clone());
+        form.set_some("ExpirationDate", self.expiration.as_ref());
+        form.set_some("SecurityCode", self.security_code.as_ref());
+        form.set_some("PaymentCardPostalCode", self.postal_code.as_ref());
+        form.set_some("BankRoutingNumber", self.routing_number.as_ref());
+        form.set_some("BankAccountNumber", self.account_number.as_ref());
         // Not keyed but the document's: it is told from the first callback on.
         if settings.payment_method == PaymentMethod::AchDebit {
             form.set("BankAccountType", settings.bank_account_type.word());

@@ -102,19 +102,19 @@ impl CallbackFields {
         let unwritten = ending.was_sent && ending.standing != Standing::Unknown;
         let unknown = || {
             let ending = Ending::unknown();
-            ToldUnwritten { status: self.last_status(&ending), action: self.with(self.action.clone(), &ending) }
+            ToldUnwritten { status: self.last_status(&ending), action: self.last_action(&ending) }
         };
-        Told {
-            status: self.last_status(ending),
-            action: self.with(self.action.clone(), ending),
-            unwritten: unwritten.then(unknown),
-        }
+        Told { status: self.last_status(ending), action: self.last_action(ending), unwritten: unwritten.then(unknown) }
     }
 
     fn last_status(&self, ending: &Ending) -> Form {
         let mut status = self.status.clone();
         status.set_some("ErrorType", ending.error_type.map(SessionError::word));
         self.with(status, ending)
+    }
+
+    fn last_action(&self, ending: &Ending) -> Form {
+        self.with(self.action.clone(), ending)
     }
 
     fn with(&self, mut form: Form, ending: &Ending) -> Form {

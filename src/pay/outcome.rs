@@ -209,14 +209,14 @@ impl Ending {
     /// Adds how it ended.
     pub fn tell(&self, form: &mut Form) {
         form.set("Result", self.result.word());
-        form.set_some("PaymentConfirmationCode", self.approval.confirmation_code.clone());
-        form.set_some("PaymentToken", self.approval.token.clone());
-        form.set_some("ProfileId", self.approval.profile_id.clone());
-        form.set_some("PaymentError", self.error.clone());
+        form.set_some("PaymentConfirmationCode", self.approval.confirmation_code.as_ref());
+        form.set_some("PaymentToken", self.approval.token.as_ref());
+        form.set_some("ProfileId", self.approval.profile_id.as_ref());
+        form.set_some("PaymentError", self.error.as_ref());
         form.set_some("PayErrorCode", self.code.map(|code| code.number().to_string()));
-        form.set_some("ConnectorError", self.connector_error.clone());
+        form.set_some("ConnectorError", self.connector_error.as_ref());
         for (name, value) in &self.parameters {
-            form.set(format!("PayConnector_{name}"), value.clone());
+            form.set(format!("PayConnector_{name}"), value);
         }
     }
 
@@ -227,8 +227,8 @@ impl Ending {
                 OutcomeField::SuccessOrFailed => {
                     form.set(*name, if self.result == PayResult::Success { "success" } else { "failed" });
                 }
-                OutcomeField::ConfirmationCode => form.set_some(*name, self.approval.confirmation_code.clone()),
-                OutcomeField::Token => form.set_some(*name, self.approval.token.clone()),
+                OutcomeField::ConfirmationCode => form.set_some(*name, self.approval.confirmation_code.as_ref()),
+                OutcomeField::Token => form.set_some(*name, self.approval.token.as_ref()),
                 OutcomeField::Step => form.set(*name, step.word()),
                 OutcomeField::ErrorCode => form.set_some(*name, self.code.map(|code| code.number().to_string())),
             }

@@ -1,5 +1,6 @@
 //! What happened in a call, as far as scripts compare it, and the comparison.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use regex::Regex;
@@ -244,12 +245,12 @@ fn times(expected: &BTreeMap<String, Text>) -> Result<usize, String> {
 }
 
 /// The fields that tell one request of a call from another.
-fn fields(sent: &SentRequest) -> String {
+fn fields(sent: &SentRequest) -> Cow<'_, str> {
     let fields: Vec<String> = ["For", "Attempt", "Result", "ErrorType", "Digits"]
         .into_iter()
         .filter_map(|name| sent.form.value(name).map(|value| format!("{name}: {}", value.shown())))
         .collect();
-    if fields.is_empty() { sent.target.clone() } else { fields.join(", ") }
+    if fields.is_empty() { (&sent.target).into() } else { fields.join(", ").into() }
 }
 
 /// Whether an entry's key is something that was sent, and not how the entry is read.

@@ -33,13 +33,13 @@ impl ScriptedAgent {
         let command = match &step.create {
             Some(parameters) => {
                 for (name, Text(value)) in parameters {
-                    form.set(name.clone(), value.clone());
+                    form.set(name.clone(), value);
                 }
                 AgentCommand::Create(form)
             }
             None => {
-                form.set_some("Capture", step.capture.as_ref().map(|word| word.0.clone()));
-                form.set_some("Status", step.status.as_ref().map(|word| word.0.clone()));
+                form.set_some("Capture", step.capture.as_ref().map(|word| &word.0));
+                form.set_some("Status", step.status.as_ref().map(|word| &word.0));
                 // A script's ids are counted up from 1.
                 let numbered = step.payment.map(|number| format!("PK{number:032x}"));
                 let named = step.sid.as_ref().map(|sid| sid.0.clone()).or(numbered).or_else(|| self.sid.clone());

@@ -83,9 +83,7 @@ fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> 
     let mut failures = Vec::new();
     match &first {
         First::Failed(failure) => failures.push(failure.to_string()),
-        First::Url(url) if world.find(&Target::Url(url.clone())).is_none() => {
-            failures.push(format!("url: {url} is not among documents"))
-        }
+        First::Url(url) if world.find_url(url).is_none() => failures.push(format!("url: {url} is not among documents")),
         First::Url(_) | First::Document(_) => {}
     }
     let mut simulation = if taped {
@@ -117,13 +115,14 @@ fn play(script: &Script, library: &Library, requests: Requests, taped: bool) -> 
         _ => None,
     });
     let said = said.collect();
-    let outcome = ScriptOutcome { failures, trace, summary, arrows: simulation.arrows().clone() };
-    Replayed { outcome, tape: simulation.into_tape(), said }
+    let (arrows, tape) = simulation.into_arrows_and_tape();
+    let outcome = ScriptOutcome { failures, trace, summary, arrows };
+    Replayed { outcome, tape, said }
 }
 
 fn context(script: &Script) -> Context {
     let parameters: BTreeMap<String, Value> =
-        script.parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.0.clone()))).collect();
+        script.parameters.iter().map(|(name, value)| (name.clone(), Value::from(&value.0))).collect();
     let mut caller = Form::new();
     caller.set("From", parameters.get("From").map_or("+15005550006", Value::expose));
     caller.set("To", parameters.get("To").map_or("+15005550001", Value::expose));
@@ -320,7 +319,7 @@ impl World for ScriptWorld<'_> {
                     let from = from.map(|from| from.0);
                     let received =
                         Received { content_type: Some(&content_type), body: Body::Text(&text.0), cut: false };
-                    let document = read_answer(from.clone().unwrap_or_else(|| url.clone()), received);
+                    let document = read_answer(from.as_ref().unwrap_or(url).clone(), received);
                     self.source = Some(Source { text: text.0, content_type: Some(content_type), from });
                     (after.0, document)
                 }
@@ -333,10 +332,14 @@ impl World for ScriptWorld<'_> {
 
 impl ScriptWorld<'_> {
     fn find(&self, target: &Target) -> Option<(&String, &DocumentAnswers)> {
-        self.documents.iter().find(|(known, _)| match target {
-            Target::Flow(name) => *known == name,
-            Target::Url(url) => Url::parse(known).is_ok_and(|known| known == *url),
-        })
+        match target {
+            Target::Flow(name) => self.documents.get_key_value(name),
+            Target::Url(url) => self.find_url(url),
+        }
+    }
+
+    fn find_url(&self, url: &Url) -> Option<(&String, &DocumentAnswers)> {
+        self.documents.iter().find(|(known, _)| Url::parse(known).is_ok_and(|known| known == *url))
     }
 
     /// The next answer to a fetch. One that nobody waits for takes none away.
@@ -397,8 +400,7 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
     let text = |text: Option<super::script::Text>| text.map(|text| text.0).filter(|text| !text.is_empty());
     let parameters: Vec<(String, String)> =
         answer.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
-    let denial =
-        Denial { code: text(answer.error_code), message: text(answer.error_message), parameters: parameters.clone() };
+    let denial = Denial { code: text(answer.error_code), message: text(answer.error_message), parameters };
     if let Some(code) = answer.refused {
         return Some(Answer::Refused(code.0, denial));
     }
@@ -426,7 +428,7 @@ fn scripted(answer: GatewayAnswer) -> Option<Answer> {
         confirmation_code: text(answer.charge_id),
         token: text(answer.token_id).map(Secret::new),
         profile_id: text(answer.profile_id).map(Secret::new),
-        parameters,
+        parameters: denial.parameters,
     };
     let says_something = answer.outcome == Some(Oddity::Approved)
         || approval.confirmation_code.is_some()

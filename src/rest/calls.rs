@@ -160,7 +160,7 @@ async fn view(state: &ApiState, at: &InPath<CallPath>) -> Result<CallView, ApiEr
     let CallPath { account, call } = &at.ids;
     // Of a call of its own this process knows most.
     if let Some(record) = state.directory.record(call) {
-        return Ok(CallView::of(account, &record));
+        return Ok(CallView::of(account, record));
     }
     let row = state.store.backend().call(call).await.map_err(unusable)?;
     row.map(|row| CallView::stored(account, row)).ok_or_else(|| at.not_found())

@@ -61,7 +61,7 @@ pub(super) async fn list(
 ) -> Result<Json<PaymentPage>, ApiError> {
     let PaymentsPath { account, call } = &at.ids;
     let payments = state.directory.payments(call).ok_or_else(|| at.not_found())?;
-    Ok(Json(PaymentPage::of(account, call, payments.iter())))
+    Ok(Json(PaymentPage::of(account, call, payments)))
 }
 
 /// Start a payment on a live call
@@ -113,7 +113,7 @@ pub(super) async fn fetch(
 ) -> Result<Json<PaymentState>, ApiError> {
     let PaymentPath { account, call, sid } = &at.ids;
     let found = state.directory.payment(call, sid).ok_or_else(|| at.not_found())?;
-    Ok(Json(PaymentState::of(account, call, &found)))
+    Ok(Json(PaymentState::of(account, call, found)))
 }
 
 /// Lead a payment: have a field keyed, complete or cancel it

@@ -168,7 +168,7 @@ pub(super) async fn fetch(
     let backend = store.backend();
     let row = backend.payment(sid).await.map_err(unusable)?;
     let session = if row.is_none() { backend.session(sid).await.map_err(unusable)? } else { None };
-    let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: CALLBACKS_MAX, ..CallbackFilter::default() };
+    let filter = CallbackFilter::of_payment(sid, CALLBACKS_MAX);
     let callbacks = backend.callbacks(filter).await.map_err(unusable)?;
     match (row, session) {
         (Some(row), _) => Ok(Json(Story::Payment(PaymentStory::of(row, callbacks)))),

@@ -54,8 +54,7 @@ pub(super) fn of_no_routes() -> Description {
 pub(super) struct Served(Bytes);
 
 impl Served {
-    pub(super) fn new(description: &Description) -> Self {
-        let mut description = description.clone();
+    pub(super) fn new(mut description: Description) -> Self {
         let schemas = description.components.iter_mut().flat_map(|components| components.schemas.values_mut());
         schemas.for_each(join_meanings);
         // A description holds texts, numbers and names only, all of which JSON has.

@@ -63,7 +63,7 @@ impl ConnectionLimiter {
     pub(super) fn new(
         socket: TcpListener,
         max_connections: u32,
-        limits: &ConnectionLimits,
+        limits: ConnectionLimits,
         trusted: &TrustedProxies,
     ) -> Self {
         let open_files = getrlimit(Resource::Nofile).current;
@@ -76,7 +76,7 @@ impl ConnectionLimiter {
                  LimitNOFILE= of systemd)"
             );
         }
-        Self { socket, places: ConnectionSlots::new(max, limits.clone(), trusted.clone()), messages_per_second: 0 }
+        Self { socket, places: ConnectionSlots::new(max, limits, trusted.clone()), messages_per_second: 0 }
     }
 
     /// Once they are calls', connections are read at the pace of so many messages a second; 0: no limit.

@@ -155,9 +155,8 @@ impl Dialed {
 
 async fn admitted(state: &ServerState, path: StreamPath, parts: &Parts) -> Result<Response, NotUpgraded> {
     let peer = client(&state.trusted_proxies, &parts.extensions, &parts.headers);
-    let name = path.dialect.clone();
+    let (name, beginning, ending) = path.into_parts();
     let required = upgrade::proof(&name).ok_or_else(|| no_such_dialect(parts.uri.path(), peer))?;
-    let (beginning, ending) = path.into_parts();
     let is_there = match &beginning {
         Beginning::Flow(flow) => state.services.documents.library.has(flow).await,
         Beginning::Url => true,

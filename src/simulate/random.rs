@@ -210,7 +210,7 @@ impl Plan {
     /// What the call knows of the world: as a script's, but for ids without digits, which could look like keyed ones.
     fn context(&self) -> Context {
         let parameters: BTreeMap<String, Value> =
-            self.parameters.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone()))).collect();
+            self.parameters.iter().map(|(name, value)| (name.clone(), Value::from(value))).collect();
         let mut caller = Form::new();
         caller.set("From", parameters.get("From").map_or("+15005550006", Value::expose));
         caller.set("To", parameters.get("To").map_or("+15005550001", Value::expose));

@@ -2,6 +2,7 @@
 //!
 //! Secrets: keys and secret fields are masked when a record is shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{PER_CHARACTER, PER_RECORDING};
-use crate::flow::link::Target;
+use crate::flow::link::{ShownUrl, Target};
 use crate::flow::{
     AgentCommand, CommandId, Ended, Event, Fetch, Fetched, PaymentId, Purpose, Redirection, TurnId, Wait, Warning,
 };
@@ -117,13 +118,13 @@ pub fn length(utterance: &Utterance) -> Duration {
 /// What is heard, in words.
 #[must_use]
 pub fn words(heard: &[Utterance]) -> String {
-    let words: Vec<String> = heard
+    let words: Vec<Cow<'_, str>> = heard
         .iter()
         .filter_map(|utterance| match utterance {
-            Utterance::Say(say) => Some(say.text.clone()),
+            Utterance::Say(say) => Some((&say.text).into()),
             Utterance::Play(play) => match &play.source {
-                PlaySource::Url(link) => Some(format!("[{link}]")),
-                PlaySource::Digits(keys) => Some(format!("[{} tones]", keys.len())),
+                PlaySource::Url(link) => Some(format!("[{link}]").into()),
+                PlaySource::Digits(keys) => Some(format!("[{} tones]", keys.len()).into()),
             },
             Utterance::Pause(_) => None,
         })
@@ -232,7 +233,7 @@ impl fmt::Display for Record {
             }
             Self::Fetched(what) => write!(f, "document  {what}"),
             Self::Notified(url, method, form) => {
-                write!(f, "status    {} {}", shown(&Target::Url(url.clone()), *method), form.shown())
+                write!(f, "status    {method} {} {}", ShownUrl(url), form.shown())
             }
             Self::Reported(_, progress, form) => write!(f, "pay       {} {}", step_line(progress), form.shown()),
             Self::Warned(warning) => match warning.position {
@@ -251,7 +252,7 @@ impl fmt::Display for Record {
                 write!(f, "elsewhere {} verbs", next.document.verbs.len())
             }
             Self::Redirected(Redirection::Url(url, method)) => {
-                write!(f, "elsewhere {}", shown(&Target::Url(url.clone()), *method))
+                write!(f, "elsewhere {method} {}", ShownUrl(url))
             }
             Self::Completed => write!(f, "the application ends the call"),
             Self::Ended(ended) => write!(f, "end       {}", ended.word()),

@@ -276,9 +276,9 @@ impl Tape {
                 Note::Asked(question.number, what)
             }
             Action::Report(_, progress, form) => {
-                let card = form.value("PaymentCardType").map(|value| value.shown().to_owned());
+                let card = form.value("PaymentCardType").map(|value| value.shown());
                 if let What::Finished(result) = progress.what {
-                    self.note(at, Note::Finished(result, card.clone()));
+                    self.note(at, Note::Finished(result, card.map(str::to_owned)));
                 }
                 let code = form.value("PayErrorCode").map(|value| value.shown()).unwrap_or_default();
                 Note::Told(format!("{} {} {code}", super::step_line(progress), card.unwrap_or_default()))

@@ -116,8 +116,7 @@ impl Store {
         }
         // The row is looked at once this server is heard again: nobody takes it over meanwhile.
         self.heard().await;
-        let payment_sid = Some(payment_sid.to_owned());
-        let filter = CallbackFilter { payment_sid, limit: PAGE_MAX, ..CallbackFilter::default() };
+        let filter = CallbackFilter::of_payment(payment_sid, PAGE_MAX);
         let rows = self.backend.callbacks(filter).await?;
         let Some(row) = rows.iter().find(|row| row.token == token) else { return Ok(false) };
         Ok(self.backend.open_callback(row.id, self.node).await?.is_some())
@@ -125,8 +124,8 @@ impl Store {
 
     /// The request of a callback that was stored before.
     async fn claimed_callback(&self, row: CallbackRow) -> Result<StoredCallback, StoreError> {
-        let (sealed, epoch) = (row.sealed.clone().ok_or(StoredShapeError::Shape)?, self.epoch());
-        self.opened(&sealed, Resealed::Callback(row.token)).await?;
+        let (sealed, epoch) = (row.sealed.as_deref().ok_or(StoredShapeError::Shape)?, self.epoch());
+        self.opened(sealed, Resealed::Callback(row.token)).await?;
         self.stored_callback(row, epoch)
     }
 

@@ -80,14 +80,15 @@ impl Store {
         call_sid: &str,
         now: Timestamp,
     ) -> Result<Option<Vec<StoredCallback>>, StoreError> {
-        let sid = settled.payment.sid.clone();
+        let sid = &settled.payment.sid;
         if let Some(status) = &mut settled.status {
-            let told = self.backend.count_told(call_sid, &sid).await?;
+            let told = self.backend.count_told(call_sid, sid).await?;
             status.form.set("SequenceNumber", told.to_string());
         }
         // Its own server may have told it on the first occasion, without having written that down.
         let callbacks = self.tellings(&settled, Occasion::Late, CallbackState::Waiting, call_sid)?;
-        let session = SettledPayment { sid, outcome: settled.outcome, owner: self.keeper, session: None };
+        let Settled { payment, outcome, .. } = settled;
+        let session = SettledPayment { sid: payment.sid, outcome, owner: self.keeper, session: None };
         let epoch = self.epoch();
         let Some(rows) = self.backend.end_left_session(session, callbacks, self.node, now).await? else {
             return Ok(None);

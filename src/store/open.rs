@@ -6,6 +6,7 @@
 //! Secrets: the key that is made is written to a file for its owner alone and never shown; the database's URL neither.
 #![allow(clippy::disallowed_methods, reason = "at the start, when nobody else is held up")]
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -110,8 +111,8 @@ pub async fn open(settings: &StoreSettings, role: Role) -> Result<Store, OpenErr
     if role == Role::Server {
         // First: of two servers that start at once only one makes a key.
         folder = Some(DataFolder::lock(data)?);
-        if let DatabaseAddress::Sqlite(path) = address(settings) {
-            locks.push(lock_database(&path)?);
+        if let DatabaseAddress::Sqlite(path) = &*address(settings) {
+            locks.push(lock_database(path)?);
         }
     }
     let key = match &settings.secret_key {
@@ -140,8 +141,9 @@ pub async fn open_to_read(settings: &StoreSettings) -> Result<Arc<dyn Backend>, 
     Ok(Arc::new(Sql::open(&address(settings), IfMissing::Fail).await?))
 }
 
-fn address(settings: &StoreSettings) -> DatabaseAddress {
-    settings.database.clone().unwrap_or_else(|| DatabaseAddress::within(&settings.data))
+fn address(settings: &StoreSettings) -> Cow<'_, DatabaseAddress> {
+    let own = || Cow::Owned(DatabaseAddress::within(&settings.data));
+    settings.database.as_ref().map_or_else(own, Cow::Borrowed)
 }
 
 /// Whether the key is the one that the database was made with.
@@ -229,7 +231,7 @@ impl DataFolder {
         // Empty: made just now, or by a process that died before it wrote.
         let before = match lines.next().map(str::trim).filter(|line| !line.is_empty()) {
             Some(id) => {
-                let id = Uuid::try_parse(id).map_err(|_| OpenError::Node(path.clone()))?;
+                let Ok(id) = Uuid::try_parse(id) else { return Err(OpenError::Node(path)) };
                 Some((NodeId(id), lines.next().unwrap_or_default().to_owned()))
             }
             None => None,

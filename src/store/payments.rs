@@ -99,8 +99,7 @@ impl Store {
     ) -> Result<Vec<NewCallback>, StoreError> {
         let sid = &settled.payment.sid;
         let new = |telling: &Telling, kind, state| {
-            let Telling { method, form, .. } = telling.clone();
-            let url = telling.url.to_string();
+            let (method, form, url) = (telling.method, telling.form.clone(), telling.url.to_string());
             let cookies = settled.cookies.as_ref().map(|text| Jar::of_text(text).snapshot(&url)).unwrap_or_default();
             let request = CallbackRequest { kind, method, url, form, cookies };
             let row = self.new_callback(&request, token(sid, occasion, kind), call_sid, state)?;
@@ -117,7 +116,7 @@ impl Store {
     pub async fn look_up(&self, settled: &Settled) -> Result<Option<Booked>, StoreError> {
         let sid = &settled.payment.sid;
         let row = self.backend.payment(sid).await?;
-        let filter = CallbackFilter { payment_sid: Some(sid.clone()), limit: PAGE_MAX, ..CallbackFilter::default() };
+        let filter = CallbackFilter::of_payment(sid, PAGE_MAX);
         let callbacks = self.backend.callbacks(filter).await?;
         let is_stored = |occasion| {
             let tokens = [CallbackKind::Status, CallbackKind::Action].map(|kind| token(sid, occasion, kind));

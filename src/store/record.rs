@@ -3,6 +3,7 @@
 //! Shape:   pure; a value to a [`Secret`] text and back. Fields may be added; a reader passes over those it does not know.
 //! Errors:  [`StoredShapeError`] names what is missing, never a value.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -45,8 +46,8 @@ struct StoredField {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RequestRecord {
-    url: String,
+struct RequestRecord<'a> {
+    url: Cow<'a, str>,
     fields: Vec<StoredField>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cookies: Option<String>,
@@ -59,24 +60,24 @@ struct StoredTarget {
 }
 
 #[derive(Serialize, Deserialize)]
-struct IntendedRecord {
-    sid: String,
+struct IntendedRecord<'a> {
+    sid: Cow<'a, str>,
     led_by: String,
-    call_sid: String,
-    connector: String,
+    call_sid: Cow<'a, str>,
+    connector: Cow<'a, str>,
     charge: Option<String>,
     currency: String,
     token_type: String,
-    description: Option<String>,
-    parameters: Vec<(String, String)>,
-    metadata: Vec<(String, String)>,
+    description: Option<Cow<'a, str>>,
+    parameters: Cow<'a, [(String, String)]>,
+    metadata: Cow<'a, [(String, String)]>,
     means: String,
-    card: Option<(String, String)>,
-    expiration: Option<String>,
-    security_code: Option<String>,
-    postal_code: Option<String>,
-    routing_number: Option<String>,
-    account_number: Option<String>,
+    card: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    expiration: Option<Cow<'a, str>>,
+    security_code: Option<Cow<'a, str>>,
+    postal_code: Option<Cow<'a, str>>,
+    routing_number: Option<Cow<'a, str>>,
+    account_number: Option<Cow<'a, str>>,
     status_form: Vec<StoredField>,
     action_form: Vec<StoredField>,
     telnyx: bool,
@@ -88,11 +89,11 @@ struct IntendedRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct BegunRecord {
-    sid: String,
+struct BegunRecord<'a> {
+    sid: Cow<'a, str>,
     led_by: String,
-    call_sid: String,
-    connector: String,
+    call_sid: Cow<'a, str>,
+    connector: Cow<'a, str>,
     charge: Option<String>,
     currency: String,
     token_type: Option<String>,
@@ -110,14 +111,14 @@ struct BegunRecord {
 /// Where a request goes, credentials and query included, and its fields, as text.
 pub(super) fn request(request: &CallbackRequest) -> Secret {
     let CallbackRequest { url, form, cookies, .. } = request;
-    text(&RequestRecord { url: url.clone(), fields: fields(form), cookies: written(cookies.to_text().as_ref()) })
+    text(&RequestRecord { url: url.into(), fields: fields(form), cookies: written(cookies.to_text().as_ref()) })
 }
 
 /// The address, the form and the cookies of a text.
 pub(super) fn read_request(text: &Secret) -> Result<(String, Form, Jar), StoredShapeError> {
-    let record: RequestRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
+    let record: RequestRecord<'_> = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
     let cookies = record.cookies.map(|cookies| Jar::of_text(&Secret::new(cookies))).unwrap_or_default();
-    Ok((record.url, read_fields(record.fields), cookies))
+    Ok((record.url.into_owned(), read_fields(record.fields), cookies))
 }
 
 /// Cookies on their way under the seal.
@@ -145,26 +146,26 @@ pub(super) fn intended(intended: &Intended) -> Secret {
     // Captured fields are masks: no number comes here.
     let Intent { attempt, means, captured_fields, callback_fields } = intent;
     text(&IntendedRecord {
-        sid: payment.sid.clone(),
+        sid: (&payment.sid).into(),
         led_by: led_by(payment.led_by).to_owned(),
-        call_sid: attempt.call_sid.clone(),
-        connector: attempt.connector.clone(),
+        call_sid: (&attempt.call_sid).into(),
+        connector: (&attempt.connector).into(),
         charge: charged(attempt.operation),
         currency: attempt.currency.code().to_ascii_lowercase(),
         token_type: match attempt.operation {
             Operation::Charge(..) => attempt.token_type.word().to_owned(),
             Operation::Tokenize(token_type) => token_type.word().to_owned(),
         },
-        description: attempt.description.clone(),
-        parameters: attempt.parameters.clone(),
-        metadata: attempt.metadata.clone(),
+        description: attempt.description.as_ref().map(Cow::from),
+        parameters: (&attempt.parameters).into(),
+        metadata: (&attempt.metadata).into(),
         means: means.word().to_owned(),
-        card: captured_fields.card.as_ref().map(|(number, brand)| (number.clone(), brand.word().to_owned())),
-        expiration: captured_fields.expiration.clone(),
-        security_code: captured_fields.security_code.clone(),
-        postal_code: captured_fields.postal_code.clone(),
-        routing_number: captured_fields.routing_number.clone(),
-        account_number: captured_fields.account_number.clone(),
+        card: captured_fields.card.as_ref().map(|(number, brand)| (number.into(), brand.word().into())),
+        expiration: captured_fields.expiration.as_ref().map(Cow::from),
+        security_code: captured_fields.security_code.as_ref().map(Cow::from),
+        postal_code: captured_fields.postal_code.as_ref().map(Cow::from),
+        routing_number: captured_fields.routing_number.as_ref().map(Cow::from),
+        account_number: captured_fields.account_number.as_ref().map(Cow::from),
         status_form: fields(&callback_fields.status),
         action_form: fields(&callback_fields.action),
         telnyx: is_telnyx(callback_fields.platform),
@@ -177,7 +178,7 @@ pub(super) fn intended(intended: &Intended) -> Secret {
 
 /// The intended payment of a text.
 pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError> {
-    let record: IntendedRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
+    let record: IntendedRecord<'_> = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
     let currency = record.currency.parse::<Currency>().map_err(|_| StoredShapeError::Word("the currency"))?;
     let token_type = TokenType::parse(&record.token_type).ok_or(StoredShapeError::Word("the token type"))?;
     let operation = match &record.charge {
@@ -188,28 +189,30 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
         None => Operation::Tokenize(token_type),
     };
     let card = match record.card {
-        Some((number, brand)) => Some((number, Brand::parse(&brand).ok_or(StoredShapeError::Word("the brand"))?)),
+        Some((number, brand)) => {
+            Some((number.into_owned(), Brand::parse(&brand).ok_or(StoredShapeError::Word("the brand"))?))
+        }
         None => None,
     };
-    let led_by = read_led_by(&record.led_by)?;
+    let (sid, led_by) = (record.sid.into_owned(), read_led_by(&record.led_by)?);
     let attempt = PaymentRequest {
-        transaction_id: record.sid.clone(),
-        call_sid: record.call_sid,
-        connector: record.connector,
+        transaction_id: sid.clone(),
+        call_sid: record.call_sid.into_owned(),
+        connector: record.connector.into_owned(),
         operation,
         currency,
         token_type,
-        description: record.description,
-        parameters: record.parameters,
-        metadata: record.metadata,
+        description: record.description.map(Cow::into_owned),
+        parameters: record.parameters.into_owned(),
+        metadata: record.metadata.into_owned(),
     };
     let captured_fields = CapturedFields {
         card,
-        expiration: record.expiration,
-        security_code: record.security_code,
-        postal_code: record.postal_code,
-        routing_number: record.routing_number,
-        account_number: record.account_number,
+        expiration: record.expiration.map(Cow::into_owned),
+        security_code: record.security_code.map(Cow::into_owned),
+        postal_code: record.postal_code.map(Cow::into_owned),
+        routing_number: record.routing_number.map(Cow::into_owned),
+        account_number: record.account_number.map(Cow::into_owned),
     };
     let callback_fields = CallbackFields {
         status: read_fields(record.status_form),
@@ -219,7 +222,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
     };
     let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Intended {
-        payment: PaymentId { sid: record.sid, led_by },
+        payment: PaymentId { sid, led_by },
         intent: Intent { attempt: Arc::new(attempt), means, captured_fields, callback_fields },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
@@ -232,10 +235,10 @@ pub(super) fn begun(begun: &Begun) -> Secret {
     let Begun { payment, call_sid, start, status, action, cookies } = begun;
     let SessionStart { connector, operation, currency, means, callback_fields } = start;
     text(&BegunRecord {
-        sid: payment.sid.clone(),
+        sid: (&payment.sid).into(),
         led_by: led_by(payment.led_by).to_owned(),
-        call_sid: call_sid.clone(),
-        connector: connector.clone(),
+        call_sid: call_sid.into(),
+        connector: connector.into(),
         charge: charged(*operation),
         currency: currency.code().to_ascii_lowercase(),
         token_type: tokenized(*operation).map(str::to_owned),
@@ -252,7 +255,7 @@ pub(super) fn begun(begun: &Begun) -> Secret {
 
 /// The session of a text.
 pub(super) fn read_begun(text: &Secret) -> Result<Begun, StoredShapeError> {
-    let record: BegunRecord = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
+    let record: BegunRecord<'_> = serde_json::from_str(text.expose()).map_err(|_| StoredShapeError::Shape)?;
     let currency = record.currency.parse::<Currency>().map_err(|_| StoredShapeError::Word("the currency"))?;
     let operation = match (&record.charge, &record.token_type) {
         (Some(amount), _) => Operation::Charge(
@@ -272,9 +275,9 @@ pub(super) fn read_begun(text: &Secret) -> Result<Begun, StoredShapeError> {
     };
     let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Begun {
-        payment: PaymentId { sid: record.sid, led_by: read_led_by(&record.led_by)? },
-        call_sid: record.call_sid,
-        start: SessionStart { connector: record.connector, operation, currency, means, callback_fields },
+        payment: PaymentId { sid: record.sid.into_owned(), led_by: read_led_by(&record.led_by)? },
+        call_sid: record.call_sid.into_owned(),
+        start: SessionStart { connector: record.connector.into_owned(), operation, currency, means, callback_fields },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
         cookies: record.cookies.map(Secret::new),

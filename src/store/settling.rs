@@ -7,17 +7,17 @@ use crate::pay::outcome::{Outcome, Standing};
 
 /// What the store says of a payment that is to be settled.
 #[derive(Clone, Debug)]
-pub(super) struct KnownPayment {
+pub(super) struct KnownPayment<'a> {
     /// How far it is.
     pub(super) state: PaymentState,
     /// Whose it is, as it is stored.
     pub(super) node: Option<NodeId>,
     /// The word for how it ended.
-    pub(super) result: Option<String>,
+    pub(super) result: Option<&'a str>,
     /// The number for how it ended.
     pub(super) error_code: Option<u16>,
     /// The charge's confirmation code.
-    pub(super) confirmation_code: Option<String>,
+    pub(super) confirmation_code: Option<&'a str>,
 }
 
 /// What is to be done.
@@ -37,7 +37,7 @@ pub(super) enum SettlingStep {
 
 impl SettlingStep {
     /// Decides.
-    pub(super) fn of(known: Option<&KnownPayment>, payment: &SettledPayment) -> Self {
+    pub(super) fn of(known: Option<&KnownPayment<'_>>, payment: &SettledPayment) -> Self {
         let Some(known) = known else { return Self::Unbooked };
         let standing = payment.outcome.standing;
         // Somebody else may be asking the gateway by now, so that nothing is certain but that money was taken.
@@ -57,11 +57,11 @@ impl SettlingStep {
     }
 }
 
-impl KnownPayment {
+impl KnownPayment<'_> {
     fn says(&self, outcome: &Outcome) -> bool {
-        self.result.as_deref() == Some(outcome.result.word())
+        self.result == Some(outcome.result.word())
             && self.error_code == outcome.code.map(|code| code.number())
-            && self.confirmation_code == outcome.confirmation_code
+            && self.confirmation_code == outcome.confirmation_code.as_deref()
     }
 }
 
@@ -70,9 +70,9 @@ pub(super) fn says(row: &PaymentRow, outcome: &Outcome) -> bool {
     let known = KnownPayment {
         state: row.state,
         node: None,
-        result: row.result.clone(),
+        result: row.result.as_deref(),
         error_code: row.error_code,
-        confirmation_code: row.confirmation_code.clone(),
+        confirmation_code: row.confirmation_code.as_deref(),
     };
     row.state == state(outcome.standing) && known.says(outcome)
 }
@@ -113,7 +113,7 @@ mod tests {
         let known = KnownPayment {
             state,
             node,
-            result: Some(said.outcome.result.word().to_owned()),
+            result: Some(said.outcome.result.word()),
             error_code: said.outcome.code.map(|code| code.number()),
             confirmation_code: None,
         };
@@ -157,7 +157,7 @@ mod tests {
         let known = KnownPayment {
             state: Failed,
             node: Some(OURS),
-            result: Some(PayResult::InternalError.word().to_owned()),
+            result: Some(PayResult::InternalError.word()),
             error_code: None,
             confirmation_code: None,
         };

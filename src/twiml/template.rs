@@ -39,11 +39,11 @@ const NO_OTHER_TEMPLATE: &str = "a flow document cannot use other templates";
 /// # Errors
 /// A [`Fault`] at its place in `source`: a syntax error, a missing parameter, an expression that cannot be worked out,
 /// or a template that runs or writes too long. It repeats no value.
-pub fn render(name: &str, source: &str, parameters: &BTreeMap<String, String>) -> Result<String, Fault> {
+pub fn render(name: &str, source: &str, parameters: &BTreeMap<&str, &str>) -> Result<String, Fault> {
     let (source, _) = readable(source)?;
     let environment = environment();
     let template = environment.template_from_named_str(name, source).map_err(|error| fault(source, &error))?;
-    let context = Value::from_pairs(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let context = Value::from_pairs(parameters.iter().map(|(name, value)| (*name, *value)));
     let mut rendered = BoundedText(Vec::new());
     template.render_captured_to(context, &mut rendered).map_err(|error| fault(source, &error))?;
     String::from_utf8(rendered.0).map_err(|_| Fault::error(START, "the rendered document is not UTF-8"))

@@ -1,5 +1,7 @@
 //! Instances for people and for programs.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -61,24 +63,25 @@ pub(super) fn one(instance: &Instance, json: bool) -> Result<(), CommandFailure>
         return print(instance);
     }
     let state = match (instance.state, instance.withdrawn) {
-        (State::NeedsAuthorization, Some(since)) => {
-            format!("needs-authorization since {since}: run `touchtone connectors authorize {}`", instance.name)
-        }
-        (state, _) => state.word().to_owned(),
+        (State::NeedsAuthorization, Some(since)) => Cow::from(format!(
+            "needs-authorization since {since}: run `touchtone connectors authorize {}`",
+            instance.name
+        )),
+        (state, _) => state.word().into(),
     };
     let origin = match instance.origin {
-        Origin::Configured => "configured (read-only here; its state is what the running server knows)".to_owned(),
-        origin @ (Origin::Stored | Origin::StandIn) => origin.word().to_owned(),
+        Origin::Configured => "configured (read-only here; its state is what the running server knows)",
+        origin @ (Origin::Stored | Origin::StandIn) => origin.word(),
     };
-    let mut rows = vec![["name".to_owned(), instance.name.clone()]];
-    rows.extend(instance.kind.map(|kind| ["kind".to_owned(), kind.to_owned()]));
-    rows.extend(instance.mode.map(|mode| ["mode".to_owned(), mode.word().to_owned()]));
-    rows.extend([["origin".to_owned(), origin], ["state".to_owned(), state]]);
-    rows.extend(instance.fault.as_ref().map(|fault| ["fault".to_owned(), fault.clone()]));
-    rows.extend(instance.settings.iter().map(|(key, value)| [(*key).to_owned(), value.clone()]));
-    rows.extend(instance.secrets.iter().map(|(key, value)| [(*key).to_owned(), (*value).to_owned()]));
-    rows.extend(instance.created.map(|at| ["stored at".to_owned(), at.to_string()]));
-    rows.extend(instance.updated.map(|at| ["changed at".to_owned(), at.to_string()]));
+    let mut rows: Vec<[Cow<'_, str>; 2]> = vec![["name".into(), (&instance.name).into()]];
+    rows.extend(instance.kind.map(|kind| ["kind".into(), kind.into()]));
+    rows.extend(instance.mode.map(|mode| ["mode".into(), mode.word().into()]));
+    rows.extend([["origin".into(), origin.into()], ["state".into(), state]]);
+    rows.extend(instance.fault.as_ref().map(|fault| ["fault".into(), fault.into()]));
+    rows.extend(instance.settings.iter().map(|(key, value)| [(*key).into(), value.into()]));
+    rows.extend(instance.secrets.iter().map(|(key, value)| [(*key).into(), (*value).into()]));
+    rows.extend(instance.created.map(|at| ["stored at".into(), at.to_string().into()]));
+    rows.extend(instance.updated.map(|at| ["changed at".into(), at.to_string().into()]));
     for line in aligned(&rows) {
         println!("{line}");
     }

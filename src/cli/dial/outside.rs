@@ -154,13 +154,11 @@ impl LiveServices {
 
     pub(super) fn fetch(&mut self, fetch: Fetch, events: &UnboundedSender<Event>) {
         let (id, events) = (fetch.id, events.clone());
-        let url = match &fetch.target {
-            Target::Flow(name) => {
-                let _ = events.send(Event::Fetched(id, loaded(&self.library, name, &fetch)));
-                return;
-            }
-            Target::Url(url) => url.clone(),
-        };
+        if let Target::Flow(name) = &fetch.target {
+            let _ = events.send(Event::Fetched(id, loaded(&self.library, name, &fetch)));
+            return;
+        }
+        let Target::Url(url) = fetch.target else { return };
         let kind = match fetch.purpose {
             Purpose::Gather | Purpose::Pay => CallbackKind::Action,
             Purpose::First | Purpose::Redirect => CallbackKind::Document,

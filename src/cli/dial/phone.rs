@@ -4,6 +4,7 @@
 //! Errors:  [`BadLine`]; everything else is the call's own business.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -193,7 +194,7 @@ impl Phone<'_> {
                 self.call.handle_event(self.now(), Event::ConnectorFound(found));
             }
             Action::Ask(question, attempt, instrument) => {
-                self.tell(&Record::Asked(question.clone(), attempt.clone()));
+                self.tell(&Record::Asked(question.clone(), Arc::clone(&attempt)));
                 match &mut self.outside {
                     Outside::Local(local) => {
                         let number = question.number;

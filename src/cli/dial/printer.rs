@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::screen::{Ink, Screen};
-use crate::flow::link::Target;
+use crate::flow::link::{ShownUrl, Target};
 use crate::flow::{Ended, Fetch, Purpose, Wait, Warning};
 use crate::form::{Form, Value};
 use crate::pay::gateway::{Operation, PaymentRequest};
@@ -153,7 +153,7 @@ impl Printer {
             // A failure has a warning of its own.
             Record::Fetched(_) => {}
             Record::Notified(url, method, form) => {
-                let request = format!("{method} {}", Target::Url(url.clone()));
+                let request = format!("{method} {}", ShownUrl(url));
                 self.callback = Some((at, request, form.clone()));
             }
             Record::Reported(_, progress, form) => self.reported(at, progress, form),

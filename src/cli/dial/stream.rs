@@ -174,7 +174,7 @@ impl PlatformSide<'_> {
     async fn begin(&mut self, parameters: &[(String, String)]) -> bool {
         let custom: serde_json::Map<String, Value> =
             parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        let [account, call, stream] = self.sids.clone();
+        let [account, call, stream] = &self.sids;
         let connected = json!({"event": "connected", "protocol": "Call", "version": "1.0.0"});
         let start = json!({"event": "start", "start": {
             "accountSid": account, "streamSid": stream, "callSid": call, "tracks": ["inbound"],
@@ -248,7 +248,7 @@ impl PlatformSide<'_> {
     async fn hang_up(&mut self) {
         let now = self.now();
         self.printer.tell(now, &Record::HungUp);
-        let [account, call, _] = self.sids.clone();
+        let [account, call, _] = &self.sids;
         if self.send_counted(json!({"event": "stop", "stop": {"accountSid": account, "callSid": call}})).await {
             let _ = self.socket.close(None).await;
             let closed = async { while let Some(Ok(_)) = self.socket.next().await {} };

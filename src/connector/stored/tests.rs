@@ -271,7 +271,7 @@ async fn of_two_changes_at_the_same_moment_one_is_refused() {
     // What was read in test mode must not take the instance back to it.
     let late = config.with(keys(r#"{"retries":"1"}"#)).unwrap();
     let how = (AuditAction::ConnectorChanged, Authorized::AsBefore);
-    let refused = fixture.connector_store().put(&row, (&late, &late), how, moment(2)).await.unwrap_err();
+    let refused = fixture.connector_store().put(row, (&late, &late), how, moment(2)).await.unwrap_err();
     assert!(matches!(refused, ConnectorStoreError::Meanwhile(_)), "{refused}");
     assert_eq!(fixture.connector_store().show("Shop").await.unwrap().mode, Some(Mode::Live));
 }

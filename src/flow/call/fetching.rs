@@ -63,9 +63,9 @@ impl Call {
     ) -> FetchId {
         self.fetches = self.fetches.saturating_add(1);
         let id = FetchId(self.fetches);
-        let standard = self.context.standard(if self.line == LineState::Up { "in-progress" } else { "completed" });
+        let status = if self.line == LineState::Up { "in-progress" } else { "completed" };
         let whole = |form: &Form| {
-            let mut fields = standard.clone();
+            let mut fields = self.context.standard(status);
             fields.extend(form);
             fields
         };
@@ -88,9 +88,7 @@ impl Call {
 
     /// What a request tells joins the parameters that later flow documents are rendered with.
     pub(super) fn remember(&mut self, form: &Form) {
-        for (name, value) in form.iter() {
-            self.context.parameters.insert(name.to_owned(), value.clone());
-        }
+        self.context.parameters.extend(form.parameters());
     }
 
     pub(super) fn handle_fetched(&mut self, now: CallTime, fetched_id: FetchId, fetched: Fetched) {

@@ -38,7 +38,7 @@ impl Call {
         // Before the outcome joins the parameters: a flow that is rendered while it is not on disk must not see it.
         let unwritten = paying.recipients.unwritten.take().map(|form| {
             let mut parameters = self.context.parameters.clone();
-            parameters.extend(form.iter().map(|(name, value)| (name.to_owned(), value.clone())));
+            parameters.extend(form.parameters());
             Unwritten { form, parameters }
         });
         self.remember(&outcome);

@@ -78,7 +78,7 @@ impl AssistedSession {
     fn status_fields(&self, error_type: Option<&'static str>, partial: Option<Partial>) -> Form {
         let (core, settings) = (&self.core, &self.core.settings);
         let mut form = Form::new();
-        form.set("Sid", core.around.transaction_id.clone());
+        form.set("Sid", &core.around.transaction_id);
         form.set("SequenceNumber", core.told.to_string());
         form.set("DateCreated", core.around.rfc2822(self.started));
         form.set("DateUpdated", core.around.rfc2822(self.updated));
@@ -87,7 +87,7 @@ impl AssistedSession {
         form.set_some("ErrorType", error_type);
         form.set("Attempt", core.at.1.to_string());
         form.set("PaymentMethod", settings.payment_method.word());
-        form.set("PaymentConnector", settings.connector.clone());
+        form.set("PaymentConnector", &settings.connector);
         match settings.operation {
             Operation::Charge(amount, currency) => form.set("ChargeAmount", amount.text(currency)),
             Operation::Tokenize(token_type) => form.set("TokenType", token_type.word()),

@@ -53,7 +53,7 @@ impl PaySession {
         let settings = &self.core.settings;
         let mut action = Form::new();
         action.set("PaymentMethod", settings.payment_method.word());
-        action.set("PaymentConnector", settings.connector.clone());
+        action.set("PaymentConnector", &settings.connector);
         self.core.captured_fields.tell(&mut action, Mask::Grouped, settings);
         CallbackFields {
             status: self.status_fields(),
@@ -72,7 +72,7 @@ impl PaySession {
         form.set_some("ErrorType", self.last_error.map(|error| error.word()));
         form.set("Attempt", self.core.at.1.to_string());
         form.set("PaymentMethod", settings.payment_method.word());
-        form.set("PaymentConnector", settings.connector.clone());
+        form.set("PaymentConnector", &settings.connector);
         self.core.captured_fields.tell(&mut form, Mask::Plain, settings);
         form
     }

@@ -198,7 +198,7 @@ impl CallListing {
             (None, place) => place,
         };
         let view = |row: CallRow| match live(&row.sid) {
-            Some(record) => CallView::of(account_sid, &record),
+            Some(record) => CallView::of(account_sid, record),
             None => CallView::stored(account_sid, row),
         };
         let at = |page: u32, place: Option<PageStart>| self.uri(account_sid, page, place);

@@ -131,7 +131,7 @@ impl Status {
 
 impl CallView {
     /// What is told of a call of this process.
-    pub(super) fn of(account_sid: &str, record: &Record) -> Self {
+    pub(super) fn of(account_sid: &str, record: Record) -> Self {
         let status = if record.ended.is_some() { Status::Completed } else { Status::InProgress };
         Self::with(account_sid, record, status)
     }
@@ -142,26 +142,26 @@ impl CallView {
         let CallRow { place, sid, from, to, direction, caller_name, forwarded_from, started, updated, ended, .. } = row;
         let number = place;
         let record = Record { number, sid, from, to, direction, caller_name, forwarded_from, started, updated, ended };
-        Self::with(account_sid, &record, status)
+        Self::with(account_sid, record, status)
     }
 
-    fn with(account_sid: &str, record: &Record, status: Status) -> Self {
+    fn with(account_sid: &str, record: Record, status: Status) -> Self {
         let place = format!("{ROOT}/Accounts/{account_sid}/Calls/{}", record.sid);
-        let (from, to) = (record.from.clone().unwrap_or_default(), record.to.clone().unwrap_or_default());
+        let (from, to) = (record.from.unwrap_or_default(), record.to.unwrap_or_default());
         let seconds = |ended: Timestamp| ended.duration_since(record.started).as_secs().max(0).to_string();
         Self {
-            sid: record.sid.clone(),
+            sid: record.sid,
             account_sid: account_sid.to_owned(),
             annotation: None,
             answered_by: None,
             api_version: "2010-04-01",
-            caller_name: record.caller_name.clone(),
+            caller_name: record.caller_name,
             date_created: rfc_2822(record.started),
             date_updated: rfc_2822(record.updated),
-            direction: record.direction.clone(),
+            direction: record.direction,
             duration: record.ended.map(seconds),
             end_time: record.ended.map(rfc_2822),
-            forwarded_from: record.forwarded_from.clone(),
+            forwarded_from: record.forwarded_from,
             from_formatted: formatted(&from),
             from,
             group_sid: None,

@@ -128,9 +128,9 @@ fn value(key: &KindKey, pattern: Option<String>, more: &[Type]) -> ObjectBuilder
         | ValueShape::Some(_) => (shape, None),
     };
     let types: Vec<Type> = [Type::String].into_iter().chain(own).chain(more.iter().cloned()).collect();
-    match &*types {
-        [one] => shape.schema_type(one.clone()),
-        _ => shape.schema_type(SchemaType::from_iter(types)),
+    match <[Type; 1]>::try_from(types) {
+        Ok([one]) => shape.schema_type(one),
+        Err(types) => shape.schema_type(SchemaType::from_iter(types)),
     }
 }
 

@@ -2,6 +2,7 @@
 //! described as what it may be and passed on as it came.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -114,9 +115,12 @@ impl ToSchema for Status {}
 /// The parameters of a form that are there.
 pub(super) fn told(form: &impl Serialize) -> Vec<(String, String)> {
     // Each is a text, or none.
-    let members = serde_json::to_value(form).unwrap_or_default();
-    let members = members.as_object().into_iter().flatten();
-    members.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+    let Ok(Value::Object(members)) = serde_json::to_value(form) else { return Vec::new() };
+    let told = members.into_iter().filter_map(|(name, value)| match value {
+        Value::String(text) => Some((name, text)),
+        _ => None,
+    });
+    told.collect()
 }
 
 #[cfg(test)]

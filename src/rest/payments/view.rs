@@ -93,20 +93,20 @@ impl PaymentView {
 
 impl PaymentState {
     /// How a payment stands.
-    pub(super) fn of(account_sid: &str, call_sid: &str, payment: &Payment) -> Self {
+    pub(super) fn of(account_sid: &str, call_sid: &str, payment: Payment) -> Self {
         let led_by = match payment.led_by {
             LedBy::Agent => Leader::Agent,
             LedBy::Document => Leader::Document,
         };
-        Self { payment: PaymentView::of(account_sid, call_sid, payment), led_by, state: payment.state.clone() }
+        Self { payment: PaymentView::of(account_sid, call_sid, &payment), led_by, state: payment.state }
     }
 }
 
 impl PaymentPage {
     /// The payments of a call.
-    pub(super) fn of<'h>(account_sid: &str, call_sid: &str, payments: impl Iterator<Item = &'h Payment>) -> Self {
+    pub(super) fn of(account_sid: &str, call_sid: &str, payments: Vec<Payment>) -> Self {
         let payments: Vec<PaymentState> =
-            payments.map(|payment| PaymentState::of(account_sid, call_sid, payment)).collect();
+            payments.into_iter().map(|payment| PaymentState::of(account_sid, call_sid, payment)).collect();
         let uri = format!("{ROOT}/Accounts/{account_sid}/Calls/{call_sid}/Payments.json");
         Self {
             end: payments.len().saturating_sub(1),

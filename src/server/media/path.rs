@@ -32,8 +32,8 @@ pub(super) enum PathEnding {
 }
 
 impl StreamPath {
-    /// What the call begins with, and what stands behind it.
-    pub(super) fn into_parts(self) -> (Beginning, PathEnding) {
+    /// The dialect, what the call begins with, and what stands behind it.
+    pub(super) fn into_parts(self) -> (String, Beginning, PathEnding) {
         let ending = match (self.secret, self.expires, self.random) {
             (Some(secret), _, _) => PathEnding::Secret(secret),
             (None, Some(expires), Some(random)) => PathEnding::Nonce(expires, random),
@@ -44,6 +44,6 @@ impl StreamPath {
             (Some(flow), PathEnding::Secret(_) | PathEnding::Nonce(..)) if flow == NO_FLOW => Beginning::Url,
             (Some(flow), _) => Beginning::Flow(flow),
         };
-        (beginning, ending)
+        (self.dialect, beginning, ending)
     }
 }

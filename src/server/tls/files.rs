@@ -183,29 +183,28 @@ impl TlsFiles {
 
     /// What the server does with the pair, if it is one.
     fn checked(&self, pair: &TlsPair) -> Result<Arc<ServerConfig>, TlsError> {
-        let (cert_file, key_file) = (shown(&self.cert), shown(&self.key));
+        let (cert_file, key_file) = (|| shown(&self.cert), || shown(&self.key));
         let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pair.cert).collect();
-        let chain =
-            chain.map_err(|error| TlsError::BadCertificate { file: cert_file.clone(), reason: error.to_string() })?;
+        let chain = chain.map_err(|error| TlsError::BadCertificate { file: cert_file(), reason: error.to_string() })?;
         if chain.is_empty() {
-            return Err(TlsError::NoCertificate { file: cert_file });
+            return Err(TlsError::NoCertificate { file: cert_file() });
         }
         let Ok(key) = PrivateKeyDer::from_pem_slice(&pair.key) else {
             return Err(if contains(&pair.key, b"ENCRYPTED") {
-                TlsError::EncryptedKey { file: key_file }
+                TlsError::EncryptedKey { file: key_file() }
             } else {
-                TlsError::NoKey { file: key_file }
+                TlsError::NoKey { file: key_file() }
             });
         };
         let leaf = chain.first().cloned();
         let unusable = |error: rustls::Error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::Mismatch { cert: cert_file.clone(), key: key_file.clone() }
+                TlsError::Mismatch { cert: cert_file(), key: key_file() }
             }
             rustls::Error::InvalidCertificate(reason) => {
-                TlsError::BadCertificate { file: cert_file.clone(), reason: reason.to_string() }
+                TlsError::BadCertificate { file: cert_file(), reason: reason.to_string() }
             }
-            other => TlsError::BadKey { file: key_file.clone(), reason: other.to_string() },
+            other => TlsError::BadKey { file: key_file(), reason: other.to_string() },
         };
         let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -215,7 +214,7 @@ impl TlsFiles {
             .map_err(unusable)?;
         if let Some(fault) = leaf.and_then(|leaf| out_of_time(&leaf, UnixTime::now())) {
             tracing::warn!(
-                file = cert_file,
+                file = cert_file(),
                 reason = fault,
                 "tls.cert holds a certificate that is out of time; platforms will refuse it: renew it"
             );

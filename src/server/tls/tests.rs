@@ -143,7 +143,7 @@ async fn start(pair: &Pair) -> (SocketAddr, watch::Sender<Arc<ServerConfig>>) {
         limiter: ConnectionLimiter::new(
             socket,
             0,
-            &crate::config::ConnectionLimits::default(),
+            crate::config::ConnectionLimits::default(),
             &crate::http::TrustedProxies::default(),
         ),
         current: current.subscribe(),

@@ -297,9 +297,10 @@ impl<F: Flows> World for RandomWorld<'_, F> {
                 None => return (Duration::ZERO, Fetched::NotAsked),
                 Some(text) => {
                     let text = filled(text, fetch);
-                    self.given_documents.entry(url.clone()).or_default().push(text.clone());
                     let received = Received { content_type: Some("text/xml"), body: Body::Text(&text), cut: false };
-                    read_answer(url.clone(), received)
+                    let read = read_answer(url.clone(), received);
+                    self.given_documents.entry(url.clone()).or_default().push(text);
+                    read
                 }
             },
         };

@@ -100,27 +100,22 @@ impl MadeUp {
         for entry in std::mem::take(&mut made_up.entries) {
             let real = made_up.digits(&entry);
             // Equal entries stay equal: the second of two that have to match, say.
-            let again = chosen.iter().find(|(kind, known, _)| *kind == entry.kind && **known == *real);
-            let shown = match again {
-                Some((_, _, shown)) => shown.clone(),
-                None => {
-                    let when = month(entry.places.last().copied().unwrap_or(0));
-                    let others: Vec<&[u8]> = chosen
-                        .iter()
-                        .filter(|(kind, ..)| *kind == entry.kind)
-                        .map(|(_, _, it)| it.as_slice())
-                        .collect();
-                    let shown = another(entry.kind, &real, &others, around, when, &mut rng);
-                    chosen.push((entry.kind, real.clone(), shown.clone()));
-                    shown
-                }
-            };
             // One that came out the same by chance, or for want of another, does not count as one that may be shown.
-            let stays = *real == shown && published(entry.kind, &real, around);
-            for (place, digit) in entry.places.iter().zip(shown) {
-                if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {
-                    *key = digit;
-                    *kept = stays;
+            let again = chosen.iter().position(|(kind, known, _)| *kind == entry.kind && **known == *real);
+            if again.is_none() {
+                let when = month(entry.places.last().copied().unwrap_or(0));
+                let others: Vec<&[u8]> =
+                    chosen.iter().filter(|(kind, ..)| *kind == entry.kind).map(|(_, _, it)| it.as_slice()).collect();
+                let shown = another(entry.kind, &real, &others, around, when, &mut rng);
+                chosen.push((entry.kind, real, shown));
+            }
+            if let Some((_, real, shown)) = again.map_or_else(|| chosen.last(), |at| chosen.get(at)) {
+                let stays = **real == *shown && published(entry.kind, real, around);
+                for (place, digit) in entry.places.iter().zip(shown) {
+                    if let (Some(kept), Some(key)) = (made_up.kept.get_mut(*place), made_up.shown.get_mut(*place)) {
+                        *key = *digit;
+                        *kept = stays;
+                    }
                 }
             }
             made_up.entries.push(entry);

@@ -358,3 +358,11 @@ pub struct CallbackFilter {
     /// How many at most.
     pub limit: u32,
 }
+
+impl CallbackFilter {
+    /// Those that tell this payment's outcome, at most `limit`.
+    #[must_use]
+    pub fn of_payment(sid: &str, limit: u32) -> Self {
+        Self { payment_sid: Some(sid.to_owned()), limit, ..Self::default() }
+    }
+}

@@ -98,13 +98,13 @@ impl Backend for Memory {
             let known = tables.payments.get(&payment.sid).map(|known| KnownPayment {
                 state: known.row.state,
                 node: known.node,
-                result: known.row.result.clone(),
+                result: known.row.result.as_deref(),
                 error_code: known.row.error_code,
-                confirmation_code: known.row.confirmation_code.clone(),
+                confirmation_code: known.row.confirmation_code.as_deref(),
             });
-            let mut entry = SettlingStep::of(known.as_ref(), &payment);
+            let (mut entry, is_known) = (SettlingStep::of(known.as_ref(), &payment), known.is_some());
             let writes = matches!(entry, SettlingStep::Unbooked | SettlingStep::First | SettlingStep::Late);
-            if writes && tables.end_session(&payment, known.is_some(), node, now).is_err() {
+            if writes && tables.end_session(&payment, is_known, node, now).is_err() {
                 entry = SettlingStep::Otherwise;
             }
             let (mut told, mut booked) = (Vec::new(), Booked::First);
@@ -167,12 +167,12 @@ impl Backend for Memory {
                 let is_own = callback.node.is_some_and(|node| own.contains(&node));
                 callback.is_open() && !is_own && tables.is_free(callback.node, silent)
             };
-            let calls: BTreeSet<String> = tables
+            let calls: BTreeSet<&String> = tables
                 .callbacks
                 .values()
                 .filter(|callback| is_free(callback) && !tables.is_seen_to(&callback.row.call_sid, own, silent))
                 .take(limit.try_into().unwrap_or(usize::MAX))
-                .map(|callback| callback.row.call_sid.clone())
+                .map(|callback| &callback.row.call_sid)
                 .collect();
             let free: Vec<i64> = tables
                 .callbacks

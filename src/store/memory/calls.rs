@@ -25,14 +25,14 @@ impl Tables {
         let begins = call.status == CallStatus::InProgress;
         let mine = known.node.is_none_or(|known| known == node);
         if begins || mine || known.row.status == CallStatus::Failed {
-            let was = &known.row;
+            let was = &mut known.row;
             known.row = CallRow {
                 place: was.place,
                 started: was.started,
-                from: call.from.or_else(|| was.from.clone()),
-                to: call.to.or_else(|| was.to.clone()),
-                caller_name: call.caller_name.or_else(|| was.caller_name.clone()),
-                forwarded_from: call.forwarded_from.or_else(|| was.forwarded_from.clone()),
+                from: call.from.or(was.from.take()),
+                to: call.to.or(was.to.take()),
+                caller_name: call.caller_name.or(was.caller_name.take()),
+                forwarded_from: call.forwarded_from.or(was.forwarded_from.take()),
                 ..call
             };
             known.node = Some(node);

@@ -17,16 +17,17 @@ use crate::store::sessions::{LeftSession, NewSession, SessionBackend, SessionFil
 use crate::store::writable::ProbeBackend;
 
 impl Tables {
-    fn new_session(&mut self, session: &NewSession, state: SessionState, node: NodeId) -> SessionRecord {
+    fn insert_session(&mut self, session: NewSession, state: SessionState, node: NodeId) {
         self.order = self.order.saturating_add(1);
+        let sid = session.sid.clone();
         let row = SessionRow {
-            sid: session.sid.clone(),
-            call_sid: session.call_sid.clone(),
-            connector: session.connector.clone(),
+            sid: session.sid,
+            call_sid: session.call_sid,
+            connector: session.connector,
             led_by: led_by(session.led_by).to_owned(),
             operation: session.operation.to_owned(),
-            amount: session.amount.clone(),
-            currency: session.currency.clone(),
+            amount: session.amount,
+            currency: session.currency,
             token_type: session.token_type.map(str::to_owned),
             means: session.means.to_owned(),
             state,
@@ -36,8 +37,8 @@ impl Tables {
             begun: session.begun,
             ended: None,
         };
-        let sealed = (state == SessionState::Open).then(|| session.sealed.clone());
-        SessionRecord { row, order: self.order, sealed, node: Some(node) }
+        let sealed = (state == SessionState::Open).then_some(session.sealed);
+        self.sessions.insert(sid, SessionRecord { row, order: self.order, sealed, node: Some(node) });
     }
 
     /// A session that begins, or is told elsewhere.
@@ -47,10 +48,7 @@ impl Tables {
                 known.sealed = Some(session.sealed.clone());
             }
             Some(_) => {}
-            None => {
-                let new = self.new_session(session, SessionState::Open, node);
-                self.sessions.insert(session.sid.clone(), new);
-            }
+            None => self.insert_session(session.clone(), SessionState::Open, node),
         }
     }
 
@@ -76,8 +74,7 @@ impl Tables {
             begun: payment.begun,
             sealed: Vec::new(),
         };
-        let new = self.new_session(&session, SessionState::Asked, node);
-        self.sessions.insert(payment.sid.clone(), new);
+        self.insert_session(session, SessionState::Asked, node);
         Ok(())
     }
 
@@ -92,8 +89,7 @@ impl Tables {
         if let (false, Some(session)) = (has_payment, &ended.session)
             && !self.sessions.contains_key(&ended.sid)
         {
-            let new = self.new_session(session, SessionState::Open, node);
-            self.sessions.insert(ended.sid.clone(), new);
+            self.insert_session((**session).clone(), SessionState::Open, node);
         }
         let Some(known) = self.sessions.get_mut(&ended.sid) else { return Ok(()) };
         let is_repeated = known.node == Some(node) && known.row.says(&ended.outcome);
@@ -195,7 +191,7 @@ impl SessionBackend for Memory {
                     None => count = count.saturating_add(1),
                     Some(payment) if payment == sid => {}
                     // What is told of it late comes in between.
-                    Some(payment) if ended.insert(payment.clone()) => count = 0,
+                    Some(payment) if ended.insert(payment) => count = 0,
                     Some(_) => {}
                 }
             }

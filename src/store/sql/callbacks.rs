@@ -177,7 +177,7 @@ impl Insert<'_> {
                 .bind(kind.word())
                 .bind(method.to_string())
                 .bind(text(url))
-                .bind(sealed.clone())
+                .bind(sealed.as_slice())
                 .bind(state.word());
         }
         statement
@@ -297,7 +297,7 @@ impl ClaimCallbacks {
             .bind(nodes::text(self.keeper))
             .bind(nodes::text(self.node));
         for node in owner.into_iter().chain(silent) {
-            select = select.bind(node.clone());
+            select = select.bind(node.as_str());
         }
         let rows = on.rows(select).await?;
         rows.iter().map(|row| Ok((number(row, "id")?, string(row, "call_sid")?))).collect()

@@ -43,7 +43,7 @@ impl Work for ChangeConnector {
                         "INSERT INTO connectors (name, sealed, created, updated) VALUES ($1, $2, $3, $3) \
                          ON CONFLICT (name) DO NOTHING",
                     );
-                    (insert.bind(name).bind(sealed.clone()).bind(now.as_millisecond()), Err(BackendError::Duplicate))
+                    (insert.bind(name).bind(sealed.as_slice()).bind(now.as_millisecond()), Err(BackendError::Duplicate))
                 }
                 Change::Update { was, sealed, authorized, now } => {
                     // Where the new is already there, this very change is being repeated.
@@ -57,7 +57,7 @@ impl Work for ChangeConnector {
                              WHERE name = $1 AND (sealed = $2 OR sealed = $3)"
                         }
                     });
-                    let update = update.bind(name).bind(was.clone()).bind(sealed.clone());
+                    let update = update.bind(name).bind(was.as_slice()).bind(sealed.as_slice());
                     (update.bind(now.as_millisecond()), Err(BackendError::NotFound))
                 }
                 Change::Remove => {
@@ -68,7 +68,7 @@ impl Work for ChangeConnector {
                     let update = sqlx::query(
                         "UPDATE connectors SET withdrawn = $3 WHERE name = $1 AND sealed = $2 AND withdrawn IS NULL",
                     );
-                    (update.bind(name).bind(sealed.clone()).bind(since.as_millisecond()), Ok(()))
+                    (update.bind(name).bind(sealed.as_slice()).bind(since.as_millisecond()), Ok(()))
                 }
             };
             if changed(on.execute(statement).await?).is_err() {
@@ -95,7 +95,7 @@ impl Work for KeepNote {
     fn run<'a>(&'a self, on: &'a mut On<'_>) -> BoxFuture<'a, Result<Vec<u8>, Trouble>> {
         async move {
             let insert = sqlx::query("INSERT INTO notes (name, text) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
-            on.execute(insert.bind(text(&self.name)).bind(self.text.clone())).await?;
+            on.execute(insert.bind(text(&self.name)).bind(self.text.as_slice())).await?;
             Ok(note(on, &self.name).await?.ok_or(sqlx::Error::RowNotFound)?)
         }
         .boxed()
@@ -155,7 +155,7 @@ impl Work for Reseal {
             }
         };
         async move {
-            let update = sqlx::query(update).bind(row).bind(self.sealed.clone()).bind(self.was.clone());
+            let update = sqlx::query(update).bind(row).bind(self.sealed.as_slice()).bind(self.was.as_slice());
             if on.execute(update).await? > 0
                 && let Resealed::Connector(_) = self.what
             {

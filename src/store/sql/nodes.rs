@@ -57,7 +57,7 @@ impl Claimable {
         let mut places = self.places(on, None, limit).await?;
         // One owner at a time: the index is by owner and place.
         for owner in silent {
-            places.extend(self.places(on, Some(owner.clone()), limit).await?);
+            places.extend(self.places(on, Some(owner.as_str()), limit).await?);
         }
         places.sort_unstable();
         places.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -83,7 +83,7 @@ impl Claimable {
     }
 
     /// The places of the first rows that are nobody's or this owner's, in order and locked.
-    pub(super) async fn places(&self, on: &mut On<'_>, owner: Option<String>, limit: u32) -> Result<Vec<i64>, Trouble> {
+    pub(super) async fn places(&self, on: &mut On<'_>, owner: Option<&str>, limit: u32) -> Result<Vec<i64>, Trouble> {
         let Self { table, place, open } = self;
         let whose = if owner.is_some() { "node = $2" } else { "node IS NULL" };
         let lock = on.dialect.skip_locked();
@@ -245,10 +245,10 @@ impl Work for Release {
             let node = text(self.0);
             // What nobody claims any more keeps its node: it makes no difference.
             let payments = "UPDATE payments SET node = NULL WHERE node = $1 AND sealed IS NOT NULL";
-            on.execute(sqlx::query(payments).bind(node.clone())).await?;
+            on.execute(sqlx::query(payments).bind(node.as_str())).await?;
             let callbacks = "UPDATE callbacks SET node = NULL WHERE node = $1 AND state IN ('waiting', 'held')";
-            on.execute(sqlx::query(callbacks).bind(node.clone())).await?;
-            on.execute(sqlx::query(super::sessions::RELEASE).bind(node.clone())).await?;
+            on.execute(sqlx::query(callbacks).bind(node.as_str())).await?;
+            on.execute(sqlx::query(super::sessions::RELEASE).bind(node.as_str())).await?;
             on.execute(sqlx::query(super::calls::RELEASE).bind(node)).await?;
             Ok(())
         }

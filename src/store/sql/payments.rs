@@ -106,7 +106,7 @@ impl Work for InsertPayment {
             .bind(some_text(brand.as_deref()))
             .bind(PaymentState::Preparing.word())
             .bind(now)
-            .bind(sealed.clone())
+            .bind(sealed.as_slice())
             .bind(nodes::text(self.node));
             if on.dialect == SqlDialect::Sqlite {
                 on.execute(insert).await?;
@@ -149,7 +149,7 @@ impl Work for MarkSending {
             let update = sqlx::query(sqlx::AssertSqlSafe(update))
                 .bind(text(&self.sid))
                 .bind(self.now.as_millisecond())
-                .bind(self.note.clone())
+                .bind(self.note.as_deref())
                 .bind(i64::from(self.number))
                 .bind(nodes::text(self.node));
             changed(on.execute(update).await?)

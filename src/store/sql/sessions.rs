@@ -60,7 +60,7 @@ pub(super) async fn write(on: &mut On<'_>, sessions: &[Arc<NewSession>], node: N
                 .bind(session.means)
                 .bind(SessionState::Open.word())
                 .bind(session.begun.as_millisecond())
-                .bind(session.sealed.clone())
+                .bind(session.sealed.as_slice())
                 .bind(nodes::text(node));
         }
         on.execute(insert).await?;
@@ -169,7 +169,7 @@ impl Work for ClaimSessions {
             let mut free = OPEN.free(on, &silent, self.limit).await?;
             // Its own come last: many that cannot be told yet must not keep those of a dead server waiting.
             let left = self.limit.saturating_sub(u32::try_from(free.len()).unwrap_or(u32::MAX));
-            free.extend(OPEN.places(on, Some(nodes::text(self.node)), left).await?);
+            free.extend(OPEN.places(on, Some(&nodes::text(self.node)), left).await?);
             let mut claimed = Vec::new();
             for row in OPEN.take(on, &free, self.node, ("", "place, sid, call_sid, sealed")).await? {
                 let place: i64 = number(&row, "place")?;

@@ -45,8 +45,7 @@ impl Work for SettlePayment {
                 let stored = self.insert(on, &self.first).await?;
                 return Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) });
             }
-            let known = self.known(on).await?;
-            match SettlingStep::of(known.as_ref(), &self.payment) {
+            match self.step(on).await? {
                 SettlingStep::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
                 SettlingStep::Unbooked if !self.end_session(on, false).await? => {
                     Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
@@ -128,21 +127,24 @@ impl Work for SettlePayment {
 }
 
 impl SettlePayment {
-    async fn known(&self, on: &mut On<'_>) -> Result<Option<KnownPayment>, Trouble> {
+    /// What is to be done, by what the row says.
+    async fn step(&self, on: &mut On<'_>) -> Result<SettlingStep, Trouble> {
         // Locked until the transaction is over: of two servers that settle at once the second sees what the first
         // wrote.
         let select = match on.dialect.locks_rows() {
             true => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1 FOR UPDATE",
             false => "SELECT state, node, result, error_code, confirmation_code FROM payments WHERE sid = $1",
         };
-        let Some(row) = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await? else { return Ok(None) };
-        Ok(Some(KnownPayment {
+        let row = on.row(sqlx::query(select).bind(text(&self.payment.sid))).await?;
+        let Some(row) = row else { return Ok(SettlingStep::of(None, &self.payment)) };
+        let known = KnownPayment {
             state: word(&row, "state", PaymentState::parse)?,
             node: nodes::read(&row)?,
             result: row.try_get("result")?,
             error_code: some_number(&row, "error_code")?,
             confirmation_code: row.try_get("confirmation_code")?,
-        }))
+        };
+        Ok(SettlingStep::of(Some(&known), &self.payment))
     }
 
     async fn insert(&self, on: &mut On<'_>, callbacks: &[NewCallback]) -> Result<Vec<Stored>, Trouble> {

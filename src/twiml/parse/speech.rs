@@ -23,32 +23,32 @@ const PAUSE: &[&str] = &["length"];
 /// because something in it is wrong.
 pub(super) fn utterance(judge: &mut Judge, element: Element) -> Result<Option<Utterance>, Element> {
     match element.name.as_str() {
-        "Say" => Ok(Some(Utterance::Say(say(judge, &element)))),
+        "Say" => Ok(Some(Utterance::Say(say(judge, element)))),
         "Play" => Ok(play(judge, &element).map(Utterance::Play)),
         "Pause" => Ok(Some(Utterance::Pause(pause(judge, &element)))),
         _ => Err(element),
     }
 }
 
-fn say(judge: &mut Judge, element: &Element) -> Say {
+fn say(judge: &mut Judge, element: Element) -> Say {
     let mut say = Say { text: String::new(), voice: None, language: None, times: 1 };
-    for attribute in &element.attributes {
+    for attribute in element.attributes {
         match attribute.name.as_str() {
-            "voice" => say.voice = Some(attribute.value.clone()),
-            "language" => say.language = Some(attribute.value.clone()),
-            "loop" => say.times = judge.times("Say", attribute).unwrap_or(say.times),
-            _ => judge.unknown("Say", attribute, SAY),
+            "voice" => say.voice = Some(attribute.value),
+            "language" => say.language = Some(attribute.value),
+            "loop" => say.times = judge.times("Say", &attribute).unwrap_or(say.times),
+            _ => judge.unknown("Say", &attribute, SAY),
         }
     }
     let mut text = String::new();
-    speak(judge, element, &mut text);
+    speak(judge, &element.children, &mut text);
     say.text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     say
 }
 
-/// Adds what is to be spoken of `element`'s content to `text`.
-fn speak(judge: &mut Judge, element: &Element, text: &mut String) {
-    for node in &element.children {
+/// Adds what is to be spoken of an element's content to `text`.
+fn speak(judge: &mut Judge, nodes: &[Node], text: &mut String) {
+    for node in nodes {
         let child = match node {
             Node::Text(_, part) => {
                 text.push_str(part);
@@ -60,14 +60,14 @@ fn speak(judge: &mut Judge, element: &Element, text: &mut String) {
             // Words on both sides of a pause, or of a sentence's end, are two words.
             "break" | "p" | "s" => {
                 text.push(' ');
-                speak(judge, child, text);
+                speak(judge, &child.children, text);
                 text.push(' ');
             }
             "sub" => match child.attributes.iter().find(|attribute| attribute.name == "alias") {
                 Some(alias) => text.push_str(&alias.value),
-                None => speak(judge, child, text),
+                None => speak(judge, &child.children, text),
             },
-            name if SSML.contains(&name) || name.starts_with("amazon:") => speak(judge, child, text),
+            name if SSML.contains(&name) || name.starts_with("amazon:") => speak(judge, &child.children, text),
             name if judge.is_unjudged(name) => {}
             name if is_verb(name) => {
                 judge.error(child.position, format!("<Say> holds text, not <{name}>; is </Say> missing before it?"));
@@ -75,7 +75,7 @@ fn speak(judge: &mut Judge, element: &Element, text: &mut String) {
             name => {
                 let name = shown(name);
                 judge.error(child.position, format!("<Say> holds text and SSML; <{name}> is neither"));
-                speak(judge, child, text);
+                speak(judge, &child.children, text);
             }
         }
     }

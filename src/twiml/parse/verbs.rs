@@ -175,10 +175,10 @@ fn gather(judge: &mut Judge, element: Element) -> Verb {
         action_on_empty_result: false,
         prompts: Vec::new(),
     };
-    for attribute in &element.attributes {
+    for attribute in element.attributes {
         match attribute.name.as_str() {
-            "action" => gather.action = Some(attribute.value.clone()),
-            "method" => gather.method = judge.method("Gather", attribute).unwrap_or(gather.method),
+            "action" => gather.action = Some(attribute.value),
+            "method" => gather.method = judge.method("Gather", &attribute).unwrap_or(gather.method),
             "timeout" if attribute.value.trim() == "auto" => {
                 let message =
                     format!("<Gather timeout=\"auto\">: auto is for speech; {TIMEOUT_SECONDS} seconds are used");
@@ -186,26 +186,26 @@ fn gather(judge: &mut Judge, element: Element) -> Verb {
             }
             "timeout" => {
                 let what = "a whole number of seconds";
-                if let Some(seconds) = judge.whole("Gather", attribute, what, 1..=TIMEOUT_SECONDS_MAX) {
+                if let Some(seconds) = judge.whole("Gather", &attribute, what, 1..=TIMEOUT_SECONDS_MAX) {
                     gather.timeout = Duration::from_secs(seconds.into());
                 }
             }
             "finishOnKey" => {
-                gather.finish_on_key = judge.finish_key("Gather", attribute).unwrap_or(gather.finish_on_key);
+                gather.finish_on_key = judge.finish_key("Gather", &attribute).unwrap_or(gather.finish_on_key);
             }
             "numDigits" => {
-                let number = judge.whole("Gather", attribute, "a whole number", 1..=NUM_DIGITS_MAX);
+                let number = judge.whole("Gather", &attribute, "a whole number", 1..=NUM_DIGITS_MAX);
                 gather.num_digits = number.or(gather.num_digits);
             }
             "actionOnEmptyResult" => {
                 gather.action_on_empty_result =
-                    judge.flag("Gather", attribute).unwrap_or(gather.action_on_empty_result);
+                    judge.flag("Gather", &attribute).unwrap_or(gather.action_on_empty_result);
             }
             "input" if judge.is_unjudged(&attribute.value) => {}
             "input" => {
                 let mut words = attribute.value.split_whitespace().peekable();
                 if words.peek().is_none() || words.any(|word| !matches!(word, "dtmf" | "speech")) {
-                    judge.wrong("Gather", attribute, "dtmf, speech or both");
+                    judge.wrong("Gather", &attribute, "dtmf, speech or both");
                 } else if !attribute.value.contains("dtmf") {
                     let name = "Gather input=\"speech\"".to_owned();
                     judge
@@ -216,8 +216,8 @@ fn gather(judge: &mut Judge, element: Element) -> Verb {
                     judge.warning(attribute.position, message);
                 }
             }
-            name if GATHER_UNUSED.contains(&name) => judge.unused("Gather", attribute),
-            _ => judge.unknown("Gather", attribute, GATHER),
+            name if GATHER_UNUSED.contains(&name) => judge.unused("Gather", &attribute),
+            _ => judge.unknown("Gather", &attribute, GATHER),
         }
     }
     gather.prompts = utterances(judge, "Gather", element.children);
@@ -243,7 +243,7 @@ fn pay(judge: &mut Judge, element: Element) -> Pay {
                 let item = Prompt { attributes: child.attributes, content };
                 pay.prompts.push(Placed { position: child.position, item });
             }
-            "Parameter" => pay.parameters.extend(parameter(judge, &child)),
+            "Parameter" => pay.parameters.extend(parameter(judge, child)),
             name if judge.is_unjudged(name) => {}
             name => {
                 let hint = if OF_PAY.contains(&name) { String::new() } else { did_you_mean(name, OF_PAY) };
@@ -256,17 +256,22 @@ fn pay(judge: &mut Judge, element: Element) -> Pay {
 }
 
 /// A `<Parameter>`'s name and value; `None` if it has no name.
-fn parameter(judge: &mut Judge, element: &Element) -> Option<(String, String)> {
-    attributes_of(judge, element, &["name", "value"]);
-    nothing_in(judge, element);
-    let value = |name: &str| {
-        element.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.value.clone())
-    };
-    let Some(name) = value("name").filter(|name| !name.trim().is_empty()) else {
+fn parameter(judge: &mut Judge, element: Element) -> Option<(String, String)> {
+    attributes_of(judge, &element, &["name", "value"]);
+    nothing_in(judge, &element);
+    let (mut name, mut value) = (None, None);
+    for attribute in element.attributes {
+        match attribute.name.as_str() {
+            "name" => name = name.or(Some(attribute.value)),
+            "value" => value = value.or(Some(attribute.value)),
+            _ => {}
+        }
+    }
+    let Some(name) = name.filter(|name| !name.trim().is_empty()) else {
         judge.error(element.position, "<Parameter> needs the attribute name; it is skipped");
         return None;
     };
-    let value = value("value").unwrap_or_else(|| {
+    let value = value.unwrap_or_else(|| {
         judge.warning(element.position, "<Parameter> has no attribute value; it is passed on empty");
         String::new()
     });

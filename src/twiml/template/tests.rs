@@ -7,11 +7,10 @@ use super::{SIZE_MAX, check_view, render};
 
 /// Rendered with parameters whose values no message may hold.
 fn with(source: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
-    let parameters: BTreeMap<String, String> =
-        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let parameters: BTreeMap<&str, &str> = parameters.iter().copied().collect();
     render("donate", source, &parameters).map_err(|fault| {
         for value in parameters.values() {
-            assert!(!fault.to_string().contains(value.as_str()), "{fault}");
+            assert!(!fault.to_string().contains(value), "{fault}");
         }
         fault.to_string()
     })

@@ -17,17 +17,20 @@ impl SettingsReader<'_> {
     /// Names and values: an object, or a list of objects with `name` and `value`.
     pub(super) fn json_pairs(&mut self, name: &'static str) -> Vec<(String, String)> {
         let Some(value) = self.json(name) else { return Vec::new() };
-        let pairs: Option<Vec<(String, String)>> = match &value {
+        let pairs: Option<Vec<(String, String)>> = match value {
             // Twilio's API takes one level only.
             Value::Object(members)
                 if self.wording == Wording::Request && members.values().any(|it| it.is_object() || it.is_array()) =>
             {
                 None
             }
-            Value::Object(members) => Some(members.iter().map(|(name, value)| (name.clone(), text(value))).collect()),
+            Value::Object(members) => Some(members.into_iter().map(|(name, value)| (name, text(value))).collect()),
             Value::Array(entries) => entries
-                .iter()
-                .map(|entry| Some((entry.get("name")?.as_str()?.to_owned(), text(entry.get("value")?))))
+                .into_iter()
+                .map(|mut entry| {
+                    let value = text(entry.get_mut("value")?.take());
+                    Some((entry.get("name")?.as_str()?.to_owned(), value))
+                })
                 .collect(),
             _ => None,
         };
@@ -58,9 +61,9 @@ impl SettingsReader<'_> {
 }
 
 /// A text as it is, anything else as JSON.
-fn text(value: &Value) -> String {
+fn text(value: Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text,
         other => other.to_string(),
     }
 }
