@@ -33,10 +33,10 @@ impl World for Sandbox {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
-        Some((Duration::from_millis(800), sandbox_reply(question, attempt, instrument)))
+        Some((Duration::from_millis(800), sandbox_reply(question, payment_request, instrument)))
     }
 
     fn document(&mut self, _: &Fetch) -> (Duration, Fetched) {

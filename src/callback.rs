@@ -42,7 +42,7 @@ pub use delivery::RetryPolicy;
 pub(crate) use delivery::Tried;
 pub(crate) use follow::{Followed, Unreached, follow};
 pub(crate) use outbox::ActionTold;
-pub use outbox::{Booking, CallbackQueue, Written};
+pub use outbox::{CallbackQueue, PendingOutcome, Written};
 pub use queue::{Deliveries, Undelivered};
 
 pub use crate::store::{CallbackKind, CallbackRequest};

@@ -98,18 +98,18 @@ pub trait Connector: Send + Sync {
     fn check(&self) -> BoxFuture<'_, Result<(), CheckRefused>>;
 
     /// The step before the submission, for gateways that first take the card and then the money.
-    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation>;
+    fn prepare(&self, payment_request: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation>;
 
     /// Charges or tokenizes. After a restart there is no instrument, only the note of the preparation.
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer>;
 
     /// Asks the gateway what became of an attempt.
-    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
+    fn resolve(&self, payment_request: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution>;
 }
 
 /// Asks a connector what the machine wants to know. A panic while preparing is [`Reply::Panicked`]: nothing was sent yet,
@@ -117,16 +117,16 @@ pub trait Connector: Send + Sync {
 pub async fn ask(
     connector: &dyn Connector,
     what: Ask,
-    attempt: Arc<PaymentRequest>,
+    payment_request: Arc<PaymentRequest>,
     instrument: Arc<Instrument>,
 ) -> Reply {
     match what {
-        Ask::Prepare => match caught(connector, || connector.prepare(attempt, instrument)).await {
+        Ask::Prepare => match caught(connector, || connector.prepare(payment_request, instrument)).await {
             Ok(preparation) => Reply::Prepared(preparation),
             Err(_) => Reply::Panicked,
         },
-        Ask::Submit(note) => Reply::Submitted(submit(connector, attempt, Some(instrument), note).await),
-        Ask::Resolve(note) => Reply::Resolved(resolve(connector, attempt, note).await),
+        Ask::Submit(note) => Reply::Submitted(submit(connector, payment_request, Some(instrument), note).await),
+        Ask::Resolve(note) => Reply::Resolved(resolve(connector, payment_request, note).await),
     }
 }
 
@@ -136,22 +136,22 @@ pub async fn ask(
 /// The future may be dropped to enforce a time limit; it then counts as `abandoned`.
 pub async fn submit(
     connector: &dyn Connector,
-    attempt: Arc<PaymentRequest>,
+    payment_request: Arc<PaymentRequest>,
     instrument: Option<Arc<Instrument>>,
     note: Option<RecoveryNote>,
 ) -> Answer {
     let mut measured = Measured::new(connector.describe().kind);
-    let answer = caught(connector, || connector.submit(Arc::clone(&attempt), instrument, note))
+    let answer = caught(connector, || connector.submit(Arc::clone(&payment_request), instrument, note))
         .await
         .unwrap_or_else(Answer::unknown);
     measured.answer = word(&answer);
-    log(&attempt, &answer);
+    log(&payment_request, &answer);
     answer
 }
 
 /// Logs what an operator may have to act on. What the gateway said about the card is the caller's and the merchant's.
-fn log(attempt: &PaymentRequest, answer: &Answer) {
-    let (connector, payment) = (&attempt.connector, &attempt.transaction_id);
+fn log(payment_request: &PaymentRequest, answer: &Answer) {
+    let (connector, payment) = (&payment_request.connector, &payment_request.transaction_id);
     match answer {
         Answer::Approved(_) | Answer::Declined(_) => {}
         Answer::Refused(code, _) => {
@@ -169,10 +169,10 @@ fn log(attempt: &PaymentRequest, answer: &Answer) {
 /// Asks a connector what became of an attempt. A panic is [`Resolution::CannotTell`].
 pub async fn resolve(
     connector: &dyn Connector,
-    attempt: Arc<PaymentRequest>,
+    payment_request: Arc<PaymentRequest>,
     note: Option<RecoveryNote>,
 ) -> Resolution {
-    caught(connector, || connector.resolve(attempt, note)).await.unwrap_or(Resolution::CannotTell)
+    caught(connector, || connector.resolve(payment_request, note)).await.unwrap_or(Resolution::CannotTell)
 }
 
 /// Runs one question; the error is the reason to give when the connector panicked.

@@ -61,7 +61,7 @@ pub trait World {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)>;
 
@@ -87,10 +87,10 @@ pub trait World {
 
 /// The sandbox's reply to a question, as every world without a gateway of its own gives it.
 #[must_use]
-pub fn sandbox_reply(question: &Question, attempt: &PaymentRequest, instrument: &Instrument) -> Reply {
+pub fn sandbox_reply(question: &Question, payment_request: &PaymentRequest, instrument: &Instrument) -> Reply {
     match question.what {
         Ask::Prepare => Reply::Prepared(Preparation::Nothing),
-        Ask::Submit(_) => Reply::Submitted(sandbox::answer(attempt, instrument)),
+        Ask::Submit(_) => Reply::Submitted(sandbox::answer(payment_request, instrument)),
         Ask::Resolve(_) => Reply::Resolved(Resolution::CannotTell),
     }
 }
@@ -438,14 +438,14 @@ impl<W: World> Simulation<W> {
                     self.schedule(after, event);
                 }
             }
-            Action::Ask(question, attempt, instrument) => {
+            Action::Ask(question, payment_request, instrument) => {
                 self.turn_over = true;
                 // The ledger before and after shows whether this question made the gateway act.
-                let before = self.world.acts(&attempt.transaction_id);
-                let reply = self.world.gateway(&question, &attempt, &instrument);
-                let acts = self.world.acts(&attempt.transaction_id).saturating_sub(before);
+                let before = self.world.acts(&payment_request.transaction_id);
+                let reply = self.world.gateway(&question, &payment_request, &instrument);
+                let acts = self.world.acts(&payment_request.transaction_id).saturating_sub(before);
                 let number = question.number;
-                self.record(Record::Asked(question, attempt));
+                self.record(Record::Asked(question, payment_request));
                 for _ in 0..acts {
                     self.record(Record::Acted(number));
                 }

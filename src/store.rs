@@ -48,8 +48,8 @@ pub mod sql;
 mod writable;
 
 pub use backend::{
-    Authorized, Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted,
-    NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SentAgo,
+    Authorized, Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
+    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Recorded, Resealed, SentAgo,
     SettledPayment, Settling, Unsettled,
 };
 pub use calls::{CallBackend, CallFilter, CallPlaces, CallRow, CallStatus, Changes};

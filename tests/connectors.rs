@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
-use support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, write_flows};
+use support::{ACCOUNT, Arrived, Caller, Somebody, TIME_LIMIT, TOKEN, write_flows};
 use tokio::time::timeout;
 
 /// A card that test mode lets through, and one that it does not.
@@ -125,7 +125,7 @@ impl Shop {
                 }
             }
         };
-        timeout(PATIENCE, trying).await.unwrap_or_else(|_| panic!("it never became {wanted:?}: {}", server.log()));
+        timeout(TIME_LIMIT, trying).await.unwrap_or_else(|_| panic!("it never became {wanted:?}: {}", server.log()));
     }
 }
 
@@ -143,7 +143,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value, String) {
-        let response = timeout(PATIENCE, request.send()).await.expect("no answer").unwrap();
+        let response = timeout(TIME_LIMIT, request.send()).await.expect("no answer").unwrap();
         let (status, location) = (response.status().as_u16(), response.headers().get("location").cloned());
         let text = response.text().await.unwrap();
         let json = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };

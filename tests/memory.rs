@@ -37,7 +37,7 @@ use regex::{Captures, Regex};
 use search::{Hit, Search};
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
-use support::{ACCOUNT, BREATH, Caller, PATIENCE, Somebody, TOKEN, get, wait, write_flows};
+use support::{ACCOUNT, BREATH, Caller, Somebody, TIME_LIMIT, TOKEN, get, wait, write_flows};
 
 const PAYMENTS: usize = 200;
 
@@ -312,7 +312,7 @@ impl World {
     /// keyed number in it by chance.
     async fn all_over(&self, recordings: &Path, wanted: usize) {
         let (mut metrics, mut written) = (String::new(), 0);
-        let refused = wait::within(PATIENCE, async || {
+        let refused = wait::within(TIME_LIMIT, async || {
             metrics = get(self.process.address, "/metrics").await.1;
             written = files(recordings).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")).count();
             let refused = self.process.log().matches("could not record call").count();

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
 use support::process::{Process, signal};
-use support::{ACCOUNT, Arrived, PATIENCE, Somebody, TOKEN, TestServer, wait};
+use support::{ACCOUNT, Arrived, Somebody, TIME_LIMIT, TOKEN, TestServer, wait};
 use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 use uuid::Uuid;
@@ -152,7 +152,7 @@ async fn a_charge_that_cannot_be_written_down_is_told_as_unknown_and_late_by_the
     let asking = async {
         shop.gateway.wait_for(|_| true).await;
         // The gateway has answered, and nothing of it can be written down: until the call is told, nobody is.
-        wait::until("the call is told", PATIENCE, async || {
+        wait::until("the call is told", TIME_LIMIT, async || {
             if !shop.results("/paid").is_empty() {
                 return true;
             }
@@ -243,7 +243,7 @@ async fn until(server: &TestServer, status: u16) {
 async fn until_stopped(process: u32) {
     let stat = format!("/proc/{process}/stat");
     let is_stopped = async || std::fs::read_to_string(&stat).unwrap().contains(") T ");
-    wait::until("it stands still", PATIENCE, is_stopped).await;
+    wait::until("it stands still", TIME_LIMIT, is_stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
-use support::{BREATH, Caller, PATIENCE, Somebody, get, wait, write_flows};
+use support::{BREATH, Caller, Somebody, TIME_LIMIT, get, wait, write_flows};
 
 #[tokio::test]
 async fn the_first_start_needs_nothing_and_shows_the_token_once() {
@@ -42,7 +42,7 @@ async fn the_first_start_needs_nothing_and_shows_the_token_once() {
 
 /// Asks until the answer is as wanted.
 async fn until(address: SocketAddr, path: &str, wanted: impl Fn(&(u16, String)) -> bool) {
-    wait::until(&format!("{path} says so"), PATIENCE, async || wanted(&get(address, path).await)).await;
+    wait::until(&format!("{path} says so"), TIME_LIMIT, async || wanted(&get(address, path).await)).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use serde_json::{Value, json};
-use support::{BREATH, Caller, PATIENCE, Somebody, TestServer, wait};
+use support::{BREATH, Caller, Somebody, TIME_LIMIT, TestServer, wait};
 use touchtone::library::Library;
 use touchtone::pay::step::PayResult;
 use touchtone::replay::{self, Requests, ScriptOutcome};
@@ -41,7 +41,7 @@ async fn breath() {
 /// The recordings of a server, once there are so many.
 async fn recordings(server: &TestServer, count: usize) -> Vec<PathBuf> {
     let folder = server.folder.path().join("recordings");
-    wait::found("the calls are recorded", PATIENCE, async || {
+    wait::found("the calls are recorded", TIME_LIMIT, async || {
         let found = replay::find(std::slice::from_ref(&folder)).unwrap();
         (found.len() >= count).then_some(found)
     })

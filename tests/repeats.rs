@@ -142,7 +142,7 @@ async fn payment(
         caller.hear().await;
         caller.press(keys).await;
     }
-    timeout(support::PATIENCE, gateway.charged.acquire()).await.expect("it is never asked").unwrap().forget();
+    timeout(support::TIME_LIMIT, gateway.charged.acquire()).await.expect("it is never asked").unwrap().forget();
     let caller = match meanwhile {
         Meanwhile::Waits => Some(caller),
         Meanwhile::Star => {

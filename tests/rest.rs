@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use support::{ACCOUNT, Caller, PATIENCE, Somebody, TOKEN, TestServer, wait};
+use support::{ACCOUNT, Caller, Somebody, TIME_LIMIT, TOKEN, TestServer, wait};
 use tokio::time::timeout;
 
 const SILENT: &str = "[speech]\nengine = \"none\"";
@@ -77,7 +77,7 @@ impl<'s> Client<'s> {
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> Answer {
-        let response = timeout(PATIENCE, request.send()).await.expect("no answer").unwrap();
+        let response = timeout(TIME_LIMIT, request.send()).await.expect("no answer").unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }
     }
@@ -102,7 +102,7 @@ impl<'s> Client<'s> {
 
     /// Waits until a call has ended, as its record tells.
     async fn ended(&self, sid: &str) -> Value {
-        wait::found("the call has ended", PATIENCE, async || {
+        wait::found("the call has ended", TIME_LIMIT, async || {
             let call = self.get(&format!("Calls/{sid}.json")).await.json();
             (call["status"] == "completed").then_some(call)
         })

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use sqlx::{AnyConnection, Connection, Executor, Row};
 use support::postgres::Postgres;
 use support::process::{Process, signal};
-use support::{Caller, PATIENCE, Somebody, TestServer, wait};
+use support::{Caller, Somebody, TIME_LIMIT, TestServer, wait};
 use tokio::runtime::Handle;
 use touchtone::callback::{CallbackKind, CallbackRequest};
 use touchtone::config::Config;
@@ -98,7 +98,7 @@ fn intended(number: u32, status: Option<String>) -> Intended {
     Intended {
         payment: PaymentId { sid, led_by: LedBy::Document },
         intent: Intent {
-            attempt: Arc::new(attempt),
+            payment_request: Arc::new(attempt),
             means: Means::Card,
             captured_fields: CapturedFields::default(),
             callback_fields,
@@ -204,7 +204,7 @@ async fn a_server_that_another_has_taken_for_gone_tells_nothing_more_of_its_sess
         caller.press(group).await;
     }
     caller.hear().await;
-    wait::until("the session is written down", PATIENCE, async || sessions(&database).await > 0).await;
+    wait::until("the session is written down", TIME_LIMIT, async || sessions(&database).await > 0).await;
     signal(stopped.child.id(), "-STOP");
     let status = |arrived: &support::Arrived| arrived.path == "/status";
     let ended = application.wait_for(|arrived| status(arrived) && !arrived.field("Result").is_empty()).await;

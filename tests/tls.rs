@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 
 use reqwest::tls::Version;
 use support::certificates::Authority;
-use support::{Caller, PATIENCE, Somebody, TestServer, write_flows};
+use support::{Caller, Somebody, TIME_LIMIT, TestServer, write_flows};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ async fn healthz(stream: &mut TlsStream<TcpStream>) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(b"ok\n") {
         let mut buffer = [0; 1024];
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("no answer").unwrap();
+        let read = timeout(TIME_LIMIT, stream.read(&mut buffer)).await.expect("no answer").unwrap();
         assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answer));
         answer.extend_from_slice(&buffer[..read]);
     }
@@ -104,7 +104,7 @@ async fn a_changed_certificate_is_for_new_connections_and_old_ones_live_on() {
     let mut caller = dial(&authority, server.address, "menu").await;
     caller.hear().await;
     new.write(folder.path());
-    timeout(PATIENCE, async { while authority.shown(server.address).await != new.der {} })
+    timeout(TIME_LIMIT, async { while authority.shown(server.address).await != new.der {} })
         .await
         .expect("still the old");
     assert!(healthz(&mut connection).await.starts_with("HTTP/1.1 200 OK\r\n"));
@@ -122,7 +122,7 @@ async fn a_faulty_certificate_is_counted_and_the_old_one_stays() {
     std::fs::write(&files.key, authority.certificate().key).unwrap();
     let told = "touchtone_tls_reloads_total{result=\"faulty\"} 1";
     let telling = async { while !get(&authority, server.address, "/metrics").await.1.contains(told) {} };
-    timeout(PATIENCE, telling).await.expect("it was never noticed");
+    timeout(TIME_LIMIT, telling).await.expect("it was never noticed");
     assert_eq!(authority.shown(server.address).await, old.der);
 }
 
@@ -175,14 +175,14 @@ async fn a_term_signal_lets_a_call_over_wss_finish() {
     caller.hear().await;
     assert!(Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status().unwrap().success());
     let draining = async { while get(&authority, address, "/readyz").await.0 != 503 {} };
-    timeout(PATIENCE, draining).await.expect("it never drained");
+    timeout(TIME_LIMIT, draining).await.expect("it never drained");
     caller.press("1").await;
     assert!(caller.hear().await, "the call goes on");
     caller.hear_out().await;
     drop(caller);
     let ended = tokio::task::spawn_blocking(move || process.0.wait().unwrap().code());
-    assert_eq!(timeout(PATIENCE, ended).await.expect("it never ended").unwrap(), Some(0));
-    assert!(matches!(timeout(PATIENCE, idle.read(&mut [0])).await, Ok(Ok(0))), "said good-bye");
+    assert_eq!(timeout(TIME_LIMIT, ended).await.expect("it never ended").unwrap(), Some(0));
+    assert!(matches!(timeout(TIME_LIMIT, idle.read(&mut [0])).await, Ok(Ok(0))), "said good-bye");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor};
 use support::postgres::Postgres;
-use support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, TestServer, wait};
+use support::{ACCOUNT, Arrived, Caller, Somebody, TIME_LIMIT, TOKEN, TestServer, wait};
 
 const CARD: [&str; 3] = ["4111111111111111", "1230", "123"];
 
@@ -72,7 +72,7 @@ impl Shop {
 
     /// Waits until `/readyz` answers so; how long that took.
     async fn is(&self, status: u16) -> Duration {
-        wait::until(&format!("/readyz is {status}"), PATIENCE, async || self.ready().await == status).await
+        wait::until(&format!("/readyz is {status}"), TIME_LIMIT, async || self.ready().await == status).await
     }
 
     /// An agent's request for a payment on a call.

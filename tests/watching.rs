@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{PATIENCE, Somebody, TestServer};
+use support::{Somebody, TIME_LIMIT, TestServer};
 use tokio::time::timeout;
 use touchtone::feed::{EVENTS_KEPT, EventKind, FeedItem, Watcher};
 
@@ -20,7 +20,7 @@ async fn server(attributes: &str) -> (TestServer, Somebody) {
 }
 
 async fn next(watcher: &mut Watcher) -> FeedItem {
-    timeout(PATIENCE, watcher.next()).await.unwrap().unwrap()
+    timeout(TIME_LIMIT, watcher.next()).await.unwrap().unwrap()
 }
 
 /// All events until this many callbacks are delivered and the call has ended, as JSON.

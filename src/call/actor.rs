@@ -27,7 +27,7 @@ use super::place::{CallPlace, StreamPlace};
 use super::playback::{Playback, PlaybackPiece};
 use super::progress;
 use super::recorder::Recorder;
-use super::registry::{CallHandle, CallerOrder};
+use super::registry::{CallHandle, PendingCommand};
 use super::render::Renderer;
 use super::report::FinalReport;
 use super::services::CallServices;
@@ -91,14 +91,14 @@ pub async fn run(
         tracing::warn!(parent: &span, "stream refused: a call with its CallSid is live");
         return line.refuse(StreamRefusal::Duplicate).await;
     };
-    let CallHandle { ender, orders } = handle;
+    let CallHandle { ender, commands } = handle;
     let begins = beginning.taken_down(&context.parameters);
     let recorder = services.recordings.as_ref().map(|recordings| Recorder::begin(recordings, begins, &context));
     let mut call = Call::start(CallTime::ZERO, first, context);
     if recorder.is_some() {
         call.note_destinations();
     }
-    let actor = CallActor::new(services, start, call, recorder, line, registered, orders);
+    let actor = CallActor::new(services, start, call, recorder, line, registered, commands);
     tracing::Instrument::instrument(actor.run(reader, ender), span).await;
     // Held until the call has nothing left to do: a server that drains waits for this place.
     drop(place);
@@ -118,7 +118,7 @@ struct CallActor {
     call_sid: String,
     registered: CallPlace,
     /// What others want of this call.
-    orders: mpsc::Receiver<CallerOrder>,
+    commands: mpsc::Receiver<PendingCommand>,
     /// Agents' requests that are not answered yet, by number. The registry lets in one at a time.
     asked: BTreeMap<u32, oneshot::Sender<Result<String, AgentError>>>,
     asked_last: u32,
@@ -145,7 +145,7 @@ impl CallActor {
         recorder: Option<Recorder>,
         line: StreamWriter,
         registered: CallPlace,
-        orders: mpsc::Receiver<CallerOrder>,
+        commands: mpsc::Receiver<PendingCommand>,
     ) -> Self {
         let (answers, inbox) = mpsc::channel(ANSWERS_MAX);
         let callbacks = services.payments.deliveries.queue(&start.call_sid);
@@ -161,7 +161,7 @@ impl CallActor {
             callbacks,
             call_sid: start.call_sid,
             registered,
-            orders,
+            commands,
             asked: BTreeMap::new(),
             asked_last: 0,
             answers,
@@ -307,7 +307,7 @@ impl CallActor {
         tokio::select! {
             biased;
             Some(answer) = self.inbox.recv() => self.answer(answer),
-            Some(order) = self.orders.recv(), if attached => self.obey(order)?,
+            Some(order) = self.commands.recv(), if attached => self.handle_command(order)?,
             Ok(()) = self.lost.changed() => self.session_lost(),
             // Without its stream the call has hung up already: it goes on until its gateway has answered.
             _ = ender.changed(), if attached => return Err(StreamRefusal::Stopping),
@@ -380,20 +380,20 @@ impl CallActor {
     }
 
     /// Does what somebody else wants of this call; the machine decides what that means for it.
-    fn obey(&mut self, order: CallerOrder) -> Result<(), StreamRefusal> {
+    fn handle_command(&mut self, order: PendingCommand) -> Result<(), StreamRefusal> {
         match order {
-            CallerOrder::Agent(command, answer) => {
+            PendingCommand::Agent(command, answer) => {
                 self.asked_last = self.asked_last.wrapping_add(1);
                 self.asked.insert(self.asked_last, answer);
                 // Stamped as the caller's: a script has it as a step between the caller's.
                 self.tell(Arrival::Caller, Event::Agent(CommandId(self.asked_last), command));
             }
             // Who asked may have given up.
-            CallerOrder::Redirect(redirection, done) => {
+            PendingCommand::Redirect(redirection, done) => {
                 self.tell(Arrival::Caller, Event::Redirected(redirection));
                 let _ = done.send(());
             }
-            CallerOrder::Complete(done) => {
+            PendingCommand::Complete(done) => {
                 self.tell(Arrival::Caller, Event::Completed);
                 // Whoever asks from now on, learns that the call is over.
                 self.registered.give_up(StreamRefusal::Completed.word());
@@ -407,9 +407,9 @@ impl CallActor {
     /// The caller is gone, or is let go: nothing more is wanted of this call.
     fn retire(&mut self, how: &str) {
         self.registered.give_up(how);
-        self.orders.close();
+        self.commands.close();
         // Orders that are dropped say so to whoever gave them.
-        while self.orders.try_recv().is_ok() {}
+        while self.commands.try_recv().is_ok() {}
     }
 
     /// The stream is gone: for the machine the caller hung up.
@@ -515,19 +515,19 @@ impl CallActor {
                 let epoch = self.services.payments.store.epoch();
                 let report = FinalReport::begin(&self.services.calls, &self.call_sid, &settled);
                 let shown = Arc::clone(&report);
-                let booking =
-                    self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |booked| shown.booked(booked));
+                let pending_outcome =
+                    self.callbacks.settle(Arc::clone(&settled), Hold::Yes, move |recorded| shown.recorded(recorded));
                 if settled.shown.unwritten.is_some() {
                     // A task: the call goes on while the store takes its time.
-                    tokio::spawn(report.wait(booking.clone()));
+                    tokio::spawn(report.wait(pending_outcome.clone()));
                 }
                 // Before `Asking::settled`, which forgets what it was asked about.
                 let left = self.left(&settled.payment);
-                self.asking.settled(&self.services.payments, &settled, booking.clone());
+                self.asking.settled(&self.services.payments, &settled, pending_outcome.clone());
                 // An agent's payment has no action: the next fetch of its call tells something else.
                 if settled.payment.led_by == LedBy::Document {
                     let callbacks = self.callbacks.another();
-                    self.settled = Some(ActionOutcome { settled, booking, left, epoch, callbacks });
+                    self.settled = Some(ActionOutcome { settled, pending_outcome, left, epoch, callbacks });
                 }
             }
             Action::Notify(url, method, form) => {

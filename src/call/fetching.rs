@@ -2,7 +2,7 @@
 //!
 //! Shape:   whoever is told an outcome, an application or a flow, is told it as it is once the store says so, and as the machine
 //!          says for that case when it does not say so in time.
-//! Limits:  [`Booking`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
+//! Limits:  [`PendingOutcome`]'s, then [`READ_LIMIT`]; the application's own time is `callback`'s.
 //!          What the store leaves to another server is told by that one alone; this call has no document then.
 //! Errors:  a [`FetchFailure`] to the call; an outcome that did not arrive is delivered from the store.
 
@@ -15,14 +15,14 @@ use tokio::time::timeout;
 
 use super::services::DocumentServices;
 use crate::callback::{
-    self, ActionTold, Booking, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, Tried,
+    self, ActionTold, CallbackKind, CallbackQueue, CallbackRequest, FetchError, FetchedDocument, PendingOutcome, Tried,
 };
 use crate::flow::link::Target;
 use crate::flow::{Begun, Fetch, FetchFailure, NextDocument, Purpose, Settled};
 use crate::http::{Jar, shown};
 use crate::pay::outcome::Ending;
 use crate::simulate::tape;
-use crate::store::{self, Booked, Epoch, Occasion, Store};
+use crate::store::{self, Epoch, Occasion, Recorded, Store};
 
 /// How long it is read whether an outcome was written down of which nobody knows. Our choice: a caller waits, and a database
 /// that answers at all answers in that time.
@@ -43,7 +43,7 @@ pub(super) struct ActionOutcome {
     /// The outcome.
     pub(super) settled: Arc<Settled>,
     /// What becomes of it in the store.
-    pub(super) booking: Booking,
+    pub(super) pending_outcome: PendingOutcome,
     /// What the store may know of it before.
     pub(super) left: LeftUntold,
     /// From before it was written down.
@@ -67,7 +67,7 @@ enum Version {
     /// What it is, as the store has it too: whoever takes the call's callbacks over may come to tell it.
     Booked(Occasion),
     /// What it is, which nobody else tells on this occasion.
-    Unbooked,
+    Unrecorded,
     /// What is told of one that is not written down.
     Unwritten,
     /// Not what it is, but what somebody else tells who has ended the session in the store: that it was cut off.
@@ -80,13 +80,13 @@ impl Version {
     const fn occasion(&self) -> Occasion {
         match self {
             Self::Booked(occasion) => *occasion,
-            Self::Unbooked => Occasion::First,
+            Self::Unrecorded => Occasion::First,
             Self::Unwritten | Self::Elsewhere => Occasion::Unwritten,
             Self::CutOff(_) => Occasion::Late,
         }
     }
 
-    const fn is_booked(&self) -> bool {
+    const fn is_recorded(&self) -> bool {
         matches!(self, Self::Booked(_))
     }
 
@@ -97,7 +97,7 @@ impl Version {
 
     fn of(&self, fetch: Fetch) -> Fetch {
         match self {
-            Self::Booked(_) | Self::Unbooked => fetch,
+            Self::Booked(_) | Self::Unrecorded => fetch,
             Self::Unwritten | Self::Elsewhere => fetch.as_unwritten(),
             Self::CutOff(begun) => {
                 let form = begun.start.callback_fields.told(&Ending::cut_off()).action;
@@ -112,23 +112,23 @@ impl Version {
 impl ActionOutcome {
     /// What the call tells of it.
     async fn version(&self, store: &Store) -> Version {
-        let booked = match self.booking.clone().booked_in_time().await {
-            Some(booked) => Some(booked),
+        let recorded = match self.pending_outcome.clone().recorded_in_time().await {
+            Some(recorded) => Some(recorded),
             // Its connection is closed by now: what was written is there to be read.
             None => timeout(READ_LIMIT, store.look_up(&self.settled)).await.ok().and_then(Result::ok).flatten(),
         };
-        let booked = match (booked, &self.left) {
-            (Some(Booked::First), _) => Occasion::First,
-            (Some(Booked::Late), _) => Occasion::Late,
+        let recorded = match (recorded, &self.left) {
+            (Some(Recorded::First), _) => Occasion::First,
+            (Some(Recorded::Late), _) => Occasion::Late,
             // The store and whoever wrote them say one thing; the call does not say another.
-            (Some(Booked::Otherwise), LeftUntold::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
-            (Some(Booked::Otherwise), LeftUntold::Payment | LeftUntold::Nothing) => return Version::Elsewhere,
+            (Some(Recorded::Otherwise), LeftUntold::Session(begun)) => return Version::CutOff(Arc::clone(begun)),
+            (Some(Recorded::Otherwise), LeftUntold::Payment | LeftUntold::Nothing) => return Version::Elsewhere,
             // Nobody else tells it on this occasion: whoever takes the session over tells it late.
-            (None, LeftUntold::Session(_) | LeftUntold::Nothing) => return Version::Unbooked,
+            (None, LeftUntold::Session(_) | LeftUntold::Nothing) => return Version::Unrecorded,
             // On an occasion of its own: whoever finds the payment in the store tells the first one.
             (None, LeftUntold::Payment) => return Version::Unwritten,
         };
-        if self.is_own(store, booked).await { Version::Booked(booked) } else { Version::Elsewhere }
+        if self.is_own(store, recorded).await { Version::Booked(recorded) } else { Version::Elsewhere }
     }
 
     /// Whether the request that is stored is still this server's to make.
@@ -151,13 +151,13 @@ impl ActionOutcome {
         let mut asking = pin!(documents.application.ask_as(request, token));
         // What does not seem to be written may be: then others may make the request once nobody hears of this server. Where that
         // is so already, the caller is told all the same.
-        let is_unbooked = matches!(version, Version::Unbooked) && documents.store.lapsed().now_or_never().is_none();
+        let is_unrecorded = matches!(version, Version::Unrecorded) && documents.store.lapsed().now_or_never().is_none();
         loop {
             tokio::select! {
                 biased;
                 // An answer that is there counts, whatever the lease says.
                 answer = &mut asking => return Some(answer),
-                () = documents.store.lapsed(), if version.is_booked() || is_unbooked => {}
+                () = documents.store.lapsed(), if version.is_recorded() || is_unrecorded => {}
             }
             tokio::select! {
                 biased;
@@ -188,7 +188,7 @@ pub(super) async fn fetched(
 ) -> (Result<NextDocument, FetchFailure>, Option<tape::Source>) {
     let version = match &telling {
         Some(outcome) => outcome.version(&documents.store).await,
-        None => Version::Unbooked,
+        None => Version::Unrecorded,
     };
     let occasion = version.occasion();
     let as_it_is = occasion != Occasion::Unwritten || fetch.unwritten.is_none();
@@ -318,10 +318,15 @@ mod tests {
             assert_eq!(theirs.end_left_session(cut_off, "CA1", NOW).await.unwrap().unwrap().len(), 1);
         }
         let settled = Arc::new(begun.settled(&Ending::plain(PayResult::TooManyFailedAttempts)));
-        let booking = callbacks.settle(Arc::clone(&settled), Hold::Yes, |_| {});
+        let pending_outcome = callbacks.settle(Arc::clone(&settled), Hold::Yes, |_| {});
         let fetch = fetch(&settled);
-        let outcome =
-            ActionOutcome { settled, booking, left: LeftUntold::Session(begun), epoch: ours.epoch(), callbacks };
+        let outcome = ActionOutcome {
+            settled,
+            pending_outcome,
+            left: LeftUntold::Session(begun),
+            epoch: ours.epoch(),
+            callbacks,
+        };
         let version = outcome.version(&ours).await;
         let rows = backend.callbacks(CallbackFilter { limit: 9, ..CallbackFilter::default() }).await.unwrap();
         (version.occasion(), version.of(fetch), rows.into_iter().map(|row| row.token).collect())

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::answered::Answered;
 use super::recovery::{self, Sends};
 use super::services::PaymentServices;
-use crate::callback::{Booking, CallbackQueue, Written};
+use crate::callback::{CallbackQueue, PendingOutcome, Written};
 use crate::connector::{self, Connector};
 use crate::flow::{Intended, PaymentId, Settled};
 use crate::pay::gateway::{Answer, Capabilities, Instrument, PaymentRequest, Preparation, RecoveryNote, Resolution};
@@ -58,7 +58,7 @@ impl Asking {
         payments: &Arc<PaymentServices>,
         callbacks: &CallbackQueue,
         question: Question,
-        (attempt, instrument): (Arc<PaymentRequest>, Arc<Instrument>),
+        (payment_request, instrument): (Arc<PaymentRequest>, Arc<Instrument>),
         answers: mpsc::Sender<Answered>,
     ) {
         self.give_up();
@@ -67,9 +67,9 @@ impl Asking {
         let written = self.written(callbacks, &question.what);
         let intended = self.intended.as_ref().map(Arc::clone);
         let number_sent = self.sent.map_or(0, |sent| sent.count);
-        let held = self.found.as_ref().filter(|(name, _)| *name == attempt.connector);
-        let connector =
-            held.map_or_else(|| payments.connectors.find(&attempt.connector), |(_, held)| Some(Arc::clone(held)));
+        let held = self.found.as_ref().filter(|(name, _)| *name == payment_request.connector);
+        let connector = held
+            .map_or_else(|| payments.connectors.find(&payment_request.connector), |(_, held)| Some(Arc::clone(held)));
         let of = Arc::clone(payments);
         // A task: the actor goes on hearing keys and hang-ups while the gateway takes its time.
         let task = tokio::spawn(async move {
@@ -90,7 +90,7 @@ impl Asking {
                 Reply::NotWritten
             } else {
                 match connector {
-                    Some(found) => connector::ask(&*found, question.what, attempt, instrument).await,
+                    Some(found) => connector::ask(&*found, question.what, payment_request, instrument).await,
                     None => not_asked(&question.what, "the connector was removed"),
                 }
             };
@@ -131,10 +131,15 @@ impl Asking {
     }
 
     /// The payment is over. An outcome that nobody knows is looked for as soon as that is written down.
-    pub(super) fn settled(&mut self, payments: &Arc<PaymentServices>, settled: &Settled, booking: Booking) {
+    pub(super) fn settled(
+        &mut self,
+        payments: &Arc<PaymentServices>,
+        settled: &Settled,
+        pending_outcome: PendingOutcome,
+    ) {
         let Some(intended) = self.intended.take_if(|intended| intended.payment == settled.payment) else { return };
         if settled.outcome.standing == Standing::Unknown {
-            recovery::look_for(payments, intended, (self.note.take(), self.sent), booking);
+            recovery::look_for(payments, intended, (self.note.take(), self.sent), pending_outcome);
         }
     }
 

@@ -61,15 +61,15 @@ impl CallPlace {
         flow: &str,
     ) -> Option<(Self, CallHandle)> {
         let ender = watch::Sender::new(false);
-        let (orders, inbox) = mpsc::channel(COMMANDS_MAX);
-        let handle = CallHandle { ender: ender.subscribe(), orders: inbox };
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let handle = CallHandle { ender: ender.subscribe(), commands: inbox };
         let calls = Arc::clone(&services.calls);
         let number = calls.registered.fetch_add(1, Ordering::Relaxed);
         // In one step: of two streams with one CallSid only one gets in.
         match calls.live.entry(start.call_sid.clone()) {
             dashmap::Entry::Occupied(_) => return None,
             dashmap::Entry::Vacant(place) => {
-                place.insert(LiveCall { number, ender, orders });
+                place.insert(LiveCall { number, ender, commands });
             }
         }
         calls.history().begin(calls.wall_clock.now(), start);

@@ -19,7 +19,7 @@ use super::questions::{About, QuestionSlot};
 use super::registry::Calls;
 use super::search::Search;
 use super::services::PaymentServices;
-use crate::callback::Booking;
+use crate::callback::PendingOutcome;
 use crate::connector::{self, Connector};
 use crate::deadline;
 use crate::flow::Intended;
@@ -27,7 +27,7 @@ use crate::pay::gateway::RecoveryNote;
 use crate::pay::outcome::Ending;
 use crate::pay::recovery::{Recovery, RecoveryStep, Remembered, SentTimes, ending};
 use crate::pay::submission::{Ask, Question, Reply, Verdict};
-use crate::store::{BackendError, Booked, Hold, Holder, Open, PaymentState, StoreError};
+use crate::store::{BackendError, Hold, Holder, Open, PaymentState, Recorded, StoreError};
 use crate::time::CallTime;
 
 /// How often it is looked for what is nobody's. A callback that is wanted anew is tried within that time.
@@ -180,13 +180,13 @@ pub(super) fn look_for(
     payments: &Arc<PaymentServices>,
     intended: Arc<Intended>,
     (note, sends): (Option<RecoveryNote>, Option<Sends>),
-    booking: Booking,
+    pending_outcome: PendingOutcome,
 ) {
     let Some(search) = Search::begin(payments, &intended.payment.sid) else { return };
     tokio::spawn(async move {
         // Until the store says that it is unknown, the next start has to find it there; and what it leaves to somebody else,
         // somebody else looks for.
-        if booking.booked().await != Some(Booked::First) {
+        if pending_outcome.recorded().await != Some(Recorded::First) {
             return;
         }
         // Unknown when: as long ago as can be, so that nothing is repeated.
@@ -209,8 +209,8 @@ struct HeldPayment {
 
 async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mut held: HeldPayment) {
     let payments = Arc::clone(search.payments());
-    let attempt = &intended.intent.attempt;
-    let connector = payments.connectors.find(&attempt.connector);
+    let payment_request = &intended.intent.payment_request;
+    let connector = payments.connectors.find(&payment_request.connector);
     let (since, was_sent) = (Instant::now(), remembered.sent.is_some());
     let now = || CallTime::ZERO + since.elapsed();
     let moment = |at: CallTime| since + (at - CallTime::ZERO);
@@ -230,9 +230,11 @@ async fn run(search: Search, intended: Arc<Intended>, remembered: Remembered, mu
                     turn = match recovery.untold_until() {
                         // What nobody was told of does not wait for its turn longer than for an answer.
                         Some(until) => {
-                            timeout_at(moment(until), questions.turn(&attempt.connector, About::Untold)).await.ok()
+                            timeout_at(moment(until), questions.turn(&payment_request.connector, About::Untold))
+                                .await
+                                .ok()
                         }
-                        None => Some(questions.turn(&attempt.connector, About::Unknown).await),
+                        None => Some(questions.turn(&payment_request.connector, About::Unknown).await),
                     };
                     at = now();
                 }
@@ -269,7 +271,7 @@ async fn ask(
     intended: &Intended,
     held: &mut HeldPayment,
 ) -> Reply {
-    let attempt = Arc::clone(&intended.intent.attempt);
+    let payment_request = Arc::clone(&intended.intent.payment_request);
     match question.what {
         Ask::Submit(note) => {
             held.sends = held.sends.saturating_add(1);
@@ -288,9 +290,9 @@ async fn ask(
                 );
                 return Reply::Panicked;
             }
-            Reply::Submitted(connector::submit(connector, attempt, None, note).await)
+            Reply::Submitted(connector::submit(connector, payment_request, None, note).await)
         }
-        Ask::Resolve(note) => Reply::Resolved(connector::resolve(connector, attempt, note).await),
+        Ask::Resolve(note) => Reply::Resolved(connector::resolve(connector, payment_request, note).await),
         // Without an instrument there is nothing to prepare.
         Ask::Prepare => Reply::Panicked,
     }
@@ -303,17 +305,17 @@ async fn settle(payments: &PaymentServices, intended: &Intended, ending: &Ending
     metrics::recovered(outcome.standing);
     tracing::warn!(
         payment = settled.payment.sid,
-        call_sid = intended.intent.attempt.call_sid,
+        call_sid = intended.intent.payment_request.call_sid,
         state = outcome.standing.word(),
         result = outcome.result.word(),
         code = outcome.code.map(|code| code.number()),
         "found the outcome of a payment whose call is gone"
     );
-    let call_sid = &intended.intent.attempt.call_sid;
+    let call_sid = &intended.intent.payment_request.call_sid;
     loop {
         match payments.store.settle(&settled, None, Hold::No, holder, call_sid, payments.wall_clock.now()).await {
-            Ok((booked, callbacks)) => {
-                payments.deliveries.outcome_written(call_sid, &settled, booked);
+            Ok((recorded, callbacks)) => {
+                payments.deliveries.outcome_written(call_sid, &settled, recorded);
                 return payments.deliveries.deliver(callbacks);
             }
             Err(StoreError::Backend(BackendError::Unavailable(reason))) => {
@@ -341,8 +343,8 @@ async fn give_up(payments: &PaymentServices, intended: &Intended) {
     let sid = &intended.payment.sid;
     tracing::error!(
         payment = sid,
-        call_sid = intended.intent.attempt.call_sid,
-        connector = intended.intent.attempt.connector,
+        call_sid = intended.intent.payment_request.call_sid,
+        connector = intended.intent.payment_request.connector,
         "could not find out what became of payment; look for it at the gateway (`touchtone payments list --state unknown`)"
     );
     if let Err(error) = payments.store.backend().give_up_payment(sid, payments.wall_clock.now()).await {

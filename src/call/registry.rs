@@ -31,7 +31,7 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is wanted on its way, and where the answer goes. Dropped unanswered, it says that the call is over.
 #[derive(Debug)]
-pub(super) enum CallerOrder {
+pub(super) enum PendingCommand {
     /// Go on with another document; the answer is that it is done.
     Redirect(Redirection, oneshot::Sender<()>),
     /// End; the answer is that it is done.
@@ -81,7 +81,7 @@ pub struct Calls {
 pub(super) struct LiveCall {
     pub(super) number: u64,
     pub(super) ender: watch::Sender<bool>,
-    pub(super) orders: mpsc::Sender<CallerOrder>,
+    pub(super) commands: mpsc::Sender<PendingCommand>,
 }
 
 /// What reaches a live call's actor.
@@ -90,7 +90,7 @@ pub(super) struct CallHandle {
     /// Turns true when the call is to end.
     pub(super) ender: watch::Receiver<bool>,
     /// Commands.
-    pub(super) orders: mpsc::Receiver<CallerOrder>,
+    pub(super) commands: mpsc::Receiver<PendingCommand>,
 }
 
 impl Default for Calls {
@@ -137,12 +137,12 @@ impl Calls {
 
     /// Sends a live call elsewhere, and waits until it has gone there.
     pub(super) async fn redirect(&self, sid: &str, redirection: Redirection) -> Result<(), CommandError> {
-        self.order(sid, |done| CallerOrder::Redirect(redirection, done)).await
+        self.order(sid, |done| PendingCommand::Redirect(redirection, done)).await
     }
 
     /// Ends a live call, and waits until it has ended.
     pub(super) async fn complete(&self, sid: &str) -> Result<(), CommandError> {
-        self.order(sid, CallerOrder::Complete).await
+        self.order(sid, PendingCommand::Complete).await
     }
 
     /// Hands an agent's request to a live call, and waits for the payment's id or why it is not done. [`CommandError`]: the call
@@ -152,18 +152,18 @@ impl Calls {
         sid: &str,
         command: AgentCommand,
     ) -> Result<Result<String, AgentError>, CommandError> {
-        self.order(sid, |answer| CallerOrder::Agent(command, answer)).await
+        self.order(sid, |answer| PendingCommand::Agent(command, answer)).await
     }
 
     async fn order<T>(
         &self,
         sid: &str,
-        order: impl FnOnce(oneshot::Sender<T>) -> CallerOrder,
+        order: impl FnOnce(oneshot::Sender<T>) -> PendingCommand,
     ) -> Result<T, CommandError> {
         // Cloned: no shard of the map stays locked while the call is waited for.
-        let orders = self.live.get(sid).map(|live| live.orders.clone()).ok_or(CommandError::NotLive)?;
+        let commands = self.live.get(sid).map(|live| live.commands.clone()).ok_or(CommandError::NotLive)?;
         let (done, answer) = oneshot::channel();
-        orders.try_send(order(done)).map_err(|refused| match refused {
+        commands.try_send(order(done)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => CommandError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommandError::NotLive,
         })?;

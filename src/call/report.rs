@@ -2,15 +2,15 @@
 //!
 //! Shape:   a [`FinalReport`] is made when the outcome is known, and told what becomes of that in the store. Until then the
 //!          payment stands where it stood.
-//! Limits:  those of [`Booking`]: after that it is shown as the machine says for that case.
+//! Limits:  those of [`PendingOutcome`]: after that it is shown as the machine says for that case.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::registry::Calls;
-use crate::callback::Booking;
+use crate::callback::PendingOutcome;
 use crate::flow::Settled;
 use crate::form::Form;
-use crate::store::Booked;
+use crate::store::Recorded;
 
 /// What is to be shown of a payment that has ended.
 pub(super) struct FinalReport {
@@ -33,21 +33,21 @@ impl FinalReport {
     }
 
     /// The store says so.
-    pub(super) fn booked(&self, booked: Booked) {
+    pub(super) fn recorded(&self, recorded: Recorded) {
         let mut is_known = self.is_known.lock().unwrap_or_else(PoisonError::into_inner);
         *is_known = true;
         let Some(unwritten) = &self.settled.shown.unwritten else { return };
-        self.show(match booked {
-            Booked::First | Booked::Late => &self.settled.shown.written,
+        self.show(match recorded {
+            Recorded::First | Recorded::Late => &self.settled.shown.written,
             // It is another server's to find out.
-            Booked::Otherwise => unwritten,
+            Recorded::Otherwise => unwritten,
         });
     }
 
     /// Waits for what the store says, no longer than the call does.
-    pub(super) async fn wait(self: Arc<Self>, booking: Booking) {
+    pub(super) async fn wait(self: Arc<Self>, pending_outcome: PendingOutcome) {
         let Some(unwritten) = &self.settled.shown.unwritten else { return };
-        if booking.booked_in_time().await.is_none() {
+        if pending_outcome.recorded_in_time().await.is_none() {
             let is_known = self.is_known.lock().unwrap_or_else(PoisonError::into_inner);
             if !*is_known {
                 self.show(unwritten);

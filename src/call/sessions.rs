@@ -15,7 +15,7 @@ use super::search::Search;
 use super::services::PaymentServices;
 use crate::flow::Begun;
 use crate::pay::outcome::Ending;
-use crate::store::{BackendError, Booked, StoreError};
+use crate::store::{BackendError, Recorded, StoreError};
 
 /// How many are taken over at a time. Our choice: a full server's are told within some minutes.
 const TAKEN_MAX: u32 = 100;
@@ -49,7 +49,7 @@ async fn tell(_search: Search, payments: Arc<PaymentServices>, begun: Begun) {
             Ok(None) => return,
             Ok(Some(callbacks)) => {
                 metrics::session_left();
-                payments.deliveries.outcome_written(&begun.call_sid, &settled, Booked::First);
+                payments.deliveries.outcome_written(&begun.call_sid, &settled, Recorded::First);
                 tracing::warn!(
                     payment = sid,
                     call_sid = begun.call_sid,

@@ -23,7 +23,7 @@ use crate::flow::{Begun, Intended, Settled};
 use crate::http::Jar;
 use crate::pay::gateway::RecoveryNote;
 use crate::pay::step::PayResult;
-use crate::store::{BackendError, Booked, Hold, Holder, NewSession, Occasion, StoreError, StoredCallback};
+use crate::store::{BackendError, Hold, Holder, NewSession, Occasion, Recorded, StoreError, StoredCallback};
 
 /// How long somebody waits for something to be written down: a caller is on the line.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
@@ -74,21 +74,21 @@ impl Written {
 
 /// What becomes of an outcome in the store. Clones are of the same outcome.
 #[derive(Clone, Debug)]
-pub struct Booking {
-    told: watch::Receiver<Option<Booked>>,
+pub struct PendingOutcome {
+    told: watch::Receiver<Option<Recorded>>,
     until: Instant,
 }
 
-impl Booking {
+impl PendingOutcome {
     /// Waits for it, however long it takes. None: it can never be written down.
-    pub async fn booked(mut self) -> Option<Booked> {
-        self.told.wait_for(Option::is_some).await.ok().and_then(|booked| *booked)
+    pub async fn recorded(mut self) -> Option<Recorded> {
+        self.told.wait_for(Option::is_some).await.ok().and_then(|recorded| *recorded)
     }
 
     /// Waits for it, for 5 s from when it was asked for; not at all, where somebody has waited in vain just before. None:
     /// nobody knows by then.
-    pub(crate) async fn booked_in_time(self) -> Option<Booked> {
-        deadline::until(self.until, self.booked()).await.ok().flatten()
+    pub(crate) async fn recorded_in_time(self) -> Option<Recorded> {
+        deadline::until(self.until, self.recorded()).await.ok().flatten()
     }
 }
 
@@ -126,14 +126,14 @@ impl WriteSignal {
 
 /// Says what became of an outcome in the store.
 struct Deciding {
-    told: watch::Sender<Option<Booked>>,
-    first: Box<dyn FnOnce(Booked) + Send>,
+    told: watch::Sender<Option<Recorded>>,
+    first: Box<dyn FnOnce(Recorded) + Send>,
 }
 
 impl Deciding {
-    fn tell(self, booked: Booked) {
-        (self.first)(booked);
-        self.told.send_replace(Some(booked));
+    fn tell(self, recorded: Recorded) {
+        (self.first)(recorded);
+        self.told.send_replace(Some(recorded));
     }
 }
 
@@ -165,7 +165,7 @@ impl CallbackQueue {
         let (entries, inbox) = mpsc::unbounded_channel();
         let (unwritten, is_stuck) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (losing, lost) = watch::channel(None);
-        let scribe = Scribe {
+        let writer = OutboxWriter {
             deliveries: deliveries.clone(),
             call_sid: call_sid.to_owned(),
             held: Vec::new(),
@@ -175,7 +175,7 @@ impl CallbackQueue {
             lost: losing,
         };
         // A task: the call never waits for the disk.
-        tokio::spawn(scribe.run(inbox));
+        tokio::spawn(writer.run(inbox));
         let cookies = Jar::new(deliveries.clocks.wall_clock);
         Self { deliveries, call_sid: call_sid.to_owned(), cookies, entries, unwritten, is_stuck, lost }
     }
@@ -240,15 +240,20 @@ impl CallbackQueue {
     /// Has an outcome written down, and what it tells delivered. An action request is held back: the call makes it, and
     /// says so by [`Self::action_told`]. `first` learns what became of it before anybody is told.
     #[must_use]
-    pub fn settle(&self, settled: Arc<Settled>, hold: Hold, first: impl FnOnce(Booked) + Send + 'static) -> Booking {
-        let (told, booking) = watch::channel(None);
+    pub fn settle(
+        &self,
+        settled: Arc<Settled>,
+        hold: Hold,
+        first: impl FnOnce(Recorded) + Send + 'static,
+    ) -> PendingOutcome {
+        let (told, pending_outcome) = watch::channel(None);
         // Of a payment that could not begin because nothing can be written, nobody has anything to wait for.
         let is_refused = settled.outcome.result == PayResult::InternalError && !self.deliveries.store.is_writable();
         let is_hopeless = is_refused || self.is_stuck.load(Ordering::Acquire);
         let limit = if is_hopeless { Duration::ZERO } else { WRITE_LIMIT };
         let deciding = Deciding { told, first: Box::new(first) };
         self.write(OutboxEntry::Settle(settled, hold, deciding, self.deliveries.counted()));
-        Booking { told: booking, until: Instant::now() + limit }
+        PendingOutcome { told: pending_outcome, until: Instant::now() + limit }
     }
 
     /// The call has made a payment's action request: what did not arrive, or was not told as it is, is delivered from the
@@ -268,7 +273,7 @@ impl CallbackQueue {
     }
 }
 
-struct Scribe {
+struct OutboxWriter {
     deliveries: Deliveries,
     call_sid: String,
     /// Action requests that the call makes itself.
@@ -289,7 +294,7 @@ struct HeldAction {
     is_told_by_status: bool,
 }
 
-impl Scribe {
+impl OutboxWriter {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<OutboxEntry>) {
         while let Some(entry) = inbox.recv().await {
             self.write(entry).await;
@@ -347,10 +352,10 @@ impl Scribe {
                 let session = || session.as_ref().map(Arc::clone);
                 let write = || store.settle(&settled, session(), hold, Holder::Call, &self.call_sid, wall_clock.now());
                 // It can never be written: whoever waits learns that by `deciding` being dropped.
-                let Ok((booked, callbacks)) = self.until_written("outcome", write).await else { return };
+                let Ok((recorded, callbacks)) = self.until_written("outcome", write).await else { return };
                 // First: the call that learns of it may end at once, and its end is told after this.
-                self.deliveries.outcome_written(&self.call_sid, &settled, booked);
-                deciding.tell(booked);
+                self.deliveries.outcome_written(&self.call_sid, &settled, recorded);
+                deciding.tell(recorded);
                 for callback in callbacks {
                     let counted = self.deliveries.counted();
                     if callback.held {

@@ -26,7 +26,7 @@ use crate::feed::{EventKind, Feed};
 use crate::flow::Settled;
 use crate::form::Form;
 use crate::http::{Jar, shown};
-use crate::store::{BackendError, Booked, Epoch, PendingCallback, Store, StoreError, StoredCallback};
+use crate::store::{BackendError, Epoch, PendingCallback, Recorded, Store, StoreError, StoredCallback};
 use crate::twiml::Method;
 
 #[cfg(test)]
@@ -242,9 +242,9 @@ impl Deliveries {
     }
 
     /// How a payment ended is written down: whoever watches is told.
-    pub(crate) fn outcome_written(&self, call_sid: &str, settled: &Settled, booked: Booked) {
+    pub(crate) fn outcome_written(&self, call_sid: &str, settled: &Settled, recorded: Recorded) {
         // What the store leaves to another server is that one's to tell.
-        if booked == Booked::Otherwise {
+        if recorded == Recorded::Otherwise {
             return;
         }
         self.feed.publish(|| EventKind::PaymentSettled {

@@ -48,15 +48,15 @@ async fn a_connector_that_panics_leaves_the_outcome_unknown_and_the_server_runni
         let registry = Registry::sandbox();
         registry.insert("Broken", Arc::new(Panicking { at_once })).unwrap();
         let connector = registry.find("Broken").unwrap();
-        let (attempt, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));
+        let (payment_request, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));
         let asked = tokio::spawn({
-            let (connector, attempt) = (Arc::clone(&connector), Arc::clone(&attempt));
-            async move { submit(&*connector, attempt, Some(instrument), None).await }
+            let (connector, payment_request) = (Arc::clone(&connector), Arc::clone(&payment_request));
+            async move { submit(&*connector, payment_request, Some(instrument), None).await }
         });
         assert!(matches!(asked.await.unwrap(), Answer::Unknown { reason, .. } if reason == "the connector panicked"));
-        let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&attempt), Arc::new(card(None, None))).await;
+        let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&payment_request), Arc::new(card(None, None))).await;
         assert!(matches!(prepared, Reply::Panicked), "{prepared:?}");
-        assert!(matches!(resolve(&*connector, attempt, None).await, Resolution::CannotTell));
+        assert!(matches!(resolve(&*connector, payment_request, None).await, Resolution::CannotTell));
     }
 }
 
@@ -65,19 +65,19 @@ async fn the_sandbox_connector_says_what_the_pure_function_says() {
     let sandbox = Registry::sandbox().find(registry::DEFAULT_NAME).unwrap();
     assert_eq!(sandbox.check().await, Ok(()));
     assert_eq!(sandbox.capabilities(), crate::pay::sandbox::capabilities());
-    let (attempt, instrument) = (Arc::new(tokenize()), Arc::new(card(None, None)));
-    let prepared = ask(&*sandbox, Ask::Prepare, Arc::clone(&attempt), Arc::clone(&instrument)).await;
+    let (payment_request, instrument) = (Arc::new(tokenize()), Arc::new(card(None, None)));
+    let prepared = ask(&*sandbox, Ask::Prepare, Arc::clone(&payment_request), Arc::clone(&instrument)).await;
     assert!(matches!(prepared, Reply::Prepared(Preparation::Nothing)));
     let token = |answer| match answer {
         Answer::Approved(Approval { token: Some(token), .. }) => token.expose().to_owned(),
         other => panic!("{other:?}"),
     };
-    let pure = token(crate::pay::sandbox::answer(&attempt, &instrument));
+    let pure = token(crate::pay::sandbox::answer(&payment_request, &instrument));
     for _ in 0..2 {
-        let answer = submit(&*sandbox, Arc::clone(&attempt), Some(Arc::clone(&instrument)), None).await;
+        let answer = submit(&*sandbox, Arc::clone(&payment_request), Some(Arc::clone(&instrument)), None).await;
         assert_eq!(token(answer), pure);
     }
     // After a restart.
-    assert!(matches!(submit(&*sandbox, Arc::clone(&attempt), None, None).await, Answer::Unknown { .. }));
-    assert!(matches!(resolve(&*sandbox, Arc::clone(&attempt), None).await, Resolution::CannotTell));
+    assert!(matches!(submit(&*sandbox, Arc::clone(&payment_request), None, None).await, Answer::Unknown { .. }));
+    assert!(matches!(resolve(&*sandbox, Arc::clone(&payment_request), None).await, Resolution::CannotTell));
 }

@@ -130,9 +130,9 @@ impl Connector for WatchedConnector {
         self.connector.check()
     }
 
-    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, payment_request: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         async move {
-            let preparation = self.connector.prepare(attempt, instrument).await;
+            let preparation = self.connector.prepare(payment_request, instrument).await;
             if let Preparation::Answered(answer) = &preparation {
                 self.look(answer);
             }
@@ -143,21 +143,21 @@ impl Connector for WatchedConnector {
 
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         async move {
-            let answer = self.connector.submit(attempt, instrument, note).await;
+            let answer = self.connector.submit(payment_request, instrument, note).await;
             self.look(&answer);
             answer
         }
         .boxed()
     }
 
-    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, payment_request: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         async move {
-            let resolution = self.connector.resolve(attempt, note).await;
+            let resolution = self.connector.resolve(payment_request, note).await;
             if let Resolution::Answer(answer) = &resolution {
                 self.look(answer);
             }

@@ -46,11 +46,11 @@ impl Call {
             Output::Begin(start) => self.begin(to, *start),
             Output::Intend(intent) => self.intend(to, *intent),
             Output::Settle(progress, outcome, told) => self.settle(to, progress, outcome, *told),
-            Output::Ask(question, attempt, instrument) => {
+            Output::Ask(question, payment_request, instrument) => {
                 // Before the question leaves: from its answer on, no text of this call may repeat the number.
                 self.remember_number(&instrument);
                 self.questions = question.number;
-                self.actions.push_back(Action::Ask(question, attempt, instrument));
+                self.actions.push_back(Action::Ask(question, payment_request, instrument));
             }
             Output::Finish(_, form) => return Some(self.told(form)),
         }

@@ -36,7 +36,7 @@ impl World for TestWorld {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         match question.what {
@@ -45,7 +45,7 @@ impl World for TestWorld {
                 let (after, answer) = self.answers.remove(0);
                 Some((Duration::from_millis(after), Reply::Submitted(answer)))
             }
-            _ => Some((Duration::ZERO, sandbox_reply(question, attempt, instrument))),
+            _ => Some((Duration::ZERO, sandbox_reply(question, payment_request, instrument))),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::time::CallTime;
 pub(super) struct GatewayExchange {
     submission: Submission,
     instrument: Arc<Instrument>,
-    attempt: Arc<PaymentRequest>,
+    payment_request: Arc<PaymentRequest>,
     interrupted: Option<PayResult>,
     /// Whether a submission may have reached the gateway.
     was_sent: bool,
@@ -63,7 +63,7 @@ impl GatewayExchange {
             let code = PayErrorCode::NotATestNumber;
             return Err(Box::new(Ending::fault(PayResult::PaymentConnectorError, code, error)));
         }
-        let attempt = Arc::new(PaymentRequest {
+        let payment_request = Arc::new(PaymentRequest {
             transaction_id: around.transaction_id.clone(),
             call_sid: around.call_sid.clone(),
             connector: settings.connector.clone(),
@@ -79,7 +79,7 @@ impl GatewayExchange {
             submission,
             // Shared with the shell's questions and never copied: an instrument has no `Clone`.
             instrument: Arc::new(instrument),
-            attempt,
+            payment_request,
             interrupted: None,
             was_sent: false,
             is_submitting: false,
@@ -89,7 +89,7 @@ impl GatewayExchange {
 
     /// What a question is about.
     pub(super) fn subject(&self) -> (Arc<PaymentRequest>, Arc<Instrument>) {
-        (Arc::clone(&self.attempt), Arc::clone(&self.instrument))
+        (Arc::clone(&self.payment_request), Arc::clone(&self.instrument))
     }
 
     /// The gateway answered.
@@ -140,7 +140,7 @@ impl GatewayExchange {
                 // What could not be written down never left.
                 let left = self.is_submitting && !matches!(verdict, Verdict::NotWritten);
                 let was_sent = self.was_sent || left;
-                let operation = self.attempt.operation;
+                let operation = self.payment_request.operation;
                 let keyed = KeyedKnown::Known(&self.instrument);
                 let ending = Ending::of_verdict(verdict, self.interrupted, operation, &keyed);
                 ExchangeStep::Over(Box::new(Ending { was_sent, ..ending }))

@@ -51,7 +51,7 @@ impl SessionStart {
 #[derive(Clone, Debug)]
 pub struct Intent {
     /// What the gateway will be told of it.
-    pub attempt: Arc<PaymentRequest>,
+    pub payment_request: Arc<PaymentRequest>,
     /// What pays.
     pub means: Means,
     /// What the caller keyed, masked.

@@ -156,9 +156,9 @@ impl PaymentCore {
         let captured = std::mem::take(&mut self.captured);
         let (exchange, question) =
             GatewayExchange::begin(now, captured, &self.settings, &self.around, self.limits.take())?;
-        let (attempt, instrument) = exchange.subject();
+        let (payment_request, instrument) = exchange.subject();
         let intent = Intent {
-            attempt,
+            payment_request,
             means: Means::from(&*instrument),
             captured_fields: self.captured_fields.clone(),
             callback_fields,

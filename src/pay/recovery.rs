@@ -2,7 +2,7 @@
 //!
 //! Shape:   [`Recovery::start`] with what was written down, then replies and timeouts in, [`RecoveryStep`]s out. Sans-I/O.
 //! Units:   `CallTime`, here the time since the recovery began.
-//! Limits:  each question has the connector's own time; [`PATIENCE`] until the payment is told as unknown; [`LOOKED_FOR`]
+//! Limits:  each question has the connector's own time; [`TIME_LIMIT`] until the payment is told as unknown; [`LOOKED_FOR`]
 //!          until nobody looks any more.
 //! Errors:  none. What may have happened is told as unknown, never as failed.
 //! Sources: spec/connectors.md, section 19.4, "after restart".
@@ -17,7 +17,7 @@ use crate::time::CallTime;
 
 /// How long an outcome is looked for before the payment is told as unknown. Our choice: the time that a live call gives
 /// a gateway that does not answer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often it is asked at least before a payment that is older than that is told as unknown: a server that starts
 /// again and again tells it all the same. Our choice: within some ten seconds of a start.
@@ -124,7 +124,7 @@ impl Recovery {
     /// Whether [`Self::handle_timeout`] is going to ask.
     #[must_use]
     pub fn asks(&self, now: CallTime) -> bool {
-        let is_untold_too_long = !self.remembered.told_unknown && self.is_patience_over(now);
+        let is_untold_too_long = !self.remembered.told_unknown && self.is_time_over(now);
         let is_due = matches!(self.stage, RecoveryStage::Pausing { until } if now >= until);
         is_due && self.way(now).is_some() && !is_untold_too_long && now < CallTime::ZERO + LOOKED_FOR
     }
@@ -132,7 +132,7 @@ impl Recovery {
     /// When it is to be told as unknown at the latest. None: it was.
     #[must_use]
     pub fn untold_until(&self) -> Option<CallTime> {
-        (!self.remembered.told_unknown).then(|| CallTime::ZERO + PATIENCE)
+        (!self.remembered.told_unknown).then(|| CallTime::ZERO + TIME_LIMIT)
     }
 
     /// What to do now. Called first, after [`RecoveryStep::TellUnknown`], and when [`Self::poll_timeout`]'s moment has come.
@@ -143,7 +143,7 @@ impl Recovery {
         }
         let can = self.way(now).is_some();
         // Before it is given up, so that nobody is left without having been told.
-        if !self.remembered.told_unknown && (!can || self.is_patience_over(now)) {
+        if !self.remembered.told_unknown && (!can || self.is_time_over(now)) {
             self.remembered.told_unknown = true;
             return RecoveryStep::TellUnknown;
         }
@@ -215,10 +215,10 @@ impl Recovery {
     }
 
     /// Whether the application has waited long enough.
-    fn is_patience_over(&self, now: CallTime) -> bool {
+    fn is_time_over(&self, now: CallTime) -> bool {
         let here = now - CallTime::ZERO;
         let in_all = self.remembered.sent.map_or(Duration::ZERO, |sent| sent.first.saturating_add(here));
-        here >= PATIENCE || (in_all >= PATIENCE && self.gaps >= QUESTIONS_MIN)
+        here >= TIME_LIMIT || (in_all >= TIME_LIMIT && self.gaps >= QUESTIONS_MIN)
     }
 
     /// Whether the gateway cannot still be at work on what it was last sent.
@@ -264,7 +264,7 @@ pub fn ending(intent: &Intent, verdict: Verdict, sent: bool) -> Ending {
         verdict => Ending::of_verdict(
             verdict,
             None,
-            intent.attempt.operation,
+            intent.payment_request.operation,
             &KeyedKnown::Gone(intent.means, &intent.captured_fields),
         ),
     }

@@ -54,7 +54,7 @@ pub fn capabilities() -> Capabilities {
 
 /// What the sandbox says: yes, but for five card numbers. The same question has the same answer, ids included.
 #[must_use]
-pub fn answer(attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
+pub fn answer(payment_request: &PaymentRequest, instrument: &Instrument) -> Answer {
     let denial = match instrument {
         Instrument::Card(card) => refusal(&card.number),
         Instrument::BankAccount(_) | Instrument::Token(_) => None,
@@ -62,8 +62,8 @@ pub fn answer(attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
     if let Some(denial) = denial {
         return Answer::Declined(denial);
     }
-    let id = |prefix: &str| format!("{prefix}_{}", suffix(&attempt.transaction_id));
-    Answer::Approved(match attempt.operation {
+    let id = |prefix: &str| format!("{prefix}_{}", suffix(&payment_request.transaction_id));
+    Answer::Approved(match payment_request.operation {
         Operation::Charge(..) => Approval { confirmation_code: Some(id("ch")), ..Approval::default() },
         Operation::Tokenize(token_type) => Approval {
             token: Some(Secret::new(id(SANDBOX_TOKEN))),
@@ -93,7 +93,7 @@ mod tests {
 
     const ID: &str = "PK0123456789abcdef0123456789abcdef";
 
-    fn attempt(operation: Operation) -> PaymentRequest {
+    fn payment_request(operation: Operation) -> PaymentRequest {
         PaymentRequest {
             transaction_id: ID.into(),
             call_sid: "CA1".into(),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn charge() -> PaymentRequest {
-        attempt(Operation::Charge(Amount::parse("20.45", Currency::USD).unwrap(), Currency::USD))
+        payment_request(Operation::Charge(Amount::parse("20.45", Currency::USD).unwrap(), Currency::USD))
     }
 
     fn card(number: &str) -> Instrument {
@@ -146,8 +146,8 @@ mod tests {
             ("4000000000000069", "expired_card"),
             ("4000000000000119", "processing_error"),
         ] {
-            for attempt in [charge(), attempt(Operation::Tokenize(TokenType::OneTime))] {
-                match answer(&attempt, &card(number)) {
+            for payment_request in [charge(), payment_request(Operation::Tokenize(TokenType::OneTime))] {
+                match answer(&payment_request, &card(number)) {
                     Answer::Declined(denial) => {
                         assert_eq!(denial.code.as_deref(), Some(code));
                         assert!(denial.message.is_some_and(|words| !words.is_empty()));
@@ -173,7 +173,7 @@ mod tests {
             [(TokenType::OneTime, false), (TokenType::Reusable, true), (TokenType::PaymentMethod, false)]
         {
             for instrument in [card("4242424242424242"), account()] {
-                let approval = approval(answer(&attempt(Operation::Tokenize(token_type)), &instrument));
+                let approval = approval(answer(&payment_request(Operation::Tokenize(token_type)), &instrument));
                 assert!(approval.token.is_some_and(|token| token.expose().starts_with("tok_0123")));
                 assert_eq!(approval.profile_id.is_some_and(|id| id.expose().starts_with("cus_0123")), profile);
                 assert_eq!(approval.confirmation_code, None);

@@ -262,7 +262,7 @@ impl World for ScriptWorld<'_> {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         let prepares = question.what == Ask::Prepare;
@@ -272,7 +272,7 @@ impl World for ScriptWorld<'_> {
         }
         let scripted_preparation = self.answers.front().is_some_and(|answer| answer.prepare);
         let breaks_down = self.answers.front().is_some_and(|answer| answer.outcome == Some(Oddity::BrokenDown));
-        let sandbox = || Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
+        let sandbox = || Some((Duration::ZERO, sandbox_reply(question, payment_request, instrument)));
         // A preparation has no entry of its own: only a breakdown shows this early.
         if prepares && !breaks_down && !scripted_preparation {
             return sandbox();
@@ -294,7 +294,7 @@ impl World for ScriptWorld<'_> {
                     Ask::Resolve(_) => Reply::Resolved(Resolution::Answer(answer)),
                 }),
         };
-        Some((after, reply.unwrap_or_else(|| sandbox_reply(question, attempt, instrument))))
+        Some((after, reply.unwrap_or_else(|| sandbox_reply(question, payment_request, instrument))))
     }
 
     fn source(&self, _: &Fetch) -> Option<Source> {

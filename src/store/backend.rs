@@ -17,8 +17,9 @@ mod rows;
 
 pub use error::{BackendError, NodeId};
 pub use rows::{
-    Authorized, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
-    PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SentAgo, SettledPayment, Settling, Unsettled,
+    Authorized, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
+    PaymentFilter, PaymentRow, PaymentState, PendingCallback, Recorded, Resealed, SentAgo, SettledPayment, Settling,
+    Unsettled,
 };
 
 type Done<'a, T> = BoxFuture<'a, Result<T, BackendError>>;
@@ -62,7 +63,7 @@ pub trait Backend: SessionBackend + CallBackend + ProbeBackend + Send + Sync {
     /// if the payment was `unknown` and no longer is. Gives the callbacks that `node` has to see to.
     ///
     /// A payment that succeeded or failed stays as it is, and so does one that is not `payment.owner`'s, unless money was
-    /// taken ([`Booked::Otherwise`]). The same outcome again is a repetition: nothing is inserted, and those callbacks are
+    /// taken ([`Recorded::Otherwise`]). The same outcome again is a repetition: nothing is inserted, and those callbacks are
     /// given that are `node`'s and not delivered. A known outcome's sealed intent and note are wiped; an unknown one's are
     /// kept for whoever finds it out.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::backend::{
-    Booked, CallbackFilter, CallbackState, NewCallback, Resealed, SettledPayment, Settling, Unsettled,
+    CallbackFilter, CallbackState, NewCallback, Recorded, Resealed, SettledPayment, Settling, Unsettled,
 };
 use super::lease::Epoch;
 use super::record;
@@ -62,7 +62,7 @@ impl Store {
         holder: Holder,
         call_sid: &str,
         now: Timestamp,
-    ) -> Result<(Booked, Vec<StoredCallback>), StoreError> {
+    ) -> Result<(Recorded, Vec<StoredCallback>), StoreError> {
         let sid = &settled.payment.sid;
         let held = if hold_action == Hold::Yes { CallbackState::Held } else { CallbackState::Waiting };
         // Both are made: which of them are stored is decided in the transaction (`SettlingStep`).
@@ -76,8 +76,8 @@ impl Store {
         let payment = SettledPayment { sid: sid.clone(), outcome, owner: self.holder(holder), session };
         let epoch = self.epoch();
         let settling = self.seen(self.backend.settle_payment(payment, first, late, self.node, now).await)?;
-        let Settling { booked, callbacks } = settling;
-        if booked == Booked::Otherwise {
+        let Settling { recorded, callbacks } = settling;
+        if recorded == Recorded::Otherwise {
             tracing::error!(
                 payment = sid,
                 call_sid,
@@ -86,7 +86,7 @@ impl Store {
             );
         }
         let callbacks = callbacks.into_iter().map(|row| self.stored_callback(row, epoch)).collect::<Result<_, _>>()?;
-        Ok((booked, callbacks))
+        Ok((recorded, callbacks))
     }
 
     /// What tells an outcome: the status callback, then the action request, which starts as `action` says.
@@ -113,7 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]: still nobody knows.
-    pub async fn look_up(&self, settled: &Settled) -> Result<Option<Booked>, StoreError> {
+    pub async fn look_up(&self, settled: &Settled) -> Result<Option<Recorded>, StoreError> {
         let sid = &settled.payment.sid;
         let row = self.backend.payment(sid).await?;
         let filter = CallbackFilter::of_payment(sid, PAGE_MAX);
@@ -125,12 +125,12 @@ impl Store {
         Ok(match row {
             Some(row) if !settling::says(&row, &settled.outcome) => None,
             // The row has the outcome alone: on which occasion it is told, the tokens say.
-            Some(_) if is_stored(Occasion::Late) => Some(Booked::Late),
-            Some(_) => Some(Booked::First),
+            Some(_) if is_stored(Occasion::Late) => Some(Recorded::Late),
+            Some(_) => Some(Recorded::First),
             None => match self.backend.session(sid).await? {
                 Some(row) if row.state != SessionState::Ended => None,
-                Some(row) if row.says(&settled.outcome) => Some(Booked::First),
-                Some(_) => Some(Booked::Otherwise),
+                Some(row) if row.says(&settled.outcome) => Some(Recorded::First),
+                Some(_) => Some(Recorded::Otherwise),
                 // One that nobody noted: whether its callbacks are stored does not say who has told it.
                 None => None,
             },

@@ -144,21 +144,21 @@ const fn platform(is_telnyx: bool) -> Platform {
 pub(super) fn intended(intended: &Intended) -> Secret {
     let Intended { payment, intent, status, action, cookies } = intended;
     // Captured fields are masks: no number comes here.
-    let Intent { attempt, means, captured_fields, callback_fields } = intent;
+    let Intent { payment_request, means, captured_fields, callback_fields } = intent;
     text(&IntendedRecord {
         sid: (&payment.sid).into(),
         led_by: led_by(payment.led_by).to_owned(),
-        call_sid: (&attempt.call_sid).into(),
-        connector: (&attempt.connector).into(),
-        charge: charged(attempt.operation),
-        currency: attempt.currency.code().to_ascii_lowercase(),
-        token_type: match attempt.operation {
-            Operation::Charge(..) => attempt.token_type.word().to_owned(),
+        call_sid: (&payment_request.call_sid).into(),
+        connector: (&payment_request.connector).into(),
+        charge: charged(payment_request.operation),
+        currency: payment_request.currency.code().to_ascii_lowercase(),
+        token_type: match payment_request.operation {
+            Operation::Charge(..) => payment_request.token_type.word().to_owned(),
             Operation::Tokenize(token_type) => token_type.word().to_owned(),
         },
-        description: attempt.description.as_ref().map(Cow::from),
-        parameters: (&attempt.parameters).into(),
-        metadata: (&attempt.metadata).into(),
+        description: payment_request.description.as_ref().map(Cow::from),
+        parameters: (&payment_request.parameters).into(),
+        metadata: (&payment_request.metadata).into(),
         means: means.word().to_owned(),
         card: captured_fields.card.as_ref().map(|(number, brand)| (number.into(), brand.word().into())),
         expiration: captured_fields.expiration.as_ref().map(Cow::from),
@@ -195,7 +195,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
         None => None,
     };
     let (sid, led_by) = (record.sid.into_owned(), read_led_by(&record.led_by)?);
-    let attempt = PaymentRequest {
+    let payment_request = PaymentRequest {
         transaction_id: sid.clone(),
         call_sid: record.call_sid.into_owned(),
         connector: record.connector.into_owned(),
@@ -223,7 +223,7 @@ pub(super) fn read_intended(text: &Secret) -> Result<Intended, StoredShapeError>
     let means = Means::parse(&record.means).ok_or(StoredShapeError::Word("what pays"))?;
     Ok(Intended {
         payment: PaymentId { sid, led_by },
-        intent: Intent { attempt: Arc::new(attempt), means, captured_fields, callback_fields },
+        intent: Intent { payment_request: Arc::new(payment_request), means, captured_fields, callback_fields },
         status: record.status.map(read_place).transpose()?,
         action: record.action.map(read_place).transpose()?,
         cookies: record.cookies.map(Secret::new),
@@ -304,16 +304,16 @@ pub(super) fn new_session(begun: &Begun, sealed: Vec<u8>, at: Timestamp) -> NewS
 
 /// What the store shows of an intended payment, whose session began at `begun`.
 pub(super) fn new_payment(intended: &Intended, begun: Timestamp, sealed: Vec<u8>) -> NewPayment {
-    let Intent { attempt, means, captured_fields, .. } = &intended.intent;
+    let Intent { payment_request, means, captured_fields, .. } = &intended.intent;
     NewPayment {
         sid: intended.payment.sid.clone(),
-        call_sid: attempt.call_sid.clone(),
-        connector: attempt.connector.clone(),
+        call_sid: payment_request.call_sid.clone(),
+        connector: payment_request.connector.clone(),
         led_by: intended.payment.led_by,
-        operation: operated(attempt.operation),
-        amount: charged(attempt.operation),
-        currency: attempt.currency.code().to_ascii_lowercase(),
-        token_type: tokenized(attempt.operation),
+        operation: operated(payment_request.operation),
+        amount: charged(payment_request.operation),
+        currency: payment_request.currency.code().to_ascii_lowercase(),
+        token_type: tokenized(payment_request.operation),
         means: means.word(),
         masked: captured_fields
             .card

@@ -24,7 +24,7 @@ pub(super) struct KnownPayment<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettlingStep {
     /// There is no such payment: only the first callbacks are stored.
-    Unbooked,
+    Unrecorded,
     /// Write it, and insert the first callbacks.
     First,
     /// Write it, and insert the late callbacks.
@@ -38,7 +38,7 @@ pub(super) enum SettlingStep {
 impl SettlingStep {
     /// Decides.
     pub(super) fn of(known: Option<&KnownPayment<'_>>, payment: &SettledPayment) -> Self {
-        let Some(known) = known else { return Self::Unbooked };
+        let Some(known) = known else { return Self::Unrecorded };
         let standing = payment.outcome.standing;
         // Somebody else may be asking the gateway by now, so that nothing is certain but that money was taken.
         let may_write = known.node == Some(payment.owner) || standing == Standing::Succeeded;

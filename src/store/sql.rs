@@ -80,7 +80,7 @@ const SQLITE_PRAGMAS: &str =
 
 /// What each connection to PostgreSQL begins with: in milliseconds, then in seconds.
 ///
-/// A statement ends before it is given up here (`work::PATIENCE`): what was given up does not happen later, and closing a
+/// A statement ends before it is given up here (`work::TIME_LIMIT`): what was given up does not happen later, and closing a
 /// connection alone would not end it. A server that is frozen in a transaction, or whose line is dead, loses it and its locks
 /// before others miss it (`GONE_AFTER`); one whose line is dead loses its connections within a minute.
 const POSTGRES_SETTINGS: &str = "SET application_name = 'touchtone'; SET statement_timeout = 4000; \

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use touchtone::config::ConnectionLimits;
 
 use crate::SILENT;
-use crate::support::{PATIENCE, TestServer};
+use crate::support::{TIME_LIMIT, TestServer};
 
 /// Too short for anybody to be served who is not at once.
 pub const SHORT: Duration = Duration::from_millis(200);
@@ -41,7 +41,7 @@ pub async fn say(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
 pub async fn all(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     // A reset is an end as well.
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server never closed");
+    let _ = timeout(TIME_LIMIT, stream.read_to_end(&mut answer)).await.expect("the server never closed");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -50,7 +50,7 @@ pub async fn one(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {
         let mut buffer = [0; 1024];
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("no answer").unwrap();
+        let read = timeout(TIME_LIMIT, stream.read(&mut buffer)).await.expect("no answer").unwrap();
         assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answer));
         answer.extend_from_slice(&buffer[..read]);
     }
@@ -71,5 +71,5 @@ pub async fn until_counted(address: SocketAddr, why: &str) {
             }
         }
     };
-    timeout(PATIENCE, counting).await.unwrap_or_else(|_| panic!("{why}: never closed"));
+    timeout(TIME_LIMIT, counting).await.unwrap_or_else(|_| panic!("{why}: never closed"));
 }

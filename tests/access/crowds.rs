@@ -14,7 +14,7 @@ use touchtone::server::Server;
 
 use crate::SILENT;
 use crate::clients::{HEALTHZ, SHORT, all, connect, connect_narrow, one, say, server, until_counted};
-use crate::support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN};
+use crate::support::{ACCOUNT, Arrived, Caller, Somebody, TIME_LIMIT, TOKEN};
 
 const HOLD: (&str, &str) =
     ("hold", "<Response><Gather numDigits=\"1\" timeout=\"60\"><Say>Press.</Say></Gather><Say>Bye.</Say></Response>");
@@ -150,7 +150,7 @@ async fn patiently(address: SocketAddr) -> Caller {
             }
         }
     };
-    timeout(PATIENCE, dialing).await.expect("never let in")
+    timeout(TIME_LIMIT, dialing).await.expect("never let in")
 }
 
 #[tokio::test]
@@ -182,6 +182,6 @@ async fn nobody_keeps_the_server_from_stopping() {
         let _ = full.try_write(requests.as_bytes());
     }
     stop.send(()).unwrap();
-    timeout(PATIENCE, running).await.expect("it never stopped").unwrap().unwrap();
+    timeout(TIME_LIMIT, running).await.expect("it never stopped").unwrap().unwrap();
     assert_eq!(all(&mut idle).await, "");
 }

@@ -8,7 +8,7 @@ use touchtone::config::ConnectionLimits;
 
 use crate::clients::{HEALTHZ, SHORT, all, connect, connect_narrow, one, say, server, until_counted};
 use crate::support::certificates::Authority;
-use crate::support::{ACCOUNT, PATIENCE, TOKEN};
+use crate::support::{ACCOUNT, TIME_LIMIT, TOKEN};
 
 #[tokio::test]
 async fn headers_that_are_too_large_or_too_many_are_told_so() {
@@ -47,7 +47,7 @@ async fn headers_have_to_come_in_time_byte_by_byte_or_not_at_all() {
             }
         }
     };
-    timeout(PATIENCE, drip).await.expect("it went on and on");
+    timeout(TIME_LIMIT, drip).await.expect("it went on and on");
     until_counted(server.address, "head").await;
 }
 
@@ -98,7 +98,7 @@ async fn a_body_that_is_too_large_is_refused_and_not_read_to_its_end() {
     let (mut reading, mut writing) = connect(server.address).await.into_split();
     say(&mut writing, &post(usize::MAX >> 1, "Status=")).await;
     let sending = async { while writing.write_all(&[b'x'; 10_000]).await.is_ok() {} };
-    let (answer, sent) = tokio::join!(one(&mut reading, "}"), timeout(PATIENCE, sending));
+    let (answer, sent) = tokio::join!(one(&mut reading, "}"), timeout(TIME_LIMIT, sending));
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("20413"), "{answer}");
     sent.expect("it read on and on");
 }
@@ -110,7 +110,7 @@ async fn who_does_not_take_its_answers_is_left() {
     let requests = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
     // Nothing is read meanwhile: first the system's buffers are full, then the server's, then this side's.
     let asking = async { while client.write_all(requests.as_bytes()).await.is_ok() {} };
-    timeout(PATIENCE, asking).await.expect("it went on answering");
+    timeout(TIME_LIMIT, asking).await.expect("it went on answering");
     until_counted(server.address, "answer").await;
 }
 

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use touchtone::config::ConnectionLimits;
 
 use crate::clients::{all, connect_narrow, server};
-use crate::support::{Caller, PATIENCE, Somebody, wait};
+use crate::support::{Caller, Somebody, TIME_LIMIT, wait};
 
 const HOLD: (&str, &str) =
     ("hold", "<Response><Gather numDigits=\"1\" timeout=\"60\"><Say>Press.</Say></Gather></Response>");
@@ -28,7 +28,7 @@ async fn a_message_in_many_small_frames_is_no_longer_than_one_in_a_large_one() {
         caller.send_raw(piece(OpCode::Data(Data::Continue), false)).await;
     }
     // Reset or closed, and never waited for to end.
-    timeout(PATIENCE, caller.close_reason()).await.expect("it read on and on");
+    timeout(TIME_LIMIT, caller.close_reason()).await.expect("it read on and on");
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_frame_that_says_it_is_huge_is_not_waited_for() {
     // A text of 2^40 bytes, masked (RFC 6455, section 5.2).
     let MaybeTlsStream::Plain(stream) = caller.socket.get_mut() else { panic!("it is plain") };
     stream.write_all(&[0x81, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 1, 2, 3, 4]).await.unwrap();
-    timeout(PATIENCE, caller.close_reason()).await.expect("it waited");
+    timeout(TIME_LIMIT, caller.close_reason()).await.expect("it waited");
 }
 
 /// A frame of a client, masked with zeros: its first byte (RFC 6455, section 5.2) and what it carries.

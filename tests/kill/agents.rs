@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::callers::{World, dial};
 use super::numbers::Chance;
 use super::stored::{Event, Telling};
-use super::support::{ACCOUNT, Caller, PATIENCE, TOKEN, wait};
+use super::support::{ACCOUNT, Caller, TIME_LIMIT, TOKEN, wait};
 
 /// How long an agent waits for what the caller keys.
 const ATTENTION: Duration = Duration::from_secs(3);
@@ -71,7 +71,7 @@ async fn lead(
         ("PostalCode", "false".to_owned()),
         ("Parameter", parameter),
     ];
-    let created = wait::within_in_task(PATIENCE, || async {
+    let created = wait::within_in_task(TIME_LIMIT, || async {
         match post(format!("{url}.json"), asked.clone()).await {
             Some((201, created)) => Some(Some(created)),
             // The stream has been opened, and its first message is on its way.

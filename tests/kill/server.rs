@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use tokio::net::TcpSocket;
 
-use super::support::{PATIENCE, wait};
+use super::support::{TIME_LIMIT, wait};
 
 /// Where the server is started.
 pub struct Place {
@@ -48,7 +48,7 @@ impl Place {
         let heard = tokio::task::spawn_blocking(move || {
             lines.map_while(Result::ok).any(|line| line.starts_with("listening on "))
         });
-        let listens = tokio::time::timeout(PATIENCE, heard).await;
+        let listens = tokio::time::timeout(TIME_LIMIT, heard).await;
         let log = self.log(life);
         assert!(matches!(listens, Ok(Ok(true))), "start {life}: {}", std::fs::read_to_string(log).unwrap());
         running
@@ -64,7 +64,7 @@ impl Place {
             .current_dir(&self.folder)
             .args(["serve", "--listen", &self.address.to_string(), "--data"])
             .arg(&self.data);
-        command.args(["--drain", &PATIENCE.as_secs().to_string()]);
+        command.args(["--drain", &TIME_LIMIT.as_secs().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         // What is set for this test is no configuration of the server's.
         for name in ["RUST_LOG", "TESTS_KILLS", "TESTS_KILL_SEED"] {
@@ -105,7 +105,7 @@ impl Running {
     pub async fn stop(mut self) -> ExitStatus {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(told.success());
-        wait::found("the server stops", 3 * PATIENCE, async || self.child.try_wait().unwrap()).await
+        wait::found("the server stops", 3 * TIME_LIMIT, async || self.child.try_wait().unwrap()).await
     }
 }
 

@@ -10,7 +10,7 @@ use touchtone::callback::CallbackKind;
 use touchtone::store::{Occasion, token};
 
 use super::support::process::{Process, SILENT};
-use super::support::{ACCOUNT, Arrived, Caller, PATIENCE, Somebody, TOKEN, is_signed, wait, write_flows};
+use super::support::{ACCOUNT, Arrived, Caller, Somebody, TIME_LIMIT, TOKEN, is_signed, wait, write_flows};
 use super::{ask, told, told_json};
 
 /// A folder with a configuration and flows that tell `application`.
@@ -188,7 +188,7 @@ async fn an_agents_session_is_told_where_its_agent_last_wanted_it() {
     let mut caller = Caller::dial(server.address, "hold", "CA1", &[("From", "+15550001")]).await;
     let (first, second) = (application.url("/status/first"), application.url("/status/second"));
     let fields = [("IdempotencyKey", "1"), ("StatusCallback", &*first), ("ChargeAmount", "7"), ("PostalCode", "false")];
-    let sid = wait::found("the call begins", PATIENCE, async || {
+    let sid = wait::found("the call begins", TIME_LIMIT, async || {
         match post(server.address, "Calls/CA1/Payments.json", &fields).await {
             (201, created) => Some(created["sid"].as_str().unwrap().to_owned()),
             (404, _) => None,
@@ -241,7 +241,7 @@ async fn the_list_of_calls_outlives_a_restart_until_they_are_deleted() {
     let server = Process::start(folder, &[], &[SILENT]);
     let mut live = Caller::dial(server.address, "hold", "CA4", &[]).await;
     let has_begun = async || !calls(&server, "?Status=in-progress").await.is_empty();
-    wait::until("the call begins", PATIENCE, has_begun).await;
+    wait::until("the call begins", TIME_LIMIT, has_begun).await;
     let listed = calls(&server, "").await;
     assert_eq!(
         stand(&listed),

@@ -18,7 +18,7 @@ use super::server::ACCOUNT;
 use super::world::World;
 
 /// Nobody stays on the line for longer.
-const PATIENCE: Duration = Duration::from_secs(75);
+const TIME_LIMIT: Duration = Duration::from_secs(75);
 
 /// How often the platform says something while nothing happens.
 const SOUND_EVERY: Duration = Duration::from_secs(3);
@@ -47,7 +47,7 @@ async fn call(world: Arc<World>, number: u32, plan: CallPlan, dice: Dice) {
             world.served.lock().unwrap().insert(number, (server, turmoil::sim_elapsed().unwrap()));
             let phone = Phone::new(world, number, plan, dice, socket);
             // A platform that is told nothing hangs up by itself.
-            let _ = timeout(PATIENCE, phone.run()).await;
+            let _ = timeout(TIME_LIMIT, phone.run()).await;
             return;
         }
         sleep(Duration::from_millis(1_500)).await;

@@ -9,10 +9,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use touchtone::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use touchtone::store::{
-    Backend, BackendError, Booked, CallBackend, CallFilter, CallRow, CallbackFilter, CallbackRow, CallbackState,
-    Changes, ConnectorRow, Inserted, LeftSession, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow,
-    PendingCallback, ProbeBackend, Resealed, SessionBackend, SessionFilter, SessionRow, SettledPayment, Settling,
-    Unsettled,
+    Backend, BackendError, CallBackend, CallFilter, CallRow, CallbackFilter, CallbackRow, CallbackState, Changes,
+    ConnectorRow, Inserted, LeftSession, NewCallback, NewPayment, NodeId, PaymentFilter, PaymentRow, PendingCallback,
+    ProbeBackend, Recorded, Resealed, SessionBackend, SessionFilter, SessionRow, SettledPayment, Settling, Unsettled,
 };
 
 use super::plan::Trick;
@@ -49,7 +48,7 @@ impl Backend for Planted {
         async move {
             match self.rows.settle_payment(payment, first, late, node, now).await {
                 Err(BackendError::Unavailable(_)) if self.trick == Trick::UnwrittenIsBelieved => {
-                    Ok(Settling { booked: Booked::First, callbacks: Vec::new() })
+                    Ok(Settling { recorded: Recorded::First, callbacks: Vec::new() })
                 }
                 settled => settled,
             }

@@ -144,19 +144,19 @@ async fn answer(side: &mut Side, step: &Step, seconds: u64) -> String {
         Step::Settle(number, standing, first, late, owner, by) => {
             let (first, late) = (first.into_iter().map(waiting).collect(), late.into_iter().map(waiting).collect());
             let settled = SettledPayment { owner: node(owner), ..settled(number, standing) };
-            let Settling { booked, callbacks } =
+            let Settling { recorded, callbacks } =
                 backend.settle_payment(settled, first, late, node(by), now).await.unwrap();
             side.look().await.unwrap();
-            format!("{booked:?} {}", side.shown(Ok(callbacks)))
+            format!("{recorded:?} {}", side.shown(Ok(callbacks)))
         }
         Step::SettleSession(number, by) => {
             let known = Some(Arc::new(session(number, at(1))));
             let payment = SettledPayment { session: known, ..settled(number, Standing::Failed) };
             let told = vec![waiting(2 * number)];
-            let Settling { booked, callbacks } =
+            let Settling { recorded, callbacks } =
                 backend.settle_payment(payment, told, vec![], node(by), now).await.unwrap();
             side.look().await.unwrap();
-            format!("{booked:?} {}", side.shown(Ok(callbacks)))
+            format!("{recorded:?} {}", side.shown(Ok(callbacks)))
         }
         Step::Changes(calls, sessions, by) => {
             let status = |over| if over { CallStatus::Completed } else { CallStatus::InProgress };

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use touchtone::callback::CallbackKind;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
-    BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, GONE_AFTER, HEARTBEAT_EVERY, NewCallback, NodeId,
-    SettledPayment,
+    BackendError, CallbackFilter, CallbackRow, CallbackState, GONE_AFTER, HEARTBEAT_EVERY, NewCallback, NodeId,
+    Recorded, SettledPayment,
 };
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ pub async fn whole_calls(Books { here, there, .. }: Books) {
     // So is the end of a session that is not in the store; written down it is all the same.
     let end = SettledPayment { owner: B, ..settled(6, Standing::Failed) };
     let told = there.settle_payment(end, vec![status(4, 1)], vec![], B, at(3)).await.unwrap();
-    assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0));
+    assert_eq!((told.recorded, told.callbacks.len()), (Recorded::First, 0));
     // Of what it took over itself a server may not know yet: its own comes after that. An action request is held up by nothing.
     for number in [5, 6] {
         assert!(

@@ -24,7 +24,7 @@ use crate::support::wait;
 const B: NodeId = NodeId(Uuid::from_u128(0xb));
 
 /// How long something that has to happen is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// A line to a server that can be frozen: it stays open, and nothing comes through.
 struct Line {
@@ -91,7 +91,7 @@ impl Other {
     /// Waits until a query counts at least so many.
     async fn until(&mut self, sql: &'static str, least: i64) {
         let what = format!("{sql} becomes {least}");
-        wait::until(&what, PATIENCE, async || self.count(sql).await >= least).await;
+        wait::until(&what, TIME_LIMIT, async || self.count(sql).await >= least).await;
     }
 }
 
@@ -212,7 +212,7 @@ async fn a_row_that_is_locked_or_cannot_be_read_stops_no_payments() {
     let locked = store.sending(&sid(1), None, 1, Holder::Call, at(2)).await;
     assert!(matches!(locked, Err(StoreError::Backend(BackendError::Unavailable(_)))), "{locked:?}");
     assert!(store.is_writable(), "another payment can be");
-    timeout(PATIENCE, store.suspected()).await.expect("it is found out at once whether anything can be written");
+    timeout(TIME_LIMIT, store.suspected()).await.expect("it is found out at once whether anything can be written");
     store.probe().await.unwrap();
     other.does("ROLLBACK; UPDATE payments SET state = 'hologram'").await;
     let unreadable = store.backend().payment(&sid(1)).await;

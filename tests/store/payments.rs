@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
-    Backend, BackendError, Booked, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState, SettledPayment,
+    Backend, BackendError, CallbackRow, CallbackState, NodeId, PaymentFilter, PaymentState, Recorded, SettledPayment,
 };
 use uuid::Uuid;
 
@@ -71,7 +71,7 @@ pub async fn first_outcome(Books { here, there, .. }: Books) {
     let settle = async |now| {
         let settling = here.settle_payment(settled(4, Standing::Failed), first(), vec![waiting(12)], A, at(now)).await;
         let settling = settling.unwrap();
-        assert_eq!(settling.booked, Booked::First);
+        assert_eq!(settling.recorded, Recorded::First);
         settling.callbacks
     };
     let told = settle(3).await;
@@ -103,11 +103,11 @@ pub async fn late_outcome(Books { here, .. }: Books) {
     let settle = async |standing, now| {
         let settled = settled(4, standing);
         let settling = here.settle_payment(settled, vec![waiting(10)], vec![waiting(11)], A, at(now)).await.unwrap();
-        (settling.booked, numbers(&settling.callbacks))
+        (settling.recorded, numbers(&settling.callbacks))
     };
-    assert_eq!(settle(Standing::Unknown, 3).await, (Booked::First, vec![10]));
-    assert_eq!(settle(Standing::Unknown, 4).await, (Booked::First, vec![10]), "still unknown is nothing new");
-    assert_eq!(settle(Standing::Succeeded, 6).await, (Booked::Late, vec![11]));
+    assert_eq!(settle(Standing::Unknown, 3).await, (Recorded::First, vec![10]));
+    assert_eq!(settle(Standing::Unknown, 4).await, (Recorded::First, vec![10]), "still unknown is nothing new");
+    assert_eq!(settle(Standing::Succeeded, 6).await, (Recorded::Late, vec![11]));
     let row = here.payment(&sid(4)).await.unwrap().unwrap();
     assert_eq!((row.state, row.confirmation_code.as_deref()), (PaymentState::Succeeded, Some("ch_1")));
     assert_eq!((row.error_code, row.error), (None, None), "what was said of the unknown outcome is over");
@@ -115,7 +115,7 @@ pub async fn late_outcome(Books { here, .. }: Books) {
     assert!(here.claim_payments(B, 9, at(7)).await.unwrap().is_empty(), "its intent is wiped");
     here.claim_callbacks(A, A, 9).await.unwrap();
     // Again: the late one is not lost with the answer.
-    assert_eq!(settle(Standing::Succeeded, 8).await, (Booked::Late, vec![10, 11]));
+    assert_eq!(settle(Standing::Succeeded, 8).await, (Recorded::Late, vec![10, 11]));
     assert_eq!(here.callbacks(all_callbacks()).await.unwrap().len(), 2);
 }
 
@@ -127,7 +127,7 @@ pub async fn known_outcome(Books { here, .. }: Books) {
         here.settle_payment(settled(number, first), vec![], vec![waiting(10)], A, at(2)).await.unwrap();
         let before = here.payment(&sid(number)).await.unwrap();
         let other = here.settle_payment(settled(number, second), vec![waiting(11)], vec![waiting(10)], A, at(3)).await;
-        assert_eq!(other.unwrap().booked, Booked::Otherwise);
+        assert_eq!(other.unwrap().recorded, Recorded::Otherwise);
         assert_eq!(here.payment(&sid(number)).await.unwrap(), before);
     }
     assert!(here.callbacks(all_callbacks()).await.unwrap().is_empty(), "there is nothing else to tell");
@@ -137,11 +137,11 @@ pub async fn no_payment(Books { here, there, .. }: Books) {
     let end = async |backend: &dyn Backend, node| {
         let settled = SettledPayment { owner: node, ..settled(6, Standing::Failed) };
         let settling = backend.settle_payment(settled, vec![waiting(1)], vec![waiting(2)], node, at(1)).await.unwrap();
-        (settling.booked, numbers(&settling.callbacks))
+        (settling.recorded, numbers(&settling.callbacks))
     };
-    assert_eq!(end(&*here, A).await, (Booked::First, vec![1]));
-    assert_eq!(end(&*here, A).await, (Booked::First, vec![1]), "again is nothing new");
-    assert_eq!(end(&*there, B).await, (Booked::First, vec![]), "A tells it");
+    assert_eq!(end(&*here, A).await, (Recorded::First, vec![1]));
+    assert_eq!(end(&*here, A).await, (Recorded::First, vec![1]), "again is nothing new");
+    assert_eq!(end(&*there, B).await, (Recorded::First, vec![]), "A tells it");
     assert_eq!(here.payment(&sid(6)).await.unwrap(), None);
 }
 
@@ -225,29 +225,29 @@ pub async fn taken_over(books: Books) {
     assert_eq!(here.mark_sending(&sid(1), None, 2, A, at(4)).await, Err(BackendError::NotFound));
     for standing in [Standing::Failed, Standing::Unknown] {
         let told = here.settle_payment(settled(1, standing), vec![waiting(10)], vec![], A, at(4)).await.unwrap();
-        assert_eq!((told.booked, told.callbacks.len()), (Booked::Otherwise, 0));
+        assert_eq!((told.recorded, told.callbacks.len()), (Recorded::Otherwise, 0));
     }
     // That money was taken is true whoever says so.
     let told = here.settle_payment(settled(1, Standing::Succeeded), vec![waiting(10)], vec![], A, at(5)).await.unwrap();
-    assert_eq!((told.booked, numbers(&told.callbacks)), (Booked::First, vec![10]));
+    assert_eq!((told.recorded, numbers(&told.callbacks)), (Recorded::First, vec![10]));
     let as_b = |number, standing| SettledPayment { owner: B, ..settled(number, standing) };
     let told = there.settle_payment(as_b(1, Standing::Unknown), vec![waiting(10)], vec![], B, at(6)).await.unwrap();
-    assert_eq!((told.booked, told.callbacks.len()), (Booked::Otherwise, 0));
+    assert_eq!((told.recorded, told.callbacks.len()), (Recorded::Otherwise, 0));
     // After `B` has told that nobody knows, it is told late.
     let told = there.settle_payment(as_b(2, Standing::Unknown), vec![waiting(20)], vec![waiting(21)], B, at(6)).await;
     assert_eq!(numbers(&told.unwrap().callbacks), [20]);
     let late = || (vec![callback(20, CallbackState::Held)], vec![callback(21, CallbackState::Held)]);
     let (first, late_ones) = late();
     let told = here.settle_payment(settled(2, Standing::Unknown), first, late_ones, A, at(7)).await.unwrap();
-    assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0), "it says the same, and is told already");
+    assert_eq!((told.recorded, told.callbacks.len()), (Recorded::First, 0), "it says the same, and is told already");
     let (first, late_ones) = late();
     let told = here.settle_payment(settled(2, Standing::Succeeded), first, late_ones, A, at(8)).await.unwrap();
-    assert_eq!((told.booked, numbers(&told.callbacks)), (Booked::Late, vec![21]));
+    assert_eq!((told.recorded, numbers(&told.callbacks)), (Recorded::Late, vec![21]));
     // What `B` found out, it found out.
     let told = there.settle_payment(as_b(3, Standing::Succeeded), vec![waiting(30)], vec![], B, at(9)).await.unwrap();
-    assert_eq!((told.booked, numbers(&told.callbacks)), (Booked::First, vec![30]));
+    assert_eq!((told.recorded, numbers(&told.callbacks)), (Recorded::First, vec![30]));
     let told = here.settle_payment(settled(3, Standing::Failed), vec![waiting(30)], vec![], A, at(10)).await.unwrap();
-    assert_eq!(told.booked, Booked::Otherwise);
+    assert_eq!(told.recorded, Recorded::Otherwise);
 }
 
 /// Two servers that settle in any order: what a token tells is decided once.
@@ -272,7 +272,7 @@ pub async fn one_result_a_token(Books { here, there, .. }: Books) {
                     let (firsts, lates) = (telling(0, standing), telling(1, standing));
                     let told = backend.settle_payment(settled, firsts, lates, owner, at(2)).await.unwrap();
                     let row = here.payment(&sid(number)).await.unwrap().unwrap();
-                    let said = if told.booked == Booked::Otherwise { None } else { Some(standing.word()) };
+                    let said = if told.recorded == Recorded::Otherwise { None } else { Some(standing.word()) };
                     if let Some(said) = said {
                         assert_eq!(row.state.word(), said, "what is told is what the books say");
                     }

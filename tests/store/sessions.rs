@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use touchtone::callback::CallbackKind;
 use touchtone::pay::outcome::Standing;
 use touchtone::store::{
-    BackendError, Booked, CallFilter, CallPlaces, CallRow, CallStatus, CallbackFilter, CallbackRow, Changes,
-    NewCallback, NewSession, NodeId, PaymentState, SessionFilter, SessionState, SettledPayment,
+    BackendError, CallFilter, CallPlaces, CallRow, CallStatus, CallbackFilter, CallbackRow, Changes, NewCallback,
+    NewSession, NodeId, PaymentState, Recorded, SessionFilter, SessionState, SettledPayment,
 };
 use uuid::Uuid;
 
@@ -109,13 +109,13 @@ pub async fn ends_once(books: Books) {
     };
     for _ in 0..2 {
         let told = settle("hung up").await.unwrap();
-        assert_eq!((told.booked, told.callbacks.len()), (Booked::First, 0), "whoever has the first one tells it");
+        assert_eq!((told.recorded, told.callbacks.len()), (Recorded::First, 0), "whoever has the first one tells it");
     }
     there.release(B).await.unwrap();
     assert_eq!(there.claim_callbacks(B.keeper(), B, 9).await.unwrap().len(), 2);
     let told = settle("hung up").await.unwrap();
-    assert_eq!(told.booked, Booked::First, "again, after an answer that was lost");
-    assert_eq!(settle("something else").await.unwrap().booked, Booked::Otherwise, "it has one result");
+    assert_eq!(told.recorded, Recorded::First, "again, after an answer that was lost");
+    assert_eq!(settle("something else").await.unwrap().recorded, Recorded::Otherwise, "it has one result");
 }
 
 /// The payment's row takes over.
@@ -183,7 +183,7 @@ pub async fn is_left(books: Books) {
     assert_eq!(here.payment(&sid(1)).await.unwrap(), None);
     let late = here.settle_payment(with_session(1, Standing::Failed), vec![waiting(99)], vec![], A, at(60_003)).await;
     let late = late.unwrap();
-    assert_eq!((late.booked, late.callbacks), (Booked::Otherwise, vec![]), "it has one result");
+    assert_eq!((late.recorded, late.callbacks), (Recorded::Otherwise, vec![]), "it has one result");
     // That one was quicker: its payment is found out, and its session told nothing of.
     here.insert_payment(payment(2), A, at(60_003)).await.unwrap();
     assert_eq!(end(2).await.unwrap(), None);

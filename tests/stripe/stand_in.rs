@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{PATIENCE, wait};
+use crate::support::{TIME_LIMIT, wait};
 
 /// Where `tests/stripe/install` puts everything, which is asked to do so first.
 pub fn tools() -> PathBuf {
@@ -46,7 +46,7 @@ impl StandIn {
                 .spawn()
                 .unwrap();
             let starts =
-                wait::found("localstripe listens or ends", PATIENCE, async || match program.try_wait().unwrap() {
+                wait::found("localstripe listens or ends", TIME_LIMIT, async || match program.try_wait().unwrap() {
                     Some(_) => Some(false),
                     None => TcpStream::connect(address).await.is_ok().then_some(true),
                 });

@@ -48,7 +48,7 @@ use touchtone::secret::Secret;
 use touchtone::server::Server;
 
 /// Longer than anything here takes; a test that waits so long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a caller pauses after a slip: keys that come within 250 ms of it go with it (pay.md, section 3).
 pub const BREATH: Duration = Duration::from_millis(320);
@@ -216,7 +216,7 @@ impl Caller {
 
     /// The next message of the server, with nothing done about it.
     pub async fn socket_next(&mut self) -> Option<Value> {
-        timeout(PATIENCE, self.next()).await.expect("nothing came")
+        timeout(TIME_LIMIT, self.next()).await.expect("nothing came")
     }
 
     pub async fn send(&mut self, message: Value) {
@@ -241,7 +241,7 @@ impl Caller {
 
     /// Listens until a turn has been heard, and says so. False: the server closed.
     pub async fn hear(&mut self) -> bool {
-        timeout(PATIENCE, async {
+        timeout(TIME_LIMIT, async {
             loop {
                 match self.next().await {
                     None => return false,
@@ -317,7 +317,7 @@ impl Caller {
 
     /// The close frame the server sends, if it sends one.
     pub async fn close_reason(&mut self) -> Option<(u16, String)> {
-        timeout(PATIENCE, async {
+        timeout(TIME_LIMIT, async {
             loop {
                 match self.socket.next().await {
                     Some(Ok(Message::Close(Some(frame)))) => {
@@ -404,7 +404,7 @@ impl Somebody {
 
     /// Waits until a request satisfies `wanted`, and gives it.
     pub async fn wait_for(&self, wanted: impl Fn(&Arrived) -> bool) -> Arrived {
-        timeout(PATIENCE, async {
+        timeout(TIME_LIMIT, async {
             loop {
                 let news = self.news.notified();
                 if let Some(found) = self.arrived().into_iter().find(|arrived| wanted(arrived)) {

@@ -56,10 +56,10 @@ impl World for Local {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
-        Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)))
+        Some((Duration::ZERO, sandbox_reply(question, payment_request, instrument)))
     }
 
     fn document(&mut self, fetch: &Fetch) -> (Duration, Fetched) {
@@ -133,7 +133,7 @@ impl LiveServices {
     pub(super) fn ask(
         &mut self,
         question: Question,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Arc<Instrument>,
         events: &UnboundedSender<Event>,
     ) {
@@ -141,12 +141,12 @@ impl LiveServices {
             asking.abort();
         }
         let (number, events) = (question.number, events.clone());
-        let Some(connector) = self.registry.find(&attempt.connector) else {
+        let Some(connector) = self.registry.find(&payment_request.connector) else {
             let _ = events.send(Event::Replied(number, Reply::Panicked));
             return;
         };
         let asking = self.requests.spawn(async move {
-            let reply = crate::connector::ask(&*connector, question.what, attempt, instrument).await;
+            let reply = crate::connector::ask(&*connector, question.what, payment_request, instrument).await;
             let _ = events.send(Event::Replied(number, reply));
         });
         self.asking = Some(asking);

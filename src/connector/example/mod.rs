@@ -158,13 +158,14 @@ struct Example {
 }
 
 impl Example {
-    async fn charge(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
-        let (Operation::Charge(amount, currency), Instrument::Card(card)) = (attempt.operation, instrument) else {
+    async fn charge(&self, payment_request: &PaymentRequest, instrument: &Instrument) -> Answer {
+        let (Operation::Charge(amount, currency), Instrument::Card(card)) = (payment_request.operation, instrument)
+        else {
             return Answer::Refused(PayErrorCode::ChargeUnsupported, Denial::default());
         };
         let expiry = (card.expiration.month(), card.expiration.year());
         let body = json!({
-            "merchant": self.settings.merchant, "reference": attempt.transaction_id,
+            "merchant": self.settings.merchant, "reference": payment_request.transaction_id,
             "amount": amount.minor_units(currency), "currency": currency.code(),
             "number": card.number.expose(), "expiry": expiry,
         });
@@ -218,13 +219,13 @@ impl Connector for Example {
 
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         async move {
             match instrument {
-                Some(instrument) => self.charge(&attempt, &instrument).await,
+                Some(instrument) => self.charge(&payment_request, &instrument).await,
                 None => Answer::unknown("the card is gone"),
             }
         }

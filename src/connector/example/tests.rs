@@ -19,10 +19,10 @@ fn configured(keys: &str) -> ConnectorConfig {
 async fn asked(config: &ConnectorConfig, instrument: Instrument) -> Answer {
     let registry = Registry::new([config], &Arc::new(Gateway::new().unwrap())).unwrap();
     let connector = registry.find("Shop").unwrap();
-    let (attempt, instrument) = (Arc::new(charge()), Arc::new(instrument));
-    let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&attempt), Arc::clone(&instrument)).await;
+    let (payment_request, instrument) = (Arc::new(charge()), Arc::new(instrument));
+    let prepared = ask(&*connector, Ask::Prepare, Arc::clone(&payment_request), Arc::clone(&instrument)).await;
     assert!(matches!(prepared, Reply::Prepared(Preparation::Nothing)), "{prepared:?}");
-    match ask(&*connector, Ask::Submit(None), attempt, instrument).await {
+    match ask(&*connector, Ask::Submit(None), payment_request, instrument).await {
         Reply::Submitted(answer) => answer,
         other => panic!("{other:?}"),
     }

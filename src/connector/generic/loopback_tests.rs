@@ -30,10 +30,10 @@ async fn submitted(endpoint: &str) -> Answer {
 async fn a_charge_is_one_post_of_json_with_basic_authentication() {
     let server = TestServer::answering(200, r#"{"charge_id":"ch_1","error_code":null,"error_message":null}"#).await;
     let connector = connector(&server.url("/pay?tenant=1"), &[("username", "shop"), ("password", "s3cret")]);
-    let mut attempt = charge();
-    attempt.parameters.push(("order".into(), "7".into()));
+    let mut payment_request = charge();
+    payment_request.parameters.push(("order".into(), "7".into()));
     let instrument = Arc::new(card(Some("123"), Some("94111")));
-    let answer = connector::submit(&*connector, Arc::new(attempt), Some(instrument), None).await;
+    let answer = connector::submit(&*connector, Arc::new(payment_request), Some(instrument), None).await;
     assert!(matches!(answer, Answer::Approved(approval) if approval.confirmation_code.as_deref() == Some("ch_1")));
 
     let [seen] = &server.seen()[..] else { panic!("one request") };
@@ -58,9 +58,9 @@ async fn a_charge_is_one_post_of_json_with_basic_authentication() {
 async fn a_repeat_is_the_same_request() {
     let server = TestServer::answering(200, r#"{"token_id":"tok_1"}"#).await;
     let connector = connector(&server.url("/"), &[("bearer", "key_1")]);
-    let (attempt, instrument) = (Arc::new(tokenize()), Arc::new(account()));
+    let (payment_request, instrument) = (Arc::new(tokenize()), Arc::new(account()));
     for _ in 0..2 {
-        let answer = connector.submit(Arc::clone(&attempt), Some(Arc::clone(&instrument)), None).await;
+        let answer = connector.submit(Arc::clone(&payment_request), Some(Arc::clone(&instrument)), None).await;
         assert!(matches!(answer, Answer::Approved(approval) if approval.token.as_ref().unwrap().matches("tok_1")));
     }
     let [first, second] = &server.seen()[..] else { panic!("two requests") };
@@ -209,12 +209,12 @@ async fn a_check_finds_what_is_wrong_without_card_data() {
 async fn what_the_contract_cannot_do_is_said_and_nothing_is_sent() {
     let server = TestServer::answering(200, r#"{"charge_id":"ch_1"}"#).await;
     let connector = connector(&server.url("/"), &[]);
-    let (attempt, token) = (Arc::new(charge()), Arc::new(Instrument::Token(Secret::new("tok_1".into()))));
-    let answer = connector.submit(Arc::clone(&attempt), Some(token), None).await;
+    let (payment_request, token) = (Arc::new(charge()), Arc::new(Instrument::Token(Secret::new("tok_1".into()))));
+    let answer = connector.submit(Arc::clone(&payment_request), Some(token), None).await;
     assert!(matches!(answer, Answer::Refused(PayErrorCode::ChargeUnsupported, _)), "{answer:?}");
-    let answer = connector.submit(Arc::clone(&attempt), None, None).await;
+    let answer = connector.submit(Arc::clone(&payment_request), None, None).await;
     assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
-    assert!(matches!(connector.resolve(Arc::clone(&attempt), None).await, Resolution::CannotTell));
+    assert!(matches!(connector.resolve(Arc::clone(&payment_request), None).await, Resolution::CannotTell));
     assert!(server.seen().is_empty());
 }
 
@@ -258,17 +258,17 @@ async fn each_dialect_is_understood_by_a_processor_of_its_vendor() {
         let server = TestServer::start(|seen, _| processor(*dialect, &seen.body).into_response()).await;
         let connector = connector(&server.url("/pay"), &[("dialect", dialect.word()), ("bearer", "key_1")]);
         assert!(connector.describe().settings.contains(&("dialect", dialect.word().to_owned())));
-        for attempt in [charge(), tokenize()] {
-            let attempt = Arc::new(attempt);
+        for payment_request in [charge(), tokenize()] {
+            let payment_request = Arc::new(payment_request);
             let good = Arc::new(card(Some("123"), Some("94111")));
             for _ in 0..2 {
-                let answer = connector.submit(Arc::clone(&attempt), Some(Arc::clone(&good)), None).await;
+                let answer = connector.submit(Arc::clone(&payment_request), Some(Arc::clone(&good)), None).await;
                 let Answer::Approved(approval) = answer else { panic!("{dialect:?}: {answer:?}") };
                 let token = approval.token.as_ref().is_some_and(|token| token.matches("id_1"));
                 assert!(token != (approval.confirmation_code.as_deref() == Some("id_1")), "{dialect:?}");
             }
             let bad = Some(Arc::new(card(Some("999"), None)));
-            match connector.submit(attempt, bad, None).await {
+            match connector.submit(payment_request, bad, None).await {
                 Answer::Declined(denial) => {
                     assert_eq!((denial.code.as_deref(), denial.message.as_deref()), (Some("no"), Some("No.")));
                 }

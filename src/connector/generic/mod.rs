@@ -136,15 +136,15 @@ fn capabilities(mode: Mode) -> Capabilities {
 }
 
 /// What the reader of each dialect makes of a reply.
-fn readings(reply: &GatewayReply, attempt: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
-    let read = |dialect| Preparation::Answered(answer::read(dialect, &[], attempt.operation, reply));
+fn readings(reply: &GatewayReply, payment_request: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
+    let read = |dialect| Preparation::Answered(answer::read(dialect, &[], payment_request.operation, reply));
     ContractVariant::ALL.iter().map(|dialect| (dialect.word(), read(*dialect))).collect()
 }
 
 impl Generic {
-    async fn ask(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Answer {
+    async fn ask(&self, payment_request: &PaymentRequest, instrument: &Instrument) -> Answer {
         let dialect = self.settings.dialect;
-        let body = match request::write(dialect, attempt, instrument) {
+        let body = match request::write(dialect, payment_request, instrument) {
             Ok(body) => body,
             Err(error) => {
                 let code = match error {
@@ -171,8 +171,12 @@ impl Generic {
         };
         match self.gateway.send(request).await {
             Ok(reply) => {
-                tracing::debug!(connector = attempt.connector, status = reply.status, "generic gateway answered");
-                answer::read(dialect, &self.settings.retry_safe, attempt.operation, &reply)
+                tracing::debug!(
+                    connector = payment_request.connector,
+                    status = reply.status,
+                    "generic gateway answered"
+                );
+                answer::read(dialect, &self.settings.retry_safe, payment_request.operation, &reply)
             }
             Err(GatewayFault::NotReached(reason)) => Answer::NotSent { reason, retry_after: None },
             Err(GatewayFault::NoReply(reason)) => Answer::unknown(reason),
@@ -240,13 +244,13 @@ impl Connector for Generic {
 
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         async move {
             match instrument {
-                Some(instrument) => self.ask(&attempt, &instrument).await,
+                Some(instrument) => self.ask(&payment_request, &instrument).await,
                 // Asked after a restart: an earlier request may have arrived, and it cannot be repeated without the card.
                 None => Answer::unknown("the card is gone, and this contract has no look-up"),
             }

@@ -45,7 +45,7 @@ pub enum Unsupported {
 /// When the dialect cannot say it; then nothing may be sent.
 pub fn write(
     dialect: ContractVariant,
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     instrument: &Instrument,
 ) -> Result<WipedBody, Unsupported> {
     let (month, year);
@@ -73,10 +73,10 @@ pub fn write(
         Instrument::Token(_) => return Err(Unsupported::Token),
     };
     let written = match dialect {
-        ContractVariant::Twilio => twilio(attempt, &keyed),
-        ContractVariant::Telnyx => telnyx(attempt, &keyed),
-        ContractVariant::SignalWire => signalwire(attempt, &keyed),
-        ContractVariant::SignalWireSwml => signalwire_swml(attempt, &keyed),
+        ContractVariant::Twilio => twilio(payment_request, &keyed),
+        ContractVariant::Telnyx => telnyx(payment_request, &keyed),
+        ContractVariant::SignalWire => signalwire(payment_request, &keyed),
+        ContractVariant::SignalWireSwml => signalwire_swml(payment_request, &keyed),
     };
     written.ok_or(Unsupported::Unwritable)
 }
@@ -94,18 +94,18 @@ struct KeyedFields<'a> {
 }
 
 /// `charge` and `tokenize`, with the amount and currency of a charge: what Twilio and Telnyx begin with.
-fn operation(attempt: &PaymentRequest) -> (&'static str, Option<String>, Option<&'static str>) {
-    match attempt.operation {
+fn operation(payment_request: &PaymentRequest) -> (&'static str, Option<String>, Option<&'static str>) {
+    match payment_request.operation {
         Operation::Charge(amount, currency) => ("charge", Some(amount.text(currency)), Some(currency.code())),
         Operation::Tokenize(_) => ("tokenize", None, None),
     }
 }
 
-fn twilio(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
-    let (method, amount, currency) = operation(attempt);
+fn twilio(payment_request: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
+    let (method, amount, currency) = operation(payment_request);
     written(&[
         ("method", text(method)),
-        ("transaction_id", text(&attempt.transaction_id)),
+        ("transaction_id", text(&payment_request.transaction_id)),
         ("cardnumber", keyed.cardnumber.map(Member::Text)),
         ("cvv", keyed.cvv.map(Member::Text)),
         ("bankaccountnumber", keyed.bankaccountnumber.map(Member::Text)),
@@ -114,21 +114,21 @@ fn twilio(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody
         ("currency_code", currency.map(Member::Text)),
         ("expiry_month", keyed.expiry_month.map(Member::Text)),
         ("expiry_year", keyed.expiry_year.map(Member::Text)),
-        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("description", payment_request.description.as_deref().map(Member::Text)),
         ("postal_code", keyed.postal_code.map(Member::Text)),
-        ("parameters", parameters_if_any(attempt)),
+        ("parameters", parameters_if_any(payment_request)),
     ])
 }
 
 /// As Twilio's, but that `parameters` are there even when there are none.
-fn telnyx(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
-    let (method, amount, currency) = operation(attempt);
+fn telnyx(payment_request: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
+    let (method, amount, currency) = operation(payment_request);
     written(&[
         ("method", text(method)),
-        ("transaction_id", text(&attempt.transaction_id)),
+        ("transaction_id", text(&payment_request.transaction_id)),
         ("amount", amount.as_deref().map(Member::Text)),
         ("currency_code", currency.map(Member::Text)),
-        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("description", payment_request.description.as_deref().map(Member::Text)),
         ("cardnumber", keyed.cardnumber.map(Member::Text)),
         ("cvv", keyed.cvv.map(Member::Text)),
         ("bankaccountnumber", keyed.bankaccountnumber.map(Member::Text)),
@@ -136,14 +136,14 @@ fn telnyx(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody
         ("expiry_month", keyed.expiry_month.map(Member::Text)),
         ("expiry_year", keyed.expiry_year.map(Member::Text)),
         ("postal_code", keyed.postal_code.map(Member::Text)),
-        ("parameters", Some(Member::Parameters(OrderedParameters(&attempt.parameters)))),
+        ("parameters", Some(Member::Parameters(OrderedParameters(&payment_request.parameters)))),
     ])
 }
 
 /// A charge has a `method` and a `chargeAmount`; a tokenization has neither, but an `amount` of 0 and a `token_type`.
-fn signalwire(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
+fn signalwire(payment_request: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
     let number;
-    let (method, charge_amount, amount, token_type) = match attempt.operation {
+    let (method, charge_amount, amount, token_type) = match payment_request.operation {
         Operation::Charge(amount, currency) => {
             // As text: a float would be another amount.
             number = RawValue::from_string(amount.text(currency)).ok()?;
@@ -155,42 +155,42 @@ fn signalwire(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<Wiped
         }
     };
     written(&[
-        ("transaction_id", text(&attempt.transaction_id)),
+        ("transaction_id", text(&payment_request.transaction_id)),
         ("method", method),
         ("cardnumber", keyed.cardnumber.map(Member::Text)),
         ("cvv", keyed.cvv.map(Member::Text)),
         ("postal_code", keyed.postal_code.map(Member::Text)),
-        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("description", payment_request.description.as_deref().map(Member::Text)),
         ("chargeAmount", charge_amount),
         ("amount", amount),
         ("token_type", token_type),
         ("expiry_month", keyed.expiry_month.map(Member::Text)),
         ("expiry_year", keyed.expiry_year.map(Member::Text)),
-        ("currency_code", text(attempt.currency.code())),
-        ("parameters", parameters_if_any(attempt)),
+        ("currency_code", text(payment_request.currency.code())),
+        ("parameters", parameters_if_any(payment_request)),
     ])
 }
 
 /// Charge and tokenization have the same members; an amount of 0 tokenizes.
-fn signalwire_swml(attempt: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
-    let (amount, token_type) = match attempt.operation {
-        Operation::Charge(amount, currency) => (amount.text(currency), attempt.token_type),
+fn signalwire_swml(payment_request: &PaymentRequest, keyed: &KeyedFields<'_>) -> Option<WipedBody> {
+    let (amount, token_type) = match payment_request.operation {
+        Operation::Charge(amount, currency) => (amount.text(currency), payment_request.token_type),
         Operation::Tokenize(token_type) => ("0".to_owned(), token_type),
     };
-    let currency = attempt.currency.code().to_ascii_lowercase();
+    let currency = payment_request.currency.code().to_ascii_lowercase();
     written(&[
-        ("transaction_id", text(&attempt.transaction_id)),
+        ("transaction_id", text(&payment_request.transaction_id)),
         ("method", text(CREDIT_CARD)),
         ("cardnumber", keyed.cardnumber.map(Member::Text)),
         ("cvv", keyed.cvv.map(Member::Text)),
         ("postal_code", keyed.postal_code.map(Member::Text)),
-        ("description", attempt.description.as_deref().map(Member::Text)),
+        ("description", payment_request.description.as_deref().map(Member::Text)),
         ("chargeAmount", text(&amount)),
         ("token_type", text(token_type.word())),
         ("expiry_month", keyed.expiry_month.map(Member::Text)),
         ("expiry_year", keyed.expiry_year.map(Member::Text)),
         ("currency_code", text(&currency)),
-        ("parameters", parameters_if_any(attempt)),
+        ("parameters", parameters_if_any(payment_request)),
     ])
 }
 
@@ -207,8 +207,9 @@ fn text(text: &str) -> Option<Member<'_>> {
     Some(Member::Text(text))
 }
 
-fn parameters_if_any(attempt: &PaymentRequest) -> Option<Member<'_>> {
-    (!attempt.parameters.is_empty()).then_some(Member::Parameters(OrderedParameters(&attempt.parameters)))
+fn parameters_if_any(payment_request: &PaymentRequest) -> Option<Member<'_>> {
+    (!payment_request.parameters.is_empty())
+        .then_some(Member::Parameters(OrderedParameters(&payment_request.parameters)))
 }
 
 /// The members that are there, in their order.

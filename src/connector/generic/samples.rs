@@ -6,7 +6,7 @@ use crate::pay::gateway::{BankAccount, BankAccountType, Card, Operation};
 use crate::pay::gateway::{Instrument, PaymentRequest, TokenType};
 use crate::secret::{AccountNumber, CardNumber, Digits, SecurityCode};
 
-fn attempt(operation: Operation) -> PaymentRequest {
+fn payment_request(operation: Operation) -> PaymentRequest {
     PaymentRequest {
         transaction_id: "PK0123456789abcdef0123456789abcdef".into(),
         call_sid: "CA1".into(),
@@ -21,11 +21,11 @@ fn attempt(operation: Operation) -> PaymentRequest {
 }
 
 pub(in crate::connector) fn charge() -> PaymentRequest {
-    attempt(Operation::Charge(Amount::parse("20.5", Currency::USD).unwrap(), Currency::USD))
+    payment_request(Operation::Charge(Amount::parse("20.5", Currency::USD).unwrap(), Currency::USD))
 }
 
 pub(in crate::connector) fn tokenize() -> PaymentRequest {
-    attempt(Operation::Tokenize(TokenType::OneTime))
+    payment_request(Operation::Tokenize(TokenType::OneTime))
 }
 
 pub(in crate::connector) fn card(code: Option<&str>, postal_code: Option<&str>) -> Instrument {

@@ -102,8 +102,9 @@ fn every_sample_is_read_by_the_reader_that_it_names() {
         for Sample { reader, status, body } in kind.samples {
             let body = Some(Zeroizing::new(body.as_bytes().to_vec()));
             let reply = GatewayReply { status: *status, retry_after: Some(Duration::ZERO), date: None, body };
-            let read =
-                |attempt: &PaymentRequest| (kind.readings)(&reply, attempt).iter().any(|(name, _)| name == reader);
+            let read = |payment_request: &PaymentRequest| {
+                (kind.readings)(&reply, payment_request).iter().any(|(name, _)| name == reader)
+            };
             // An empty list has nothing to read.
             assert!(read(&charge()) || read(&tokenize()) || *reader == "customers", "{}: {reader}", kind.name);
         }

@@ -93,12 +93,12 @@ impl Connector for Sandbox {
 
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         _note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         let answer = match instrument {
-            Some(instrument) => sandbox::answer(&attempt, &instrument),
+            Some(instrument) => sandbox::answer(&payment_request, &instrument),
             None => Answer::unknown("the card is gone, and the sandbox remembers nothing"),
         };
         ready(answer).boxed()

@@ -239,8 +239,8 @@ pub(super) fn live(reply: &GatewayReply) -> Option<Mode> {
 }
 
 /// Reads a page of payments.
-pub(super) fn payments(reply: &GatewayReply, attempt: &PaymentRequest, mode: Mode) -> Result<Page, Answer> {
-    page(reply, attempt, "pi_", |payment| {
+pub(super) fn payments(reply: &GatewayReply, payment_request: &PaymentRequest, mode: Mode) -> Result<Page, Answer> {
+    page(reply, payment_request, "pi_", |payment| {
         let paid = payment.status().as_deref() == Some("succeeded");
         (payment_says(payment, reply.status, mode), paid)
     })
@@ -249,11 +249,11 @@ pub(super) fn payments(reply: &GatewayReply, attempt: &PaymentRequest, mode: Mod
 /// Reads a page of customers.
 pub(super) fn customers(
     reply: &GatewayReply,
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     mode: Mode,
     note: &StripeNote,
 ) -> Result<Page, Answer> {
-    page(reply, attempt, "cus_", |customer| {
+    page(reply, payment_request, "cus_", |customer| {
         (Charged::Answer(customer_says(customer, mode, note).unwrap_or_else(|| unread(reply))), false)
     })
 }
@@ -261,7 +261,7 @@ pub(super) fn customers(
 /// What every reader makes of a reply, under its name: for the fuzz target.
 pub(super) fn readings(
     reply: &GatewayReply,
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     mode: Mode,
     note: &StripeNote,
 ) -> Vec<(&'static str, Preparation)> {
@@ -273,7 +273,7 @@ pub(super) fn readings(
         Ok(Page { found, .. }) => found.into_iter().map(|found| (name, says(found.says))).collect(),
         Err(answer) => vec![(name, Preparation::Answered(answer))],
     };
-    let operation = attempt.operation;
+    let operation = payment_request.operation;
     let prefixes = &["pm_", "tok_", "btok_"];
     let noted = match prepared(reply, operation, mode, prefixes) {
         Ok(note) => Preparation::Note(note.written()),
@@ -285,18 +285,18 @@ pub(super) fn readings(
         ("tokenized", Preparation::Answered(tokenized(reply, operation, mode, prefixes))),
         ("kept", Preparation::Answered(kept(reply, operation, mode, note))),
     ];
-    readings.extend(page("payments", payments(reply, attempt, mode)));
-    readings.extend(page("customers", customers(reply, attempt, mode, note)));
+    readings.extend(page("payments", payments(reply, payment_request, mode)));
+    readings.extend(page("customers", customers(reply, payment_request, mode, note)));
     readings
 }
 
 fn page<'a>(
     reply: &'a GatewayReply,
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     prefix: &str,
     says: impl Fn(&StripeObject<'a>) -> (Charged, bool),
 ) -> Result<Page, Answer> {
-    let list = made(reply, attempt.operation)?;
+    let list = made(reply, payment_request.operation)?;
     let items: Vec<&RawValue> =
         list.data.and_then(|raw| serde_json::from_str(raw.get()).ok()).ok_or_else(|| unread(reply))?;
     let more = match list.has_more.map(RawValue::get) {
@@ -310,7 +310,7 @@ fn page<'a>(
     for item in items {
         let object = StripeObject::within(Some(item)).ok_or_else(|| unread(reply))?;
         let id = object.id(&[prefix]).ok_or_else(|| unread(reply))?;
-        if bears(&object, &attempt.transaction_id) {
+        if bears(&object, &payment_request.transaction_id) {
             let (says, paid) = says(&object);
             found.push(Found { says, paid });
         }

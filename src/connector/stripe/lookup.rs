@@ -52,37 +52,39 @@ struct ListWindow {
 
 impl Stripe {
     /// What became of a payment or a customer.
-    pub(super) async fn find_out(&self, attempt: &PaymentRequest, note: &StripeNote) -> Resolution {
-        let looked = match self.look_up(attempt, note).await {
+    pub(super) async fn find_out(&self, payment_request: &PaymentRequest, note: &StripeNote) -> Resolution {
+        let looked = match self.look_up(payment_request, note).await {
             Ok(looked) => looked,
             Err(answer) => return Resolution::Answer(unclear(answer)),
         };
         // There is one at most while the idempotency key lives; if ever there are more, the one that took money counts.
         match looked.found.into_iter().min_by_key(|found| !found.paid) {
             Some(Found { says: Charged::Answer(answer), .. }) => Resolution::Answer(answer),
-            Some(Found { says: Charged::NeedsPayer(id), .. }) => Resolution::Answer(self.cancel(attempt, id).await),
+            Some(Found { says: Charged::NeedsPayer(id), .. }) => {
+                Resolution::Answer(self.cancel(payment_request, id).await)
+            }
             None if !looked.whole => Resolution::CannotTell,
-            None => self.not_found(attempt, note).await,
+            None => self.not_found(payment_request, note).await,
         }
     }
 
     /// The objects of this attempt.
-    async fn look_up(&self, attempt: &PaymentRequest, note: &StripeNote) -> Result<LookUpResult, Answer> {
+    async fn look_up(&self, payment_request: &PaymentRequest, note: &StripeNote) -> Result<LookUpResult, Answer> {
         let from = note.since.saturating_sub(CLOCKS_DIFFER).max(0);
         let near = ListWindow { from, until: Some(from.saturating_add(SENT_WITHIN)) };
         let rest = ListWindow { from: from.saturating_add(SENT_WITHIN + 1), until: None };
         let all = ListWindow { from, until: None };
         // 0: nobody knows when it began (`answer::told_at`), so that the whole list is one part.
         let windows = if note.since > 0 { &[near, rest][..] } else { &[all] };
-        let mut left = LookUpBudget { pages: PAGES_MAX, searches: usize::from(is_charge(attempt)) };
+        let mut left = LookUpBudget { pages: PAGES_MAX, searches: usize::from(is_charge(payment_request)) };
         for window in windows {
-            let looked = self.look_through(attempt, note, *window, &mut left).await?;
+            let looked = self.look_through(payment_request, note, *window, &mut left).await?;
             if !looked.found.is_empty() {
                 return Ok(looked);
             }
             // There is more than could be read: what a search finds counts, and finding nothing proves nothing.
             if !looked.whole {
-                return Ok(LookUpResult { found: self.search(attempt, note).await, whole: false });
+                return Ok(LookUpResult { found: self.search(payment_request, note).await, whole: false });
             }
         }
         Ok(LookUpResult { found: Vec::new(), whole: true })
@@ -93,12 +95,12 @@ impl Stripe {
     /// with the first one.
     async fn look_through(
         &self,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         note: &StripeNote,
         window: ListWindow,
         left: &mut LookUpBudget,
     ) -> Result<LookUpResult, Answer> {
-        let path = list(attempt);
+        let path = list(payment_request);
         let (from, until) = (window.from.to_string(), window.until.map(|until| until.to_string()));
         let mut found = Vec::new();
         let mut after: Option<String> = None;
@@ -107,17 +109,17 @@ impl Stripe {
             let mut query = vec![("created[gte]", from.as_str()), ("limit", PAGE)];
             query.extend(until.as_deref().map(|until| ("created[lte]", until)));
             // What the payment was asked for with; a customer of ours is new.
-            let customer = note.customer.as_deref().filter(|_| is_charge(attempt));
+            let customer = note.customer.as_deref().filter(|_| is_charge(payment_request));
             query.extend(customer.map(|customer| ("customer", customer)));
             query.extend(after.as_deref().map(|id| ("starting_after", id)));
-            let reply = self.get(attempt, path, &query).await?;
-            let page = self.page(&reply, attempt, note)?;
+            let reply = self.get(payment_request, path, &query).await?;
+            let page = self.page(&reply, payment_request, note)?;
             found.extend(page.found);
             match page.more_after {
                 Some(id) if !found.iter().any(|found| found.paid) => {
                     if left.searches > 0 {
                         left.searches -= 1;
-                        let mut searched = self.search(attempt, note).await;
+                        let mut searched = self.search(payment_request, note).await;
                         // What it says may be of before: only that money was taken cannot be taken back so.
                         searched.retain(|found| found.paid);
                         if !searched.is_empty() {
@@ -130,45 +132,45 @@ impl Stripe {
             }
         }
         tracing::warn!(
-            connector = attempt.connector,
-            payment = attempt.transaction_id,
+            connector = payment_request.connector,
+            payment = payment_request.transaction_id,
             "Stripe account has too many newer payments; not looking further for this one"
         );
         Ok(LookUpResult { found, whole: false })
     }
 
     /// What Stripe's search finds; nothing, if it cannot be had.
-    async fn search(&self, attempt: &PaymentRequest, note: &StripeNote) -> Vec<Found> {
+    async fn search(&self, payment_request: &PaymentRequest, note: &StripeNote) -> Vec<Found> {
         // An id of ours has letters and digits; another one could be a query of its own.
-        if !attempt.transaction_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !payment_request.transaction_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Vec::new();
         }
-        let query = format!("metadata['{}']:'{}'", request::PAY_SID, attempt.transaction_id);
-        let path = format!("{}/search", list(attempt));
-        match self.get(attempt, &path, &[("query", &query)]).await {
-            Ok(reply) => self.page(&reply, attempt, note).map(|page| page.found).unwrap_or_default(),
+        let query = format!("metadata['{}']:'{}'", request::PAY_SID, payment_request.transaction_id);
+        let path = format!("{}/search", list(payment_request));
+        match self.get(payment_request, &path, &[("query", &query)]).await {
+            Ok(reply) => self.page(&reply, payment_request, note).map(|page| page.found).unwrap_or_default(),
             // The list decides; not every account has a search (spec/connectors.md 4.6).
             Err(_) => Vec::new(),
         }
     }
 
-    fn page(&self, reply: &GatewayReply, attempt: &PaymentRequest, note: &StripeNote) -> Result<Page, Answer> {
-        match is_charge(attempt) {
-            true => answer::payments(reply, attempt, self.description.mode),
-            false => answer::customers(reply, attempt, self.description.mode, note),
+    fn page(&self, reply: &GatewayReply, payment_request: &PaymentRequest, note: &StripeNote) -> Result<Page, Answer> {
+        match is_charge(payment_request) {
+            true => answer::payments(reply, payment_request, self.description.mode),
+            false => answer::customers(reply, payment_request, self.description.mode, note),
         }
     }
 
     /// Nothing bears the transaction id: not here, at least. The account may be another one than the payment was sent to.
-    async fn not_found(&self, attempt: &PaymentRequest, note: &StripeNote) -> Resolution {
+    async fn not_found(&self, payment_request: &PaymentRequest, note: &StripeNote) -> Resolution {
         let is_token = ["tok_", "btok_"].iter().any(|prefix| note.id.starts_with(prefix));
         let kind = if is_token { "tokens" } else { "payment_methods" };
-        match self.get(attempt, &format!("/v1/{kind}/{}", note.id), &[]).await {
+        match self.get(payment_request, &format!("/v1/{kind}/{}", note.id), &[]).await {
             Ok(reply) if answer::is_object(&reply, &note.id) => Resolution::NotFound,
             Ok(reply) if reply.status == 404 => {
                 tracing::warn!(
-                    connector = attempt.connector,
-                    payment = attempt.transaction_id,
+                    connector = payment_request.connector,
+                    payment = payment_request.transaction_id,
                     "Stripe account does not know what the payment was to be made with; the connector may have been authorized \
                      for another account"
                 );
@@ -180,13 +182,13 @@ impl Stripe {
     }
 }
 
-const fn is_charge(attempt: &PaymentRequest) -> bool {
-    matches!(attempt.operation, Operation::Charge(..))
+const fn is_charge(payment_request: &PaymentRequest) -> bool {
+    matches!(payment_request.operation, Operation::Charge(..))
 }
 
 /// Where the objects of this attempt are listed.
-const fn list(attempt: &PaymentRequest) -> &'static str {
-    if is_charge(attempt) { "/v1/payment_intents" } else { "/v1/customers" }
+const fn list(payment_request: &PaymentRequest) -> &'static str {
+    if is_charge(payment_request) { "/v1/payment_intents" } else { "/v1/customers" }
 }
 
 /// A look-up that was refused or not answered says nothing about the payment.

@@ -32,9 +32,9 @@ fn reusable() -> PaymentRequest {
     PaymentRequest { operation: Operation::Tokenize(TokenType::Reusable), ..with_holder(tokenize()) }
 }
 
-fn with_holder(mut attempt: PaymentRequest) -> PaymentRequest {
-    attempt.parameters.push(("AVSName".into(), "Ada".into()));
-    attempt
+fn with_holder(mut payment_request: PaymentRequest) -> PaymentRequest {
+    payment_request.parameters.push(("AVSName".into(), "Ada".into()));
+    payment_request
 }
 
 pub(super) fn json(status: u16, body: &str) -> Response {
@@ -64,14 +64,14 @@ pub(super) fn fine(seen: &SeenRequest, _: usize) -> Response {
 }
 
 /// Prepares and submits, as the machine does.
-async fn both(connector: &dyn Connector, attempt: &PaymentRequest, instrument: Instrument) -> Answer {
-    let (attempt, instrument) = (Arc::new(attempt.clone()), Arc::new(instrument));
-    let note = match connector.prepare(Arc::clone(&attempt), Arc::clone(&instrument)).await {
+async fn both(connector: &dyn Connector, payment_request: &PaymentRequest, instrument: Instrument) -> Answer {
+    let (payment_request, instrument) = (Arc::new(payment_request.clone()), Arc::new(instrument));
+    let note = match connector.prepare(Arc::clone(&payment_request), Arc::clone(&instrument)).await {
         Preparation::Note(note) => Some(note),
         Preparation::Nothing => None,
         Preparation::Answered(answer) => return answer,
     };
-    connector::submit(connector, attempt, Some(instrument), note).await
+    connector::submit(connector, payment_request, Some(instrument), note).await
 }
 
 fn approved(answer: Answer) -> (Option<String>, Option<String>, Option<String>) {
@@ -115,10 +115,10 @@ async fn a_charge_is_two_posts_of_which_only_the_first_holds_a_card() {
 async fn a_repeat_is_the_same_request_and_needs_no_card() {
     let server = TestServer::start(fine).await;
     let connector = connector(&server.url(""), &[("access_token", "oauth_1")]);
-    let (attempt, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));
+    let (payment_request, instrument) = (Arc::new(charge()), Arc::new(card(None, None)));
     let mut notes = Vec::new();
     for _ in 0..2 {
-        match connector.prepare(Arc::clone(&attempt), Arc::clone(&instrument)).await {
+        match connector.prepare(Arc::clone(&payment_request), Arc::clone(&instrument)).await {
             Preparation::Note(note) => notes.push(note),
             other => panic!("{other:?}"),
         }
@@ -126,7 +126,7 @@ async fn a_repeat_is_the_same_request_and_needs_no_card() {
     assert_eq!(notes[0], notes[1]);
     assert_eq!(notes[0].0, "pm_1 since=1700000000");
     for instrument in [Some(instrument), None] {
-        let answer = connector.submit(Arc::clone(&attempt), instrument, Some(notes[0].clone())).await;
+        let answer = connector.submit(Arc::clone(&payment_request), instrument, Some(notes[0].clone())).await;
         assert_eq!(approved(answer).0, some("ch_1"));
     }
     let seen = server.seen();
@@ -152,9 +152,9 @@ async fn each_token_type_is_made_by_its_own_calls() {
         (&newer, payment_method(), account(), "pm_1", None, &["/v1/payment_methods"]),
         (&newer, reusable(), account(), "ba_1", Some("cus_1"), &["/v1/tokens", "/v1/customers"]),
     ];
-    for (connector, attempt, instrument, token, profile, paths) in cases {
+    for (connector, payment_request, instrument, token, profile, paths) in cases {
         let before = server.seen().len();
-        let answer = both(&**connector, &attempt, instrument).await;
+        let answer = both(&**connector, &payment_request, instrument).await;
         assert_eq!(approved(answer), (None, some(token), profile.map(str::to_owned)), "{paths:?}");
         let seen = server.seen();
         let called: Vec<&str> = seen[before..].iter().map(|seen| seen.target.as_str()).collect();
@@ -199,7 +199,7 @@ async fn what_stripe_cannot_do_is_refused_before_anything_is_sent() {
         PaymentRequest { operation: Operation::Charge(Amount::parse(text, currency).unwrap(), currency), ..charge() }
     };
     let token = || Instrument::Token(Secret::new("pm_1".to_owned()));
-    for (attempt, instrument, code) in [
+    for (payment_request, instrument, code) in [
         (charge(), account(), PayErrorCode::MethodUnsupported),
         (tokenize(), account(), PayErrorCode::AvsNameNeeded),
         (PaymentRequest { parameters: Vec::new(), ..reusable() }, account(), PayErrorCode::AvsNameNeeded),
@@ -209,7 +209,7 @@ async fn what_stripe_cannot_do_is_refused_before_anything_is_sent() {
         (money("10", "UGX"), card(None, None), PayErrorCode::CurrencyUnsupported),
         (money("1.234", "KWD"), card(None, None), PayErrorCode::InvalidChargeAmount),
     ] {
-        match both(&*connector, &attempt, instrument).await {
+        match both(&*connector, &payment_request, instrument).await {
             Answer::Refused(found, _) => assert_eq!(found, code),
             other => panic!("{code:?}: {other:?}"),
         }
@@ -401,8 +401,9 @@ async fn only_what_left_a_note_can_be_looked_up() {
     })
     .await;
     let connector = connector(&server.url(""), &[]);
-    for (attempt, note) in [(charge(), None), (tokenize(), None), (charge(), Some(RecoveryNote("odd".into())))] {
-        assert!(matches!(connector.resolve(Arc::new(attempt), note).await, Resolution::CannotTell));
+    for (payment_request, note) in [(charge(), None), (tokenize(), None), (charge(), Some(RecoveryNote("odd".into())))]
+    {
+        assert!(matches!(connector.resolve(Arc::new(payment_request), note).await, Resolution::CannotTell));
     }
     match connector.resolve(Arc::new(reusable()), note()).await {
         Resolution::Answer(answer) => assert_eq!(approved(answer), (None, some("pm_1"), some("cus_1"))),
@@ -550,9 +551,9 @@ fn no_level_of_any_log_shows_card_data_a_key_or_a_token() {
                 TestServer::start(|_, _| json(200, "4111111111111111")).await,
             ] {
                 let connector = connector(&server.url(""), &[]);
-                for attempt in [charge(), with_holder(tokenize()), reusable()] {
+                for payment_request in [charge(), with_holder(tokenize()), reusable()] {
                     for instrument in [card(Some("737"), None), account()] {
-                        both(&*connector, &attempt, instrument).await;
+                        both(&*connector, &payment_request, instrument).await;
                     }
                 }
             }

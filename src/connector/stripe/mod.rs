@@ -100,10 +100,10 @@ struct Post<'a> {
 }
 
 impl Stripe {
-    async fn post(&self, attempt: &PaymentRequest, post: Post<'_>) -> Result<GatewayReply, Answer> {
+    async fn post(&self, payment_request: &PaymentRequest, post: Post<'_>) -> Result<GatewayReply, Answer> {
         let not_sent = |reason: &str| Answer::NotSent { reason: reason.to_owned(), retry_after: None };
         // A key for each step: with other parameters the same key is an error (spec/connectors.md 4.1).
-        let key = format!("{}-{}", attempt.transaction_id, post.step);
+        let key = format!("{}-{}", payment_request.transaction_id, post.step);
         let key = HeaderValue::try_from(key).map_err(|_| not_sent("the transaction id fits into no header"))?;
         let mut headers = self.headers().ok_or_else(|| not_sent("the account fits into no header"))?;
         headers.insert("idempotency-key", key);
@@ -119,10 +119,15 @@ impl Stripe {
             timeout,
             reply_bytes_max: REPLY_BYTES_MAX,
         };
-        self.send(attempt, request).await
+        self.send(payment_request, request).await
     }
 
-    async fn get(&self, attempt: &PaymentRequest, path: &str, query: &[(&str, &str)]) -> Result<GatewayReply, Answer> {
+    async fn get(
+        &self,
+        payment_request: &PaymentRequest,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<GatewayReply, Answer> {
         let endpoint = self.settings.base_url.at(path, query);
         let request = GatewayRequest {
             method: Method::GET,
@@ -133,13 +138,17 @@ impl Stripe {
             timeout: self.settings.timeout,
             reply_bytes_max: lookup::PAGE_BYTES_MAX,
         };
-        self.send(attempt, request).await
+        self.send(payment_request, request).await
     }
 
-    async fn send(&self, attempt: &PaymentRequest, request: GatewayRequest<'_>) -> Result<GatewayReply, Answer> {
+    async fn send(
+        &self,
+        payment_request: &PaymentRequest,
+        request: GatewayRequest<'_>,
+    ) -> Result<GatewayReply, Answer> {
         match self.gateway.send(request).await {
             Ok(reply) => {
-                tracing::debug!(connector = attempt.connector, status = reply.status, "Stripe answered");
+                tracing::debug!(connector = payment_request.connector, status = reply.status, "Stripe answered");
                 Ok(reply)
             }
             Err(GatewayFault::NotReached(reason)) => Err(Answer::NotSent { reason, retry_after: None }),
@@ -159,8 +168,12 @@ impl Stripe {
     }
 
     /// The first call, which moves no money.
-    async fn first(&self, attempt: &PaymentRequest, instrument: &Instrument) -> Result<Option<StripeNote>, Answer> {
-        let (operation, mode) = (attempt.operation, self.description.mode);
+    async fn first(
+        &self,
+        payment_request: &PaymentRequest,
+        instrument: &Instrument,
+    ) -> Result<Option<StripeNote>, Answer> {
+        let (operation, mode) = (payment_request.operation, self.description.mode);
         if let Operation::Charge(amount, currency) = operation {
             // Before the card leaves: an amount that would lose digits is refused (spec/connectors.md 2.4).
             wire_amount(amount, currency)?;
@@ -181,32 +194,32 @@ impl Stripe {
                 Some(TokenKind::Source) => {
                     ("/v1/payment_methods", "pm", request::token_payment_method(token), &["pm_"][..])
                 }
-                Some(TokenKind::Saved) => return self.saved(attempt, token).await.map(Some),
+                Some(TokenKind::Saved) => return self.saved(payment_request, token).await.map(Some),
                 None => {
                     let message = "a paymentToken of this connector begins with pm_, card_ or tok_";
                     return Err(refused(PayErrorCode::InvalidParameter, message));
                 }
             },
             (Operation::Tokenize(TokenType::Reusable), Instrument::Card(card)) if compatible => {
-                ("/v1/tokens", "tok", request::card_token(attempt, card), &["tok_"][..])
+                ("/v1/tokens", "tok", request::card_token(payment_request, card), &["tok_"][..])
             }
             (Operation::Charge(..) | Operation::Tokenize(TokenType::Reusable), Instrument::Card(card)) => {
-                ("/v1/payment_methods", "pm", request::card_payment_method(attempt, card), &["pm_"][..])
+                ("/v1/payment_methods", "pm", request::card_payment_method(payment_request, card), &["pm_"][..])
             }
             (Operation::Tokenize(TokenType::Reusable), Instrument::BankAccount(account)) => {
-                let body = request::bank_token(attempt, account).map_err(|_| no_holder())?;
+                let body = request::bank_token(payment_request, account).map_err(|_| no_holder())?;
                 ("/v1/tokens", "tok", body, &["btok_", "tok_"][..])
             }
         };
-        let reply = self.post(attempt, Post { path, step, body }).await?;
+        let reply = self.post(payment_request, Post { path, step, body }).await?;
         answer::prepared(&reply, operation, mode, prefixes).map(Some)
     }
 
     /// Looks a saved card up: one that hangs on a customer is charged with its customer only.
-    async fn saved(&self, attempt: &PaymentRequest, token: &Secret) -> Result<StripeNote, Answer> {
+    async fn saved(&self, payment_request: &PaymentRequest, token: &Secret) -> Result<StripeNote, Answer> {
         let path = format!("/v1/payment_methods/{}", token.expose());
-        let reply = self.get(attempt, &path, &[]).await?;
-        let note = answer::prepared(&reply, attempt.operation, self.description.mode, &["pm_", "card_"])?;
+        let reply = self.get(payment_request, &path, &[]).await?;
+        let note = answer::prepared(&reply, payment_request.operation, self.description.mode, &["pm_", "card_"])?;
         // Another one could be another payer's.
         if note.id != token.expose() {
             return Err(Answer::unknown("Stripe told of another payment method"));
@@ -217,56 +230,58 @@ impl Stripe {
 
     async fn second(
         &self,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: Option<&Instrument>,
         note: Option<&StripeNote>,
     ) -> Result<Answer, Answer> {
-        let operation = attempt.operation;
+        let operation = payment_request.operation;
         match (operation, note) {
-            (Operation::Charge(amount, currency), Some(note)) => self.charge(attempt, note, amount, currency).await,
+            (Operation::Charge(amount, currency), Some(note)) => {
+                self.charge(payment_request, note, amount, currency).await
+            }
             (Operation::Tokenize(TokenType::Reusable), Some(note)) => {
-                let body = request::customer(attempt, note);
-                let reply = self.post(attempt, Post { path: "/v1/customers", step: "cus", body }).await?;
+                let body = request::customer(payment_request, note);
+                let reply = self.post(payment_request, Post { path: "/v1/customers", step: "cus", body }).await?;
                 Ok(answer::kept(&reply, operation, self.description.mode, note))
             }
             (Operation::Charge(..) | Operation::Tokenize(TokenType::Reusable), None) => {
                 Err(Answer::NotSent { reason: "it was not prepared".to_owned(), retry_after: None })
             }
             (Operation::Tokenize(TokenType::OneTime | TokenType::PaymentMethod), _) => {
-                self.tokenize(attempt, instrument).await
+                self.tokenize(payment_request, instrument).await
             }
         }
     }
 
     async fn charge(
         &self,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         note: &StripeNote,
         amount: Amount,
         currency: Currency,
     ) -> Result<Answer, Answer> {
         let amount = wire_amount(amount, currency)?;
-        let body = request::payment_intent(attempt, note, amount, currency, self.settings.moto);
-        let reply = self.post(attempt, Post { path: "/v1/payment_intents", step: "pi", body }).await?;
-        Ok(match answer::charged(&reply, attempt.operation, self.description.mode) {
+        let body = request::payment_intent(payment_request, note, amount, currency, self.settings.moto);
+        let reply = self.post(payment_request, Post { path: "/v1/payment_intents", step: "pi", body }).await?;
+        Ok(match answer::charged(&reply, payment_request.operation, self.description.mode) {
             Charged::Answer(answer) => answer,
             // `error_on_requires_action` would do the same; the explicit call is preferred (spec/connectors.md 4.2).
-            Charged::NeedsPayer(payment_intent) => self.cancel(attempt, payment_intent).await,
+            Charged::NeedsPayer(payment_intent) => self.cancel(payment_request, payment_intent).await,
         })
     }
 
     /// Ends a payment that waits for the payer. Nothing was taken, and nobody has what it takes to go on with it; so it is
     /// declined, even if the cancellation does not arrive, unless Stripe says that it went through.
-    async fn cancel(&self, attempt: &PaymentRequest, payment_intent: String) -> Answer {
+    async fn cancel(&self, payment_request: &PaymentRequest, payment_intent: String) -> Answer {
         let path = format!("/v1/payment_intents/{payment_intent}/cancel");
-        match self.post(attempt, Post { path: &path, step: "cancel", body: request::nothing() }).await {
+        match self.post(payment_request, Post { path: &path, step: "cancel", body: request::nothing() }).await {
             Ok(reply) if answer::went_through(&reply) => {
                 return Answer::unknown(format!("HTTP status {}, a payment that cannot be cancelled", reply.status));
             }
             Ok(reply) if (200..=299).contains(&reply.status) => {}
             Ok(_) | Err(_) => tracing::warn!(
-                connector = attempt.connector,
-                payment = attempt.transaction_id,
+                connector = payment_request.connector,
+                payment = payment_request.transaction_id,
                 "could not cancel a payment that waits for the payer; it stays incomplete at Stripe"
             ),
         }
@@ -274,18 +289,22 @@ impl Stripe {
     }
 
     /// The tokens that are one call. None of them moves money.
-    async fn tokenize(&self, attempt: &PaymentRequest, instrument: Option<&Instrument>) -> Result<Answer, Answer> {
-        let operation = attempt.operation;
+    async fn tokenize(
+        &self,
+        payment_request: &PaymentRequest,
+        instrument: Option<&Instrument>,
+    ) -> Result<Answer, Answer> {
+        let operation = payment_request.operation;
         let payment_method = operation == Operation::Tokenize(TokenType::PaymentMethod);
         let (path, step) = if payment_method { ("/v1/payment_methods", "pm") } else { ("/v1/tokens", "tok") };
         let prefixes: &[&str] = if payment_method { &["pm_"] } else { &["tok_", "btok_"] };
         let body = match instrument {
-            Some(Instrument::Card(card)) if payment_method => request::card_payment_method(attempt, card),
-            Some(Instrument::Card(card)) => request::card_token(attempt, card),
+            Some(Instrument::Card(card)) if payment_method => request::card_payment_method(payment_request, card),
+            Some(Instrument::Card(card)) => request::card_token(payment_request, card),
             Some(Instrument::BankAccount(account)) => if payment_method {
-                request::bank_payment_method(attempt, account)
+                request::bank_payment_method(payment_request, account)
             } else {
-                request::bank_token(attempt, account)
+                request::bank_token(payment_request, account)
             }
             .map_err(|_| no_holder())?,
             Some(Instrument::Token(_)) => {
@@ -296,7 +315,7 @@ impl Stripe {
                 return Err(Answer::unknown("the card is gone, and tokens cannot be looked up"));
             }
         };
-        let reply = self.post(attempt, Post { path, step, body }).await?;
+        let reply = self.post(payment_request, Post { path, step, body }).await?;
         Ok(answer::tokenized(&reply, operation, self.description.mode, prefixes))
     }
 
@@ -353,9 +372,9 @@ impl Connector for Stripe {
         self.look().boxed()
     }
 
-    fn prepare(&self, attempt: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
+    fn prepare(&self, payment_request: Arc<PaymentRequest>, instrument: Arc<Instrument>) -> BoxFuture<'_, Preparation> {
         async move {
-            match self.first(&attempt, &instrument).await {
+            match self.first(&payment_request, &instrument).await {
                 Ok(Some(note)) => Preparation::Note(note.written()),
                 Ok(None) => Preparation::Nothing,
                 Err(answer) => Preparation::Answered(answer),
@@ -366,21 +385,21 @@ impl Connector for Stripe {
 
     fn submit(
         &self,
-        attempt: Arc<PaymentRequest>,
+        payment_request: Arc<PaymentRequest>,
         instrument: Option<Arc<Instrument>>,
         note: Option<RecoveryNote>,
     ) -> BoxFuture<'_, Answer> {
         async move {
             let note = StripeNote::read(note.as_ref());
-            self.second(&attempt, instrument.as_deref(), note.as_ref()).await.unwrap_or_else(|answer| answer)
+            self.second(&payment_request, instrument.as_deref(), note.as_ref()).await.unwrap_or_else(|answer| answer)
         }
         .boxed()
     }
 
-    fn resolve(&self, attempt: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
+    fn resolve(&self, payment_request: Arc<PaymentRequest>, note: Option<RecoveryNote>) -> BoxFuture<'_, Resolution> {
         async move {
             match StripeNote::read(note.as_ref()) {
-                Some(note) => self.find_out(&attempt, &note).await,
+                Some(note) => self.find_out(&payment_request, &note).await,
                 // Tokens that are one call leave no note and cannot be looked up.
                 None => Resolution::CannotTell,
             }
@@ -390,9 +409,9 @@ impl Connector for Stripe {
 }
 
 /// What every reader of replies makes of one, under its name, where the first call left a token.
-fn readings(reply: &GatewayReply, attempt: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
+fn readings(reply: &GatewayReply, payment_request: &PaymentRequest) -> Vec<(&'static str, Preparation)> {
     let note = StripeNote { id: "tok_1".to_owned(), since: 1, customer: None };
-    answer::readings(reply, attempt, Mode::Test, &note)
+    answer::readings(reply, payment_request, Mode::Test, &note)
 }
 
 /// What a token made earlier is.

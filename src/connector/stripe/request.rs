@@ -45,12 +45,12 @@ pub(super) struct NoHolder;
 type StripeFields<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// `POST /v1/payment_methods` with a card.
-pub(super) fn card_payment_method(attempt: &PaymentRequest, card: &Card) -> WipedBody {
+pub(super) fn card_payment_method(payment_request: &PaymentRequest, card: &Card) -> WipedBody {
     let mut fields = vec![field("type", "card"), field("card[number]", card.number.expose())];
     fields.extend([owned("card[exp_month]", card.expiration.month()), owned("card[exp_year]", card.expiration.year())]);
     fields.extend(card.security_code.as_ref().map(|code| field("card[cvc]", code.expose())));
     fields.extend(card.postal_code.as_deref().map(|code| field("billing_details[address][postal_code]", code)));
-    fields.extend(holder(attempt).map(|name| field("billing_details[name]", name)));
+    fields.extend(holder(payment_request).map(|name| field("billing_details[name]", name)));
     encoded(&fields)
 }
 
@@ -60,7 +60,10 @@ pub(super) fn token_payment_method(token: &Secret) -> WipedBody {
 }
 
 /// `POST /v1/payment_methods` with a bank account.
-pub(super) fn bank_payment_method(attempt: &PaymentRequest, account: &BankAccount) -> Result<WipedBody, NoHolder> {
+pub(super) fn bank_payment_method(
+    payment_request: &PaymentRequest,
+    account: &BankAccount,
+) -> Result<WipedBody, NoHolder> {
     let (holder_type, account_type) = account_types(account);
     Ok(encoded(&[
         field("type", "us_bank_account"),
@@ -68,29 +71,29 @@ pub(super) fn bank_payment_method(attempt: &PaymentRequest, account: &BankAccoun
         field("us_bank_account[routing_number]", &account.routing_number),
         field("us_bank_account[account_holder_type]", holder_type),
         field("us_bank_account[account_type]", account_type),
-        field("billing_details[name]", holder(attempt).ok_or(NoHolder)?),
+        field("billing_details[name]", holder(payment_request).ok_or(NoHolder)?),
     ]))
 }
 
 /// `POST /v1/tokens` with a card.
-pub(super) fn card_token(attempt: &PaymentRequest, card: &Card) -> WipedBody {
+pub(super) fn card_token(payment_request: &PaymentRequest, card: &Card) -> WipedBody {
     let mut fields = vec![field("card[number]", card.number.expose())];
     fields.extend([owned("card[exp_month]", card.expiration.month()), owned("card[exp_year]", card.expiration.year())]);
     fields.extend(card.security_code.as_ref().map(|code| field("card[cvc]", code.expose())));
     fields.extend(card.postal_code.as_deref().map(|code| field("card[address_zip]", code)));
-    fields.extend(holder(attempt).map(|name| field("card[name]", name)));
+    fields.extend(holder(payment_request).map(|name| field("card[name]", name)));
     encoded(&fields)
 }
 
 /// `POST /v1/tokens` with a bank account.
-pub(super) fn bank_token(attempt: &PaymentRequest, account: &BankAccount) -> Result<WipedBody, NoHolder> {
+pub(super) fn bank_token(payment_request: &PaymentRequest, account: &BankAccount) -> Result<WipedBody, NoHolder> {
     let (holder_type, account_type) = account_types(account);
     Ok(encoded(&[
         field("bank_account[country]", "US"),
-        owned("bank_account[currency]", lower(attempt.currency)),
+        owned("bank_account[currency]", lower(payment_request.currency)),
         field("bank_account[account_number]", account.account_number.expose()),
         field("bank_account[routing_number]", &account.routing_number),
-        field("bank_account[account_holder_name]", holder(attempt).ok_or(NoHolder)?),
+        field("bank_account[account_holder_name]", holder(payment_request).ok_or(NoHolder)?),
         field("bank_account[account_holder_type]", holder_type),
         field("bank_account[account_type]", account_type),
     ]))
@@ -98,7 +101,7 @@ pub(super) fn bank_token(attempt: &PaymentRequest, account: &BankAccount) -> Res
 
 /// `POST /v1/payment_intents`: the one request that moves money. It holds no card data.
 pub(super) fn payment_intent(
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     note: &StripeNote,
     amount: u64,
     currency: Currency,
@@ -117,26 +120,26 @@ pub(super) fn payment_intent(
         fields.push(field("payment_method_options[card][moto]", "true"));
     }
     fields.extend(
-        attempt
+        payment_request
             .description
             .as_deref()
             .filter(|text| !text.is_empty())
             .map(|text| field("description", cut(text, DESCRIPTION_CHARS_MAX))),
     );
-    fields.extend(metadata(attempt));
+    fields.extend(metadata(payment_request));
     // The checks of security code and postal code are in the charge.
     fields.push(field("expand[]", "latest_charge"));
     encoded(&fields)
 }
 
 /// `POST /v1/customers`: keeps what the note names for later payments.
-pub(super) fn customer(attempt: &PaymentRequest, note: &StripeNote) -> WipedBody {
+pub(super) fn customer(payment_request: &PaymentRequest, note: &StripeNote) -> WipedBody {
     let name = if note.id.starts_with("pm_") { "payment_method" } else { "source" };
     let mut fields = vec![field(name, &note.id)];
-    let description = attempt.description.as_deref().filter(|text| !text.is_empty());
+    let description = payment_request.description.as_deref().filter(|text| !text.is_empty());
     fields.extend(description.map(|text| field("description", cut(text, DESCRIPTION_CHARS_MAX))));
-    fields.extend(holder(attempt).map(|name| field("name", name)));
-    fields.extend(metadata(attempt));
+    fields.extend(holder(payment_request).map(|name| field("name", name)));
+    fields.extend(metadata(payment_request));
     encoded(&fields)
 }
 
@@ -146,12 +149,12 @@ pub(super) fn nothing() -> WipedBody {
 }
 
 /// The transaction id and the verb's parameters. Of several with one name the last counts.
-fn metadata(attempt: &PaymentRequest) -> StripeFields<'_> {
+fn metadata(payment_request: &PaymentRequest) -> StripeFields<'_> {
     let mut fields: StripeFields<'_> =
-        vec![(Cow::Owned(format!("metadata[{PAY_SID}]")), Cow::Borrowed(&attempt.transaction_id))];
+        vec![(Cow::Owned(format!("metadata[{PAY_SID}]")), Cow::Borrowed(&payment_request.transaction_id))];
     let mut left_out = 0_usize;
-    for (place, (name, value)) in attempt.parameters.iter().enumerate() {
-        let again = attempt.parameters.iter().skip(place.saturating_add(1)).any(|(other, _)| other == name);
+    for (place, (name, value)) in payment_request.parameters.iter().enumerate() {
+        let again = payment_request.parameters.iter().skip(place.saturating_add(1)).any(|(other, _)| other == name);
         if name == HOLDER || name == PAY_SID || again || value.is_empty() {
             continue;
         }
@@ -167,7 +170,7 @@ fn metadata(attempt: &PaymentRequest) -> StripeFields<'_> {
     }
     if left_out > 0 {
         tracing::warn!(
-            payment = attempt.transaction_id,
+            payment = payment_request.transaction_id,
             left_out,
             "leaving out parameters that are too long or too many for Stripe's metadata"
         );
@@ -176,8 +179,8 @@ fn metadata(attempt: &PaymentRequest) -> StripeFields<'_> {
 }
 
 /// The holder's name, if the document gives it.
-fn holder(attempt: &PaymentRequest) -> Option<&str> {
-    let given = attempt.parameters.iter().rev().find(|(name, _)| name == HOLDER);
+fn holder(payment_request: &PaymentRequest) -> Option<&str> {
+    let given = payment_request.parameters.iter().rev().find(|(name, _)| name == HOLDER);
     given.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
 }
 

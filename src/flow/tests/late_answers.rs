@@ -31,8 +31,8 @@ impl Shell {
                 Action::Ask(question, ..) if matches!(question.what, Ask::Submit(_)) => {
                     self.asked.push(question.number);
                 }
-                Action::Ask(question, attempt, instrument) => {
-                    let reply = sandbox_reply(&question, &attempt, &instrument);
+                Action::Ask(question, payment_request, instrument) => {
+                    let reply = sandbox_reply(&question, &payment_request, &instrument);
                     self.call.handle_event(self.now, Event::Replied(question.number, reply));
                 }
                 Action::Fetch(fetch) => {

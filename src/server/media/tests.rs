@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::server::Server;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -65,7 +65,7 @@ async fn dialed(address: SocketAddr, path: &str, offered: &'static str) -> Resul
 
 /// What the server says next, if anything.
 async fn next(socket: &mut Socket) -> Option<Message> {
-    timeout(PATIENCE, socket.next()).await.unwrap().map(Result::unwrap)
+    timeout(TIME_LIMIT, socket.next()).await.unwrap().map(Result::unwrap)
 }
 
 /// The samples of one message of sound.

@@ -20,7 +20,7 @@ const GAPS: [u64; 8] = [10, 40, 100, 100, 200, 249, 250, 400];
 const BURST_GAP: Duration = Duration::from_millis(250);
 
 /// The most times something happens while the caller waits to be listened to.
-const PATIENCE: u32 = 40;
+const TIME_LIMIT: u32 = 40;
 
 /// A caller's habits: whole kinds of behaviour are on or off in a call, so that many calls go through to the end.
 struct Habits {
@@ -326,7 +326,7 @@ impl<'a, F: Flows> Caller<'a, F> {
             return self.wait_for_deadline(plan);
         }
         let from = self.simulation.now();
-        let mut left = PATIENCE;
+        let mut left = TIME_LIMIT;
         while left > 0 && !self.simulation.call().is_over() && !self.simulation.call().is_listening() {
             let Some(at) = self.simulation.next_moment() else { break };
             self.simulation.advance_to(at);

@@ -177,14 +177,14 @@ impl<'a, F: Flows> RandomWorld<'a, F> {
     }
 
     /// The next answer of before, or a new one.
-    fn next(&mut self, question: &Question, attempt: &PaymentRequest, instrument: &Instrument) -> Option<Said> {
+    fn next(&mut self, question: &Question, payment_request: &PaymentRequest, instrument: &Instrument) -> Option<Said> {
         if self.given >= self.answers.len() {
-            let acted = self.acts(&attempt.transaction_id) > 0;
+            let acted = self.acts(&payment_request.transaction_id) > 0;
             let idempotency = self.connectors.map_or(Idempotency::FirstResult, |connectors| connectors.idempotency);
             let rng = self.rng.as_mut()?;
             let drawn = match question.what {
-                Ask::Resolve(_) => found(rng, acted, attempt),
-                Ask::Prepare | Ask::Submit(_) => draw(rng, acted, idempotency, attempt, instrument),
+                Ask::Resolve(_) => found(rng, acted, payment_request),
+                Ask::Prepare | Ask::Submit(_) => draw(rng, acted, idempotency, payment_request, instrument),
             };
             self.answers.push(drawn);
         }
@@ -233,7 +233,7 @@ impl<F: Flows> World for RandomWorld<'_, F> {
     fn gateway(
         &mut self,
         question: &Question,
-        attempt: &PaymentRequest,
+        payment_request: &PaymentRequest,
         instrument: &Instrument,
     ) -> Option<(Duration, Reply)> {
         // Only a breakdown is written down as an answer: a preparation has no other one here.
@@ -243,11 +243,11 @@ impl<F: Flows> World for RandomWorld<'_, F> {
                 None => (Duration::ZERO, Reply::Prepared(Preparation::Nothing)),
             });
         }
-        let Some(said) = self.next(question, attempt, instrument) else {
+        let Some(said) = self.next(question, payment_request, instrument) else {
             // Beyond what was written down it answers as a script's gateway does: as the sandbox.
-            return Some((Duration::ZERO, sandbox_reply(question, attempt, instrument)));
+            return Some((Duration::ZERO, sandbox_reply(question, payment_request, instrument)));
         };
-        let done = self.ledger.entry(attempt.transaction_id.clone()).or_default();
+        let done = self.ledger.entry(payment_request.transaction_id.clone()).or_default();
         *done = done.saturating_add(u32::from(said.acts));
         let after = Duration::from_millis(said.after);
         let denial = |quoted: &str| Denial {
@@ -341,7 +341,7 @@ fn draw(
     rng: &mut SeededRng,
     acted: bool,
     idempotency: Idempotency,
-    attempt: &PaymentRequest,
+    payment_request: &PaymentRequest,
     instrument: &Instrument,
 ) -> Said {
     let refuses = |rng: &mut SeededRng| SaidKind::Refuses(rng.one_of(PayErrorCode::ALL, PayErrorCode::ChargeRejected));
@@ -351,9 +351,9 @@ fn draw(
         // "Duplicate."
         (4..8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Declines,
         (8, true) if idempotency == Idempotency::ActsOnce => SaidKind::Quotes,
-        (0..14, true) | (0..10, false) => yes(attempt),
+        (0..14, true) | (0..10, false) => yes(payment_request),
         (10 | 11, false) => SaidKind::Declines,
-        (12, false) if rng.one_in(4) => match attempt.operation {
+        (12, false) if rng.one_in(4) => match payment_request.operation {
             Operation::Charge(..) => SaidKind::NamesCharge,
             Operation::Tokenize(_) => SaidKind::NamesToken,
         },
@@ -382,9 +382,9 @@ fn draw(
 }
 
 /// What a look-up gets: nothing that is not so.
-fn found(rng: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said {
+fn found(rng: &mut SeededRng, acted: bool, payment_request: &PaymentRequest) -> Said {
     let what = match rng.below(10) {
-        0..5 if acted => yes(attempt),
+        0..5 if acted => yes(payment_request),
         0..3 => SaidKind::NotFound,
         3..5 => SaidKind::Declines,
         5 | 6 => SaidKind::CannotTell,
@@ -395,8 +395,8 @@ fn found(rng: &mut SeededRng, acted: bool, attempt: &PaymentRequest) -> Said {
     Said { after: delay(rng), what, acts: false, quoted: String::new(), spelling: 0 }
 }
 
-const fn yes(attempt: &PaymentRequest) -> SaidKind {
-    match attempt.operation {
+const fn yes(payment_request: &PaymentRequest) -> SaidKind {
+    match payment_request.operation {
         Operation::Charge(..) => SaidKind::Charges,
         Operation::Tokenize(_) => SaidKind::Tokenizes,
     }

@@ -175,7 +175,7 @@ pub struct SettledPayment {
 
 /// What became of an outcome that was to be written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Booked {
+pub enum Recorded {
     /// It is what the store says, and what the first requests tell.
     First,
     /// It is what the store says, after it was told that the outcome is unknown: the late requests tell it.
@@ -188,7 +188,7 @@ pub enum Booked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settling {
     /// What became of the outcome.
-    pub booked: Booked,
+    pub recorded: Recorded,
     /// The callbacks that the writer has to see to.
     pub callbacks: Vec<CallbackRow>,
 }

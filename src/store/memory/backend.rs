@@ -11,8 +11,8 @@ use super::tables::{Callback, PaymentRecord};
 use crate::store::CallbackKind;
 use crate::store::audit::{AuditFilter, AuditRow, ConnectorChange, NewAudit};
 use crate::store::backend::{
-    Backend, BackendError, Booked, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback,
-    NewPayment, NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Resealed, SettledPayment, Settling,
+    Backend, BackendError, CallbackFilter, CallbackRow, CallbackState, ConnectorRow, Inserted, NewCallback, NewPayment,
+    NodeId, PaymentFilter, PaymentRow, PaymentState, PendingCallback, Recorded, Resealed, SettledPayment, Settling,
     Unsettled,
 };
 use crate::store::record::led_by;
@@ -103,25 +103,25 @@ impl Backend for Memory {
                 confirmation_code: known.row.confirmation_code.as_deref(),
             });
             let (mut entry, is_known) = (SettlingStep::of(known.as_ref(), &payment), known.is_some());
-            let writes = matches!(entry, SettlingStep::Unbooked | SettlingStep::First | SettlingStep::Late);
+            let writes = matches!(entry, SettlingStep::Unrecorded | SettlingStep::First | SettlingStep::Late);
             if writes && tables.end_session(&payment, is_known, node, now).is_err() {
                 entry = SettlingStep::Otherwise;
             }
-            let (mut told, mut booked) = (Vec::new(), Booked::First);
+            let (mut told, mut recorded) = (Vec::new(), Recorded::First);
             match entry {
-                SettlingStep::Otherwise => booked = Booked::Otherwise,
-                SettlingStep::Unbooked => told = first,
+                SettlingStep::Otherwise => recorded = Recorded::Otherwise,
+                SettlingStep::Unrecorded => told = first,
                 SettlingStep::First => {
                     tables.write_outcome(payment, now);
                     told = first;
                 }
                 SettlingStep::Late => {
                     tables.write_outcome(payment, now);
-                    (told, booked) = (late, Booked::Late);
+                    (told, recorded) = (late, Recorded::Late);
                 }
                 SettlingStep::Again => {
                     if late.iter().any(|callback| tables.by_token(callback.token).is_some()) {
-                        booked = Booked::Late;
+                        recorded = Recorded::Late;
                     }
                     told = first.into_iter().chain(late).filter(|new| tables.by_token(new.token).is_some()).collect();
                 }
@@ -133,7 +133,7 @@ impl Backend for Memory {
                     tables.callbacks.get(&id).filter(|callback| callback.is_open() && callback.node == Some(node));
                 callbacks.extend(own.map(|callback| callback.row.clone()));
             }
-            Ok(Settling { booked, callbacks })
+            Ok(Settling { recorded, callbacks })
         })
     }
 

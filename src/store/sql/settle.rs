@@ -18,7 +18,7 @@ use super::work::Work;
 use super::{nodes, sessions};
 use crate::pay::outcome::Standing;
 use crate::store::backend::{
-    BackendError, Booked, CallbackRow, NewCallback, NodeId, PaymentState, SettledPayment, Settling,
+    BackendError, CallbackRow, NewCallback, NodeId, PaymentState, Recorded, SettledPayment, Settling,
 };
 use crate::store::settling::{self, KnownPayment, SettlingStep};
 
@@ -43,33 +43,33 @@ impl Work for SettlePayment {
             if on.dialect == SqlDialect::Sqlite && self.write_first(on).await? {
                 self.end_session(on, true).await?;
                 let stored = self.insert(on, &self.first).await?;
-                return Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) });
+                return Ok(Settling { recorded: Recorded::First, callbacks: self.mine(stored) });
             }
             match self.step(on).await? {
-                SettlingStep::Otherwise => Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() }),
-                SettlingStep::Unbooked if !self.end_session(on, false).await? => {
-                    Ok(Settling { booked: Booked::Otherwise, callbacks: Vec::new() })
+                SettlingStep::Otherwise => Ok(Settling { recorded: Recorded::Otherwise, callbacks: Vec::new() }),
+                SettlingStep::Unrecorded if !self.end_session(on, false).await? => {
+                    Ok(Settling { recorded: Recorded::Otherwise, callbacks: Vec::new() })
                 }
-                SettlingStep::Unbooked => {
+                SettlingStep::Unrecorded => {
                     let stored = self.insert(on, &self.first).await?;
-                    Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
+                    Ok(Settling { recorded: Recorded::First, callbacks: self.mine(stored) })
                 }
                 SettlingStep::First => {
                     self.write(on).await?;
                     self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.first).await?;
-                    Ok(Settling { booked: Booked::First, callbacks: self.mine(stored) })
+                    Ok(Settling { recorded: Recorded::First, callbacks: self.mine(stored) })
                 }
                 SettlingStep::Late => {
                     self.write(on).await?;
                     self.end_session(on, true).await?;
                     let stored = self.insert(on, &self.late).await?;
-                    Ok(Settling { booked: Booked::Late, callbacks: self.mine(stored) })
+                    Ok(Settling { recorded: Recorded::Late, callbacks: self.mine(stored) })
                 }
                 SettlingStep::Again => {
                     let (first, late) = (self.stored(on, &self.first).await?, self.stored(on, &self.late).await?);
-                    let booked = if late.is_empty() { Booked::First } else { Booked::Late };
-                    Ok(Settling { booked, callbacks: self.mine(first.into_iter().chain(late)) })
+                    let recorded = if late.is_empty() { Recorded::First } else { Recorded::Late };
+                    Ok(Settling { recorded, callbacks: self.mine(first.into_iter().chain(late)) })
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Work for SettlePayment {
                 }
             }
             let stored = insert.with_known(on, new).await?;
-            Ok(Some(Settling { booked: Booked::First, callbacks: self.mine(stored) }))
+            Ok(Some(Settling { recorded: Recorded::First, callbacks: self.mine(stored) }))
         }
         .boxed()
     }

@@ -5,7 +5,7 @@
 //!          there, [`Committer`] is that writer, and takes whatever waits into one transaction. A connection is used again
 //!          only after all went well on it ([`super::connections`], [`SqliteWriter`]): after a failure nobody knows what state it is in.
 //!          (SQLite rolls back by itself when the disk is full; the driver goes on counting a transaction that is not there.)
-//! Limits:  [`BATCH_MAX`] pieces a transaction, [`WAITING_MAX`] that wait, [`PATIENCE`] for one, [`TRIES`] after conflicts.
+//! Limits:  [`BATCH_MAX`] pieces a transaction, [`WAITING_MAX`] that wait, [`TIME_LIMIT`] for one, [`TRIES`] after conflicts.
 //! Errors:  what was refused by the rows is told to its own caller alone. After a failure in a transaction of several each
 //!          is tried alone, so that none fails for another's sake, unless it is one that none can escape.
 
@@ -35,7 +35,7 @@ const WAITING_MAX: usize = 1024;
 
 /// How long one piece of work may take; after that nobody knows whether it was done. Our choice: a caller waits on the
 /// line.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often a piece of work is tried that was in another's way.
 const TRIES: u32 = 4;
@@ -126,9 +126,9 @@ async fn in_transaction<W: Work>(
 
 /// What takes too long may still happen.
 pub(super) async fn within<T>(doing: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
-    timeout(PATIENCE, doing)
+    timeout(TIME_LIMIT, doing)
         .await
-        .unwrap_or_else(|_| Err(BackendError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
+        .unwrap_or_else(|_| Err(BackendError::Unavailable(format!("no answer within {} s", TIME_LIMIT.as_secs()))))
 }
 
 /// SQLite's one writer.
@@ -223,7 +223,7 @@ impl Failed {
         match self {
             Self::One(error) | Self::All(error) => super::failure::told(error),
             Self::NotThere(error) => error.to_string(),
-            Self::TimedOut => format!("it was not done within {} s", PATIENCE.as_secs()),
+            Self::TimedOut => format!("it was not done within {} s", TIME_LIMIT.as_secs()),
             Self::Panicked => "it broke down".to_owned(),
         }
     }
@@ -250,7 +250,7 @@ impl SqliteWriter {
         while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
             batch.retain(|piece| !piece.is_abandoned());
             // For all tries together: whoever waits gives up after the same time (`within`).
-            let until = Instant::now() + PATIENCE;
+            let until = Instant::now() + TIME_LIMIT;
             let is_only = batch.len() == 1;
             match self.together(&mut batch, until).await {
                 Ok(()) => batch.drain(..).for_each(|piece| piece.tell(Ok(()))),

@@ -4,19 +4,19 @@ use crate::money::{Amount, Currency};
 use crate::pay::gateway::TokenType;
 use crate::secret::Secret;
 
-fn text(dialect: ContractVariant, attempt: &PaymentRequest, instrument: &Instrument) -> String {
-    String::from_utf8(write(dialect, attempt, instrument).unwrap().as_ref().to_vec()).unwrap()
+fn text(dialect: ContractVariant, payment_request: &PaymentRequest, instrument: &Instrument) -> String {
+    String::from_utf8(write(dialect, payment_request, instrument).unwrap().as_ref().to_vec()).unwrap()
 }
 
-fn twilio(attempt: &PaymentRequest, instrument: &Instrument) -> String {
-    text(ContractVariant::Twilio, attempt, instrument)
+fn twilio(payment_request: &PaymentRequest, instrument: &Instrument) -> String {
+    text(ContractVariant::Twilio, payment_request, instrument)
 }
 
 /// With a description and parameters, one of which needs escapes.
-fn full(mut attempt: PaymentRequest) -> PaymentRequest {
-    attempt.description = Some("pizza".into());
-    attempt.parameters = vec![("k".into(), "v".into()), ("a".into(), "\"ü\n".into())];
-    attempt
+fn full(mut payment_request: PaymentRequest) -> PaymentRequest {
+    payment_request.description = Some("pizza".into());
+    payment_request.parameters = vec![("k".into(), "v".into()), ("a".into(), "\"ü\n".into())];
+    payment_request
 }
 
 #[test]
@@ -109,10 +109,10 @@ fn signalwire_s_cxml_tells_a_charge_from_a_token_by_its_members() {
 
 #[test]
 fn signalwire_s_swml_always_has_the_same_members() {
-    let mut attempt = full(charge());
-    attempt.token_type = TokenType::Reusable;
+    let mut payment_request = full(charge());
+    payment_request.token_type = TokenType::Reusable;
     assert_eq!(
-        text(ContractVariant::SignalWireSwml, &attempt, &card(Some("123"), Some("94111"))),
+        text(ContractVariant::SignalWireSwml, &payment_request, &card(Some("123"), Some("94111"))),
         concat!(
             r#"{"transaction_id":"PK0123456789abcdef0123456789abcdef","method":"credit-card","#,
             r#""cardnumber":"4111111111111111","cvv":"123","postal_code":"94111","description":"pizza","#,
@@ -141,41 +141,43 @@ fn an_amount_has_its_currency_s_decimals() {
         ("0.3", "usd", "0.30"),
     ] {
         let currency: Currency = code.parse().unwrap();
-        let mut attempt = charge();
-        attempt.operation = Operation::Charge(Amount::parse(amount, currency).unwrap(), currency);
-        attempt.currency = currency;
+        let mut payment_request = charge();
+        payment_request.operation = Operation::Charge(Amount::parse(amount, currency).unwrap(), currency);
+        payment_request.currency = currency;
         for (dialect, expected) in [
             (ContractVariant::Twilio, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
             (ContractVariant::Telnyx, format!(r#""amount":"{shown}","currency_code":"{}","#, currency.code())),
             (ContractVariant::SignalWire, format!(r#""chargeAmount":{shown},"#)),
             (ContractVariant::SignalWireSwml, format!(r#""chargeAmount":"{shown}","#)),
         ] {
-            let body = text(dialect, &attempt, &card(None, None));
+            let body = text(dialect, &payment_request, &card(None, None));
             assert!(body.contains(&expected), "{body}");
         }
-        assert!(text(ContractVariant::SignalWire, &attempt, &card(None, None)).contains(currency.code()));
-        assert!(text(ContractVariant::SignalWireSwml, &attempt, &card(None, None)).contains(&format!("\"{code}\"")));
+        assert!(text(ContractVariant::SignalWire, &payment_request, &card(None, None)).contains(currency.code()));
+        assert!(
+            text(ContractVariant::SignalWireSwml, &payment_request, &card(None, None)).contains(&format!("\"{code}\""))
+        );
     }
 }
 
 #[test]
 fn a_parameter_given_twice_stands_once_with_its_last_value() {
-    let mut attempt = tokenize();
-    attempt.parameters = [("a", "1"), ("b", "2"), ("a", "3")].map(|(k, v)| (k.into(), v.into())).into();
+    let mut payment_request = tokenize();
+    payment_request.parameters = [("a", "1"), ("b", "2"), ("a", "3")].map(|(k, v)| (k.into(), v.into())).into();
     for dialect in ContractVariant::ALL {
-        assert!(text(*dialect, &attempt, &card(None, None)).ends_with(r#""parameters":{"a":"3","b":"2"}}"#));
+        assert!(text(*dialect, &payment_request, &card(None, None)).ends_with(r#""parameters":{"a":"3","b":"2"}}"#));
     }
 }
 
 #[test]
 fn the_same_payment_is_the_same_bytes_that_fit_their_memory_exactly() {
-    let mut attempt = charge();
-    attempt.description = Some("\u{1}\"\\".repeat(500));
+    let mut payment_request = charge();
+    payment_request.description = Some("\u{1}\"\\".repeat(500));
     for dialect in ContractVariant::ALL {
-        let body = write(*dialect, &attempt, &card(Some("123"), None)).unwrap();
+        let body = write(*dialect, &payment_request, &card(Some("123"), None)).unwrap();
         let (length, capacity) = body.room();
         assert_eq!(length, capacity);
-        assert_eq!(body.as_ref(), write(*dialect, &attempt, &card(Some("123"), None)).unwrap().as_ref());
+        assert_eq!(body.as_ref(), write(*dialect, &payment_request, &card(Some("123"), None)).unwrap().as_ref());
     }
 }
 

@@ -27,9 +27,9 @@ fn note(id: &str) -> StripeNote {
 }
 
 fn with(parameters: &[(&str, &str)]) -> PaymentRequest {
-    let mut attempt = tokenize();
-    attempt.parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    attempt
+    let mut payment_request = tokenize();
+    payment_request.parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    payment_request
 }
 
 #[test]
@@ -64,11 +64,11 @@ fn the_payment_itself_holds_no_card() {
              &metadata%5Bpay_sid%5D={SID}&expand%5B%5D=latest_charge"
         )
     );
-    let mut attempt = charge();
-    attempt.description = Some("Größe \"M\"".into());
+    let mut payment_request = charge();
+    payment_request.description = Some("Größe \"M\"".into());
     let note = StripeNote { customer: Some("cus_1".into()), ..note("pm_1") };
     assert_eq!(
-        text(&payment_intent(&attempt, &note, 2050, Currency::USD, true)),
+        text(&payment_intent(&payment_request, &note, 2050, Currency::USD, true)),
         format!(
             "amount=2050&currency=usd&payment_method=pm_1&payment_method_types%5B%5D=card&confirm=true\
              &customer=cus_1&payment_method_options%5Bcard%5D%5Bmoto%5D=true\
@@ -79,18 +79,18 @@ fn the_payment_itself_holds_no_card() {
 
 #[test]
 fn a_description_is_cut_at_stripe_s_limit_and_left_out_when_empty() {
-    let mut attempt = charge();
-    attempt.description = Some("ü".repeat(1001));
-    let body = text(&payment_intent(&attempt, &note("pm_1"), 1, Currency::USD, false));
+    let mut payment_request = charge();
+    payment_request.description = Some("ü".repeat(1001));
+    let body = text(&payment_intent(&payment_request, &note("pm_1"), 1, Currency::USD, false));
     assert!(body.contains(&format!("description={}&", "%C3%BC".repeat(1000))));
-    attempt.description = Some(String::new());
-    assert!(!text(&payment_intent(&attempt, &note("pm_1"), 1, Currency::USD, false)).contains("description"));
+    payment_request.description = Some(String::new());
+    assert!(!text(&payment_intent(&payment_request, &note("pm_1"), 1, Currency::USD, false)).contains("description"));
 }
 
 #[test]
 fn parameters_are_metadata_as_far_as_stripe_keeps_them() {
     let (long_name, long_value) = ("n".repeat(41), "v".repeat(501));
-    let attempt = with(&[
+    let payment_request = with(&[
         ("order", "7"),
         ("AVSName", "Ada"),
         ("pay_sid", "PKanother"),
@@ -103,7 +103,7 @@ fn parameters_are_metadata_as_far_as_stripe_keeps_them() {
         ("", "x"),
     ]);
     assert_eq!(
-        text(&customer(&attempt, &note("pm_1"))),
+        text(&customer(&payment_request, &note("pm_1"))),
         format!(
             "payment_method=pm_1&name=Ada&metadata%5Bpay_sid%5D={SID}&metadata%5Border%5D=7&metadata%5Btwice%5D=last"
         )
@@ -116,22 +116,22 @@ fn parameters_are_metadata_as_far_as_stripe_keeps_them() {
 
 #[test]
 fn a_bank_account_names_its_holder_and_whose_it_is() {
-    let attempt = with(&[("AVSName", "Ada Lovelace")]);
+    let payment_request = with(&[("AVSName", "Ada Lovelace")]);
     assert_eq!(
-        text(&bank_token(&attempt, &the_account()).unwrap()),
+        text(&bank_token(&payment_request, &the_account()).unwrap()),
         "bank_account%5Bcountry%5D=US&bank_account%5Bcurrency%5D=usd&bank_account%5Baccount_number%5D=000123456789\
          &bank_account%5Brouting_number%5D=110000000&bank_account%5Baccount_holder_name%5D=Ada+Lovelace\
          &bank_account%5Baccount_holder_type%5D=individual&bank_account%5Baccount_type%5D=checking"
     );
     let company = BankAccount { account_type: BankAccountType::CommercialChecking, ..the_account() };
     assert_eq!(
-        text(&bank_payment_method(&attempt, &company).unwrap()),
+        text(&bank_payment_method(&payment_request, &company).unwrap()),
         "type=us_bank_account&us_bank_account%5Baccount_number%5D=000123456789\
          &us_bank_account%5Brouting_number%5D=110000000&us_bank_account%5Baccount_holder_type%5D=company\
          &us_bank_account%5Baccount_type%5D=checking&billing_details%5Bname%5D=Ada+Lovelace"
     );
     let savings = BankAccount { account_type: BankAccountType::ConsumerSavings, ..the_account() };
-    assert!(text(&bank_payment_method(&attempt, &savings).unwrap()).contains("account_type%5D=savings"));
+    assert!(text(&bank_payment_method(&payment_request, &savings).unwrap()).contains("account_type%5D=savings"));
     assert_eq!(bank_token(&tokenize(), &savings).err(), Some(NoHolder));
     assert_eq!(bank_payment_method(&with(&[("AVSName", "")]), &savings).err(), Some(NoHolder));
 }
@@ -144,12 +144,12 @@ fn a_token_is_named() {
 
 #[test]
 fn a_body_is_written_into_room_of_its_own_size() {
-    let attempt = with(&[("AVSName", "Ada ü")]);
+    let payment_request = with(&[("AVSName", "Ada ü")]);
     for body in [
-        card_payment_method(&attempt, &the_card(Some("123"), Some("94111"))),
-        card_token(&attempt, &the_card(Some("123"), Some("94111"))),
-        bank_token(&attempt, &the_account()).unwrap(),
-        bank_payment_method(&attempt, &the_account()).unwrap(),
+        card_payment_method(&payment_request, &the_card(Some("123"), Some("94111"))),
+        card_token(&payment_request, &the_card(Some("123"), Some("94111"))),
+        bank_token(&payment_request, &the_account()).unwrap(),
+        bank_payment_method(&payment_request, &the_account()).unwrap(),
         token_payment_method(&Secret::new("tok_1".into())),
     ] {
         let (length, capacity) = body.room();
