@@ -27,7 +27,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `clock`, `rng` | the one clock for people, the one source of randomness of calls |
+//! | `clock`, `rng` | the wall clock, the one source of randomness of calls |
 //! | `feed` | what happens to calls, payments and callbacks, for whoever watches |
 //! | `blocking` | where work goes that holds its thread up |
 //! | `private_file` | files that only their owner can read |
@@ -38,7 +38,7 @@
 //! | `speech` | text and recordings to sound |
 //! | `store` | what outlives the process: connectors, payments, callbacks to send |
 //! | `connector` | Pay Connectors: one trait, one folder a gateway |
-//! | `config`, `account` | what is set of the modules above, and who we are |
+//! | `config`, `account` | the configuration; our AccountSid and AuthToken |
 //! | `callback` | signed requests to the merchant's application |
 //! | `replay` | call scripts |
 //! | `call` | one task a live call; every call's record |
@@ -49,7 +49,7 @@
 //!
 //! # The loop
 //!
-//! Every machine here is run the same way, and has the same names for it; `now` is always a parameter:
+//! Every machine here is run the same way, and has the same kind of names for it; `now` is always a parameter:
 //!
 //! - `handle_event` or `handle_input` takes what happened;
 //! - `poll_action` or `poll_output` gives what is to be done, one thing at a time, until there is none;
@@ -59,7 +59,8 @@
 //!
 //! [`flow::Call`] is the whole call; [`pay::verb::PaySession`] and [`pay::assisted::AssistedSession`] are one payment.
 //! Machines in which whatever happens has one consequence, [`pay::submission::Submission`] and [`pay::recovery::Recovery`],
-//! give it back from `handle_*` itself. A call from start to success, without a socket:
+//! give it back from `handle_*` itself. [`media::MediaSession`] takes messages and commands and gives events and frames:
+//! `handle_message`, `handle_command`, `poll_event`, `poll_frame`. A call from start to success, without a socket:
 //!
 //! ```
 //! # use touchtone::flow::{Action, Call, Context, Event, First, NextDocument, link::{Origin, PlainHttp}};
@@ -98,7 +99,7 @@
 //!     now = now + Duration::from_millis(200);
 //!     match keys.next() {
 //!         Some(key) => call.handle_event(now, Event::Key(key)),
-//!         None => call.handle_timeout(now),
+//!         None => call.handle_timeout(now), // Too early is harmless: `poll_timeout` says when it is not.
 //!     }
 //! }
 //! assert_eq!(result, Some(PayResult::Success));

@@ -27,7 +27,8 @@ pub mod upgrade;
 pub(crate) mod demo;
 pub mod twilio;
 
-/// Every dialect. Nothing else in the program names one.
+/// Every dialect. The server, its description and the fuzz target read this list; the phone in the terminal (`cli::dial`) and
+/// `stream-url` speak Twilio's only.
 pub static DIALECTS: &[&Dialect] = &[
     &twilio::DIALECT,
     #[cfg(test)]

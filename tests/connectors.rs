@@ -15,6 +15,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use touchtone::connector::KINDS;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -486,8 +487,10 @@ fn a_command_that_is_wrong_says_what_to_do() {
     assert!(empty.contains("stand-in") && empty.contains("touchtone connectors add NAME"), "{empty}");
     let secret = "sk_test_4815162342";
     let on_the_line = format!("secret_key={secret}");
+    let kinds = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let near = format!("`strpe` is none of {kinds}; `stripe`, perhaps?");
     for (arguments, said) in [
-        (&["add", "Shop", "--kind", "strpe"][..], "`strpe` is none of sandbox, generic, stripe; `stripe`, perhaps?"),
+        (&["add", "Shop", "--kind", "strpe"][..], &*near),
         (&["add", "Shop", "--kind", "generic", "endpont=https://x.example/"], "the nearest known one is `endpoint`"),
         (&["add", "Shop", "--kind", "generic"], "`endpoint` is missing"),
         (&["add", "Shop", "--kind", "stripe"], "`secret_key` is missing"),

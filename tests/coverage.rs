@@ -1,7 +1,7 @@
 //! The table `tests/clients/README.md`: every name of the Pay verb and of its REST API, with the test or script that covers it.
 //!
 //! The table is made here from the scripts and the client-library tests themselves, so it cannot go stale: when it
-//! differs from the file, this test fails. `TOUCHTONE_BLESS=1 cargo test --test coverage` writes it anew.
+//! differs from the file, this test fails. `TESTS_BLESS=1 cargo test --test coverage` writes it anew.
 #![cfg(feature = "shell")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
@@ -239,7 +239,7 @@ fn written(tables: &[Table<'_>]) -> String {
         "# What is covered, and by what\n\n\
          Every name of the Pay verb, of its callbacks and of its REST API, with tests that use Twilio's own libraries (files of this\n\
          folder) and call scripts (`flows/scripts`) that cover it; at most three of each. This file is written by `tests/coverage.rs`,\n\
-         which fails when it is out of date or a row is empty: `TOUCHTONE_BLESS=1 cargo test --test coverage` writes it anew.\n",
+         which fails when it is out of date or a row is empty: `TESTS_BLESS=1 cargo test --test coverage` writes it anew.\n",
     );
     for Table { title, rows } in tables {
         let _ = write!(text, "\n## {title}\n\n| name | covered by |\n|---|---|\n");
@@ -262,10 +262,10 @@ fn every_name_of_pay_is_covered_and_the_table_says_by_what() {
         .collect();
     let text = written(&tables);
     let path = root().join("tests/clients/README.md");
-    if std::env::var_os("TOUCHTONE_BLESS").is_some() {
+    if std::env::var_os("TESTS_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
     assert!(empty.is_empty(), "nothing covers these:\n{}", empty.join("\n"));
     let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(known == text, "tests/clients/README.md is out of date: TOUCHTONE_BLESS=1 cargo test --test coverage");
+    assert!(known == text, "tests/clients/README.md is out of date: TESTS_BLESS=1 cargo test --test coverage");
 }

@@ -241,8 +241,9 @@ impl MediaProtocol for DemoStream {
 
 impl fmt::Debug for DemoStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "demo::Stream({:?})", self.phase)
+        write!(f, "DemoStream({:?})", self.phase)
     }
 }
 
+#[cfg(test)]
 mod tests;

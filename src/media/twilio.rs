@@ -245,10 +245,10 @@ impl MediaProtocol for TwilioStream {
 impl fmt::Debug for TwilioStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.phase {
-            StreamPhase::Opened => "twilio::Stream(opened)",
-            StreamPhase::Greeted => "twilio::Stream(greeted)",
-            StreamPhase::Running(_) => "twilio::Stream(running)",
-            StreamPhase::Stopped => "twilio::Stream(stopped)",
+            StreamPhase::Opened => "TwilioStream(opened)",
+            StreamPhase::Greeted => "TwilioStream(greeted)",
+            StreamPhase::Running(_) => "TwilioStream(running)",
+            StreamPhase::Stopped => "TwilioStream(stopped)",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Whether anything that is shown, sent or written down repeats what the caller keyed.
 //!
-//! Shape:   [`leaked`] compares the digits in every text of the records with the digits that were pressed, [`repeats`] those of
+//! Shape:   [`leaked`] compares the digits in every text of the records with the digits that were pressed, `repeats` those of
 //!          a recording. It shares nothing with `mask`, on purpose: texts are decoded whole, layer by layer, what is no letter
 //!          and no digit is thrown away, and every few digits in a row that are left are looked up.
 //! Limits:  [`RUN`] digits in a row: the last four of a card and a date are shorter, and are meant to be seen. What the
