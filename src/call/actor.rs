@@ -24,7 +24,7 @@ use super::fetching::{ActionOutcome, LeftUntold, fetched};
 use super::gateway::Asking;
 use super::metrics;
 use super::place::{CallPlace, StreamPlace};
-use super::playback::{Playback, PlaybackPiece};
+use super::playback::{Playback, PlaybackPiece, mark_of, turn_of};
 use super::progress;
 use super::recorder::Recorder;
 use super::registry::{CallHandle, PendingCommand};
@@ -596,12 +596,4 @@ impl CallActor {
             });
         }
     }
-}
-
-fn mark_of(turn: TurnId) -> Option<MarkName> {
-    MarkName::parse(&format!("p-{}", turn.0))
-}
-
-fn turn_of(mark: &MarkName) -> Option<TurnId> {
-    mark.as_str().strip_prefix("p-")?.parse().ok().map(TurnId)
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::audio::{Clip, FRAME_BYTES};
 use crate::flow::TurnId;
+use crate::media::MarkName;
 
 /// How much sound is sent ahead.
 const AHEAD: Duration = Duration::from_secs(5);
@@ -112,6 +113,16 @@ impl Playback {
         self.turns.front()?.sound.as_ref()?;
         Some(self.heard_until.map_or(now, |until| until.checked_sub(LOW).unwrap_or(now)))
     }
+}
+
+/// The mark that says that a turn was played.
+pub(super) fn mark_of(turn: TurnId) -> Option<MarkName> {
+    MarkName::parse(&format!("p-{}", turn.0))
+}
+
+/// The turn that a mark is of. None: it is none of ours.
+pub(super) fn turn_of(mark: &MarkName) -> Option<TurnId> {
+    mark.as_str().strip_prefix("p-")?.parse().ok().map(TurnId)
 }
 
 #[cfg(test)]
