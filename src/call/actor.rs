@@ -35,10 +35,8 @@ use super::socket::{CallSocket, Heard, SocketError};
 use super::stream::{CLOSE_LIMIT, StreamReader, StreamRefusal, StreamWriter, begin, until};
 use crate::callback::{CallbackKind, CallbackQueue, CallbackRequest};
 use crate::flow::link::Target;
-use crate::flow::{
-    Action, Begun, Call, CommandId, Ended, Event, Fetch, Fetched, LedBy, PaymentId, Purpose, Settled, TurnId,
-};
-use crate::media::{Ignored, MarkName, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
+use crate::flow::{Action, Begun, Call, CommandId, Ended, Event, Fetch, Fetched, LedBy, PaymentId, Purpose, Settled};
+use crate::media::{Ignored, MediaCommand, MediaError, MediaEvent, MediaSession, MuLaw, Start};
 use crate::pay::assisted::AgentError;
 use crate::pay::session::What;
 use crate::store::Hold;
