@@ -20,7 +20,7 @@ use touchtone::form::Form;
 use touchtone::http::GatewayReply;
 use touchtone::money::{Amount, Currency};
 use touchtone::pay::gateway::{
-    Answer, PaymentRequest, Capabilities, Denial, Instrument, Operation, Preparation, RecoveryNote, TokenType,
+    Answer, Capabilities, Denial, Instrument, Operation, PaymentRequest, Preparation, RecoveryNote, TokenType,
 };
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use touchtone::flow::link::{Origin, PlainHttp};
 use touchtone::flow::{Context, Fetch, Fetched, NextDocument};
 use touchtone::form::Form;
-use touchtone::pay::gateway::{Answer, Approval, PaymentRequest, Capabilities, Denial, Instrument, Preparation};
+use touchtone::pay::gateway::{Answer, Approval, Capabilities, Denial, Instrument, PaymentRequest, Preparation};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::session::What;

@@ -17,7 +17,7 @@ use touchtone::flow::{AgentCommand, Context, Fetch, Fetched, NextDocument, Redir
 use touchtone::form::Form;
 use touchtone::fuzzing::{CREATE_PARAMETERS, PaymentForm, UPDATE_PARAMETERS, VALUE_MAX, call_form, payment_form};
 use touchtone::pay::assisted::AgentError;
-use touchtone::pay::gateway::{PaymentRequest, Capabilities, Instrument};
+use touchtone::pay::gateway::{Capabilities, Instrument, PaymentRequest};
 use touchtone::pay::platform::Platform;
 use touchtone::pay::sandbox;
 use touchtone::pay::submission::{Question, Reply};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use touchtone::fuzzing::blessed;
 use touchtone::library::Library;
-use touchtone::replay::{ScriptOutcome, Requests, Script, run};
+use touchtone::replay::{Requests, Script, ScriptOutcome, run};
 
 /// The longest script that is run, in bytes: longer ones only take longer.
 const SIZE_MAX: usize = 8 * 1024;
