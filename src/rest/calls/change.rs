@@ -90,6 +90,8 @@ impl UpdateForm {
     pub(super) fn read(form: Fields) -> Result<Self, ApiError> {
         let has = |name| form.names().any(|given| given == name);
         match (has("Twiml"), has("Url"), has("Status")) {
+            // A parameter here all the same: whoever sends it is not to look for a misspelt name.
+            (_, false, _) if has("Method") => Err(ApiError::parameter("Method needs Url")),
             (true, false, false) => form.read_as(UNSUPPORTED).map(Self::Document),
             (false, true, false) => form.read_as(UNSUPPORTED).map(Self::Address),
             (false, false, true) => form.read_as(UNSUPPORTED).map(Self::End),
@@ -178,6 +180,14 @@ mod tests {
             let refused = read(form).unwrap_err();
             assert_eq!((refused.code, refused.status), (code, 400), "{form}: {}", refused.message);
         }
+    }
+
+    #[test]
+    fn a_method_without_an_address_is_told_from_a_misspelt_parameter() {
+        for form in ["Method=GET", "Method=GET&Status=completed", "Twiml=%3CResponse%2F%3E&Method=GET"] {
+            assert_eq!(read(form).unwrap_err().message, "Method needs Url", "{form}");
+        }
+        assert!(read("Metod=GET&Status=completed").unwrap_err().message.contains("\"Metod\""));
     }
 
     #[test]
