@@ -6,27 +6,18 @@
 #![allow(missing_docs, clippy::expect_used, clippy::print_stdout, reason = "a benchmark stops when it cannot go on")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark starts a process")]
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::Command;
-use std::time::Duration;
 
-use touchtone::flow::link::{Origin, PlainHttp};
-use touchtone::flow::{Context, Ended, Fetch, Fetched, NextDocument};
-use touchtone::form::Form;
+use touchtone::flow::Ended;
 use touchtone::media::{Incoming, MediaCommand, MediaSession, MuLaw, UpgradeRequest, twilio};
-use touchtone::pay::gateway::{Capabilities, Instrument, PaymentRequest};
-use touchtone::pay::platform::Platform;
-use touchtone::pay::sandbox;
-use touchtone::pay::submission::{Question, Reply};
-use touchtone::simulate::{Simulation, World, sandbox_reply};
 use touchtone::time::CallTime;
-use touchtone::tone::Key;
 use touchtone::twiml;
 
-const PAY: &str = "<Response><Say>Welcome.</Say><Gather numDigits='1' timeout='2'><Say>Press 1.</Say></Gather>\
-                   <Pay chargeAmount='20.45' maxAttempts='2' statusCallback='https://example.com/status'/>\
-                   <Say>Thank you.</Say></Response>";
+#[path = "support/payment.rs"]
+mod payment;
+
+use payment::{PAY, document, payment};
 
 const START: &str = r#"{"event":"start","sequenceNumber":"1","start":{"streamSid":"MZ1","accountSid":"AC1","callSid":"CA1",
     "tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{}},
@@ -35,59 +26,8 @@ const START: &str = r#"{"event":"start","sequenceNumber":"1","start":{"streamSid
 /// What is counted, and the fewer of the two numbers of times that it is done.
 const KINDS: [(&str, u32); 3] = [("payment", 200), ("frame", 2000), ("document", 2000)];
 
-/// A world with the sandbox and nothing else.
-struct Sandbox;
-
-impl World for Sandbox {
-    fn connector(&mut self, _: &str) -> Option<Capabilities> {
-        Some(sandbox::capabilities())
-    }
-
-    fn gateway(
-        &mut self,
-        question: &Question,
-        payment_request: &PaymentRequest,
-        instrument: &Instrument,
-    ) -> Option<(Duration, Reply)> {
-        Some((Duration::from_millis(800), sandbox_reply(question, payment_request, instrument)))
-    }
-
-    fn document(&mut self, _: &Fetch) -> (Duration, Fetched) {
-        (Duration::ZERO, Fetched::NotAsked)
-    }
-}
-
-fn context() -> Context {
-    Context {
-        account_sid: "AC1".into(),
-        call_sid: "CA1".into(),
-        caller: Form::new(),
-        parameters: BTreeMap::new(),
-        answered_at: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
-        answered_at_utc: jiff::civil::date(2026, 6, 1).at(12, 0, 0, 0),
-        seed: 1,
-        platform: Platform::Twilio,
-        plain_http: PlainHttp::Never,
-    }
-}
-
-/// A caller who waits for each prompt and keys in what is asked for.
-fn payment(document: &NextDocument) -> Option<Ended> {
-    let mut call = Simulation::start(Ok(document.clone()), context(), Sandbox);
-    for keys in ["1", "4242424242424242", "1228", "94111", "123"] {
-        while !call.call().is_listening() && call.step() {}
-        for key in keys.chars().filter_map(Key::parse) {
-            call.press(key);
-            call.advance_to(call.now() + Duration::from_millis(100));
-        }
-    }
-    call.run_to_end();
-    call.ended()
-}
-
 fn work(kind: &str, times: u32) {
-    let document = twiml::parse(PAY).expect("the document is good");
-    let document = NextDocument { document, origin: Origin::Flow("bench".into()) };
+    let document = document();
     let request = UpgradeRequest { path: "/media/twilio/pay", query: None, headers: &[], call_sid: "CA1" };
     let mut stream = MediaSession::open(&twilio::DIALECT, &request).expect("the upgrade is good");
     stream.handle_message(CallTime::ZERO, Incoming::Text(START)).expect("the start is good");
