@@ -22,7 +22,6 @@ pub const EVENTS_KEPT: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// When it was published.
-    #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// What happened.
     #[serde(flatten)]
@@ -159,10 +158,6 @@ impl Watcher {
             Err(RecvError::Closed) => None,
         }
     }
-}
-
-fn as_text<S: serde::Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(moment)
 }
 
 #[cfg(test)]

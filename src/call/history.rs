@@ -66,10 +66,8 @@ pub struct Payment {
     /// Who leads it.
     pub led_by: LedBy,
     /// When it began.
-    #[serde(with = "as_text")]
     pub created: Timestamp,
     /// When something was last told of it.
-    #[serde(with = "as_text")]
     pub updated: Timestamp,
     /// The fields that were last told of it, by name: masked, and without what is secret.
     pub state: BTreeMap<String, String>,
@@ -262,20 +260,6 @@ impl History {
 
     fn find_mut(&mut self, sid: &str) -> Option<&mut HistoryEntry> {
         self.numbers.get(sid).and_then(|number| self.entries.get_mut(number))
-    }
-}
-
-/// A moment as its text (RFC 3339).
-mod as_text {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(moment)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(|_| de::Error::custom("expected a moment"))
     }
 }
 
