@@ -22,6 +22,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use support::process::{Process, SILENT, files};
 use support::{BREATH, Caller, Somebody, TIME_LIMIT, get, wait, write_flows};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn the_first_start_needs_nothing_and_shows_the_token_once() {
@@ -76,6 +77,21 @@ async fn a_call_that_outlasts_the_drain_is_ended_as_a_hang_up_and_told() {
     assert_eq!(application.result().await.field("Result"), "caller-hung-up");
     let code = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_ended_in_mid_call_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = "<Response><Gather numDigits=\"1\" timeout=\"60\"/></Response>";
+    write_flows(&folder.path().join("flows"), &[("menu", document)]);
+    let process = Process::start(folder.path(), &[], &[SILENT]);
+    let mut caller = Caller::dial(process.address, "menu", "CA1", &[]).await;
+    for _ in 0..101 {
+        caller.send_raw(Message::text(r#"{"ping":1}"#)).await;
+    }
+    assert_eq!(caller.close_reason().await.map(|(code, _)| code), Some(1008));
+    let (_, metrics) = get(process.address, "/metrics").await;
+    assert!(metrics.contains("touchtone_streams_refused_total{why=\"protocol\"} 1\n"), "{metrics}");
 }
 
 #[test]
@@ -180,11 +196,7 @@ async fn nothing_that_a_caller_keys_is_left_in_logs_files_or_callbacks() {
         let mut caller = Caller::dial(process.address, "card", &format!("CA{format}cut"), &[]).await;
         caller.hear().await;
         caller.press(&cards()[0][..12]).await;
-        caller
-            .send_raw(tokio_tungstenite::tungstenite::Message::text(
-                "{\"event\":\"dtmf\",\"dtmf\":{\"digit\":\"837\"}}",
-            ))
-            .await;
+        caller.send_raw(Message::text("{\"event\":\"dtmf\",\"dtmf\":{\"digit\":\"837\"}}")).await;
         application
             .wait_for(|arrived| arrived.path == "/paid" && arrived.field("CallSid") == format!("CA{format}cut"))
             .await;

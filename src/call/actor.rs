@@ -417,16 +417,17 @@ impl CallActor {
         match &why {
             StreamRefusal::Closed => tracing::info!("platform closed the stream"),
             StreamRefusal::Completed => tracing::info!("application completed the call"),
-            why => {
-                metrics::stream_refused(why.word());
-                tracing::warn!(reason = %why, "closing the stream; the call goes on as after a hang-up");
-            }
+            why => tracing::warn!(reason = %why, "closing the stream; the call goes on as after a hang-up"),
         }
         match why {
-            // Nobody is at fault, or nobody reads the reason any more.
-            StreamRefusal::Closed | StreamRefusal::Lost(_) | StreamRefusal::Stuck | StreamRefusal::Completed => {
-                self.line.close(CloseCode::Normal, "").await
+            // Nobody is at fault.
+            StreamRefusal::Closed | StreamRefusal::Completed => self.line.close(CloseCode::Normal, "").await,
+            // Nobody reads the reason any more.
+            why @ (StreamRefusal::Lost(_) | StreamRefusal::Stuck) => {
+                metrics::stream_refused(why.word());
+                self.line.close(CloseCode::Normal, "").await;
             }
+            // Counts it, too.
             why => self.line.refuse(why).await,
         }
         // Nor does anything happen on it any more.
