@@ -487,6 +487,7 @@ fn a_command_that_is_wrong_says_what_to_do() {
     assert!(empty.contains("stand-in") && empty.contains("touchtone connectors add NAME"), "{empty}");
     let secret = "sk_test_4815162342";
     let on_the_line = format!("secret_key={secret}");
+    std::fs::write(folder.join("long"), "4815162342".repeat(6554)).unwrap();
     let kinds = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     let near = format!("`strpe` is none of {kinds}; `stripe`, perhaps?");
     for (arguments, said) in [
@@ -500,6 +501,7 @@ fn a_command_that_is_wrong_says_what_to_do() {
         ),
         (&["add", "Shop", "--kind", "stripe", secret], "KEY=VALUE, KEY=@FILE"),
         (&["add", "Shop", "--kind", "stripe", "secret_key=@-"], "nothing was piped in"),
+        (&["add", "Shop", "--kind", "stripe", "secret_key=@long"], "long has more than 65536 bytes"),
         (&["add", "Shop", "--kind", "sandbox", "mode=live"], "mode is not given as a key here"),
         (&["add", "Sh/op", "--kind", "sandbox"], "needs a `name`"),
         (&["show", "Shop"], "there is no connector `Shop`"),

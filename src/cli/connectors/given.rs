@@ -88,7 +88,12 @@ pub(super) fn keys(given: Vec<Given>) -> Result<ConfigKeys, CommandFailure> {
                 let failed = |error: std::io::Error| CommandFailure(format!("{key}: {}: {error}", path.display()));
                 let mut text = Zeroizing::new(String::new());
                 let file = std::fs::File::open(&path).map_err(failed)?;
-                file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+                // One byte more: a credential that is cut would only be refused by its gateway, much later.
+                file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+                if text.len() as u64 > FILE_BYTES_MAX {
+                    let file = path.display();
+                    return Err(CommandFailure(format!("{key}: {file} has more than {FILE_BYTES_MAX} bytes")));
+                }
                 let value = Secret::new(without_end(&text).to_owned());
                 (key, Some(value))
             }
