@@ -354,8 +354,15 @@ async fn drained(
         tracing::warn!(callbacks = count, "callbacks are not delivered yet; keeping them for the next start");
     }
     // How the last calls ended.
-    if let Ok(Err(error)) = timeout(LAST_WRITE, payments.store.flush()).await {
-        tracing::warn!(%error, "could not persist how the last calls ended; they will be told as failed");
+    match timeout(LAST_WRITE, payments.store.flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "could not persist how the last calls ended; they will be told as failed");
+        }
+        Err(_) => tracing::warn!(
+            seconds = LAST_WRITE.as_secs(),
+            "no time left to persist how the last calls ended; those not on disk will be told as failed"
+        ),
     }
     // Before anything is released: another server begins it at once.
     if timeout(LAST_WRITE, payments.deliveries.stop()).await.is_err() {
